@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Translations. Messages are written in English in the source, marked with _(), collected by
+ * gettext's tools into po/, and compiled (msgfmt) into catalogues that are embedded in the binary:
+ * a copied single file speaks Chinese also where no zh_CN locale was ever generated.
+ */
+#pragma once
+
+/* Chooses the language from LC_ALL, LC_MESSAGES, LANG (first non-empty wins); English otherwise. */
+void i18n_init(void);
+
+/* The text in the chosen language, or msgid itself. Static storage. */
+const char *i18n_text(const char *msgid) __attribute__((format_arg(1)));
+
+#define _(msgid)  i18n_text(msgid)
+#define N_(msgid) (msgid) /* marks a text for the catalogue; translated where it is used */

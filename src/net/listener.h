@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A listening TCP socket on the loop. Accepts in batches of LISTENER_BATCH per wake-up, so that a
+ * flood on one port cannot starve the rest of the loop. When the process has no descriptor left it
+ * pauses for LISTENER_PAUSE_MS instead of spinning, tells once through on_pause, and goes on by
+ * itself.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "net/loop.h"
+
+enum { LISTENER_BATCH = 64, LISTENER_PAUSE_MS = 100, LISTENER_BACKLOG = 4096 };
+
+struct listener;
+
+struct listener_events {
+    /* A new connection: non-blocking, close-on-exec, TCP_NODELAY set. fd belongs to the callee. */
+    void (*on_accept)(void *ctx, int fd, const struct sockaddr *peer);
+    /* Accepting stopped because of err (ERR_LIMIT: descriptors, ERR_NOMEM); called at the first
+       failure of a series only. It resumes by itself. May be NULL. */
+    void (*on_pause)(void *ctx, int err);
+};
+
+struct listener_config {
+    const char *
+        host; /* NULL or "": all addresses, dual-stack, IPv4 alone where IPv6 is off; else a numeric
+                 address or a name that resolves locally (blocking look-up: start-up only) */
+    int port; /* 0..65535; 0: the system chooses */
+    int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
+};
+
+/* Binds (SO_REUSEADDR) and listens. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO
+   with the operating system's words in why. on_* handlers may call listener_close(). */
+int listener_open(struct loop *loop, const struct listener_config *cfg,
+                  const struct listener_events *ev, void *ctx, struct listener **ret,
+                  struct errmsg *why) MUST_USE;
+
+/* Stops (true) or resumes accepting; users then wait in the kernel's backlog. */
+void listener_pause(struct listener *l, bool paused);
+
+/* The bound address as the original prints it: "[::]:8080" on a dual-stack socket, "0.0.0.0:8080".
+ */
+const char *listener_address(const struct listener *l);
+int listener_port(const struct listener *l);
+
+/* The port is free when this returns; memory goes in libuv's close callback. NULL is fine. */
+void listener_close(struct listener *l);

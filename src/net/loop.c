@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* libuv with end-of-turn jobs. */
+#include "net/loop.h"
+
+#include "base/err.h"
+
+static void on_idle(uv_idle_t *h)
+{
+    (void)h; /* its presence alone keeps the loop from sleeping */
+}
+
+/* Serves what was deferred up to now; jobs deferred by these wait for the next turn. */
+static void run_jobs(struct loop *l)
+{
+    struct list now;
+    list_init(&now);
+    list_splice(&now, &l->jobs);
+    for (struct list *n; (n = list_first(&now));) {
+        list_del(n);
+        struct loop_job *job = LIST_ENTRY(n, struct loop_job, node);
+        job->run(job);
+    }
+    if (list_empty(&l->jobs))
+        uv_idle_stop(&l->idle);
+    else
+        uv_idle_start(&l->idle, on_idle);
+}
+
+static void on_check(uv_check_t *h)
+{
+    run_jobs(h->data);
+}
+
+/* Timers and close callbacks defer too: they run before the loop could fall asleep. */
+static void on_prepare(uv_prepare_t *h)
+{
+    struct loop *l = h->data;
+    if (!list_empty(&l->jobs) && !uv_is_active((uv_handle_t *)&l->idle))
+        run_jobs(l);
+}
+
+int loop_init(struct loop *l)
+{
+    list_init(&l->jobs);
+    int r = uv_loop_init(&l->uv);
+    if (r < 0)
+        return r == UV_ENOMEM ? ERR_NOMEM : ERR_IO;
+    uv_check_init(&l->uv, &l->check);
+    uv_prepare_init(&l->uv, &l->prepare);
+    uv_idle_init(&l->uv, &l->idle);
+    l->check.data = l->prepare.data = l->idle.data = l;
+    uv_check_start(&l->check, on_check);
+    uv_prepare_start(&l->prepare, on_prepare);
+    /* These serve the others; alone they must not keep the loop running. */
+    uv_unref((uv_handle_t *)&l->check);
+    uv_unref((uv_handle_t *)&l->prepare);
+    return 0;
+}
+
+void loop_fini(struct loop *l)
+{
+    uv_close((uv_handle_t *)&l->check, NULL);
+    uv_close((uv_handle_t *)&l->prepare, NULL);
+    uv_close((uv_handle_t *)&l->idle, NULL);
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&l->uv); /* EBUSY would be a leaked handle: LeakSanitizer shows it */
+}
+
+void loop_run(struct loop *l)
+{
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+}
+
+void loop_stop(struct loop *l)
+{
+    uv_stop(&l->uv);
+}
+
+mtime_ms loop_now(const struct loop *l)
+{
+    return (mtime_ms)uv_now(&l->uv);
+}
+
+void loop_job_init(struct loop_job *job, void (*run)(struct loop_job *job))
+{
+    list_init(&job->node);
+    job->run = run;
+}
+
+void loop_defer(struct loop *l, struct loop_job *job)
+{
+    if (!list_empty(&job->node))
+        return;
+    list_push(&l->jobs, &job->node);
+    /* Outside a job the prepare or check hook of this turn comes next anyway. */
+}
+
+void loop_cancel(struct loop_job *job)
+{
+    list_del(&job->node);
+}

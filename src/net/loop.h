@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The event loop: libuv plus "end of turn" jobs.
+ *
+ * A turn is one round of libuv: timers, then sockets. What many events of one turn would do many
+ * times (flush a tunnel, free closed objects) is deferred with loop_defer() and runs once when the
+ * sockets of the turn have been served. A job that defers itself again, or another one, while jobs
+ * run is served in the next turn; the loop does not sleep in between, and sockets get their chance
+ * first.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/attr.h"
+#include "base/list.h"
+#include "base/mtime.h"
+
+struct loop {
+    uv_loop_t uv;
+    /* private */
+    uv_check_t check;
+    uv_prepare_t prepare;
+    uv_idle_t idle;
+    struct list jobs;
+};
+
+/* Embed in the object that defers; initialise with loop_job_init(). */
+struct loop_job {
+    struct list node;
+    void (*run)(struct loop_job *job);
+};
+
+/* 0 or ERR_NOMEM / ERR_IO. */
+int loop_init(struct loop *l) MUST_USE;
+
+/* Closes the loop's own handles, runs what is left of close callbacks, frees it. All other handles
+   must be closed or closing. */
+void loop_fini(struct loop *l);
+
+/* Runs until nothing is active or loop_stop() is called. */
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+
+/* Monotonic time of this turn. */
+mtime_ms loop_now(const struct loop *l);
+
+void loop_job_init(struct loop_job *job, void (*run)(struct loop_job *job));
+
+/* Runs job at the end of this turn (of the next one if called from a job). Idempotent until then.
+ */
+void loop_defer(struct loop *l, struct loop_job *job);
+
+/* Takes back a deferral; harmless if there is none. Call before freeing the job's owner. */
+void loop_cancel(struct loop_job *job);

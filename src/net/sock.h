@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Small helpers around sockets and addresses. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+/* Room for "[" IPv6 "%scope]:65535" and NUL. */
+enum { SOCK_NAME_MAX = 80 };
+
+/* "1.2.3.4:80" or "[::1]:80"; IPv4-mapped IPv6 addresses as IPv4. Returns out. */
+const char *sock_name(char out[SOCK_NAME_MAX], const struct sockaddr *sa);
+
+/* A key for "the same source": the IPv4 address, or the first 64 bits of an IPv6 one (a host owns
+   its /64), as text without port in out. Returns out. */
+const char *sock_source(char out[SOCK_NAME_MAX], const struct sockaddr *sa);
+
+/* TCP_NODELAY; errors are ignored on purpose (a hint). */
+void sock_nodelay(int fd);
+
+/* TCP keepalive 60 s idle, 10 s x 6 for users' sockets: a vanished user is noticed in about 2
+   minutes instead of the kernel's 2 hours. */
+void sock_keepalive(int fd);
+
+/* Closes so that the peer gets RST: a cut stream must not look complete. */
+void sock_close_reset(int fd);
+
+/* The pending socket error as ERR_*, 0 if none. */
+int sock_error(int fd);

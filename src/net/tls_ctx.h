@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* TLS settings, in one place: what both programs speak and refuse (docs/protocol.md). */
+#pragma once
+
+#include <openssl/types.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+/* The name in every server certificate, whatever address was dialled (wire compatibility). */
+#define TLS_SERVER_NAME "gotunnel.internal"
+
+/*
+ * Both: TLS 1.2 and 1.3 only; 1.3's three suites, ECDHE+AESGCM and ECDHE+CHACHA20 in 1.2; groups
+ * X25519 and P-256 (X25519MLKEM768 first if the library has it); security level 2; no
+ * renegotiation, compression, tickets, session cache or early data; peer certificate lists of at
+ * most 8 KiB; partial writes from moving buffers. 0, or ERR_TLS / ERR_CERT with a sentence.
+ */
+
+/* A server that sends cert alone (as the original does). Takes references of its own. An unknown
+   ALPN offer is answered without the extension, never with an alert. */
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, SSL_CTX **ret, struct errmsg *why) MUST_USE;
+
+/* A client that trusts the certificates of the PEM file ca_file only (a file that holds the
+   server's certificate itself works too, as in Go), and demands TLS_SERVER_NAME as dNSName: a
+   certificate with that as common name only is refused. ERR_CERT: unreadable file, or no
+   certificate in it. */
+int tls_client_ctx_new(const char *ca_file, SSL_CTX **ret, struct errmsg *why) MUST_USE;
+
+/* What OpenSSL's error queue says, emptied, as one clear sentence for a person, e.g.
+   "the server's certificate is not signed by the CA in -ca". ssl may be NULL; fallback when the
+   queue is empty. */
+int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why);

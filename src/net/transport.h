@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A TLS connection on the loop, with batched records.
+ *
+ * Plaintext goes in with transport_write(), which seals it into records in memory;
+ * transport_flush() hands all waiting records to the kernel with one send. Reading is by large
+ * receives. No SSL on the file descriptor: that costs 13-40 % more processor time (shared
+ * measurement, docs/design.md).
+ *
+ * Events come through struct transport_events. A handler may call any function here, also
+ * transport_close(); no function frees the transport while its caller still holds it: memory goes
+ * in libuv's close callback, after which the ctx is never used again. Loop thread only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <openssl/types.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "net/loop.h"
+
+/* transport_write() takes no more once this many sealed bytes wait for the kernel: 64 KiB keeps a
+   keystroke from queueing behind bulk, and bounds memory towards a peer that does not read. */
+enum { TRANSPORT_BACKLOG_MAX = 64 << 10 };
+
+struct transport;
+
+struct transport_events {
+    /* The handshake succeeded (for a client: the server's certificate was verified). Once. */
+    void (*on_ready)(void *ctx);
+    /* Plaintext may be waiting: read until ERR_AGAIN, or until the budget of this turn is used and
+       call transport_read_later(). */
+    void (*on_readable)(void *ctx);
+    /* The backlog that made transport_write() refuse has gone down to nothing or nearly so. */
+    void (*on_writable)(void *ctx);
+    /* The connection failed or ended outside a transport_read(): in the handshake, in a flush.
+       Once; the owner then calls transport_close(). err: ERR_EOF, ERR_RESET, ERR_CERT, ERR_TLS,
+       ERR_IO ... */
+    void (*on_error)(void *ctx, int err, const struct errmsg *why);
+};
+
+/*
+ * Takes over the connected, non-blocking socket fd (closed with the transport, and closed on
+ * failure here too) and begins the handshake as server or client, depending on what ctx was made
+ * for. A server spends no SSL memory before the first byte has come, and closes at once (ERR_PROTO)
+ * when that byte is not 0x16, a TLS handshake record. Before transport_trust() the peer may make us
+ * hold at most TRANSPORT_PREAUTH_MAX bytes of input. 0, or ERR_NOMEM / ERR_IO.
+ */
+int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
+                  const struct transport_events *ev, void *ev_ctx, struct transport **ret) MUST_USE;
+
+/* Bytes of TLS input (handshake included) a peer may send before transport_trust(): 32 KiB, then
+ * ERR_LIMIT. */
+enum { TRANSPORT_PREAUTH_MAX = 32 << 10 };
+
+/* The peer has proved itself: large receive buffers (128 KiB, read-ahead) from here on. */
+void transport_trust(struct transport *t);
+
+/*
+ * Decrypts up to n bytes into buf. > 0: bytes; ERR_AGAIN: nothing now (on_readable follows);
+ * ERR_EOF: close_notify or a bare end of the connection (as Go treats both alike); ERR_RESET,
+ * ERR_TLS, ERR_IO, ERR_LIMIT: failed, why says more. Final errors repeat.
+ */
+ssize_t transport_read(struct transport *t, void *buf, size_t n, struct errmsg *why) MUST_USE;
+
+/* More may be buffered than was read: on_readable is called again in the next turn. */
+void transport_read_later(struct transport *t);
+
+/*
+ * Seals up to n bytes; each call starts a record of its own, full records of 16,384 bytes inside.
+ * Returns how many were taken: less than n, also 0, once the backlog is at TRANSPORT_BACKLOG_MAX
+ * (on_writable follows). Negative: ERR_TLS, ERR_STATE before on_ready or after an error.
+ */
+ssize_t transport_write(struct transport *t, const void *p, size_t n) MUST_USE;
+
+/* Sends what is sealed, as far as the kernel takes it; the rest goes when the socket is writable
+   again. A failure comes through on_error, deferred to the end of the turn: never from inside this
+   call. */
+void transport_flush(struct transport *t);
+
+/* Sealed bytes the kernel has not taken yet. */
+size_t transport_backlog(const struct transport *t);
+
+/* True when transport_write() would take something now. */
+bool transport_writable(const struct transport *t);
+
+/* Total bytes handed to the kernel so far: to see whether a blocked write makes progress. */
+uint64_t transport_sent_total(const struct transport *t);
+
+/* How the peer is named in logs: "1.2.3.4:5678" or "[::1]:5678". Lives as long as the transport. */
+const char *transport_peer(const struct transport *t);
+
+/* "TLSv1.3 TLS_AES_128_GCM_SHA256", for a debug line; "" before on_ready. Static or the
+ * transport's. */
+const char *transport_describe(const struct transport *t);
+
+/*
+ * Ends it: tries once to send what is sealed and close_notify (when the connection still works),
+ * closes the socket, frees later. No event comes after this call. NULL is fine. Idempotence is the
+ * owner's: the pointer must not be used again.
+ */
+void transport_close(struct transport *t);
