@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to proto/smux: the structs, and the seams between its files. */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/ring.h"
+#include "proto/smux/frame.h"
+#include "proto/smux/session.h"
+
+enum smux_half {
+    HALF_OPEN,
+    HALF_FINISHING, /* sending only: FIN is wanted but not written */
+    HALF_CLOSED,
+};
+
+enum stream_flags {
+    ST_SYN_DUE = 1u << 0,
+    ST_UPD_DUE = 1u << 1,
+    ST_FIN_DUE = 1u << 2,
+    ST_RST_DUE = 1u << 3,
+    ST_SETTLING = 1u << 4,   /* opened by the peer just now: nothing may be sent yet */
+    ST_BLOCKED = 1u << 5,    /* the owner waits for CREDIT */
+    ST_UPD_SEEN = 1u << 6,   /* peer_window is the peer's word, not the start value */
+    ST_ROOMY = 1u << 7,      /* the peer announced more than a Go peer ever does */
+    ST_RELEASED = 1u << 8,   /* the owner has let go */
+    ST_HOLD_ACKED = 1u << 9, /* held FIN: the peer has consumed enough; one more step to go */
+    ST_BROKEN = 1u << 10,    /* RESET was reported: nothing more is */
+};
+
+/* An idle connection costs this and its owner's struct. */
+struct smux_stream {
+    struct map_node node; /* key: stream id */
+    struct smux_session *session;
+    void *user;
+    struct list due;     /* in session->due while control frames wait for room */
+    struct list wait;    /* in one of session->{settling, held, lingering, starved, credit} */
+    mtime_ms wait_until; /* of settling, held, lingering */
+    uint32_t sent, peer_consumed, peer_window;
+    uint32_t received, consumed, announced;
+    uint32_t sent_at_rx;    /* `sent` when data last came: is the peer sending at the same time? */
+    uint32_t held_consumed; /* peer_consumed at the last step of a held FIN */
+    unsigned flags; /* enum stream_flags */
+    uint8_t held_steps;
+    uint8_t recv, send; /* enum smux_half */
+};
+
+struct smux_session {
+    struct smux_config cfg;
+    struct map streams;
+    struct ring out;
+    struct list due, settling, held, lingering, starved, credit;
+    uint32_t lingering_count;
+    uint32_t next_sid;
+    uint32_t excess; /* see smux_config.peer_excess_max */
+    mtime_ms now;    /* of the last call that said */
+    mtime_ms nop_at, last_rx;
+    bool nop_due;
+    int dead; /* the error that ended the session, or 0 */
+    /* the frame that is being received */
+    uint8_t head[SMUX_HEADER_BYTES + SMUX_UPD_BYTES];
+    size_t head_len;
+    struct smux_stream *cur; /* of the PSH in progress; NULL: its payload is dropped */
+    uint32_t cur_left;
+};
+
+/* ---- stream.c ---- */
+
+/* A stream in the table, both halves open. NULL without memory. */
+struct smux_stream *stream_new(struct smux_session *s, uint32_t sid, void *user);
+void stream_free(struct smux_stream *st);
+
+/* Bytes the peer and our own care for it allow now; <= 0: none. *ret_starved: only the session's
+   budget stands in the way. */
+int64_t stream_credit(const struct smux_stream *st, bool *ret_starved);
+
+/* Takes an UPD in. True when the stream is to be reset: the peer says it consumed what was never
+ * sent. */
+bool stream_upd(struct smux_stream *st, struct smux_upd upd);
+
+/* The peer has the stream in its table for sure: queues what waited for that. */
+void stream_settled(struct smux_stream *st);
+
+/* Marks control frames as due. */
+void stream_due(struct smux_stream *st, unsigned flags);
+
+/* Reports CREDIT if the owner waits for it and there is some. */
+void stream_wake(struct smux_stream *st);
+
+/* After any change of a half: frees a stream that is over, or lets it linger. st may be gone
+ * afterwards. */
+void stream_end_check(struct smux_stream *st);
+
+/* One step of a held FIN (every HOLD_STEP_MS). */
+void stream_hold_step(struct smux_stream *st);
+
+/* ---- output.c ---- */
+
+/* Writes the control frames that are due, as far as the ring has room. */
+void output_control(struct smux_session *s);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A smux v2 session without I/O: bytes, time and memory come in as arguments; events and bytes go
+ * out.
+ *
+ *   in:   smux_session_feed() eats received bytes and returns one event at a time;
+ *         smux_session_tick() does the same for the passing of time (due at
+ * smux_session_deadline()). out:  smux_session_output() shows the bytes to send,
+ * smux_session_sent() says how many went. user: smux_stream_reserve()/commit() put data straight
+ * behind a frame header in the outgoing ring; smux_stream_consumed() gives credit back; finish,
+ * close and reset end a stream.
+ *
+ * Nothing here calls back, so nothing can re-enter or free what the caller holds. A stream belongs
+ * to the session; the owner's pointer stays valid until the owner calls smux_stream_close() or
+ * smux_stream_reset(), or frees the session.
+ *
+ * A stream is two half-machines (smux FIN ends one direction only; what an old Go peer does with
+ * the other one is in docs/protocol.md 2.8):
+ *
+ *   receive:  OPEN --FIN--> CLOSED              send:  OPEN --finish--> FINISHING --FIN written-->
+ * CLOSED
+ *
+ * Flow control towards us: the peer may have `recv_window` bytes of a stream unconsumed (never less
+ * than the 262,144 every smux sender starts with); more is a protocol error. So memory is bounded
+ * by streams x window, and reading the connection never has to stop: a stalled stream stalls alone.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/alloc.h"
+#include "base/attr.h"
+#include "base/mtime.h"
+
+struct smux_session;
+struct smux_stream;
+
+enum {
+    /* What every smux v2 sender assumes before the first UPD (smux stream.go, initialPeerWindow).
+     */
+    SMUX_START_WINDOW = 262144,
+    /* What a Go peer announces in each UPD (smux DefaultConfig, MaxStreamBuffer). A peer that
+       announces more has buffers of its own and no shared 4 MiB bucket. */
+    SMUX_GO_WINDOW = 65536,
+    /* A Go peer leaves up to this many consumed bytes unannounced for ever (half its window less
+       one). */
+    SMUX_GO_UNANNOUNCED = 32767,
+    /* Header + payload fill one TLS record of 16,384 bytes. */
+    SMUX_FRAME_PAYLOAD = 16376,
+};
+
+/*
+ * An UPD with this window, then FIN, says "reset". The old wire has no word for it; a Go peer reads
+ * the window as negative, stops sending on a stream that ends anyway, and sees the FIN.
+ * docs/protocol.md.
+ */
+#define SMUX_RESET_WINDOW 0x80000001u
+
+struct smux_config {
+    bool is_client;       /* we open streams 3, 5, 7 ...; a server 2, 4, 6 ... */
+    uint32_t recv_window; /* bytes announced per stream: SMUX_START_WINDOW .. 0x7fffffff; default
+                             262,144 */
+    uint32_t max_streams; /* streams of both sides together, each about 120 bytes; a SYN above it
+                             ends the session (a peer that floods). Default 131,072 */
+    uint32_t stage_max; /* unsent bytes above which no data is staged; default 65,536: more makes a
+                           keystroke wait behind bulk (measured, docs/design.md) */
+    size_t
+        ring_bytes; /* outgoing ring; default 262,144: stage_max, one frame, and control frames */
+    uint32_t
+        peer_excess_max; /* towards a Go peer: sum over its streams of what is unconsumed beyond
+                          32,767 each; default 3 MiB, as 4 MiB freeze it (smux bucket) */
+    uint32_t
+        linger_max;  /* closed streams that wait for the peer's FIN; the oldest goes first; 4,096 */
+    mtime_ms nop_ms; /* NOP interval, from the session's start; default 10,000 */
+    mtime_ms dead_ms; /* silence after which the peer is dead; default 30,000 */
+    mtime_ms
+        settle_ms; /* least wait before answering a SYN without having seen data: a Go peer loses
+                      what comes before it has entered the stream in its table; default 2 */
+    mtime_ms linger_ms; /* how long a closed stream waits for the peer's FIN; default 60,000 */
+    const struct alloc *alloc; /* NULL: malloc */
+};
+
+/* All defaults. */
+struct smux_config smux_config_default(bool is_client);
+
+enum smux_event_type {
+    SMUX_EV_OPENED, /* the peer opened stream; give it an owner, or close it */
+    SMUX_EV_DATA,   /* data[0..len) of stream, in order; points into the fed input */
+    SMUX_EV_FIN,    /* no more data will come on stream */
+    SMUX_EV_RESET,  /* the peer gave the stream up, or broke its flow control (err); close it. Data
+                       that has not  been delivered is lost */
+    SMUX_EV_CREDIT, /* stream, refused by smux_stream_reserve(), may be tried again */
+};
+
+struct smux_event {
+    enum smux_event_type type;
+    struct smux_stream *stream;
+    void *user; /* the stream's owner (smux_stream_set_user) */
+    const uint8_t *data;
+    size_t len;
+    int err; /* of RESET: ERR_RESET or ERR_PROTO */
+};
+
+struct smux_input {
+    const uint8_t *p;
+    size_t n;
+};
+
+/* 0, or ERR_NOMEM / ERR_INVAL. The NOP clock starts at now. */
+int smux_session_new(const struct smux_config *cfg, mtime_ms now,
+                     struct smux_session **ret) MUST_USE;
+
+/* Frees the session and all its streams; no event comes of it. NULL is fine. */
+void smux_session_free(struct smux_session *s);
+
+/*
+ * Eats input until there is an event: 1 and *ev is set (in says what is left: call again), 0 when
+ * all was eaten, ERR_PROTO (malformed frame, window overrun) or ERR_LIMIT (too many streams) or
+ * ERR_NOMEM: the session is over, and every later call says the same. Any split of the input gives
+ * the same events.
+ */
+int smux_session_feed(struct smux_session *s, struct smux_input *in, mtime_ms now,
+                      struct smux_event *ev) MUST_USE;
+
+/* Like feed, for what time brings: 1 an event, 0 nothing more now, ERR_TIMEOUT the peer is silent.
+ */
+int smux_session_tick(struct smux_session *s, mtime_ms now, struct smux_event *ev) MUST_USE;
+
+/* When tick has something to do next. Never MTIME_NEVER: keepalive always runs. */
+mtime_ms smux_session_deadline(const struct smux_session *s);
+
+/* The bytes to send now, in one piece, valid until the next call; *ret_n 0 if none. Control frames
+   that are due are put in first. */
+const uint8_t *smux_session_output(struct smux_session *s, size_t *ret_n);
+
+/* The first n bytes of that are on their way. */
+void smux_session_sent(struct smux_session *s, size_t n);
+
+/* True if smux_session_output() would show bytes. */
+bool smux_session_has_output(const struct smux_session *s);
+
+/* False while stage_max is reached: readers of users' sockets wait until output was sent. */
+bool smux_session_can_stage(const struct smux_session *s);
+
+/* Streams that exist, lingering ones included. */
+uint32_t smux_session_streams(const struct smux_session *s);
+
+/* Opens a stream. 0; ERR_NOMEM; ERR_LIMIT (max_streams); ERR_STATE after an error. The SYN is
+ * queued. */
+int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret) MUST_USE;
+
+void smux_stream_set_user(struct smux_stream *st, void *user);
+uint32_t smux_stream_id(const struct smux_stream *st);
+
+/*
+ * Where to put data for the peer: *ret_room (> 0) bytes at *ret_p, valid until the next call on the
+ * session. ERR_AGAIN: the peer gives no credit, or the stream must settle: SMUX_EV_CREDIT follows;
+ * until then stop reading the source. ERR_LIMIT: too much is staged: try again when output was
+ * sent. ERR_STATE: finished.
+ */
+int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_room) MUST_USE;
+
+/* n bytes, 0 < n <= room of the last reserve, were put there: they are staged as one frame. */
+void smux_stream_commit(struct smux_stream *st, size_t n);
+
+/* The owner has passed n more of the DATA bytes on; n must not exceed what was delivered (checked).
+ */
+void smux_stream_consumed(struct smux_stream *st, size_t n);
+
+/* True when writing is hopeless: the peer has sent FIN, looks like a Go peer (which forgets a
+   stream with its FIN and never announces again), and gives no credit. The owner may discard what
+   its source still says. */
+bool smux_stream_peer_gone(const struct smux_stream *st);
+
+/*
+ * No more data from us: FIN follows what is staged. Towards a Go peer that is sending at the same
+ * time FIN waits until that peer has consumed nearly all (smux 1.5.28-1.5.53 drop received bytes at
+ * a FIN), at most 5 s without progress. Idempotent.
+ */
+void smux_stream_finish(struct smux_stream *st, mtime_ms now);
+
+/* The owner lets go: finish, if it was not yet; data that still comes is acknowledged and dropped.
+   st must not be used any more. */
+void smux_stream_close(struct smux_stream *st, mtime_ms now);
+
+/* As close, at once and visibly: a peer of our kind gets SMUX_EV_RESET, a Go peer a FIN. */
+void smux_stream_reset(struct smux_stream *st, mtime_ms now);

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One stream: credit in both directions, the two half-machines, and the waits a Go peer makes
+ * necessary (settling after SYN, holding a FIN, lingering for the peer's FIN).
+ */
+#include "proto/smux/internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/err.h"
+
+enum {
+    HOLD_STEP_MS =
+        200, /* a held FIN is looked at this often, and follows one step after the peer has
+                consumed enough: smux 1.5.28-1.5.53 lost nothing then (docs/protocol.md D3) */
+    HOLD_STEPS_MAX = 25, /* 5 s without progress: the end matters more than the tail */
+};
+
+/* ---- life ---- */
+
+struct smux_stream *stream_new(struct smux_session *s, uint32_t sid, void *user)
+{
+    struct smux_stream *st = alloc_get(s->cfg.alloc, sizeof *st);
+    if (!st)
+        return NULL;
+    memset(st, 0, sizeof *st);
+    st->node.key = sid;
+    st->session = s;
+    st->user = user;
+    st->peer_window = SMUX_START_WINDOW;
+    list_init(&st->due);
+    list_init(&st->wait);
+    map_put(&s->streams, &st->node);
+    return st;
+}
+
+/* What st adds to session->excess: unconsumed bytes in a Go peer's shared bucket. */
+static uint32_t excess_of(const struct smux_stream *st)
+{
+    uint32_t inflight = st->sent - st->peer_consumed;
+    if (st->flags & ST_ROOMY || inflight <= SMUX_GO_UNANNOUNCED)
+        return 0;
+    return inflight - SMUX_GO_UNANNOUNCED;
+}
+
+/* Streams that only the session's budget kept from sending get another chance when it falls. */
+static void wake_starved(struct smux_session *s)
+{
+    for (struct list *n; s->excess < s->cfg.peer_excess_max && (n = list_first(&s->starved));)
+        list_move(&s->credit, n);
+}
+
+/* Accounts for a change of st's excess from `before` to what it is now. */
+static void excess_changed(struct smux_stream *st, uint32_t before)
+{
+    struct smux_session *s = st->session;
+    s->excess = s->excess - before + excess_of(st);
+    wake_starved(s);
+}
+
+void stream_free(struct smux_stream *st)
+{
+    struct smux_session *s = st->session;
+    s->excess -= excess_of(st);
+    wake_starved(s);
+    if (s->cur == st)
+        s->cur = NULL;
+    list_del(&st->due);
+    list_del(&st->wait);
+    map_del(&s->streams, &st->node);
+    alloc_put(s->cfg.alloc, st);
+}
+
+static void linger(struct smux_stream *st)
+{
+    struct smux_session *s = st->session;
+    st->wait_until = s->now + s->cfg.linger_ms;
+    list_move(&s->lingering, &st->wait);
+    if (++s->lingering_count > s->cfg.linger_max) {
+        s->lingering_count--;
+        stream_free(LIST_ENTRY(s->lingering.next, struct smux_stream, wait));
+    }
+}
+
+static bool is_lingering(const struct smux_stream *st)
+{
+    return st->flags & ST_RELEASED && st->send == HALF_CLOSED && !list_empty(&st->wait);
+}
+
+void stream_end_check(struct smux_stream *st)
+{
+    struct smux_session *s = st->session;
+    if (!(st->flags & ST_RELEASED) || st->send != HALF_CLOSED)
+        return;
+    if (st->recv == HALF_CLOSED) {
+        if (is_lingering(st))
+            s->lingering_count--;
+        stream_free(st);
+    } else if (!is_lingering(st)) {
+        linger(st);
+    }
+}
+
+/* ---- credit towards the peer ---- */
+
+int64_t stream_credit(const struct smux_stream *st, bool *ret_starved)
+{
+    const struct smux_session *s = st->session;
+    int64_t inflight = (int32_t)(st->sent - st->peer_consumed);
+    int64_t window = (int32_t)st->peer_window;
+
+    *ret_starved = false;
+    if (!(st->flags & ST_UPD_SEEN))
+        window = SMUX_GO_WINDOW; /* of the 256 KiB to start with: 16 stalled users would freeze a Go
+                                    peer */
+    int64_t room = window - inflight;
+    if (st->flags & ST_ROOMY || room <= 0)
+        return room;
+    int64_t quiet = inflight < SMUX_GO_UNANNOUNCED ? SMUX_GO_UNANNOUNCED - inflight : 0;
+    int64_t budget = (int64_t)s->cfg.peer_excess_max - s->excess;
+    int64_t most = quiet + (budget > 0 ? budget : 0);
+    *ret_starved = most <= 0;
+    return room < most ? room : most;
+}
+
+bool stream_upd(struct smux_stream *st, struct smux_upd upd)
+{
+    if ((int32_t)(st->sent - upd.consumed) < 0)
+        return true;
+    uint32_t before = excess_of(st);
+    if ((int32_t)(upd.consumed - st->peer_consumed) > 0)
+        st->peer_consumed = upd.consumed;
+    st->peer_window = upd.window;
+    st->flags |= ST_UPD_SEEN;
+    if (upd.window > SMUX_GO_WINDOW && (int32_t)upd.window > 0)
+        st->flags |= ST_ROOMY;
+    excess_changed(st, before);
+    return false;
+}
+
+void stream_wake(struct smux_stream *st)
+{
+    bool starved;
+    if (!(st->flags & ST_BLOCKED) || st->flags & (ST_SETTLING | ST_RELEASED))
+        return;
+    if (stream_credit(st, &starved) > 0)
+        list_move(&st->session->credit, &st->wait);
+    else if (starved)
+        list_move(&st->session->starved, &st->wait);
+}
+
+void stream_settled(struct smux_stream *st)
+{
+    if (!(st->flags & ST_SETTLING))
+        return;
+    st->flags &= ~ST_SETTLING;
+    list_del(&st->wait);
+    if (st->flags & (ST_UPD_DUE | ST_FIN_DUE | ST_RST_DUE))
+        stream_due(st, 0);
+    stream_wake(st);
+}
+
+void stream_due(struct smux_stream *st, unsigned flags)
+{
+    st->flags |= flags;
+    if (!(st->flags & ST_SETTLING) && list_empty(&st->due))
+        list_push(&st->session->due, &st->due);
+}
+
+/* ---- FIN ---- */
+
+/* True if FIN now could make a Go peer of 1.5.28-1.5.53 drop bytes it has received: it has much
+   unconsumed, and it was sending within the last window of what we sent. */
+static bool fin_must_wait(const struct smux_stream *st)
+{
+    return !(st->flags & ST_ROOMY) && st->recv == HALF_OPEN && st->sent_at_rx > 0 &&
+           st->sent - st->peer_consumed > SMUX_GO_UNANNOUNCED &&
+           st->sent - st->sent_at_rx <= SMUX_GO_WINDOW;
+}
+
+static void hold_again(struct smux_stream *st)
+{
+    st->wait_until = st->session->now + HOLD_STEP_MS;
+    list_move(&st->session->held, &st->wait);
+}
+
+void stream_hold_step(struct smux_stream *st)
+{
+    list_del(&st->wait);
+    if (st->flags & ST_HOLD_ACKED || st->recv != HALF_OPEN) {
+        stream_due(st, ST_FIN_DUE);
+        return;
+    }
+    if (st->peer_consumed != st->held_consumed) {
+        st->held_consumed = st->peer_consumed;
+        st->held_steps = 0;
+    }
+    if (st->sent - st->peer_consumed <= SMUX_GO_UNANNOUNCED)
+        st->flags |= ST_HOLD_ACKED;
+    else if (++st->held_steps > HOLD_STEPS_MAX) {
+        stream_due(st, ST_FIN_DUE);
+        return;
+    }
+    hold_again(st);
+}
+
+void smux_stream_finish(struct smux_stream *st, mtime_ms now)
+{
+    st->session->now = now;
+    if (st->send != HALF_OPEN)
+        return;
+    st->send = HALF_FINISHING;
+    st->flags &= ~ST_BLOCKED;
+    if (st->flags & ST_SETTLING) {
+        st->flags |= ST_FIN_DUE;
+        return;
+    }
+    list_del(&st->wait);
+    if (fin_must_wait(st)) {
+        st->held_consumed = st->peer_consumed;
+        hold_again(st);
+    } else {
+        stream_due(st, ST_FIN_DUE);
+    }
+}
+
+/* The owner is gone: what was delivered to it counts as consumed, what comes is dropped. */
+static void release(struct smux_stream *st)
+{
+    st->flags |= ST_RELEASED;
+    st->user = NULL;
+    smux_stream_consumed(st, st->received - st->consumed);
+}
+
+void smux_stream_close(struct smux_stream *st, mtime_ms now)
+{
+    smux_stream_finish(st, now);
+    release(st);
+    stream_end_check(st);
+}
+
+void smux_stream_reset(struct smux_stream *st, mtime_ms now)
+{
+    st->session->now = now;
+    if (st->send != HALF_CLOSED) {
+        st->send = HALF_FINISHING;
+        if (!(st->flags & ST_SETTLING))
+            list_del(&st->wait); /* a FIN that was held waits no longer */
+        st->flags &= ~ST_BLOCKED;
+    }
+    stream_due(st, ST_RST_DUE);
+    release(st);
+}
+
+/* ---- data ---- */
+
+int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_room)
+{
+    struct smux_session *s = st->session;
+    if (s->dead || st->send != HALF_OPEN || st->flags & ST_BROKEN)
+        return ERR_STATE;
+    bool starved = false;
+    int64_t room = st->flags & ST_SETTLING ? 0 : stream_credit(st, &starved);
+    if (room <= 0) {
+        st->flags |= ST_BLOCKED;
+        if (starved && list_empty(&st->wait))
+            list_push(&s->starved, &st->wait);
+        return ERR_AGAIN;
+    }
+    output_control(s); /* SYN, and other streams' control frames, go ahead of data */
+    if (st->flags & ST_SYN_DUE || !smux_session_can_stage(s))
+        return ERR_LIMIT;
+    size_t n = room < SMUX_FRAME_PAYLOAD ? (size_t)room : SMUX_FRAME_PAYLOAD;
+    uint8_t *p = ring_reserve(&s->out, SMUX_HEADER_BYTES + n);
+    if (!p)
+        return ERR_LIMIT;
+    *ret_p = p + SMUX_HEADER_BYTES;
+    *ret_room = n;
+    return 0;
+}
+
+void smux_stream_commit(struct smux_stream *st, size_t n)
+{
+    struct smux_session *s = st->session;
+    assert(n > 0 && n <= SMUX_FRAME_PAYLOAD && st->send == HALF_OPEN);
+    uint8_t *p = ring_reserve(&s->out, SMUX_HEADER_BYTES + n);
+    assert(p);
+    smux_header_put(p, SMUX_PSH, (uint16_t)n, st->node.key);
+    ring_commit(&s->out, SMUX_HEADER_BYTES + n);
+    uint32_t before = excess_of(st);
+    st->sent += (uint32_t)n;
+    s->excess += excess_of(st) - before;
+}
+
+void smux_stream_consumed(struct smux_stream *st, size_t n)
+{
+    assert(n <= st->received - st->consumed);
+    st->consumed += (uint32_t)n;
+    if (st->recv == HALF_OPEN && st->consumed - st->announced >= st->session->cfg.recv_window / 8)
+        stream_due(st, ST_UPD_DUE);
+}
+
+bool smux_stream_peer_gone(const struct smux_stream *st)
+{
+    bool starved;
+    return st->recv == HALF_CLOSED && !(st->flags & ST_ROOMY) && stream_credit(st, &starved) <= 0;
+}
+
+void smux_stream_set_user(struct smux_stream *st, void *user)
+{
+    st->user = user;
+}
+
+uint32_t smux_stream_id(const struct smux_stream *st)
+{
+    return st->node.key;
+}
