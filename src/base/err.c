@@ -26,7 +26,7 @@ static const char *const names[] = {
     [-ERR_INUSE] = "address already in use",
     [-ERR_PERM] = "permission denied",
     [-ERR_NOTFOUND] = "not found",
-    [-ERR_STATE] = "wrong state",
+    [-ERR_BADSTATE] = "wrong state",
 };
 
 const char *err_name(int err)

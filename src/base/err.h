@@ -29,7 +29,7 @@ enum err {
     ERR_INUSE = -16,    /* address already in use */
     ERR_PERM = -17,     /* permission denied */
     ERR_NOTFOUND = -18, /* no such file, flag, entry */
-    ERR_STATE = -19,    /* the object is in a state that does not allow this */
+    ERR_BADSTATE = -19,    /* the object is in a state that does not allow this */
 };
 
 /* A sentence for a person: lower case, no full stop, what failed first. */

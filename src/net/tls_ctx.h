@@ -31,3 +31,6 @@ int tls_client_ctx_new(const char *ca_file, SSL_CTX **ret, struct errmsg *why) M
    "the server's certificate is not signed by the CA in -ca". ssl may be NULL; fallback when the
    queue is empty. */
 int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why);
+
+/* 0, or ERR_TLS when the library at run time is older than we dare to use (3.0.14). */
+int tls_library_check(struct errmsg *why) MUST_USE;

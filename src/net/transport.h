@@ -68,13 +68,16 @@ void transport_trust(struct transport *t);
  */
 ssize_t transport_read(struct transport *t, void *buf, size_t n, struct errmsg *why) MUST_USE;
 
+/* Nothing has moved for a while: buffers that are empty are given back. */
+void transport_idle(struct transport *t);
+
 /* More may be buffered than was read: on_readable is called again in the next turn. */
 void transport_read_later(struct transport *t);
 
 /*
  * Seals up to n bytes; each call starts a record of its own, full records of 16,384 bytes inside.
  * Returns how many were taken: less than n, also 0, once the backlog is at TRANSPORT_BACKLOG_MAX
- * (on_writable follows). Negative: ERR_TLS, ERR_STATE before on_ready or after an error.
+ * (on_writable follows). Negative: ERR_TLS, ERR_BADSTATE before on_ready or after an error.
  */
 ssize_t transport_write(struct transport *t, const void *p, size_t n) MUST_USE;
 

@@ -98,7 +98,7 @@ static uint32_t take_sid(struct smux_session *s)
 int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret)
 {
     if (s->dead)
-        return ERR_STATE;
+        return ERR_BADSTATE;
     if (map_count(&s->streams) >= s->cfg.max_streams)
         return ERR_LIMIT;
     struct smux_stream *st = stream_new(s, take_sid(s), user);

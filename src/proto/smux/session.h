@@ -147,7 +147,7 @@ bool smux_session_can_stage(const struct smux_session *s);
 /* Streams that exist, lingering ones included. */
 uint32_t smux_session_streams(const struct smux_session *s);
 
-/* Opens a stream. 0; ERR_NOMEM; ERR_LIMIT (max_streams); ERR_STATE after an error. The SYN is
+/* Opens a stream. 0; ERR_NOMEM; ERR_LIMIT (max_streams); ERR_BADSTATE after an error. The SYN is
  * queued. */
 int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret) MUST_USE;
 
@@ -158,7 +158,7 @@ uint32_t smux_stream_id(const struct smux_stream *st);
  * Where to put data for the peer: *ret_room (> 0) bytes at *ret_p, valid until the next call on the
  * session. ERR_AGAIN: the peer gives no credit, or the stream must settle: SMUX_EV_CREDIT follows;
  * until then stop reading the source. ERR_LIMIT: too much is staged: try again when output was
- * sent. ERR_STATE: finished.
+ * sent. ERR_BADSTATE: finished.
  */
 int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_room) MUST_USE;
 

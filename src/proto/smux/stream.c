@@ -259,7 +259,7 @@ int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_roo
 {
     struct smux_session *s = st->session;
     if (s->dead || st->send != HALF_OPEN || st->flags & ST_BROKEN)
-        return ERR_STATE;
+        return ERR_BADSTATE;
     bool starved = false;
     int64_t room = st->flags & ST_SETTLING ? 0 : stream_credit(st, &starved);
     if (room <= 0) {

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Resource limits at start-up. */
+#include "app/limits.h"
+
+#include <sys/resource.h>
+
+#include "base/i18n.h"
+#include "base/log.h"
+
+uint32_t limits_apply(void)
+{
+    struct rlimit no_core = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &no_core); /* lowering a limit cannot fail */
+
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        files.rlim_cur = files.rlim_max = 1024; /* what POSIX systems give by default */
+    rlim_t soft = files.rlim_cur;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        files.rlim_cur = soft;
+
+    rlim_t limit = files.rlim_cur;
+    rlim_t reserve = limit / 4 < LIMITS_RESERVE ? limit / 4 : LIMITS_RESERVE;
+    rlim_t most = limit - reserve;
+    if (most > LIMITS_CONNECTIONS_MAX)
+        most = LIMITS_CONNECTIONS_MAX;
+    if (most < 1)
+        most = 1;
+    log_info(_("descriptor limit %llu: up to %u connections at once"), (unsigned long long)limit,
+             (unsigned)most);
+    return (uint32_t)most;
+}

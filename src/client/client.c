@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client: one supervisor.
+ *
+ *   DIALLING --TCP--> LINKED --up--> serving --lost--> WAITING --time--> DIALLING ...
+ *
+ * It comes back for ever; how soon is the backoff's business (proto/backoff.h), which is told
+ * whether the server was away or said no.
+ */
+#include "client/client.h"
+
+#include <string.h>
+
+#include "app/cli.h"
+#include "app/limits.h"
+#include "app/stop.h"
+#include "base/escape.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "client/target.h"
+#include "conf/hostport.h"
+#include "conf/options.h"
+#include "net/dialer.h"
+#include "net/tls_ctx.h"
+#include "proto/backoff.h"
+#include "proto/smux/session.h"
+#include "tunnel/link.h"
+
+enum { CONNECT_MS = 10000 }; /* TCP and TLS together, as the original */
+
+struct client {
+    const struct client_options *opt;
+    struct hostport server, local;
+    struct loop loop;
+    struct relays relays;
+    struct target target;
+    struct stop stop;
+    struct backoff backoff;
+    struct rng rng;
+    uv_timer_t retry;
+    SSL_CTX *tls;
+    struct dial *dial;
+    struct link *link;
+    mtime_ms dialled_at;
+    bool ended;
+};
+
+static void dial_server(struct client *c);
+
+/* ---- the end ---- */
+
+static void close_handles(struct client *c)
+{
+    relays_cut_orphans(&c->relays);
+    relays_fini(&c->relays);
+    uv_close((uv_handle_t *)&c->retry, NULL);
+    stop_fini(&c->stop);
+}
+
+static void end(void *ctx)
+{
+    struct client *c = ctx;
+    if (c->ended)
+        return;
+    c->ended = true;
+    dial_cancel(c->dial);
+    c->dial = NULL;
+    if (c->link)
+        link_close(c->link, LINK_END_SHUTDOWN, NULL); /* goes on in on_closed() */
+    else
+        close_handles(c);
+}
+
+static void drain(void *ctx)
+{
+    struct client *c = ctx;
+    uv_timer_stop(&c->retry);
+    if (c->relays.count == 0) {
+        log_info(_("stopping"));
+        end(c);
+        return;
+    }
+    log_info(
+        _("stopping: %u connections may finish, for up to %d seconds; a second signal ends now"),
+        c->relays.count, STOP_DRAIN_MS / 1000);
+}
+
+static void on_empty(void *ctx)
+{
+    struct client *c = ctx;
+    if (stop_asked(&c->stop))
+        end(c);
+}
+
+/* ---- coming back ---- */
+
+static void on_retry(uv_timer_t *t)
+{
+    dial_server(t->data);
+}
+
+static void retry_later(struct client *c, enum backoff_kind kind)
+{
+    if (stop_asked(&c->stop)) {
+        if (c->relays.count == 0)
+            end(c);
+        return;
+    }
+    mtime_ms wait = backoff_next(&c->backoff, kind, loop_now(&c->loop), &c->rng);
+    log_info(_("retrying in %.1f seconds..."), (double)wait / 1000);
+    uv_timer_start(&c->retry, on_retry, (uint64_t)wait, 0);
+}
+
+/* ---- the link ---- */
+
+static void on_authenticated(void *ctx)
+{
+    struct client *c = ctx;
+    log_info(_("PSK authentication succeeded, the tunnel is up."));
+    log_debug("%s", link_describe(c->link));
+    log_info(_("opening the control stream to ask for the port..."));
+}
+
+/* The port at the end of the address in the server's words, 0 if there is none. */
+static unsigned port_in(const char *message)
+{
+    unsigned port = 0;
+    for (const char *p = message; (p = strchr(p, ':')); p++) {
+        unsigned n = 0;
+        const char *d = p + 1;
+        for (; *d >= '0' && *d <= '9' && n <= 65535; d++)
+            n = n * 10 + (unsigned)(*d - '0');
+        if (d > p + 1 && n <= 65535)
+            port = n;
+    }
+    return port;
+}
+
+static void on_up(void *ctx, const char *message)
+{
+    struct client *c = ctx;
+    char text[ESCAPE_BUF];
+    backoff_up(&c->backoff, loop_now(&c->loop));
+    log_info(_("the server answered: %s"), escape_text(text, message, strlen(message)));
+    log_info(_("public port %u of %s -> %s"), port_in(message), c->server.host,
+             c->opt->local_target);
+    log_info(_("control message sent, accepting streams and forwarding..."));
+}
+
+static void on_stream(void *ctx, struct smux_stream *st)
+{
+    struct client *c = ctx;
+    if (stop_asked(&c->stop))
+        smux_stream_reset(st, loop_now(&c->loop));
+    else
+        target_serve(&c->target, c->link, st);
+}
+
+static void log_end(enum link_reason reason, const struct errmsg *why)
+{
+    char text[ESCAPE_BUF];
+    escape_text(text, why->text, strlen(why->text));
+    switch (reason) {
+    case LINK_END_AUTH:
+        log_error(_("authentication failed, the server answered: %s"), text);
+        break;
+    case LINK_END_REFUSED:
+        log_error(_("the server refused to forward the port: %s"), text);
+        break;
+    case LINK_END_CERT:
+    case LINK_END_TLS:
+        log_error(_("TLS connection failed: %s"), *text ? text : link_reason_text(reason));
+        break;
+    default:
+        log_warn(_("the tunnel is closed: %s"), *text ? text : link_reason_text(reason));
+        break;
+    }
+}
+
+static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
+{
+    struct client *c = ctx;
+    c->link = NULL;
+    backoff_down(&c->backoff, loop_now(&c->loop));
+    if (c->ended) {
+        close_handles(c);
+        return;
+    }
+    log_end(reason, why);
+    bool rejected =
+        reason == LINK_END_AUTH || reason == LINK_END_REFUSED || reason == LINK_END_CERT;
+    retry_later(c, rejected ? BACKOFF_REJECTED : BACKOFF_OUTAGE);
+}
+
+static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
+{
+    static const struct link_ops ops = {
+        .on_authenticated = on_authenticated,
+        .on_up = on_up,
+        .on_stream = on_stream,
+        .on_closed = on_closed,
+    };
+    struct client *c = ctx;
+    c->dial = NULL;
+    if (fd_or_err < 0) {
+        log_warn(_("TLS connection failed: %s"), why->text);
+        retry_later(c, BACKOFF_OUTAGE);
+        return;
+    }
+    mtime_ms left = c->dialled_at + CONNECT_MS - loop_now(&c->loop);
+    struct link_config cfg = {
+        .loop = &c->loop,
+        .relays = &c->relays,
+        .tls = c->tls,
+        .secret = c->opt->secret,
+        .remote_port = c->opt->remote_port,
+        .handshake_ms = left > 0 ? left : 1,
+        .ops = &ops,
+        .ctx = c,
+    };
+    if (link_new(&cfg, fd_or_err, &c->link) < 0) {
+        log_error(_("cannot begin a connection: %s"), err_name(ERR_NOMEM));
+        retry_later(c, BACKOFF_OUTAGE);
+        return;
+    }
+    log_info(_("TCP connection established, TLS handshake and PSK authentication follow..."));
+}
+
+static void dial_server(struct client *c)
+{
+    log_info(_("connecting to server %s by TLS..."), c->opt->server);
+    c->dialled_at = loop_now(&c->loop);
+    if (dial_start(&c->loop, c->server.host, c->server.port, CONNECT_MS, on_dialled, c, &c->dial) <
+        0)
+        retry_later(c, BACKOFF_OUTAGE);
+}
+
+/* ---- start-up ---- */
+
+/* What can never succeed fails here, before anything is running. */
+static int prepare(struct client *c)
+{
+    struct errmsg why;
+    if (hostport_parse(c->opt->server, &c->server, &why) < 0 ||
+        hostport_parse(c->opt->local_target, &c->local, &why) < 0) {
+        log_error("%s", why.text);
+        return EXIT_STATUS_FAILED;
+    }
+    if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, &c->tls, &why) < 0) {
+        log_error(_("cannot set up TLS: %s"), why.text);
+        return EXIT_STATUS_FAILED;
+    }
+    return EXIT_STATUS_OK;
+}
+
+static int begin(struct client *c)
+{
+    if (loop_init(&c->loop) < 0 || relays_init(&c->relays, &c->loop, limits_apply()) < 0 ||
+        stop_init(&c->stop, &c->loop, drain, end, c) < 0) {
+        log_error(_("cannot start: %s"), err_name(ERR_NOMEM));
+        return EXIT_STATUS_FAILED;
+    }
+    c->relays.on_empty = on_empty;
+    c->relays.ctx = c;
+    uv_timer_init(&c->loop.uv, &c->retry);
+    c->retry.data = c;
+    rng_system(&c->rng);
+    backoff_init(&c->backoff, c->opt->max_retry_ns / 1000000);
+    target_init(&c->target, &c->loop, &c->relays, c->opt->local_target, c->local.host,
+                c->local.port);
+    return EXIT_STATUS_OK;
+}
+
+int client_main(const struct client_options *opt)
+{
+    struct client c = {.opt = opt};
+    int status = prepare(&c);
+    if (status == EXIT_STATUS_OK)
+        status = begin(&c);
+    if (status != EXIT_STATUS_OK) {
+        SSL_CTX_free(c.tls);
+        return status;
+    }
+    log_info(_("client mode: server %s (secure)"), opt->server);
+    log_info(_("-> remote port :%lld -> local target %s"), (long long)opt->remote_port,
+             opt->local_target);
+    dial_server(&c);
+    loop_run(&c.loop);
+    loop_fini(&c.loop);
+    SSL_CTX_free(c.tls);
+    return EXIT_STATUS_OK;
+}

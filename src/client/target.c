@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* Dialling the local service, a bounded number at a time. */
+#include "client/target.h"
+
+#include <stdlib.h>
+
+#include "base/i18n.h"
+#include "base/log.h"
+#include "net/dialer.h"
+#include "proto/smux/session.h"
+
+enum { COMPLAIN_MS = 1000 };
+
+/* One stream on its way to the service. */
+struct errand {
+    struct list node; /* in target->waiting until its dial starts */
+    struct target *target;
+    struct relay *relay;
+    struct dial *dial; /* NULL while waiting */
+    mtime_ms deadline;
+};
+
+static void start_waiting(struct target *t);
+
+void target_init(struct target *t, struct loop *loop, struct relays *relays, const char *name,
+                 const char *host, int port)
+{
+    *t = (struct target){.loop = loop, .relays = relays, .name = name, .host = host, .port = port};
+    list_init(&t->waiting);
+}
+
+static void complain(struct target *t, const char *why)
+{
+    mtime_ms now = loop_now(t->loop);
+    if (t->complained && now - t->complained < COMPLAIN_MS)
+        return;
+    t->complained = now;
+    log_warn(_("cannot connect to the local target %s: %s"), t->name, why);
+}
+
+/* Frees the errand and gives its place to the next one. */
+static void errand_done(struct errand *e)
+{
+    struct target *t = e->target;
+    list_del(&e->node);
+    if (e->dial)
+        t->dialing--;
+    free(e);
+    start_waiting(t);
+}
+
+static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
+{
+    struct errand *e = ctx;
+    struct target *t = e->target;
+    struct relay *r = e->relay;
+    relay_set_maker(r, NULL, NULL);
+    if (fd_or_err < 0) {
+        complain(t, why->text);
+        relay_reset(r);
+    } else {
+        relay_attach(r, fd_or_err);
+    }
+    errand_done(e);
+}
+
+/* The relay ended before it had a socket. */
+static void on_cut(void *maker)
+{
+    struct errand *e = maker;
+    dial_cancel(e->dial);
+    errand_done(e);
+}
+
+static void start(struct errand *e)
+{
+    struct target *t = e->target;
+    mtime_ms left = e->deadline - loop_now(t->loop);
+    if (left <= 0 ||
+        dial_start(t->loop, t->host, t->port, (int)left, on_dialled, e, &e->dial) < 0) {
+        complain(t, err_name(ERR_TIMEOUT));
+        relay_reset(e->relay); /* ends in on_cut */
+        return;
+    }
+    t->dialing++;
+}
+
+static void start_waiting(struct target *t)
+{
+    if (t->starting)
+        return; /* an errand that failed at once comes back here: the loop below goes on */
+    t->starting = true;
+    for (struct list *n; t->dialing < TARGET_DIALS && (n = list_first(&t->waiting));) {
+        list_del(n);
+        start(LIST_ENTRY(n, struct errand, node));
+    }
+    t->starting = false;
+}
+
+void target_serve(struct target *t, struct link *link, struct smux_stream *st)
+{
+    struct errand *e = calloc(1, sizeof *e);
+    struct relay *r =
+        e && t->relays->count < t->relays->max ? relay_new(t->relays, link, st) : NULL;
+    if (!r) {
+        free(e);
+        smux_stream_reset(st, loop_now(t->loop));
+        return;
+    }
+    e->target = t;
+    e->relay = r;
+    e->deadline = loop_now(t->loop) + TARGET_MS;
+    list_init(&e->node);
+    list_push(&t->waiting, &e->node);
+    relay_set_maker(r, on_cut, e);
+    start_waiting(t);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The local service: one TCP connection is dialled for each stream the server opens. At most
+ * TARGET_DIALS at once (a burst of users must not exhaust descriptors or the service's backlog);
+ * further ones wait their turn. Each has TARGET_MS from its stream's opening; refused or too late,
+ * the user's connection is cut at once.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "net/loop.h"
+#include "tunnel/relay.h"
+
+enum { TARGET_DIALS = 256, TARGET_MS = 5000 };
+
+struct target {
+    struct loop *loop;
+    struct relays *relays;
+    const char *name, *host;
+    int port;
+    /* private */
+    bool starting;
+    unsigned dialing;
+    struct list waiting;
+    mtime_ms complained; /* when a failure was last logged: once a second is enough */
+};
+
+/* name is for messages: host and port as the user gave them. The strings must outlive t. */
+void target_init(struct target *t, struct loop *loop, struct relays *relays, const char *name,
+                 const char *host, int port);
+
+/* Makes a relay of st and dials. Without memory or beyond relays->max the stream is reset. */
+void target_serve(struct target *t, struct link *link, struct smux_stream *st);

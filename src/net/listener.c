@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Listening sockets: batches, and a pause instead of a spin when descriptors run out. */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/i18n.h"
+#include "net/sock.h"
+
+struct listener {
+    const struct listener_events *ev;
+    void *ctx;
+    uv_poll_t poll;
+    uv_timer_t timer; /* runs while paused for want of descriptors */
+    int fd;
+    int closing; /* handles that still have to say goodbye */
+    bool paused; /* by the owner */
+    bool told;   /* on_pause was called in this series */
+    char address[SOCK_NAME_MAX];
+    int port;
+};
+
+static void on_poll(uv_poll_t *h, int status, int events);
+
+static void watch(struct listener *l)
+{
+    if (l->paused || uv_is_active((uv_handle_t *)&l->timer))
+        uv_poll_stop(&l->poll);
+    else
+        uv_poll_start(&l->poll, UV_READABLE, on_poll);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    watch(t->data);
+}
+
+/* True for errors that accept more calls cannot get past now. */
+static bool is_shortage(int errnum)
+{
+    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM || errnum == ENOBUFS;
+}
+
+static void pause_for(struct listener *l, int errnum)
+{
+    uv_timer_start(&l->timer, on_timer, LISTENER_PAUSE_MS, 0);
+    watch(l);
+    if (l->told)
+        return;
+    l->told = true;
+    if (l->ev->on_pause)
+        l->ev->on_pause(l->ctx, err_from_errno(errnum));
+}
+
+static void on_poll(uv_poll_t *h, int status, int events)
+{
+    struct listener *l = h->data;
+    (void)status, (void)events; /* an error shows in accept */
+    for (int i = 0; i < LISTENER_BATCH && l->fd >= 0 && !l->paused; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof sa;
+        int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            l->told = false;
+            sock_nodelay(fd);
+            l->ev->on_accept(l->ctx, fd, (struct sockaddr *)&sa);
+        } else if (is_shortage(errno)) {
+            pause_for(l, errno);
+            return;
+        } else if (errno == EAGAIN) {
+            return;
+        } /* else: that connection has gone already; the next one */
+    }
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    struct listener *l = h->data;
+    if (--l->closing == 0)
+        free(l);
+}
+
+void listener_close(struct listener *l)
+{
+    if (!l)
+        return;
+    l->closing = 2;
+    uv_close((uv_handle_t *)&l->poll, on_closed);
+    uv_close((uv_handle_t *)&l->timer, on_closed);
+    (void)close(l->fd);
+    l->fd = -1;
+}
+
+void listener_pause(struct listener *l, bool paused)
+{
+    l->paused = paused;
+    watch(l);
+}
+
+const char *listener_address(const struct listener *l)
+{
+    return l->address;
+}
+
+int listener_port(const struct listener *l)
+{
+    return l->port;
+}
+
+/* ---- opening ---- */
+
+/* A bound, listening socket on one address, or a negative errno. */
+static int listen_on(const struct sockaddr *sa, socklen_t len, int defer_accept_s)
+{
+    int one = 1, zero = 0;
+    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (sa->sa_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+    if (defer_accept_s > 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_accept_s, sizeof defer_accept_s);
+    if (bind(fd, sa, len) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
+        return fd;
+    int errnum = errno;
+    (void)close(fd);
+    return -errnum;
+}
+
+/* All addresses: IPv6 with IPv4 inside, or IPv4 alone where IPv6 is off. */
+static int listen_on_all(int port, int defer_accept_s)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    int fd = listen_on((struct sockaddr *)&in6, sizeof in6, defer_accept_s);
+    if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
+        return fd;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    return listen_on((struct sockaddr *)&in, sizeof in, defer_accept_s);
+}
+
+static int listen_on_host(const struct listener_config *cfg, struct errmsg *why)
+{
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+    };
+    struct addrinfo *list;
+    char port[8];
+    (void)snprintf(port, sizeof port, "%d", cfg->port);
+    int r = getaddrinfo(cfg->host, port, &hints, &list);
+    if (r != 0) {
+        errmsg_set(why, ERR_RESOLVE, "%s: %s", cfg->host, gai_strerror(r));
+        return ERR_RESOLVE;
+    }
+    int fd = -EADDRNOTAVAIL;
+    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
+        fd = listen_on(a->ai_addr, a->ai_addrlen, cfg->defer_accept_s);
+    freeaddrinfo(list);
+    return fd;
+}
+
+static void name_address(struct listener *l)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    memset(&sa, 0, sizeof sa);
+    (void)getsockname(l->fd, (struct sockaddr *)&sa, &len); /* cannot fail on our own socket */
+    sock_name(l->address, (struct sockaddr *)&sa);
+    const char *colon = strrchr(l->address, ':');
+    l->port = colon ? (int)strtol(colon + 1, NULL, 10) : 0;
+}
+
+int listener_open(struct loop *loop, const struct listener_config *cfg,
+                  const struct listener_events *ev, void *ctx, struct listener **ret,
+                  struct errmsg *why)
+{
+    bool all = !cfg->host || !*cfg->host;
+    if (cfg->port < 0 || cfg->port > 65535)
+        return errmsg_set(why, ERR_RANGE, _("port %d is not between 0 and 65535"), cfg->port);
+    int fd = all ? listen_on_all(cfg->port, cfg->defer_accept_s) : listen_on_host(cfg, why);
+    if (fd == ERR_RESOLVE && !all)
+        return ERR_RESOLVE;
+    if (fd < 0)
+        return errmsg_set(why, err_from_errno(-fd), "bind: %s", strerror(-fd));
+    struct listener *l = calloc(1, sizeof *l);
+    if (!l || uv_poll_init(&loop->uv, &l->poll, fd) < 0) {
+        free(l);
+        (void)close(fd);
+        return errmsg_set(why, ERR_NOMEM, "%s", err_name(ERR_NOMEM));
+    }
+    uv_timer_init(&loop->uv, &l->timer);
+    l->poll.data = l->timer.data = l;
+    l->ev = ev;
+    l->ctx = ctx;
+    l->fd = fd;
+    name_address(l);
+    watch(l);
+    *ret = l;
+    return 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket options and names of addresses. */
+#include "net/sock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+/* The IPv4 address inside an IPv4-mapped one, or NULL. */
+static const struct in_addr *mapped(const struct sockaddr_in6 *in6)
+{
+    return IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)
+               ? (const struct in_addr *)(const void *)&in6->sin6_addr.s6_addr[12]
+               : NULL;
+}
+
+const char *sock_name(char out[SOCK_NAME_MAX], const struct sockaddr *sa)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    if (sa->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
+        inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
+        (void)snprintf(out, SOCK_NAME_MAX, "%s:%u", text, (unsigned)ntohs(in->sin_port));
+    } else if (sa->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+        const struct in_addr *v4 = mapped(in6);
+        if (v4)
+            inet_ntop(AF_INET, v4, text, sizeof text);
+        else
+            inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
+        (void)snprintf(out, SOCK_NAME_MAX, v4 ? "%s:%u" : "[%s]:%u", text,
+                       (unsigned)ntohs(in6->sin6_port));
+    } else {
+        (void)snprintf(out, SOCK_NAME_MAX, "?");
+    }
+    return out;
+}
+
+const char *sock_source(char out[SOCK_NAME_MAX], const struct sockaddr *sa)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    if (sa->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, text,
+                  sizeof text);
+    } else if (sa->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+        const struct in_addr *v4 = mapped(in6);
+        struct in6_addr net = in6->sin6_addr;
+        memset(&net.s6_addr[8], 0, 8);
+        if (v4)
+            inet_ntop(AF_INET, v4, text, sizeof text);
+        else
+            inet_ntop(AF_INET6, &net, text, sizeof text);
+    }
+    (void)snprintf(out, SOCK_NAME_MAX, "%s", text);
+    return out;
+}
+
+static void set_int(int fd, int level, int name, int value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof value); /* all of these are hints */
+}
+
+void sock_nodelay(int fd)
+{
+    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+void sock_keepalive(int fd)
+{
+    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
+}
+
+void sock_close_reset(int fd)
+{
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    (void)close(fd);
+}
+
+int sock_error(int fd)
+{
+    int errnum = 0;
+    socklen_t len = sizeof errnum;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &errnum, &len) < 0)
+        errnum = errno;
+    return errnum ? err_from_errno(errnum) : 0;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* TLS settings, and the translation of OpenSSL's errors into sentences. */
+#include "net/tls_ctx.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/i18n.h"
+
+enum { PEER_CERTS_MAX = 8 << 10 }; /* bytes of a peer's certificate list; one of ours is 500 */
+
+int tls_library_check(struct errmsg *why)
+{
+    unsigned long have = OpenSSL_version_num();
+    if (have >= 0x300000e0L) /* 3.0.14: CVE-2024-2511 and earlier are fixed */
+        return 0;
+    return errmsg_set(why, ERR_TLS, _("%s is too old: at least OpenSSL 3.0.14 is needed"),
+                      OpenSSL_version(OPENSSL_VERSION));
+}
+
+/* ---- errors ---- */
+
+static int verify_error(long code, struct errmsg *why)
+{
+    switch (code) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return errmsg_set(
+            why, ERR_CERT, "%s",
+            _("the server's certificate has expired (or the clock of this machine is wrong)"));
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return errmsg_set(
+            why, ERR_CERT, "%s",
+            _("the server's certificate is not yet valid (is the clock of this machine right?)"));
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+        return errmsg_set(why, ERR_CERT, _("the server's certificate is not for %s"),
+                          TLS_SERVER_NAME);
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+        return errmsg_set(why, ERR_CERT, "%s",
+                          _("the server's certificate is not signed by the CA in the -ca file "
+                            "(copy ca.crt from the server again)"));
+    default:
+        return errmsg_set(why, ERR_CERT, _("the server's certificate is not accepted: %s"),
+                          X509_verify_cert_error_string(code));
+    }
+}
+
+/* The peer's alert about a certificate of ours. */
+static bool is_cert_alert(int reason)
+{
+    switch (reason) {
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why)
+{
+    unsigned long code = ERR_peek_error();
+    int reason = ERR_GET_REASON(code);
+    const char *words = ERR_reason_error_string(code);
+    ERR_clear_error();
+    if (ssl && !SSL_is_server(ssl) && SSL_get_verify_result(ssl) != X509_V_OK)
+        return verify_error(SSL_get_verify_result(ssl), why);
+    if (!code)
+        return errmsg_set(why, fallback_err, "%s", err_name(fallback_err));
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL && is_cert_alert(reason))
+        return errmsg_set(why, ERR_CERT, _("the client does not accept our certificate: %s"),
+                          words ? words : "alert");
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL &&
+        (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST))
+        return errmsg_set(why, ERR_TLS, "%s", _("the other side does not speak TLS"));
+    return errmsg_set(why, fallback_err, "%s", words ? words : err_name(fallback_err));
+}
+
+/* ---- contexts ---- */
+
+static bool set_groups(SSL_CTX *ctx)
+{
+    if (SSL_CTX_set1_groups_list(ctx, "X25519MLKEM768:X25519:P-256") == 1)
+        return true;
+    ERR_clear_error(); /* a library without it */
+    return SSL_CTX_set1_groups_list(ctx, "X25519:P-256") == 1;
+}
+
+/* What both sides have in common. NULL without memory. */
+static SSL_CTX *new_ctx(const SSL_METHOD *method)
+{
+    SSL_CTX *ctx = SSL_CTX_new(method);
+    if (!ctx)
+        return NULL;
+    if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 || !set_groups(ctx)) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    SSL_CTX_set_security_level(ctx, 2);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(ctx, 0);
+    SSL_CTX_set_max_early_data(ctx, 0);
+    SSL_CTX_set_max_cert_list(ctx, PEER_CERTS_MAX);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return ctx;
+}
+
+static int no_ctx(SSL_CTX *ctx, struct errmsg *why)
+{
+    SSL_CTX_free(ctx);
+    return tls_take_error(NULL, ERR_TLS, why);
+}
+
+/* None of a client's protocols is ours (yet): go on without, as Go does. */
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen,
+                   const unsigned char *in, unsigned int inlen, void *arg)
+{
+    (void)ssl, (void)out, (void)outlen, (void)in, (void)inlen, (void)arg;
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, SSL_CTX **ret, struct errmsg *why)
+{
+    SSL_CTX *ctx = new_ctx(TLS_server_method());
+    if (!ctx || SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)
+        return no_ctx(ctx, why);
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN); /* the leaf alone, as the original */
+    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    *ret = ctx;
+    return 0;
+}
+
+int tls_client_ctx_new(const char *ca_file, SSL_CTX **ret, struct errmsg *why)
+{
+    SSL_CTX *ctx = new_ctx(TLS_client_method());
+    if (!ctx)
+        return no_ctx(ctx, why);
+    if (SSL_CTX_load_verify_file(ctx, ca_file) != 1) {
+        struct errmsg words;
+        tls_take_error(NULL, ERR_CERT, &words);
+        SSL_CTX_free(ctx);
+        return errmsg_set(why, ERR_CERT, _("cannot read the CA certificate file %s: %s"), ca_file,
+                          words.text);
+    }
+    X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+    if (X509_VERIFY_PARAM_set1_host(param, TLS_SERVER_NAME, 0) != 1)
+        return no_ctx(ctx, why);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    *ret = ctx;
+    return 0;
+}

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The TLS transport.
+ *
+ *   FIRST_BYTE --0x16--> HANDSHAKE --done--> OPEN          any --error--> FAILED      any
+ * --close--> CLOSED (server only)
+ *
+ * The poll watches for reading all the time, and for writing while the kernel has not taken
+ * everything. An error outside a read of the owner's is reported from a job at the end of the turn.
+ */
+#include "net/transport.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/i18n.h"
+#include "net/sock.h"
+#include "net/tls_ctx.h"
+#include "net/transport_bio.h"
+
+enum {
+    RECORD_BYTES = 16384,
+    READ_BUFFER = 128 << 10,     /* large receives: wake-ups are the price (docs/design.md) */
+    NOTSENT_LOWAT = 128 << 10,   /* what waits in the kernel for the network, so that little does */
+    TLS_HANDSHAKE_RECORD = 0x16, /* RFC 8446 5.1: content type of every first record */
+};
+
+enum transport_state {
+    TR_FIRST_BYTE,
+    TR_HANDSHAKE,
+    TR_OPEN,
+    TR_FAILED,
+    TR_CLOSED,
+};
+
+struct transport {
+    struct loop *loop;
+    SSL_CTX *ctx;
+    SSL *ssl; /* NULL in FIRST_BYTE */
+    const struct transport_events *ev;
+    void *ev_ctx;
+    enum transport_state state;
+    struct wire wire;
+    uv_poll_t poll;
+    int watching;
+    bool refused;    /* transport_write() took less than it was given */
+    bool read_later; /* for the job */
+    bool tell_error; /* for the job */
+    bool trusted;
+    bool grown; /* the large read buffer is in use */
+    int err;
+    struct errmsg why;
+    struct loop_job job;
+    uint64_t sent_total;
+    char peer[SOCK_NAME_MAX];
+    char describe[64];
+};
+
+/* ---- failure ---- */
+
+/* Remembers the first failure. Returns its code. */
+static int failed(struct transport *t, int err, const struct errmsg *why)
+{
+    if (t->state == TR_FAILED || t->state == TR_CLOSED)
+        return t->err;
+    t->state = TR_FAILED;
+    t->err = err;
+    if (why)
+        t->why = *why;
+    else
+        errmsg_set(&t->why, err, "%s", err_name(err));
+    uv_poll_stop(&t->poll);
+    return err;
+}
+
+/* A failure the owner did not ask for: told at the end of the turn. */
+static void fail_later(struct transport *t, int err, const struct errmsg *why)
+{
+    if (t->state == TR_FAILED || t->state == TR_CLOSED)
+        return;
+    failed(t, err, why);
+    t->tell_error = true;
+    loop_defer(t->loop, &t->job);
+}
+
+/* What a negative result of an SSL_* call means: ERR_AGAIN, ERR_EOF, or a failure with its
+ * sentence. */
+static int ssl_result(struct transport *t, int r, struct errmsg *why)
+{
+    switch (SSL_get_error(t->ssl, r)) {
+    case SSL_ERROR_WANT_READ:
+        return ERR_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return errmsg_set(why, ERR_EOF, "%s", _("the connection was closed by the other side"));
+    default:
+        break;
+    }
+    if (t->wire.over_budget)
+        return errmsg_set(why, ERR_LIMIT, "%s", _("too much was sent before authentication"));
+    if (t->wire.errnum)
+        return errmsg_set(why, err_from_errno(t->wire.errnum), "%s", strerror(t->wire.errnum));
+    if (t->wire.eof && ERR_peek_error() == 0)
+        return errmsg_set(why, ERR_EOF, "%s", _("the connection was closed by the other side"));
+    return tls_take_error(t->ssl, ERR_TLS, why);
+}
+
+/* ---- output ---- */
+
+static void on_poll(uv_poll_t *h, int status, int events);
+
+static void watch(struct transport *t)
+{
+    int want = UV_READABLE | (t->wire.len > 0 ? UV_WRITABLE : 0);
+    if (want == t->watching || t->state >= TR_FAILED)
+        return;
+    t->watching = want;
+    uv_poll_start(&t->poll, want, on_poll);
+}
+
+void transport_flush(struct transport *t)
+{
+    if (t->wire.len == 0 || t->state >= TR_FAILED)
+        return;
+    int64_t n = wire_send(&t->wire);
+    if (n < 0) {
+        fail_later(t, (int)n, NULL);
+        return;
+    }
+    t->sent_total += (uint64_t)n;
+    watch(t);
+}
+
+ssize_t transport_write(struct transport *t, const void *p, size_t n)
+{
+    size_t done = 0;
+    if (t->state != TR_OPEN)
+        return ERR_BADSTATE;
+    while (done < n && t->wire.len < TRANSPORT_BACKLOG_MAX) {
+        size_t part = n - done < RECORD_BYTES ? n - done : RECORD_BYTES;
+        ERR_clear_error();
+        int r = SSL_write(t->ssl, (const uint8_t *)p + done, (int)part);
+        if (r <= 0) {
+            struct errmsg why;
+            int err = ssl_result(t, r, &why);
+            fail_later(t, err == ERR_AGAIN ? ERR_TLS : err, &why);
+            return ERR_TLS;
+        }
+        done += (size_t)r;
+    }
+    if (done < n)
+        t->refused = true;
+    return (ssize_t)done;
+}
+
+size_t transport_backlog(const struct transport *t)
+{
+    return t->wire.len;
+}
+
+bool transport_writable(const struct transport *t)
+{
+    return t->state == TR_OPEN && t->wire.len < TRANSPORT_BACKLOG_MAX;
+}
+
+uint64_t transport_sent_total(const struct transport *t)
+{
+    return t->sent_total;
+}
+
+/* ---- input ---- */
+
+/* OpenSSL takes the larger buffer when it allocates the next one, so the small one goes first. */
+static void grow_read_buffer(struct transport *t)
+{
+    if (t->grown || !t->trusted || SSL_free_buffers(t->ssl) != 1)
+        return; /* something is in it: next time */
+    SSL_set_default_read_buffer_len(t->ssl, READ_BUFFER);
+    SSL_set_read_ahead(t->ssl, 1);
+    t->grown = true;
+}
+
+ssize_t transport_read(struct transport *t, void *buf, size_t n, struct errmsg *why)
+{
+    if (t->state == TR_FAILED) {
+        t->tell_error = false; /* this call tells it */
+        if (why)
+            *why = t->why;
+        return t->err;
+    }
+    if (t->state != TR_OPEN)
+        return ERR_AGAIN;
+    ERR_clear_error();
+    int r = SSL_read(t->ssl, buf, n < INT32_MAX ? (int)n : INT32_MAX);
+    if (r > 0)
+        return r;
+    struct errmsg words = {""};
+    int err = ssl_result(t, r, &words);
+    transport_flush(t); /* an alert or a key update may have come of it */
+    if (err == ERR_AGAIN) {
+        grow_read_buffer(t);
+        return ERR_AGAIN;
+    }
+    if (why)
+        *why = words;
+    return failed(t, err, &words);
+}
+
+void transport_read_later(struct transport *t)
+{
+    t->read_later = true;
+    loop_defer(t->loop, &t->job);
+}
+
+void transport_trust(struct transport *t)
+{
+    int lowat = NOTSENT_LOWAT;
+    t->trusted = true;
+    t->wire.limited = false;
+    (void)setsockopt(t->wire.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat); /* a hint */
+}
+
+void transport_idle(struct transport *t)
+{
+    wire_trim(&t->wire);
+    if (t->state == TR_OPEN)
+        (void)SSL_free_buffers(t->ssl); /* refuses while they are in use */
+}
+
+/* ---- handshake ---- */
+
+static SSL *new_ssl(struct transport *t, bool is_server)
+{
+    SSL *ssl = SSL_new(t->ctx);
+    BIO *bio = ssl ? wire_bio_new(&t->wire) : NULL;
+    if (!bio) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    SSL_set_bio(ssl, bio, bio);
+    if (is_server) {
+        SSL_set_accept_state(ssl);
+        return ssl;
+    }
+    SSL_set_connect_state(ssl);
+    if (SSL_set_tlsext_host_name(ssl, TLS_SERVER_NAME) != 1) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    return ssl;
+}
+
+static void handshake(struct transport *t)
+{
+    struct errmsg why = {""};
+    ERR_clear_error();
+    int r = SSL_do_handshake(t->ssl);
+    int err = r == 1 ? 0 : ssl_result(t, r, &why);
+    transport_flush(t);
+    if (t->state != TR_HANDSHAKE || err == ERR_AGAIN)
+        return;
+    if (err < 0) {
+        failed(t, err, &why);
+        t->ev->on_error(t->ev_ctx, err, &t->why);
+        return;
+    }
+    t->state = TR_OPEN;
+    (void)snprintf(t->describe, sizeof t->describe, "%s %s", SSL_get_version(t->ssl),
+                   SSL_get_cipher_name(t->ssl));
+    t->ev->on_ready(t->ev_ctx);
+    if (t->state == TR_OPEN)
+        t->ev->on_readable(t->ev_ctx); /* what came along with the last flight */
+}
+
+/* No memory for a peer that has not even begun to speak TLS. */
+static void first_byte(struct transport *t)
+{
+    uint8_t byte;
+    ssize_t n = recv(t->wire.fd, &byte, 1, MSG_PEEK);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    int err = 0;
+    if (n <= 0)
+        err = n == 0 ? ERR_EOF : err_from_errno(errno);
+    else if (byte != TLS_HANDSHAKE_RECORD)
+        err = ERR_PROTO;
+    else if (!(t->ssl = new_ssl(t, true)))
+        err = ERR_NOMEM;
+    if (err == 0) {
+        t->state = TR_HANDSHAKE;
+        handshake(t);
+        return;
+    }
+    struct errmsg why;
+    errmsg_set(&why, err, "%s",
+               err == ERR_PROTO ? _("the other side does not speak TLS") : err_name(err));
+    failed(t, err, &why);
+    t->ev->on_error(t->ev_ctx, err, &t->why);
+}
+
+/* ---- events ---- */
+
+static void readable(struct transport *t)
+{
+    t->wire.drained = false;
+    switch (t->state) {
+    case TR_FIRST_BYTE:
+        first_byte(t);
+        break;
+    case TR_HANDSHAKE:
+        handshake(t);
+        break;
+    case TR_OPEN:
+        t->ev->on_readable(t->ev_ctx);
+        break;
+    case TR_FAILED:
+    case TR_CLOSED:
+        break;
+    }
+}
+
+static void writable(struct transport *t)
+{
+    transport_flush(t);
+    if (t->refused && transport_writable(t)) {
+        t->refused = false;
+        t->ev->on_writable(t->ev_ctx);
+    }
+}
+
+static void on_poll(uv_poll_t *h, int status, int events)
+{
+    struct transport *t = h->data;
+    if (status < 0) { /* POLLERR; libuv has stopped watching: the read finds out what it is */
+        t->watching = 0;
+        events = UV_READABLE;
+    }
+    if (events & UV_WRITABLE)
+        writable(t);
+    if (events & UV_READABLE)
+        readable(t);
+    if (status < 0)
+        watch(t);
+}
+
+static void on_job(struct loop_job *job)
+{
+    struct transport *t = CONTAINER_OF(job, struct transport, job);
+    if (t->tell_error && t->state == TR_FAILED) {
+        t->tell_error = false;
+        t->ev->on_error(t->ev_ctx, t->err, &t->why);
+        return;
+    }
+    if (t->read_later && t->state == TR_OPEN) {
+        t->read_later = false;
+        t->ev->on_readable(t->ev_ctx);
+    }
+}
+
+/* ---- life ---- */
+
+static void name_peer(struct transport *t)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    memset(&sa, 0, sizeof sa);
+    if (getpeername(t->wire.fd, (struct sockaddr *)&sa, &len) < 0)
+        sa.ss_family = AF_UNSPEC;
+    sock_name(t->peer, (struct sockaddr *)&sa);
+}
+
+int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
+                  const struct transport_events *ev, void *ev_ctx, struct transport **ret)
+{
+    struct transport *t = calloc(1, sizeof *t);
+    if (!t)
+        goto no_memory;
+    t->loop = loop;
+    t->ev = ev;
+    t->ev_ctx = ev_ctx;
+    t->ctx = ctx;
+    t->wire = (struct wire){.fd = fd, .limited = true, .budget = TRANSPORT_PREAUTH_MAX};
+    loop_job_init(&t->job, on_job);
+    t->state = is_server ? TR_FIRST_BYTE : TR_HANDSHAKE;
+    if (!is_server && !(t->ssl = new_ssl(t, false)))
+        goto no_memory;
+    if (uv_poll_init(&loop->uv, &t->poll, fd) < 0)
+        goto no_memory;
+    SSL_CTX_up_ref(ctx);
+    t->poll.data = t;
+    name_peer(t);
+    sock_nodelay(fd);
+    watch(t);
+    *ret = t;
+    if (!is_server) { /* the first flight; errors come at the end of the turn */
+        ERR_clear_error();
+        struct errmsg why = {""};
+        int err = ssl_result(t, SSL_do_handshake(t->ssl), &why);
+        if (err != ERR_AGAIN)
+            fail_later(t, err, &why);
+        transport_flush(t);
+    }
+    return 0;
+
+no_memory:
+    if (t)
+        SSL_free(t->ssl);
+    free(t);
+    (void)close(fd);
+    return ERR_NOMEM;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+void transport_close(struct transport *t)
+{
+    if (!t || t->state == TR_CLOSED)
+        return;
+    if (t->state == TR_OPEN) {
+        ERR_clear_error();
+        (void)SSL_shutdown(t->ssl); /* close_notify: a courtesy */
+        (void)!wire_send(&t->wire);
+    }
+    t->state = TR_CLOSED;
+    loop_cancel(&t->job);
+    uv_close((uv_handle_t *)&t->poll, on_closed);
+    (void)close(t->wire.fd);
+    SSL_free(t->ssl);
+    t->ssl = NULL;
+    SSL_CTX_free(t->ctx);
+    free(t->wire.out);
+    t->wire = (struct wire){.fd = -1};
+}
+
+const char *transport_peer(const struct transport *t)
+{
+    return t->peer;
+}
+
+const char *transport_describe(const struct transport *t)
+{
+    return t->describe;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The BIO under each SSL. Writing appends records to memory, so that many go to the kernel with one
+ * send; reading goes straight from the socket into OpenSSL's buffer.
+ */
+#include "net/transport_bio.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+#include "net/transport.h"
+
+/* What one SSL_write can add at most: a full record and its overhead, with room for alerts. */
+enum { OUT_CAP = TRANSPORT_BACKLOG_MAX + (20 << 10) };
+
+static bool make_room(struct wire *w, size_t n)
+{
+    if (w->off > 0) {
+        memmove(w->out, w->out + w->off, w->len);
+        w->off = 0;
+    }
+    size_t cap = w->cap ? w->cap : OUT_CAP;
+    while (cap < w->len + n)
+        cap *= 2; /* a long handshake flight; data never comes so far */
+    if (cap == w->cap)
+        return true;
+    uint8_t *out = realloc(w->out, cap);
+    if (!out)
+        return false;
+    w->out = out;
+    w->cap = cap;
+    return true;
+}
+
+static int bio_write(BIO *b, const char *p, int n)
+{
+    struct wire *w = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (n <= 0)
+        return 0;
+    if (w->off + w->len + (size_t)n > w->cap && !make_room(w, (size_t)n))
+        return -1;
+    memcpy(w->out + w->off + w->len, p, (size_t)n);
+    w->len += (size_t)n;
+    return n;
+}
+
+static int bio_read(BIO *b, char *p, int n)
+{
+    struct wire *w = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (n <= 0)
+        return 0;
+    if (w->drained) {
+        BIO_set_retry_read(b);
+        return -1;
+    }
+    size_t want = (size_t)n;
+    if (w->limited && want > w->budget)
+        want = w->budget;
+    if (want == 0) {
+        w->over_budget = true;
+        return -1;
+    }
+    ssize_t r = recv(w->fd, p, want, 0);
+    if (r < 0) {
+        w->drained = errno == EAGAIN || errno == EINTR;
+        if (w->drained)
+            BIO_set_retry_read(b);
+        else
+            w->errnum = errno;
+        return -1;
+    }
+    w->eof = r == 0;
+    w->drained = r > 0 && (size_t)r < want;
+    if (w->limited)
+        w->budget -= (uint32_t)r;
+    return (int)r;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+    (void)b, (void)num, (void)ptr;
+    return cmd == BIO_CTRL_FLUSH; /* the transport flushes; all else is not supported */
+}
+
+static int bio_create(BIO *b)
+{
+    BIO_set_init(b, 1);
+    return 1;
+}
+
+static BIO_METHOD *method;
+
+static void make_method(void)
+{
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "gotunnel wire");
+    if (!method)
+        return;
+    BIO_meth_set_write(method, bio_write);
+    BIO_meth_set_read(method, bio_read);
+    BIO_meth_set_ctrl(method, bio_ctrl);
+    BIO_meth_set_create(method, bio_create);
+}
+
+BIO *wire_bio_new(struct wire *w)
+{
+    static uv_once_t once = UV_ONCE_INIT;
+    uv_once(&once, make_method);
+    BIO *b = method ? BIO_new(method) : NULL;
+    if (b)
+        BIO_set_data(b, w);
+    return b;
+}
+
+int64_t wire_send(struct wire *w)
+{
+    int64_t total = 0;
+    while (w->len > 0) {
+        ssize_t n = send(w->fd, w->out + w->off, w->len, MSG_NOSIGNAL);
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            if (errno == EAGAIN)
+                break;
+            return err_from_errno(errno);
+        }
+        w->off += (size_t)n;
+        w->len -= (size_t)n;
+        total += n;
+    }
+    if (w->len == 0)
+        w->off = 0;
+    return total;
+}
+
+void wire_trim(struct wire *w)
+{
+    if (w->len > 0)
+        return;
+    free(w->out);
+    w->out = NULL;
+    w->off = w->cap = 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to server/: the program and the clients it serves. */
+#pragma once
+
+#include <sys/socket.h>
+
+#include "app/stop.h"
+#include "base/list.h"
+#include "conf/hostport.h"
+#include "conf/options.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "pki/pki.h"
+#include "proto/admission.h"
+#include "proto/ratelimit.h"
+#include "tunnel/link.h"
+
+struct server {
+    const struct server_options *opt;
+    struct loop loop;
+    struct relays relays;
+    struct stop stop;
+    struct pki_identity *identity;
+    SSL_CTX *tls;
+    uv_timer_t renewal;
+    struct listener *tunnel_port;
+    struct admission admission; /* who is connected and not yet authenticated */
+    struct ratelimit guesses;   /* wrong secrets per source */
+    struct list agents;
+    bool full_told; /* "no room for more users" is logged once until there is room */
+    bool ended;
+};
+
+/* A new tunnel connection. Takes fd. */
+void agent_accept(struct server *srv, int fd, const struct sockaddr *peer);
+
+/* Stops (or resumes) taking users on every public port. */
+void agents_pause(struct server *srv, bool paused);
+
+/* Closes every public port; running connections go on. */
+void agents_stop_listening(struct server *srv);
+
+/* Ends every link; server_agents_gone() follows when the last one is over. */
+void agents_close(struct server *srv);
+
+/* The last agent has gone. */
+void server_agents_gone(struct server *srv);
+
+/* Banner on stdout: address, CA certificate, the command for the client. */
+void banner_print(const struct server *srv);

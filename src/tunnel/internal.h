@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to tunnel/: the link's inside, and what owners of streams do with events. */
+#pragma once
+
+#include <sys/uio.h>
+
+#include "net/transport.h"
+#include "proto/auth.h"
+#include "proto/control.h"
+#include "proto/smux/session.h"
+#include "tunnel/link.h"
+
+/* The owner of a stream, as the link sees it: a relay, or the link's own control stream. */
+struct stream_owner {
+    const struct stream_owner_ops *ops;
+};
+
+struct stream_owner_ops {
+    void (*on_data)(struct stream_owner *o, const uint8_t *p, size_t n);
+    void (*on_fin)(struct stream_owner *o);
+    void (*on_reset)(struct stream_owner *o);
+    void (*on_credit)(struct stream_owner *o);
+};
+
+enum link_state {
+    LINK_HANDSHAKE,
+    LINK_AUTH,
+    LINK_CONTROL,
+    LINK_UP,
+    LINK_CLOSED,
+};
+
+enum { LINK_GATHER_MAX = 16 };
+
+struct link {
+    struct link_config cfg;
+    struct transport *tp;
+    struct smux_session *mux;
+    enum link_state state;
+    enum link_reason reason;
+    struct errmsg why;
+
+    struct list relays;   /* all relays of this link */
+    struct list readable; /* relays whose socket may have data */
+    struct loop_job turn; /* once a turn: read sockets, send */
+    uv_timer_t timer;     /* phase deadlines, and the session's clock */
+    mtime_ms timer_at;    /* when it is armed for; MTIME_NEVER: not */
+    mtime_ms auth_deadline, phase_deadline;
+
+    /* auth */
+    struct auth_line line;
+    mtime_ms reject_at; /* a rejection that waits; 0: none */
+
+    /* control stream */
+    struct stream_owner control;
+    struct smux_stream *control_st;
+    struct control_reader control_in;
+    uint32_t extra_streams;
+    bool answer_sent; /* a refusal: the end comes when it is out */
+
+    /* blocked writes */
+    uint64_t stall_sent;
+    mtime_ms stall_since;
+
+    /* payload pieces of one relay that lie in the receive buffer, written with one sendmsg */
+    struct relay *gather_to;
+    struct iovec gather[LINK_GATHER_MAX];
+    int gather_n;
+};
+
+/* ---- link.c ---- */
+
+/* There is something to send or to read: do it at the end of the turn. */
+void link_wake(struct link *l);
+
+/* Sets the deadline of the present phase; MTIME_NEVER: none. */
+void link_set_deadline(struct link *l, mtime_ms at);
+
+/* The peer has proved itself (server), or said OK (client): the session begins. False: link closed.
+ */
+bool link_begin_session(struct link *l);
+
+/* True when nothing can be staged until the transport has sent something. */
+bool link_is_blocked(const struct link *l);
+
+/* Gives plaintext to the session and serves its events. */
+void link_feed(struct link *l, const uint8_t *p, size_t n);
+
+/* ---- link_auth.c ---- */
+void auth_begin(struct link *l);
+/* Eats bytes of the AUTH phase; what is left at *p belongs to the session. */
+void auth_input(struct link *l, const uint8_t **p, size_t *n);
+/* A waiting rejection is due. */
+void auth_send_rejection(struct link *l);
+
+/* ---- link_control.c ---- */
+void control_begin(struct link *l);                          /* client: ask for the port */
+void control_opened(struct link *l, struct smux_stream *st); /* server: a stream came */
+
+/* ---- relay.c ---- */
+
+enum relay_progress {
+    RELAY_IDLE, /* nothing more until an event */
+    RELAY_MORE, /* its share of this turn is used */
+    RELAY_FULL, /* the link's output is full; not served */
+};
+
+/* Reads the socket into the outgoing ring; for relays that were taken off link->readable. The relay
+   may be dead afterwards unless MORE or FULL is returned. */
+enum relay_progress relay_read(struct relay *r);
+struct relay *relay_of(struct list *readable_node);
+
+/* Writes what was gathered. */
+void relay_flush_gathered(struct link *l);
+
+/* The link is going: end the relay, or let it finish what it has already received whole. */
+void relay_orphan(struct relay *r);
+struct relay *relay_of_link_node(struct list *node);

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The link: joins the transport with the session and drives both from the loop.
+ *
+ * Everything a turn brings is served at its end, once (turn): sockets of users that have data are
+ * read into the outgoing ring, fairly and only while the tunnel takes it; then the ring is sealed
+ * and sent. An end is marked by link_close() and carried out there too, so no caller ever loses an
+ * object it still holds.
+ */
+#include "tunnel/link.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/i18n.h"
+#include "net/sock.h"
+#include "tunnel/internal.h"
+
+enum {
+    READ_ROUNDS = 4, /* receive buffers one tunnel may fill in a turn before others get theirs */
+    TURN_OUT_BYTES = 1 << 20, /* the same for sending */
+};
+
+static void dispatch(struct link *l, const struct smux_event *ev);
+
+/* ---- ends ---- */
+
+const char *link_reason_text(enum link_reason reason)
+{
+    static const char *const text[] = {
+        [LINK_END_PEER] = N_("the connection was closed by the other side"),
+        [LINK_END_SILENT] = N_("nothing was heard from the other side for 30 seconds"),
+        [LINK_END_STALLED] = N_("the other side took no data for 60 seconds"),
+        [LINK_END_PROTOCOL] = N_("the other side broke the protocol"),
+        [LINK_END_DEADLINE] = N_("the other side took too long"),
+        [LINK_END_TLS] = N_("the TLS handshake failed"),
+        [LINK_END_CERT] = N_("the certificate was not accepted"),
+        [LINK_END_AUTH] = N_("the secret was rejected"),
+        [LINK_END_REFUSED] = N_("the port was refused"),
+        [LINK_END_LOCAL] = N_("out of memory or descriptors on this machine"),
+        [LINK_END_SHUTDOWN] = N_("closed by this program"),
+    };
+    return _(text[reason]);
+}
+
+void link_close(struct link *l, enum link_reason reason, const struct errmsg *why)
+{
+    if (l->state == LINK_CLOSED)
+        return;
+    l->state = LINK_CLOSED;
+    l->reason = reason;
+    if (why)
+        l->why = *why;
+    loop_defer(l->cfg.loop, &l->turn);
+}
+
+static enum link_reason reason_of(const struct link *l, int err)
+{
+    switch (err) {
+    case ERR_CERT:
+        return LINK_END_CERT;
+    case ERR_TLS:
+        return l->state == LINK_HANDSHAKE ? LINK_END_TLS : LINK_END_PROTOCOL;
+    case ERR_PROTO:
+    case ERR_LIMIT:
+        return l->state == LINK_HANDSHAKE ? LINK_END_TLS : LINK_END_PROTOCOL;
+    case ERR_NOMEM:
+        return LINK_END_LOCAL;
+    case ERR_TIMEOUT:
+        return LINK_END_SILENT;
+    default:
+        return LINK_END_PEER;
+    }
+}
+
+/* ---- sending ---- */
+
+void link_wake(struct link *l)
+{
+    loop_defer(l->cfg.loop, &l->turn);
+}
+
+bool link_is_blocked(const struct link *l)
+{
+    return !l->mux || !transport_writable(l->tp) || !smux_session_can_stage(l->mux);
+}
+
+/* Seals and sends as much as the transport takes. Bytes taken. */
+static size_t output(struct link *l)
+{
+    size_t total = 0;
+    while (l->mux) {
+        size_t n;
+        const uint8_t *p = smux_session_output(l->mux, &n);
+        ssize_t taken = n > 0 ? transport_write(l->tp, p, n) : 0;
+        if (taken <= 0)
+            break; /* an error comes through on_error */
+        smux_session_sent(l->mux, (size_t)taken);
+        total += (size_t)taken;
+        transport_flush(l->tp);
+    }
+    return total;
+}
+
+/* Reads users' sockets into the ring, one after the other, while the tunnel takes it. */
+static void serve_readers(struct link *l)
+{
+    struct list round;
+    size_t sent = 0;
+    list_init(&round);
+    list_splice(&round, &l->readable);
+    for (struct list *n; sent < TURN_OUT_BYTES && (n = list_first(&round));) {
+        struct relay *r = relay_of(n);
+        list_del(n);
+        switch (relay_read(r)) {
+        case RELAY_IDLE:
+            continue;
+        case RELAY_MORE:
+            list_push(&l->readable, n);
+            continue;
+        case RELAY_FULL:
+            break;
+        }
+        list_push(round.next, n); /* before the first one: it is this one's turn still */
+        sent += output(l);
+        if (link_is_blocked(l))
+            break;
+    }
+    list_splice(&round, &l->readable); /* those who were not served come first next time */
+    list_splice(&l->readable, &round);
+    if (!list_empty(&l->readable) && !link_is_blocked(l))
+        loop_defer(l->cfg.loop, &l->turn);
+}
+
+/* ---- the clock ---- */
+
+static void on_timer(uv_timer_t *t);
+
+static void arm_timer(struct link *l)
+{
+    mtime_ms now = loop_now(l->cfg.loop);
+    mtime_ms at = l->phase_deadline;
+    if (l->mux && smux_session_deadline(l->mux) < at)
+        at = smux_session_deadline(l->mux);
+    if (at >= l->timer_at)
+        return; /* it fires early enough and looks again */
+    l->timer_at = at;
+    uv_timer_start(&l->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
+}
+
+void link_set_deadline(struct link *l, mtime_ms at)
+{
+    l->phase_deadline = at;
+    link_wake(l);
+}
+
+/* A peer that lets us write nothing for LINK_STALL_MS is as good as gone. */
+static void check_stall(struct link *l, mtime_ms now)
+{
+    uint64_t sent = transport_sent_total(l->tp);
+    if (transport_backlog(l->tp) == 0 || sent != l->stall_sent) {
+        l->stall_sent = sent;
+        l->stall_since = now;
+    } else if (now - l->stall_since >= LINK_STALL_MS) {
+        link_close(l, LINK_END_STALLED, NULL);
+    }
+}
+
+static void tick_session(struct link *l, mtime_ms now)
+{
+    struct smux_event ev;
+    int r;
+    while ((r = smux_session_tick(l->mux, now, &ev)) > 0)
+        dispatch(l, &ev);
+    if (r < 0)
+        link_close(l, reason_of(l, r), NULL);
+    else
+        check_stall(l, now);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    struct link *l = t->data;
+    mtime_ms now = loop_now(l->cfg.loop);
+    l->timer_at = MTIME_NEVER;
+    if (l->state == LINK_CLOSED)
+        return;
+    if (now >= l->phase_deadline) {
+        if (l->reject_at)
+            auth_send_rejection(l);
+        else
+            link_close(l, LINK_END_DEADLINE, NULL);
+    }
+    if (l->mux && l->state != LINK_CLOSED)
+        tick_session(l, now);
+    link_wake(l);
+}
+
+/* ---- receiving ---- */
+
+static void dispatch(struct link *l, const struct smux_event *ev)
+{
+    struct stream_owner *o = ev->user;
+    switch (ev->type) {
+    case SMUX_EV_OPENED:
+        if (l->cfg.is_server)
+            control_opened(l, ev->stream);
+        else if (l->state == LINK_UP)
+            l->cfg.ops->on_stream(l->cfg.ctx, ev->stream);
+        else
+            smux_stream_close(ev->stream, loop_now(l->cfg.loop));
+        break;
+    case SMUX_EV_DATA:
+        o->ops->on_data(o, ev->data, ev->len);
+        break;
+    case SMUX_EV_FIN:
+        o->ops->on_fin(o);
+        break;
+    case SMUX_EV_RESET:
+        o->ops->on_reset(o);
+        break;
+    case SMUX_EV_CREDIT:
+        o->ops->on_credit(o);
+        break;
+    }
+}
+
+void link_feed(struct link *l, const uint8_t *p, size_t n)
+{
+    struct smux_input in = {p, n};
+    struct smux_event ev;
+    int r = 0;
+    while (l->state != LINK_CLOSED &&
+           (r = smux_session_feed(l->mux, &in, loop_now(l->cfg.loop), &ev)) > 0)
+        dispatch(l, &ev);
+    relay_flush_gathered(l);
+    if (r < 0)
+        link_close(l, reason_of(l, r), NULL);
+    link_wake(l);
+}
+
+static void input(struct link *l, const uint8_t *p, size_t n)
+{
+    if (l->state == LINK_AUTH)
+        auth_input(l, &p, &n);
+    if (l->mux && n > 0)
+        link_feed(l, p, n);
+}
+
+/* Fills the loop's receive buffer. Bytes, and the error that stopped it in *ret_err (0: none). */
+static size_t fill(struct link *l, int *ret_err, struct errmsg *why)
+{
+    size_t n = 0;
+    *ret_err = 0;
+    while (n < RELAYS_SCRATCH_BYTES) {
+        ssize_t r =
+            transport_read(l->tp, l->cfg.relays->scratch + n, RELAYS_SCRATCH_BYTES - n, why);
+        if (r < 0) {
+            *ret_err = (int)r;
+            break;
+        }
+        n += (size_t)r;
+    }
+    return n;
+}
+
+static void on_readable(void *ctx)
+{
+    struct link *l = ctx;
+    for (int i = 0; i < READ_ROUNDS; i++) {
+        struct errmsg why = {""};
+        int err;
+        size_t n = fill(l, &err, &why);
+        if (n > 0)
+            input(l, l->cfg.relays->scratch, n);
+        if (err == ERR_AGAIN || l->state == LINK_CLOSED)
+            return;
+        if (err < 0) {
+            link_close(l, reason_of(l, err), &why);
+            return;
+        }
+    }
+    transport_read_later(l->tp);
+}
+
+/* ---- phases ---- */
+
+static void on_ready(void *ctx)
+{
+    struct link *l = ctx;
+    if (l->state != LINK_HANDSHAKE)
+        return;
+    l->state = LINK_AUTH;
+    auth_begin(l);
+}
+
+static void on_writable(void *ctx)
+{
+    link_wake(ctx);
+}
+
+static void on_error(void *ctx, int err, const struct errmsg *why)
+{
+    struct link *l = ctx;
+    link_close(l, reason_of(l, err), why);
+}
+
+bool link_begin_session(struct link *l)
+{
+    mtime_ms now = loop_now(l->cfg.loop);
+    struct smux_config cfg = smux_config_default(!l->cfg.is_server);
+    if (smux_session_new(&cfg, now, &l->mux) < 0) {
+        link_close(l, LINK_END_LOCAL, NULL);
+        return false;
+    }
+    transport_trust(l->tp);
+    l->state = LINK_CONTROL;
+    l->stall_since = now;
+    return true;
+}
+
+int link_open_stream(struct link *l, struct smux_stream **ret)
+{
+    if (l->state != LINK_UP)
+        return ERR_BADSTATE;
+    link_wake(l);
+    return smux_stream_open(l->mux, NULL, ret);
+}
+
+/* ---- life ---- */
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+/* Carries out what link_close() marked. */
+static void end(struct link *l)
+{
+    for (struct list *n; (n = list_first(&l->relays));)
+        relay_orphan(relay_of_link_node(n));
+    (void)output(l);
+    auth_line_wipe(&l->line);
+    control_reader_fini(&l->control_in);
+    l->control_st = NULL;
+    transport_close(l->tp);
+    l->tp = NULL;
+    smux_session_free(l->mux);
+    l->mux = NULL;
+    loop_cancel(&l->turn); /* the relays' ends have deferred it again */
+    l->cfg.ops->on_closed(l->cfg.ctx, l->reason, &l->why);
+    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+}
+
+static void turn(struct loop_job *job)
+{
+    struct link *l = CONTAINER_OF(job, struct link, turn);
+    if (l->state == LINK_CLOSED) {
+        end(l);
+        return;
+    }
+    if (l->mux) {
+        serve_readers(l);
+        (void)output(l);
+    }
+    arm_timer(l);
+}
+
+int link_new(const struct link_config *cfg, int fd, struct link **ret)
+{
+    static const struct transport_events events = {on_ready, on_readable, on_writable, on_error};
+    struct link *l = calloc(1, sizeof *l);
+    if (!l) {
+        sock_close_reset(fd);
+        return ERR_NOMEM;
+    }
+    l->cfg = *cfg;
+    list_init(&l->relays);
+    list_init(&l->readable);
+    loop_job_init(&l->turn, turn);
+    control_reader_init(&l->control_in);
+    auth_line_init(&l->line);
+    int r = transport_new(cfg->loop, fd, cfg->tls, cfg->is_server, &events, l, &l->tp);
+    if (r < 0) {
+        free(l);
+        return r;
+    }
+    uv_timer_init(&cfg->loop->uv, &l->timer);
+    l->timer.data = l;
+    l->timer_at = MTIME_NEVER;
+    l->auth_deadline = loop_now(cfg->loop) + (cfg->is_server ? LINK_AUTH_MS : cfg->handshake_ms);
+    link_set_deadline(l, l->auth_deadline);
+    *ret = l;
+    return 0;
+}
+
+const char *link_peer(const struct link *l)
+{
+    return transport_peer(l->tp);
+}
+
+const char *link_describe(const struct link *l)
+{
+    return transport_describe(l->tp);
+}
+
+bool link_is_up(const struct link *l)
+{
+    return l->state == LINK_UP;
+}

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Relay: one stream, one socket, two directions that end one by one.
+ *
+ *   up (socket to stream):   READING --eof--> finished             PAUSED while there is no credit
+ *   down (stream to socket): WRITING --FIN, all written--> shut    buffered while the socket is
+ * full
+ *
+ * A relay that outlives its link (everything of the stream has been received, the socket has not
+ * taken it all yet) goes on without it and discards what the socket says.
+ */
+#include "tunnel/relay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/sock.h"
+#include "tunnel/internal.h"
+
+enum relay_flags {
+    RL_ATTACHED = 1u << 0, /* fd and poll are in use */
+    RL_PAUSED = 1u << 1,   /* no credit: the socket is not read */
+    RL_EOF = 1u << 2,      /* the socket has said all */
+    RL_FIN_IN = 1u << 3,   /* the stream has said all */
+    RL_SHUT = 1u << 4,     /* ... and the socket was told */
+    RL_DISCARD = 1u << 5,  /* nobody wants what the socket says */
+    RL_HANGUP = 1u << 6,   /* told of it once already: do not watch for it again */
+    RL_BROKEN = 1u << 7,   /* writing failed; what was received before is still to be read */
+    RL_DEAD = 1u << 8,
+};
+
+struct relay {
+    struct stream_owner owner;
+    struct relays *rs;
+    struct link *link;       /* NULL: orphan */
+    struct smux_stream *st;  /* NULL: closed */
+    struct list of_link;     /* in link->relays */
+    struct list readable;    /* in link->readable */
+    struct list half_closed; /* in rs->half_closed, or rs->dead */
+    mtime_ms cut_at;         /* while half closed */
+    void (*on_cut)(void *maker);
+    void *maker;
+    uint8_t *buf; /* what the socket would not take: buf[off .. off + len) */
+    uint32_t off, len, cap;
+    int fd;
+    unsigned flags;   /* enum relay_flags */
+    uint8_t watching; /* enum uv_poll_event */
+    uv_poll_t poll;
+};
+
+static void relay_check_end(struct relay *r);
+
+/* ---- life ---- */
+
+struct relay *relay_of(struct list *n)
+{
+    return LIST_ENTRY(n, struct relay, readable);
+}
+
+struct relay *relay_of_link_node(struct list *n)
+{
+    return LIST_ENTRY(n, struct relay, of_link);
+}
+
+static void on_poll_closed(uv_handle_t *h)
+{
+    free(CONTAINER_OF(h, struct relay, poll));
+}
+
+static void reap(struct loop_job *job)
+{
+    struct relays *rs = CONTAINER_OF(job, struct relays, reaper);
+    for (struct list *n; (n = list_first(&rs->dead));) {
+        struct relay *r = LIST_ENTRY(n, struct relay, half_closed);
+        list_del(n);
+        if (r->flags & RL_ATTACHED)
+            uv_close((uv_handle_t *)&r->poll, on_poll_closed);
+        else
+            free(r);
+    }
+    if (rs->was_full && rs->count < rs->max) {
+        rs->was_full = false;
+        if (rs->on_room)
+            rs->on_room(rs->ctx);
+    }
+    if (rs->count == 0 && rs->on_empty)
+        rs->on_empty(rs->ctx);
+}
+
+/* Takes the relay out of everything; its memory goes at the end of the turn. The socket is closed
+   by now or never existed. */
+static void relay_die(struct relay *r)
+{
+    struct relays *rs = r->rs;
+    r->flags |= RL_DEAD;
+    if (r->link && r->link->gather_to == r)
+        r->link->gather_to = NULL;
+    list_del(&r->of_link);
+    list_del(&r->readable);
+    list_move(&rs->dead, &r->half_closed);
+    free(r->buf);
+    r->buf = NULL;
+    if (rs->count >= rs->max)
+        rs->was_full = true;
+    rs->count--;
+    loop_defer(rs->loop, &rs->reaper);
+}
+
+static void close_socket(struct relay *r, bool reset)
+{
+    if (!(r->flags & RL_ATTACHED)) {
+        if (r->on_cut)
+            r->on_cut(r->maker);
+        r->on_cut = NULL;
+        return;
+    }
+    uv_poll_stop(&r->poll);
+    if (reset)
+        sock_close_reset(r->fd);
+    else
+        (void)close(r->fd); /* nothing can be done about a failing close */
+    r->fd = -1;
+}
+
+void relay_reset(struct relay *r)
+{
+    if (r->flags & RL_DEAD)
+        return;
+    if (r->st) {
+        smux_stream_reset(r->st, loop_now(r->rs->loop));
+        r->st = NULL;
+        link_wake(r->link);
+    }
+    close_socket(r, true);
+    relay_die(r);
+}
+
+/* ---- half-closed relays have a time limit ---- */
+
+static void on_timer(uv_timer_t *t)
+{
+    struct relays *rs = t->data;
+    mtime_ms now = loop_now(rs->loop);
+    for (struct list *n; (n = list_first(&rs->half_closed));) {
+        struct relay *r = LIST_ENTRY(n, struct relay, half_closed);
+        if (r->cut_at > now) {
+            uv_timer_start(t, on_timer, (uint64_t)(r->cut_at - now), 0);
+            return;
+        }
+        relay_reset(r);
+    }
+}
+
+/* Something moved, or one direction has just ended. */
+static void touch(struct relay *r)
+{
+    struct relays *rs = r->rs;
+    if (!(r->flags & (RL_EOF | RL_FIN_IN)) || r->flags & RL_DEAD)
+        return;
+    r->cut_at = loop_now(rs->loop) + RELAY_HALF_CLOSED_MS;
+    list_move(&rs->half_closed, &r->half_closed);
+    if (!uv_is_active((uv_handle_t *)&rs->timer))
+        uv_timer_start(&rs->timer, on_timer, RELAY_HALF_CLOSED_MS, 0);
+}
+
+/* ---- what the poll watches ---- */
+
+static void on_poll(uv_poll_t *h, int status, int events);
+
+static void watch(struct relay *r)
+{
+    int want = 0;
+    if (!(r->flags & RL_ATTACHED) || r->fd < 0)
+        return;
+    if (!(r->flags & RL_EOF)) {
+        if (!(r->flags & RL_PAUSED))
+            want |= UV_READABLE;
+        else if (!(r->flags & RL_HANGUP))
+            want |= UV_DISCONNECT; /* a reset is to be noticed while the socket is not read */
+    }
+    if (r->len > 0)
+        want |= UV_WRITABLE;
+    if (want == r->watching)
+        return;
+    r->watching = (uint8_t)want;
+    if (want)
+        uv_poll_start(&r->poll, want, on_poll);
+    else
+        uv_poll_stop(&r->poll);
+}
+
+static void pause_reading(struct relay *r, bool paused)
+{
+    r->flags = paused ? r->flags | RL_PAUSED : r->flags & ~RL_PAUSED;
+    watch(r);
+}
+
+/* ---- up: socket to stream ---- */
+
+static void on_socket_eof(struct relay *r)
+{
+    r->flags |= RL_EOF;
+    list_del(&r->readable);
+    if (r->st) {
+        smux_stream_finish(r->st, loop_now(r->rs->loop));
+        link_wake(r->link);
+    }
+    touch(r);
+    watch(r);
+    relay_check_end(r);
+}
+
+/* The result of a recv that brought nothing. */
+static void on_recv_nothing(struct relay *r, ssize_t n, int errnum)
+{
+    if (r->flags & RL_BROKEN)
+        relay_reset(r); /* after a failed write even an end of file is not a clean one */
+    else if (n == 0)
+        on_socket_eof(r);
+    else if (errnum != EAGAIN && errnum != EINTR)
+        relay_reset(r);
+}
+
+/* Reads and forgets, so that the other side of the socket can come to its end. */
+static void discard(struct relay *r)
+{
+    uint8_t scratch[16384];
+    for (int i = 0; i < RELAY_TURN_BYTES / (int)sizeof scratch; i++) {
+        ssize_t n = recv(r->fd, scratch, sizeof scratch, 0);
+        if (n <= 0) {
+            on_recv_nothing(r, n, errno);
+            return;
+        }
+    }
+}
+
+/* There is no credit, now or for good. */
+static void on_no_credit(struct relay *r)
+{
+    bool gone = smux_stream_peer_gone(r->st);
+    if (gone)
+        r->flags |= RL_DISCARD;
+    pause_reading(r, !gone);
+}
+
+enum relay_progress relay_read(struct relay *r)
+{
+    size_t left = RELAY_TURN_BYTES;
+    while (left > 0) {
+        uint8_t *p;
+        size_t room;
+        int err = smux_stream_reserve(r->st, &p, &room);
+        if (err == ERR_LIMIT)
+            return RELAY_FULL;
+        if (err < 0) {
+            on_no_credit(r);
+            return RELAY_IDLE;
+        }
+        ssize_t n = recv(r->fd, p, room, 0);
+        if (n <= 0) {
+            int errnum = errno;
+            pause_reading(r, false);
+            on_recv_nothing(r, n, errnum);
+            return RELAY_IDLE;
+        }
+        smux_stream_commit(r->st, (size_t)n);
+        touch(r);
+        if ((size_t)n < room) {
+            pause_reading(r, false); /* drained; if not, the poll says so */
+            return RELAY_IDLE;
+        }
+        left = (size_t)n < left ? left - (size_t)n : 0;
+    }
+    return RELAY_MORE;
+}
+
+static void on_readable(struct relay *r)
+{
+    if (r->flags & RL_EOF) {
+        relay_reset(r); /* an error after the end of file: there is nothing more to read */
+        return;
+    }
+    if (r->flags & RL_DISCARD || !r->st) {
+        discard(r);
+        return;
+    }
+    if (list_empty(&r->readable))
+        list_push(&r->link->readable, &r->readable);
+    else if (link_is_blocked(r->link))
+        pause_reading(r, true); /* still not served: do not spin until it can be */
+    link_wake(r->link);
+}
+
+static void on_credit(struct stream_owner *o)
+{
+    struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    if (!(r->flags & RL_ATTACHED) || r->flags & RL_EOF)
+        return;
+    if (list_empty(&r->readable))
+        list_push(&r->link->readable, &r->readable);
+    link_wake(r->link);
+}
+
+/* ---- down: stream to socket ---- */
+
+/* Keeps what the socket did not take. The window bounds it. */
+static int keep(struct relay *r, const uint8_t *p, size_t n)
+{
+    if (r->off + r->len + n > r->cap) {
+        if (r->off > 0)
+            memmove(r->buf, r->buf + r->off, r->len);
+        r->off = 0;
+    }
+    if (r->len + n > r->cap) {
+        size_t cap = r->cap ? r->cap : 4096;
+        while (cap < r->len + n)
+            cap *= 2;
+        uint8_t *buf = realloc(r->buf, cap);
+        if (!buf)
+            return ERR_NOMEM;
+        r->buf = buf;
+        r->cap = (uint32_t)cap;
+    }
+    memcpy(r->buf + r->off + r->len, p, n);
+    r->len += (uint32_t)n;
+    return 0;
+}
+
+static void consumed(struct relay *r, size_t n)
+{
+    touch(r);
+    if (!r->st)
+        return;
+    smux_stream_consumed(r->st, n);
+    link_wake(r->link);
+}
+
+/* Writes pieces to the socket. Bytes taken, 0 if it takes none now, negative if it is broken. */
+static ssize_t send_pieces(struct relay *r, struct iovec *iov, int n)
+{
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+    ssize_t sent = n == 1 ? send(r->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+                          : sendmsg(r->fd, &m, MSG_NOSIGNAL);
+    if (sent < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    return sent;
+}
+
+/* The socket takes no more. What it said before is still read and passed on; then comes the reset.
+ */
+static void on_write_failed(struct relay *r)
+{
+    r->flags |= RL_BROKEN;
+    if (r->st)
+        smux_stream_consumed(r->st, r->len);
+    free(r->buf);
+    r->buf = NULL;
+    r->off = r->len = r->cap = 0;
+    if (r->flags & RL_EOF || !r->st) {
+        relay_reset(r);
+        return;
+    }
+    watch(r);
+    on_readable(r);
+}
+
+/* Data for a socket that takes no more. */
+static void drop(struct relay *r, const struct iovec *iov, int n)
+{
+    for (int i = 0; i < n; i++)
+        consumed(r, iov[i].iov_len);
+}
+
+static void write_or_keep(struct relay *r, struct iovec *iov, int n)
+{
+    size_t sent = 0;
+    if (r->flags & RL_BROKEN) {
+        drop(r, iov, n);
+        return;
+    }
+    if (r->len == 0 && r->flags & RL_ATTACHED) {
+        ssize_t done = send_pieces(r, iov, n);
+        if (done < 0) {
+            drop(r, iov, n);
+            on_write_failed(r);
+            return;
+        }
+        sent = (size_t)done;
+        if (sent > 0)
+            consumed(r, sent);
+    }
+    for (int i = 0; i < n; i++) {
+        size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
+        sent -= skip;
+        if (skip < iov[i].iov_len &&
+            keep(r, (uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip) < 0) {
+            relay_reset(r);
+            return;
+        }
+    }
+    watch(r);
+}
+
+void relay_flush_gathered(struct link *l)
+{
+    struct relay *r = l->gather_to;
+    int n = l->gather_n;
+    l->gather_to = NULL;
+    l->gather_n = 0;
+    if (r)
+        write_or_keep(r, l->gather, n);
+}
+
+static void on_data(struct stream_owner *o, const uint8_t *p, size_t n)
+{
+    struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    struct link *l = r->link;
+    if (l->gather_to != r || l->gather_n == LINK_GATHER_MAX)
+        relay_flush_gathered(l);
+    if (r->flags & RL_DEAD)
+        return;
+    l->gather_to = r;
+    l->gather[l->gather_n++] = (struct iovec){(uint8_t *)(uintptr_t)p, n};
+}
+
+static void on_writable(struct relay *r)
+{
+    struct iovec piece = {r->buf + r->off, r->len};
+    ssize_t n = send_pieces(r, &piece, 1);
+    if (n < 0) {
+        on_write_failed(r);
+        return;
+    }
+    r->off += (uint32_t)n;
+    r->len -= (uint32_t)n;
+    if (r->len == 0) {
+        free(r->buf);
+        r->buf = NULL;
+        r->off = r->cap = 0;
+    }
+    consumed(r, (size_t)n);
+    watch(r);
+    relay_check_end(r);
+}
+
+static void on_fin(struct stream_owner *o)
+{
+    struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    relay_flush_gathered(r->link);
+    if (r->flags & RL_DEAD)
+        return;
+    r->flags |= RL_FIN_IN;
+    touch(r);
+    relay_check_end(r);
+    if (!(r->flags & RL_DEAD) && r->flags & RL_PAUSED && r->st)
+        on_no_credit(r); /* this peer may never give any more */
+}
+
+static void on_reset(struct stream_owner *o)
+{
+    struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    if (r->link->gather_to == r)
+        relay_flush_gathered(r->link);
+    relay_reset(r);
+}
+
+/* ---- ends ---- */
+
+/* Tells the socket of the stream's end once everything is written; closes when both directions are
+ * done. */
+static void relay_check_end(struct relay *r)
+{
+    if (r->flags & RL_DEAD || !(r->flags & RL_ATTACHED))
+        return;
+    if (r->flags & RL_FIN_IN && r->len == 0 && !(r->flags & RL_SHUT)) {
+        r->flags |= RL_SHUT;
+        (void)shutdown(r->fd, SHUT_WR); /* fails only if the peer has gone: the read side tells */
+    }
+    if (!(r->flags & RL_SHUT) || !(r->flags & RL_EOF))
+        return;
+    if (r->st) {
+        smux_stream_close(r->st, loop_now(r->rs->loop));
+        r->st = NULL;
+        link_wake(r->link);
+    }
+    close_socket(r, false);
+    relay_die(r);
+}
+
+void relay_orphan(struct relay *r)
+{
+    bool whole = r->flags & RL_FIN_IN && r->flags & RL_ATTACHED;
+    if (r->st) {
+        if (!whole)
+            smux_stream_reset(r->st, loop_now(r->rs->loop));
+        r->st = NULL; /* of a whole one the session takes care */
+    }
+    if (!whole) {
+        relay_reset(r);
+        return;
+    }
+    list_del(&r->of_link);
+    list_del(&r->readable);
+    r->link = NULL;
+    r->flags |= RL_DISCARD;
+    touch(r);
+    pause_reading(r, false);
+}
+
+/* ---- the socket ---- */
+
+static void on_poll(uv_poll_t *h, int status, int events)
+{
+    struct relay *r = CONTAINER_OF(h, struct relay, poll);
+    if (r->flags & RL_DEAD)
+        return;
+    if (status < 0) {
+        /* POLLERR; libuv has stopped watching. A reset: what came before it can still be read. */
+        r->watching = 0;
+        events = UV_READABLE;
+    }
+    if (events & UV_WRITABLE && r->len > 0)
+        on_writable(r);
+    if (!(r->flags & RL_DEAD) && events & UV_READABLE)
+        on_readable(r);
+    if (!(r->flags & RL_DEAD) && events & UV_DISCONNECT && r->flags & RL_PAUSED) {
+        r->flags |= RL_HANGUP;
+        watch(r);
+    }
+}
+
+void relay_attach(struct relay *r, int fd)
+{
+    r->on_cut = NULL;
+    if (uv_poll_init(&r->rs->loop->uv, &r->poll, fd) < 0) {
+        (void)close(fd);
+        relay_reset(r);
+        return;
+    }
+    r->fd = fd;
+    r->flags |= RL_ATTACHED;
+    sock_keepalive(fd);
+    if (r->len > 0)
+        on_writable(r);
+    watch(r);
+    relay_check_end(r);
+}
+
+struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream *st)
+{
+    static const struct stream_owner_ops ops = {on_data, on_fin, on_reset, on_credit};
+    struct relay *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->owner.ops = &ops;
+    r->rs = rs;
+    r->link = link;
+    r->st = st;
+    r->fd = -1;
+    list_init(&r->of_link);
+    list_init(&r->readable);
+    list_init(&r->half_closed);
+    list_push(&link->relays, &r->of_link);
+    smux_stream_set_user(st, &r->owner);
+    rs->count++;
+    return r;
+}
+
+void relay_set_maker(struct relay *r, void (*on_cut)(void *maker), void *maker)
+{
+    r->on_cut = on_cut;
+    r->maker = maker;
+}
+
+int relays_init(struct relays *rs, struct loop *loop, uint32_t max)
+{
+    memset(rs, 0, sizeof *rs);
+    rs->scratch = malloc(RELAYS_SCRATCH_BYTES);
+    if (!rs->scratch)
+        return ERR_NOMEM;
+    rs->loop = loop;
+    rs->max = max;
+    list_init(&rs->half_closed);
+    list_init(&rs->dead);
+    loop_job_init(&rs->reaper, reap);
+    uv_timer_init(&loop->uv, &rs->timer);
+    rs->timer.data = rs;
+    return 0;
+}
+
+void relays_cut_orphans(struct relays *rs)
+{
+    for (struct list *n; (n = list_first(&rs->half_closed));)
+        relay_reset(LIST_ENTRY(n, struct relay, half_closed));
+}
+
+void relays_fini(struct relays *rs)
+{
+    reap(&rs->reaper);
+    loop_cancel(&rs->reaper);
+    uv_close((uv_handle_t *)&rs->timer, NULL);
+    free(rs->scratch);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A relay joins one stream of a link to one TCP socket (a public user's, or the local service's).
+ *
+ *   socket --recv--> outgoing ring of the session        (straight behind the frame header, no
+ * copy) stream --DATA--> socket, and what it will not take into a buffer that exists only while it
+ * is needed
+ *
+ * Each direction ends by itself: end of file on the socket becomes FIN, FIN becomes
+ * shutdown(SHUT_WR). Only when both have ended is the socket closed, so that nothing received is
+ * lost. With one direction ended and nothing moving for RELAY_HALF_CLOSED_MS the rest is cut. A
+ * reset on either side is passed on as a reset. Memory: the buffer never exceeds the stream's
+ * window (the session enforces it).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/list.h"
+#include "net/loop.h"
+
+struct link;
+struct relay;
+struct smux_stream;
+
+enum {
+    /* One direction ended, the other silent for this long: cut. A legacy peer that has closed gives
+       no more credit, so without a limit such a stream would stay for ever (docs/protocol.md 2.8).
+     */
+    RELAY_HALF_CLOSED_MS = 60000,
+    /* Bytes taken from one socket in one turn: more makes a keystroke wait behind bulk
+       (docs/design.md). */
+    RELAY_TURN_BYTES = 64 << 10,
+    /* One receive buffer per loop: what a tunnel says is served while it lies there. */
+    RELAYS_SCRATCH_BYTES = 128 << 10,
+};
+
+/* What all relays of one loop share. */
+struct relays {
+    struct loop *loop;
+    uint8_t *scratch;            /* RELAYS_SCRATCH_BYTES, for the links of this loop */
+    uint32_t count;              /* sockets and pending dials */
+    uint32_t max;                /* from the descriptor limit: the owner stops accepting at it */
+    void (*on_room)(void *ctx);  /* count has fallen below max again; may be NULL */
+    void (*on_empty)(void *ctx); /* the last relay is gone; may be NULL */
+    void *ctx;
+    /* private */
+    struct list half_closed; /* in the order of their deadlines */
+    struct list dead;        /* freed at the end of the turn */
+    uv_timer_t timer;
+    struct loop_job reaper;
+    bool was_full;
+};
+
+/* 0 or ERR_NOMEM. */
+int relays_init(struct relays *rs, struct loop *loop, uint32_t max) MUST_USE;
+
+/* Cuts every relay that has outlived its link. The links must be closed before. */
+void relays_cut_orphans(struct relays *rs);
+
+/* Closes the timer; no relay may be left. */
+void relays_fini(struct relays *rs);
+
+/*
+ * A relay without a socket for stream st, whose owner it becomes. Data that comes meanwhile is kept
+ * (bounded by the window). NULL without memory: st is then still the caller's.
+ */
+struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream *st);
+
+/* Takes over fd, connected and non-blocking, and begins. On failure (ERR_NOMEM, ERR_IO) the relay
+ * is reset. */
+void relay_attach(struct relay *r, int fd);
+
+/* Cuts both sides, visibly as a reset. The relay is freed at the end of the turn. */
+void relay_reset(struct relay *r);
+
+/* ctx of whoever is making the socket (the client's dial); on_cut is called if the relay ends
+   before relay_attach(), so that the making can be given up. */
+void relay_set_maker(struct relay *r, void (*on_cut)(void *maker), void *maker);
