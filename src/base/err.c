@@ -7,33 +7,40 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/i18n.h"
+
 static const char *const names[] = {
-    [-ERR_AGAIN] = "try again",
-    [-ERR_EOF] = "end of stream",
-    [-ERR_NOMEM] = "out of memory",
-    [-ERR_PROTO] = "protocol error",
-    [-ERR_LIMIT] = "limit reached",
-    [-ERR_INVAL] = "invalid value",
-    [-ERR_RANGE] = "value out of range",
-    [-ERR_TIMEOUT] = "timed out",
-    [-ERR_REFUSED] = "connection refused",
-    [-ERR_RESET] = "connection reset",
-    [-ERR_IO] = "input/output error",
-    [-ERR_AUTH] = "authentication failed",
-    [-ERR_CERT] = "certificate error",
-    [-ERR_TLS] = "TLS error",
-    [-ERR_RESOLVE] = "name does not resolve",
-    [-ERR_INUSE] = "address already in use",
-    [-ERR_PERM] = "permission denied",
-    [-ERR_NOTFOUND] = "not found",
-    [-ERR_BADSTATE] = "wrong state",
+    [-ERR_AGAIN] = N_("try again"),
+    [-ERR_EOF] = N_("end of stream"),
+    [-ERR_NOMEM] = N_("out of memory"),
+    [-ERR_PROTO] = N_("protocol error"),
+    [-ERR_LIMIT] = N_("limit reached"),
+    [-ERR_INVAL] = N_("invalid value"),
+    [-ERR_RANGE] = N_("value out of range"),
+    [-ERR_TIMEOUT] = N_("timed out"),
+    [-ERR_REFUSED] = N_("connection refused"),
+    [-ERR_RESET] = N_("connection reset"),
+    [-ERR_IO] = N_("input/output error"),
+    [-ERR_AUTH] = N_("authentication failed"),
+    [-ERR_CERT] = N_("certificate error"),
+    [-ERR_TLS] = N_("TLS error"),
+    [-ERR_RESOLVE] = N_("name does not resolve"),
+    [-ERR_INUSE] = N_("address already in use"),
+    [-ERR_PERM] = N_("permission denied"),
+    [-ERR_NOTFOUND] = N_("not found"),
+    [-ERR_BADSTATE] = N_("wrong state"),
 };
 
 const char *err_name(int err)
 {
-    if (err >= 0 || (size_t)-err >= ARRAY_LEN(names) || !names[-err])
-        return "unknown error";
+    if (err >= 0 || err <= -(int)ARRAY_LEN(names) || !names[-err])
+        return N_("unknown error");
     return names[-err];
+}
+
+const char *err_text(int err)
+{
+    return _(err_name(err));
 }
 
 int errmsg_set(struct errmsg *msg, int err, const char *fmt, ...)

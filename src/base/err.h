@@ -29,7 +29,7 @@ enum err {
     ERR_INUSE = -16,    /* address already in use */
     ERR_PERM = -17,     /* permission denied */
     ERR_NOTFOUND = -18, /* no such file, flag, entry */
-    ERR_BADSTATE = -19,    /* the object is in a state that does not allow this */
+    ERR_BADSTATE = -19, /* the object is in a state that does not allow this */
 };
 
 /* A sentence for a person: lower case, no full stop, what failed first. */
@@ -37,8 +37,11 @@ struct errmsg {
     char text[256];
 };
 
-/* Short English words for a code, for logs and tests. Never NULL; static storage. */
+/* Short English words for a code, for tests and debug lines. Never NULL; static storage. */
 const char *err_name(int err);
+
+/* The same in the user's language. */
+const char *err_text(int err);
 
 /* Fills msg (may be NULL) and returns err, so that `return errmsg_set(...)` reads well. */
 int errmsg_set(struct errmsg *msg, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
