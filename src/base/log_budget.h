@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How many lines strangers may put into the log: anybody can connect, and each connection has its
+ * lines, so without a bound a port scan fills a disk. A burst passes whole, a flood one line a
+ * second.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/mtime.h"
+
+enum { LOG_BUDGET_BURST = 60, LOG_BUDGET_EVERY_MS = 1000 };
+
+/* All zero is a fresh one. */
+struct log_budget {
+    /* private */
+    mtime_ms counted_at; /* used is right as of then */
+    unsigned used;       /* lines of the burst that have not been earned back */
+    unsigned left_out;
+};
+
+/* True if one more line may be written at now; then *ret_left_out is how many could not since the
+ * last that could. now must not go back. */
+bool log_budget_take(struct log_budget *b, mtime_ms now, unsigned *ret_left_out);
