@@ -9,6 +9,7 @@
  */
 #include "client/client.h"
 
+#include <openssl/ssl.h>
 #include <string.h>
 
 #include "app/cli.h"
@@ -28,6 +29,14 @@
 
 enum { CONNECT_MS = 10000 }; /* TCP and TLS together, as the original */
 
+/* How far the connection has come. */
+enum stage {
+    STAGE_TLS,     /* TCP stands */
+    STAGE_AUTH,    /* TLS stands */
+    STAGE_CONTROL, /* the secret was accepted */
+    STAGE_UP,      /* the port was given */
+};
+
 struct client {
     const struct client_options *opt;
     struct hostport server, local;
@@ -41,6 +50,7 @@ struct client {
     SSL_CTX *tls;
     struct dial *dial;
     struct link *link;
+    enum stage stage;
     mtime_ms dialled_at;
     bool ended;
 };
@@ -88,8 +98,10 @@ static void drain(void *ctx)
 static void on_empty(void *ctx)
 {
     struct client *c = ctx;
-    if (stop_asked(&c->stop))
-        end(c);
+    if (!stop_asked(&c->stop) || c->ended)
+        return;
+    log_info(_("all streams are done, closing the session."));
+    end(c);
 }
 
 /* ---- coming back ---- */
@@ -113,9 +125,17 @@ static void retry_later(struct client *c, enum backoff_kind kind)
 
 /* ---- the link ---- */
 
+static void on_secure(void *ctx)
+{
+    struct client *c = ctx;
+    c->stage = STAGE_AUTH;
+    log_info(_("TLS connection established, PSK authentication follows..."));
+}
+
 static void on_authenticated(void *ctx)
 {
     struct client *c = ctx;
+    c->stage = STAGE_CONTROL;
     log_info(_("PSK authentication succeeded, the tunnel is up."));
     log_debug("%s", link_describe(c->link));
     log_info(_("opening the control stream to ask for the port..."));
@@ -140,9 +160,10 @@ static void on_up(void *ctx, const char *message)
 {
     struct client *c = ctx;
     char text[ESCAPE_BUF];
+    c->stage = STAGE_UP;
     backoff_up(&c->backoff, loop_now(&c->loop));
     log_info(_("the server answered: %s"), escape_text(text, message, strlen(message)));
-    log_info(_("public port %u of %s -> %s"), port_in(message), c->server.host,
+    log_info(_("public port %u of %s -> local target %s"), port_in(message), c->server.host,
              c->opt->local_target);
     log_info(_("control message sent, accepting streams and forwarding..."));
 }
@@ -156,25 +177,39 @@ static void on_stream(void *ctx, struct smux_stream *st)
         target_serve(&c->target, c->link, st);
 }
 
-static void log_end(enum link_reason reason, const struct errmsg *why)
+/* The line for an end that nobody asked for, by how far the connection had come. */
+static void log_loss(enum stage stage, const char *words)
 {
-    char text[ESCAPE_BUF];
-    escape_text(text, why->text, strlen(why->text));
-    switch (reason) {
-    case LINK_END_AUTH:
-        log_error(_("authentication failed, the server answered: %s"), text);
+    switch (stage) {
+    case STAGE_TLS:
+        log_warn(_("TLS connection failed: %s"), words);
         break;
-    case LINK_END_REFUSED:
-        log_error(_("the server refused to forward the port: %s"), text);
+    case STAGE_AUTH:
+        log_warn(_("authentication failed: %s"), words);
         break;
-    case LINK_END_CERT:
-    case LINK_END_TLS:
-        log_error(_("TLS connection failed: %s"), *text ? text : link_reason_text(reason));
+    case STAGE_CONTROL:
+        log_warn(_("asking for the port failed: %s"), words);
         break;
-    default:
-        log_warn(_("the tunnel is closed: %s"), *text ? text : link_reason_text(reason));
+    case STAGE_UP:
+        log_warn(_("cannot accept new streams: %s"), words);
+        log_info(_("the connection to the server is lost, reconnecting..."));
         break;
     }
+}
+
+static void log_end(enum stage stage, enum link_reason reason, const struct errmsg *why)
+{
+    char text[ESCAPE_BUF];
+    const char *words =
+        *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
+    if (reason == LINK_END_AUTH)
+        log_error(_("authentication failed, the server answered: %s"), words);
+    else if (reason == LINK_END_REFUSED)
+        log_error(_("the server refused to forward the port: %s"), words);
+    else if (reason == LINK_END_CERT)
+        log_error(_("TLS connection failed: %s"), words);
+    else
+        log_loss(stage, words);
 }
 
 static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
@@ -186,7 +221,7 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
         close_handles(c);
         return;
     }
-    log_end(reason, why);
+    log_end(c->stage, reason, why);
     bool rejected =
         reason == LINK_END_AUTH || reason == LINK_END_REFUSED || reason == LINK_END_CERT;
     retry_later(c, rejected ? BACKOFF_REJECTED : BACKOFF_OUTAGE);
@@ -195,6 +230,7 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
 static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
 {
     static const struct link_ops ops = {
+        .on_secure = on_secure,
         .on_authenticated = on_authenticated,
         .on_up = on_up,
         .on_stream = on_stream,
@@ -202,6 +238,7 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
     };
     struct client *c = ctx;
     c->dial = NULL;
+    c->stage = STAGE_TLS;
     if (fd_or_err < 0) {
         log_warn(_("TLS connection failed: %s"), why->text);
         retry_later(c, BACKOFF_OUTAGE);
@@ -219,11 +256,10 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
         .ctx = c,
     };
     if (link_new(&cfg, fd_or_err, &c->link) < 0) {
-        log_error(_("cannot begin a connection: %s"), err_name(ERR_NOMEM));
+        log_error(_("cannot begin a connection: %s"), err_text(ERR_NOMEM));
         retry_later(c, BACKOFF_OUTAGE);
         return;
     }
-    log_info(_("TCP connection established, TLS handshake and PSK authentication follow..."));
 }
 
 static void dial_server(struct client *c)
@@ -247,7 +283,7 @@ static int prepare(struct client *c)
         return EXIT_STATUS_FAILED;
     }
     if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, &c->tls, &why) < 0) {
-        log_error(_("cannot set up TLS: %s"), why.text);
+        log_error(_("cannot set up the client's TLS: %s"), why.text);
         return EXIT_STATUS_FAILED;
     }
     return EXIT_STATUS_OK;
@@ -257,7 +293,7 @@ static int begin(struct client *c)
 {
     if (loop_init(&c->loop) < 0 || relays_init(&c->relays, &c->loop, limits_apply()) < 0 ||
         stop_init(&c->stop, &c->loop, drain, end, c) < 0) {
-        log_error(_("cannot start: %s"), err_name(ERR_NOMEM));
+        log_error(_("cannot start: %s"), err_text(ERR_NOMEM));
         return EXIT_STATUS_FAILED;
     }
     c->relays.on_empty = on_empty;

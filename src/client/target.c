@@ -78,7 +78,7 @@ static void start(struct errand *e)
     mtime_ms left = e->deadline - loop_now(t->loop);
     if (left <= 0 ||
         dial_start(t->loop, t->host, t->port, (int)left, on_dialled, e, &e->dial) < 0) {
-        complain(t, err_name(ERR_TIMEOUT));
+        complain(t, err_text(ERR_TIMEOUT));
         relay_reset(e->relay); /* ends in on_cut */
         return;
     }

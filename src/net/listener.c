@@ -195,7 +195,7 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     if (!l || uv_poll_init(&loop->uv, &l->poll, fd) < 0) {
         free(l);
         (void)close(fd);
-        return errmsg_set(why, ERR_NOMEM, "%s", err_name(ERR_NOMEM));
+        return errmsg_set(why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     }
     uv_timer_init(&loop->uv, &l->timer);
     l->poll.data = l->timer.data = l;

@@ -76,14 +76,14 @@ int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why)
     if (ssl && !SSL_is_server(ssl) && SSL_get_verify_result(ssl) != X509_V_OK)
         return verify_error(SSL_get_verify_result(ssl), why);
     if (!code)
-        return errmsg_set(why, fallback_err, "%s", err_name(fallback_err));
+        return errmsg_set(why, fallback_err, "%s", err_text(fallback_err));
     if (ERR_GET_LIB(code) == ERR_LIB_SSL && is_cert_alert(reason))
         return errmsg_set(why, ERR_CERT, _("the client does not accept our certificate: %s"),
                           words ? words : "alert");
     if (ERR_GET_LIB(code) == ERR_LIB_SSL &&
         (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST))
         return errmsg_set(why, ERR_TLS, "%s", _("the other side does not speak TLS"));
-    return errmsg_set(why, fallback_err, "%s", words ? words : err_name(fallback_err));
+    return errmsg_set(why, fallback_err, "%s", words ? words : err_text(fallback_err));
 }
 
 /* ---- contexts ---- */

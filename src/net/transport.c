@@ -76,7 +76,7 @@ static int failed(struct transport *t, int err, const struct errmsg *why)
     if (why)
         t->why = *why;
     else
-        errmsg_set(&t->why, err, "%s", err_name(err));
+        errmsg_set(&t->why, err, "%s", err_text(err));
     uv_poll_stop(&t->poll);
     return err;
 }
@@ -300,7 +300,7 @@ static void first_byte(struct transport *t)
     }
     struct errmsg why;
     errmsg_set(&why, err, "%s",
-               err == ERR_PROTO ? _("the other side does not speak TLS") : err_name(err));
+               err == ERR_PROTO ? _("the other side does not speak TLS") : err_text(err));
     failed(t, err, &why);
     t->ev->on_error(t->ev_ctx, err, &t->why);
 }

@@ -22,6 +22,7 @@ struct agent {
     struct link *link;
     struct listener *port;
     struct admission_entry admission; /* while not authenticated */
+    bool authenticated;
     char peer[SOCK_NAME_MAX];
     char source[SOCK_NAME_MAX];
 };
@@ -40,8 +41,8 @@ static void on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (!r) {
         if (err == 0)
             smux_stream_close(st, loop_now(&srv->loop));
-        log_warn(_("[%s] cannot open a stream for user %s: %s"), a->peer, sock_name(user, addr),
-                 err_name(err < 0 ? err : ERR_NOMEM));
+        log_warn(_("[%s] cannot open a new stream in the smux session: %s"), a->peer,
+                 err_text(err < 0 ? err : ERR_NOMEM));
         sock_close_reset(fd);
         return;
     }
@@ -55,7 +56,7 @@ static void on_user(void *ctx, int fd, const struct sockaddr *addr)
 static void on_user_pause(void *ctx, int err)
 {
     struct agent *a = ctx;
-    log_warn(_("[%s] no more users for now: %s"), a->peer, err_name(err));
+    log_warn(_("[%s] accepting public connections pauses: %s"), a->peer, err_text(err));
 }
 
 void agents_pause(struct server *srv, bool paused)
@@ -74,14 +75,28 @@ void agents_pause(struct server *srv, bool paused)
 
 /* ---- authentication ---- */
 
+/* Whether a line about somebody who has not authenticated may be written. */
+static bool may_tell_of_stranger(struct server *srv)
+{
+    unsigned left_out;
+    if (!log_budget_take(&srv->strangers, loop_now(&srv->loop), &left_out))
+        return false;
+    if (left_out > 0)
+        log_warn(_("%u lines about connections that have not authenticated were left out"),
+                 left_out);
+    return true;
+}
+
 static void on_secret(void *ctx, const struct auth_line *line)
 {
     struct agent *a = ctx;
     struct server *srv = a->srv;
     if (auth_line_matches(line, srv->opt->secret)) {
         admission_remove(&srv->admission, &a->admission);
+        a->authenticated = true;
         log_info(_("client %s passed PSK authentication"), a->peer);
         log_debug("[%s] %s", a->peer, link_describe(a->link));
+        log_info(_("[%s] waiting for the client's control message..."), a->peer);
         link_secret_accept(a->link);
         return;
     }
@@ -95,13 +110,6 @@ static void on_secret(void *ctx, const struct auth_line *line)
 }
 
 /* ---- the port ---- */
-
-static void refuse(struct agent *a, const char *message)
-{
-    char text[ESCAPE_BUF];
-    log_warn("[%s] %s", a->peer, escape_text(text, message, strlen(message)));
-    link_control_answer(a->link, false, message);
-}
 
 static enum control_failure failure_of(int err)
 {
@@ -126,7 +134,8 @@ static void on_control(void *ctx, int64_t port, int err)
     struct errmsg why = {""};
 
     if (err < 0) {
-        refuse(a, control_invalid_message());
+        log_warn(_("[%s] the control message is not understood: %s"), a->peer, err_text(err));
+        link_control_answer(a->link, false, control_invalid_message());
         return;
     }
     log_info(_("[%s] control message: forward public port :%lld"), a->peer, (long long)port);
@@ -136,14 +145,17 @@ static void on_control(void *ctx, int64_t port, int err)
         err = listener_open(&srv->loop, &cfg, &events, a, &a->port, &why);
     }
     if (err < 0) {
+        log_warn(_("[%s] cannot listen on public port :%lld: %s"), a->peer, (long long)port,
+                 err_text(err));
         log_debug("[%s] %s", a->peer, why.text);
         control_failure_message(message, port, failure_of(err));
-        refuse(a, message);
+        link_control_answer(a->link, false, message);
         return;
     }
     control_success_message(message, listener_address(a->port));
     link_control_answer(a->link, true, message);
     log_info(_("[%s] listening on %s, ready to forward"), a->peer, listener_address(a->port));
+    log_info(_("[%s] accepting public connections on %s..."), a->peer, listener_address(a->port));
     if (srv->relays.count >= srv->relays.max)
         listener_pause(a->port, true);
 }
@@ -155,12 +167,19 @@ static void log_end(const struct agent *a, enum link_reason reason, const struct
     char text[ESCAPE_BUF];
     if (reason == LINK_END_AUTH || reason == LINK_END_REFUSED)
         return; /* has its line already */
-    escape_text(text, why->text, strlen(why->text));
+    if (reason == LINK_END_SHUTDOWN && !a->authenticated)
+        return; /* nobody has heard of it */
+    const char *words =
+        *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
+    if (!a->authenticated) {
+        if (may_tell_of_stranger(a->srv))
+            log_warn(_("authentication of %s failed: cannot read the secret: %s"), a->peer, words);
+        return;
+    }
+    log_info(_("[%s] session ended: %s"), a->peer, words);
     if (a->port)
-        log_info(_("[%s] session ended (%s), closing public port %s"), a->peer,
-                 *text ? text : link_reason_text(reason), listener_address(a->port));
-    else
-        log_info(_("[%s] session ended: %s"), a->peer, *text ? text : link_reason_text(reason));
+        log_info(_("[%s] the smux session is closed, closing the public listener %s"), a->peer,
+                 listener_address(a->port));
 }
 
 static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
@@ -205,7 +224,8 @@ void agent_accept(struct server *srv, int fd, const struct sockaddr *peer)
         return;
     }
     list_push(&srv->agents, &a->node);
-    log_debug(_("new TLS connection from %s, PSK authentication follows..."), a->peer);
+    if (may_tell_of_stranger(srv))
+        log_info(_("new TLS connection from %s, PSK authentication follows..."), a->peer);
     struct admission_entry *victim = admission_add(&srv->admission, &a->admission, a->source);
     if (victim) {
         struct agent *v = CONTAINER_OF(victim, struct agent, admission);

@@ -6,6 +6,7 @@
 
 #include "app/stop.h"
 #include "base/list.h"
+#include "base/log_budget.h"
 #include "conf/hostport.h"
 #include "conf/options.h"
 #include "net/listener.h"
@@ -24,8 +25,9 @@ struct server {
     SSL_CTX *tls;
     uv_timer_t renewal;
     struct listener *tunnel_port;
-    struct admission admission; /* who is connected and not yet authenticated */
-    struct ratelimit guesses;   /* wrong secrets per source */
+    struct admission admission;  /* who is connected and not yet authenticated */
+    struct ratelimit guesses;    /* wrong secrets per source */
+    struct log_budget strangers; /* lines about who has not authenticated */
     struct list agents;
     bool full_told; /* "no room for more users" is logged once until there is room */
     bool ended;

@@ -2,6 +2,7 @@
 /* The server: start-up, the tunnel port, certificate renewal, and the orderly end. */
 #include "server/server.h"
 
+#include <openssl/ssl.h>
 #include <string.h>
 #include <time.h>
 
@@ -91,13 +92,15 @@ static int load_identity(struct server *srv)
     }
     switch (outcome) {
     case PKI_CREATED:
-        log_info(_("no CA certificate found, a new CA and server certificate were made."));
+        log_info(_("no CA certificate found, making a new CA and server certificate..."));
+        log_info(_("the new certificates are made."));
         break;
     case PKI_LOADED:
-        log_info(_("existing certificates found and loaded."));
+        log_info(_("existing certificates found, loading them."));
         break;
     case PKI_RENEWED:
-        log_info(_("existing certificates found and loaded; the server certificate was renewed."));
+        log_info(_("existing certificates found, loading them."));
+        log_info(_("the server certificate was renewed."));
         break;
     }
     if (*why.text)
@@ -133,7 +136,7 @@ static void on_tunnel(void *ctx, int fd, const struct sockaddr *peer)
 static void on_tunnel_pause(void *ctx, int err)
 {
     (void)ctx;
-    log_warn(_("accepting TLS connections failed: %s"), err_name(err));
+    log_warn(_("accepting TLS connections failed: %s"), err_text(err));
 }
 
 static int listen_for_tunnels(struct server *srv)
@@ -157,7 +160,7 @@ static int begin(struct server *srv)
     if (loop_init(&srv->loop) < 0 || relays_init(&srv->relays, &srv->loop, limits_apply()) < 0 ||
         ratelimit_init(&srv->guesses) < 0 ||
         stop_init(&srv->stop, &srv->loop, drain, end, srv) < 0) {
-        log_error(_("cannot start: %s"), err_name(ERR_NOMEM));
+        log_error(_("cannot start: %s"), err_text(ERR_NOMEM));
         return ERR_NOMEM;
     }
     srv->relays.on_empty = on_empty;

@@ -59,6 +59,8 @@ struct link_ops {
     /* Server: the client asks for a port (any number: the range is the owner's business), or its
        message was not understood (err < 0). Answer with link_control_answer(). */
     void (*on_control)(void *ctx, int64_t port, int err);
+    /* Client: TLS stands and the server's certificate was accepted; the secret goes out next. */
+    void (*on_secure)(void *ctx);
     /* Client: the secret was accepted. */
     void (*on_authenticated)(void *ctx);
     /* Client: the server's answer was positive; message as sent (escape before printing). Now UP.

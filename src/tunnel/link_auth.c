@@ -31,6 +31,7 @@ void auth_begin(struct link *l)
         link_set_deadline(l, at < l->auth_deadline ? at : l->auth_deadline);
         return;
     }
+    l->cfg.ops->on_secure(l->cfg.ctx);
     char line[AUTH_LINE_MAX + 1];
     size_t n = strlen(l->cfg.secret);
     if (n > AUTH_LINE_MAX - 1) {
