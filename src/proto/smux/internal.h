@@ -40,7 +40,7 @@ struct smux_stream {
     uint32_t received, consumed, announced;
     uint32_t sent_at_rx;    /* `sent` when data last came: is the peer sending at the same time? */
     uint32_t held_consumed; /* peer_consumed at the last step of a held FIN */
-    unsigned flags; /* enum stream_flags */
+    unsigned flags;         /* enum stream_flags */
     uint8_t held_steps;
     uint8_t recv, send; /* enum smux_half */
 };
