@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# The front door. The build itself is Meson's (meson.build); nothing is decided here.
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+.PHONY: all deps demo test install clean format check-format help
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) gotunnel
+
+$(BUILD)/build.ninja:
+	@command -v meson >/dev/null && command -v ninja >/dev/null || \
+	    { echo "meson and ninja are needed: 'make deps' installs what a build takes" >&2; exit 1; }
+	@meson setup $(BUILD) --prefix=$(PREFIX)
+
+deps:
+	@tools/deps build
+
+demo:
+	@tools/deps build demo
+	@$(MAKE) --no-print-directory all
+	@tools/demo $(BUILD)/gotunnel
+
+test:
+	@tools/deps build test $(if $(CI)$(FUZZ),fuzz)
+	@tools/test
+
+install: $(BUILD)/build.ninja
+	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@ninja -C $(BUILD)
+	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --skip-subprojects
+
+clean:
+	rm -rf $(BUILD) build-asan build-fuzz
+
+format:
+	@tools/check-format --fix .
+
+check-format:
+	@tools/check-format .
+
+help:
+	@echo 'make                 build the program: $(BUILD)/gotunnel'
+	@echo 'make demo            install what is missing, build, and show a tunnel at work'
+	@echo 'make test            install what is missing, build, and run every test (FUZZ=1: fuzz too)'
+	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected'
+	@echo 'make deps            install what a build needs (Debian, Ubuntu)'
+	@echo 'make format          format the C files;  make check-format only looks'
+	@echo 'make clean           remove what was built'
