@@ -85,11 +85,15 @@ static void drain(void *ctx)
 {
     struct client *c = ctx;
     uv_timer_stop(&c->retry);
+    dial_cancel(c->dial);
+    c->dial = NULL;
     if (c->relays.count == 0) {
         log_info(_("stopping"));
         end(c);
         return;
     }
+    if (c->link && !link_is_up(c->link))
+        link_close(c->link, LINK_END_SHUTDOWN, NULL); /* the connections are of the one before */
     log_info(
         _("stopping: %u connections may finish, for up to %d seconds; a second signal ends now"),
         c->relays.count, STOP_DRAIN_MS / 1000);

@@ -241,6 +241,8 @@ void agents_stop_listening(struct server *srv)
         struct agent *a = LIST_ENTRY(n, struct agent, node);
         listener_close(a->port);
         a->port = NULL;
+        if (!link_is_up(a->link))
+            link_close(a->link, LINK_END_SHUTDOWN, NULL); /* it would ask for a port */
     }
 }
 

@@ -39,7 +39,7 @@ void agent_accept(struct server *srv, int fd, const struct sockaddr *peer);
 /* Stops (or resumes) taking users on every public port. */
 void agents_pause(struct server *srv, bool paused);
 
-/* Closes every public port; running connections go on. */
+/* Closes every public port, and clients that have none yet; running connections go on. */
 void agents_stop_listening(struct server *srv);
 
 /* Ends every link; server_agents_gone() follows when the last one is over. */

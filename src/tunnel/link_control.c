@@ -89,13 +89,17 @@ static void on_data(struct stream_owner *o, const uint8_t *p, size_t n)
         on_response(l, r);
 }
 
+/* The stream ended, in order or not. A message that was cut short gets the answer of any other that is
+ * not understood. */
 static void on_fin(struct stream_owner *o)
 {
     struct link *l = link_of(o);
-    if (l->state == LINK_CONTROL && !l->answer_sent)
-        link_close(l, LINK_END_PROTOCOL, NULL); /* gone without a word */
-    else
+    if (l->state != LINK_CONTROL || l->answer_sent)
         end_control(l);
+    else if (l->cfg.is_server)
+        on_request(l, ERR_PROTO);
+    else
+        on_response(l, ERR_PROTO);
 }
 
 static void on_credit(struct stream_owner *o)
