@@ -30,6 +30,7 @@ enum relay_flags {
     RL_HANGUP = 1u << 6,   /* told of it once already: do not watch for it again */
     RL_BROKEN = 1u << 7,   /* writing failed; what was received before is still to be read */
     RL_DEAD = 1u << 8,
+    RL_CLOSING = 1u << 9, /* libuv has not said goodbye to poll yet */
 };
 
 struct relay {
@@ -65,9 +66,13 @@ struct relay *relay_of_link_node(struct list *n)
     return LIST_ENTRY(n, struct relay, of_link);
 }
 
+/* The memory goes when libuv has let go of poll and the reaper of the relay, whichever is later. */
 static void on_poll_closed(uv_handle_t *h)
 {
-    free(CONTAINER_OF(h, struct relay, poll));
+    struct relay *r = CONTAINER_OF(h, struct relay, poll);
+    r->flags &= ~RL_CLOSING;
+    if (list_empty(&r->half_closed))
+        free(r);
 }
 
 static void reap(struct loop_job *job)
@@ -76,9 +81,7 @@ static void reap(struct loop_job *job)
     for (struct list *n; (n = list_first(&rs->dead));) {
         struct relay *r = LIST_ENTRY(n, struct relay, half_closed);
         list_del(n);
-        if (r->flags & RL_ATTACHED)
-            uv_close((uv_handle_t *)&r->poll, on_poll_closed);
-        else
+        if (!(r->flags & RL_CLOSING))
             free(r);
     }
     if (rs->was_full && rs->count < rs->max) {
@@ -117,7 +120,10 @@ static void close_socket(struct relay *r, bool reset)
         r->on_cut = NULL;
         return;
     }
-    uv_poll_stop(&r->poll);
+    /* Before the descriptor: closing poll later would take whatever socket has that number by then
+       out of epoll. */
+    r->flags |= RL_CLOSING;
+    uv_close((uv_handle_t *)&r->poll, on_poll_closed);
     if (reset)
         sock_close_reset(r->fd);
     else
