@@ -97,3 +97,11 @@ void ring_release(struct ring *r, uint64_t upto)
     assert(upto >= r->released && upto <= r->sent);
     r->released = upto;
 }
+
+void ring_trim(struct ring *r)
+{
+    if (!r->base || r->released != r->staged)
+        return;
+    (void)madvise(r->base, r->size, MADV_REMOVE); /* DONTNEED does not free a shared mapping; a hint */
+    r->origin = r->staged;
+}

@@ -133,6 +133,26 @@ static void release_later_than_sent(void **state)
     ring_fini(&r);
 }
 
+static void trim_frees_the_memory_of_an_empty_ring(void **state)
+{
+    (void)state;
+    struct ring r;
+    assert_int_equal(ring_init(&r, PAGE), 0);
+    stage(&r, 100);
+    ring_trim(&r); /* not empty: nothing happens */
+    check_unsent(&r);
+    ring_advance(&r, 100);
+    ring_release(&r, 100);
+    assert_int_not_equal(r.base[99], 0);
+    ring_trim(&r);
+    for (size_t i = 0; i < 2 * PAGE; i++)
+        assert_int_equal(r.base[i], 0); /* fresh pages */
+    stage(&r, PAGE);
+    check_unsent(&r);
+    ring_fini(&r);
+    ring_trim(&r); /* harmless */
+}
+
 static void random_walk(void **state)
 {
     (void)state;
@@ -165,6 +185,7 @@ int main(void)
         cmocka_unit_test(a_span_across_the_end_is_one_piece),
         cmocka_unit_test(an_empty_ring_starts_again_at_its_beginning),
         cmocka_unit_test(release_later_than_sent),
+        cmocka_unit_test(trim_frees_the_memory_of_an_empty_ring),
         cmocka_unit_test(random_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
