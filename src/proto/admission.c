@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The count of connections that have not authenticated, and whom a newcomer replaces. */
+#include "proto/admission.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "proto/hash.h"
+
+void admission_init(struct admission *a)
+{
+    memset(a, 0, sizeof *a);
+    for (size_t i = 0; i < ARRAY_LEN(a->groups); i++)
+        list_init(&a->groups[i].entries);
+}
+
+static struct admission_entry *oldest_of(const struct admission_group *g)
+{
+    return LIST_ENTRY(g->entries.next, struct admission_entry, node);
+}
+
+void admission_remove(struct admission *a, struct admission_entry *e)
+{
+    struct admission_group *g = e->group;
+    if (!g)
+        return;
+    list_del(&e->node);
+    e->group = NULL;
+    a->count--;
+    if (--g->count == 0)
+        g->source = NULL;
+    else /* the text of an entry that has gone may go with it */
+        g->source = LIST_ENTRY(g->entries.prev, struct admission_entry, node)->source;
+}
+
+/* The source's group, or NULL; *ret_free is a group nobody uses, or NULL. */
+static struct admission_group *find(struct admission *a, const char *source, uint64_t key,
+                                    struct admission_group **ret_free)
+{
+    *ret_free = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(a->groups); i++) {
+        struct admission_group *g = &a->groups[i];
+        if (!g->source)
+            *ret_free = g;
+        else if (g->key == key && strcmp(g->source, source) == 0)
+            return g;
+    }
+    return NULL;
+}
+
+/* The oldest connection of the source that has the most. At least one is counted. */
+static struct admission_entry *victim_of_all(struct admission *a)
+{
+    struct admission_group *worst = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(a->groups); i++) {
+        struct admission_group *g = &a->groups[i];
+        if (g->count == 0)
+            continue;
+        if (!worst || g->count > worst->count ||
+            (g->count == worst->count && oldest_of(g)->order < oldest_of(worst)->order))
+            worst = g;
+    }
+    return oldest_of(worst);
+}
+
+struct admission_entry *admission_add(struct admission *a, struct admission_entry *e,
+                                      const char *source)
+{
+    uint64_t key = hash_text(source);
+    struct admission_group *unused, *g = find(a, source, key, &unused);
+    struct admission_entry *victim = NULL;
+
+    if (g && g->count >= ADMISSION_SOURCE_MAX)
+        victim = oldest_of(g);
+    else if (a->count >= ADMISSION_MAX)
+        victim = victim_of_all(a);
+    if (victim) {
+        struct admission_group *freed = victim->group;
+        admission_remove(a, victim);
+        if (!freed->source) {
+            unused = freed;
+            g = g == freed ? NULL : g;
+        }
+    }
+    if (!g) {
+        g = unused; /* there is one: every group in use has an entry, and fewer are counted */
+        g->key = key;
+    }
+    g->source = e->source = source;
+    g->count++;
+    e->group = g;
+    e->order = a->order++;
+    list_push(&g->entries, &e->node);
+    a->count++;
+    return victim;
+}

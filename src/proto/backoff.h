@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How soon a client comes back (docs/protocol.md 4; D15, D16). It does so for ever; two things are
+ * told apart:
+ *
+ *   outage     the server is away. The first wait is 100-200 ms, each next one is about twice as
+ *              long, but under 2 s in the first minute; then on to the maximum.
+ *   rejection  the server is there and says no (secret, port, certificate). 2.5-5 s, then about
+ *              twice as long each time, to the maximum.
+ *
+ * Every wait is drawn from the upper half of its bound, [bound / 2, bound), so that the clients of
+ * one server do not return together. Waits grow until a session has lasted BACKOFF_LASTED_MS.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/mtime.h"
+#include "base/rng.h"
+
+enum {
+    BACKOFF_OUTAGE_MS = 200,     /* bound of the first wait in an outage */
+    BACKOFF_EARLY_MS = 2000,     /* bound of the waits in the first minute of an outage ... */
+    BACKOFF_EARLY_FOR = 60000,   /* ... which is this long */
+    BACKOFF_REJECTED_MS = 5000,  /* bound of the first wait after a rejection */
+    BACKOFF_LASTED_MS = 10000,   /* a shorter session changes nothing: a server that accepts and
+                                    falls over is not dialled in a loop */
+    BACKOFF_MAX_FLOOR_MS = 1000, /* a smaller maximum (or 0, or a negative one) is a busy loop with
+                                    the original: 10,000 attempts in 4 s (D16) */
+    BACKOFF_MAX_CEILING_MS = 7 * 24 * 3600 * 1000, /* keeps sums and draws within 32 bits */
+};
+
+enum backoff_kind {
+    BACKOFF_OUTAGE,
+    BACKOFF_REJECTED,
+};
+
+struct backoff {
+    /* private */
+    mtime_ms max;
+    mtime_ms outage_bound;   /* of the next wait in the present outage; 0: there is none */
+    mtime_ms outage_since;   /* when it began */
+    mtime_ms rejected_bound; /* of the next wait after a rejection */
+    mtime_ms up_at;          /* when the present session came up */
+    bool is_up;
+};
+
+/* max_ms is the longest wait; brought between the floor and the ceiling above. */
+void backoff_init(struct backoff *b, mtime_ms max_ms);
+
+/* An attempt has failed, or a session has ended, at now: the time to wait, below the maximum. */
+mtime_ms backoff_next(struct backoff *b, enum backoff_kind kind, mtime_ms now, struct rng *r);
+
+/* A session is up: authenticated, and its port is open. */
+void backoff_up(struct backoff *b, mtime_ms now);
+
+/* A connection is gone, up or not: call before backoff_next(). Forgets all earlier failures if the
+   session lasted. */
+void backoff_down(struct backoff *b, mtime_ms now);
