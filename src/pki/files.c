@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls on one directory: everything relative to its descriptor, so that nothing changes
+ * under us when it is moved, and nothing is written that does not reach the disk.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/i18n.h"
+#include "base/secure.h"
+#include "pki/internal.h"
+
+enum { LOCK_RETRY_MS = 20 };
+
+const char *const pki_file_name[PKI_FILES] = {
+    [PKI_CA_CRT] = "ca.crt",
+    [PKI_CA_KEY] = "ca.key",
+    [PKI_SERVER_CRT] = "server.crt",
+    [PKI_SERVER_KEY] = "server.key",
+};
+
+void pki_blob_fini(struct pki_blob *b)
+{
+    if (b->data)
+        secure_zero(b->data, b->len);
+    free(b->data);
+    *b = (struct pki_blob){0};
+}
+
+/* ---- reading ---- */
+
+static int cannot_read(const struct pki_dir *d, const char *name, struct errmsg *why)
+{
+    int errnum = errno;
+    return errmsg_set(why, err_from_errno(errnum), _("cannot read %s/%s: %s"), d->path, name,
+                      strerror(errnum));
+}
+
+/* Who may read or replace a key? Root may use anybody's, as it does everywhere. */
+static int check_key_access(const struct pki_dir *d, const char *name, const struct stat *st,
+                            struct errmsg *why)
+{
+    if (st->st_mode & 077)
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/%s is accessible to others (mode %04o): run chmod 600 %s/%s"),
+                          d->path, name, (unsigned)st->st_mode & 07777, d->path, name);
+    if (geteuid() != 0 && st->st_uid != 0 && st->st_uid != geteuid())
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/%s belongs to another user: give it to the one who runs this"),
+                          d->path, name);
+    return 0;
+}
+
+static int check_file(const struct pki_dir *d, enum pki_file f, int fd, struct errmsg *why)
+{
+    const char *name = pki_file_name[f];
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return cannot_read(d, name, why);
+    if (!S_ISREG(st.st_mode))
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/%s is not a regular file: put the file itself there"), d->path,
+                          name);
+    if (st.st_size > PKI_FILE_MAX)
+        return errmsg_set(why, ERR_CERT, _("%s/%s is larger than %d KiB: put back a good copy"),
+                          d->path, name, PKI_FILE_MAX >> 10);
+    return pki_file_is_key(f) ? check_key_access(d, name, &st, why) : 0;
+}
+
+/* Reads to the end, or until max bytes. The count, or -1 with errno. */
+static ssize_t read_all(int fd, uint8_t *to, size_t max)
+{
+    size_t have = 0;
+    while (have < max) {
+        ssize_t n = read(fd, to + have, max - have);
+        if (n == 0)
+            break;
+        if (n > 0)
+            have += (size_t)n;
+        else if (errno != EINTR)
+            return -1;
+    }
+    return (ssize_t)have;
+}
+
+static int read_checked(const struct pki_dir *d, enum pki_file f, int fd, struct pki_blob *ret,
+                        struct errmsg *why)
+{
+    int err = check_file(d, f, fd, why);
+    if (err < 0)
+        return err;
+    struct pki_blob b = {malloc(PKI_FILE_MAX), PKI_FILE_MAX};
+    if (!b.data)
+        return errmsg_set(why, ERR_NOMEM, "%s", err_name(ERR_NOMEM));
+    ssize_t n = read_all(fd, b.data, b.len);
+    if (n < 0) {
+        err = cannot_read(d, pki_file_name[f], why);
+        pki_blob_fini(&b);
+        return err;
+    }
+    b.len = (size_t)n;
+    *ret = b;
+    return 0;
+}
+
+int pki_dir_read(const struct pki_dir *d, enum pki_file f, struct pki_blob *ret, struct errmsg *why)
+{
+    const char *name = pki_file_name[f];
+    /* Not blocking: a FIFO of that name must not stop the start. */
+    int flags =
+        O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (pki_file_is_key(f) ? O_NOFOLLOW : 0);
+    int fd = openat(d->fd, name, flags);
+    if (fd < 0 && errno == ENOENT) {
+        *ret = (struct pki_blob){0};
+        return 0;
+    }
+    if (fd < 0 && errno == ELOOP)
+        return errmsg_set(why, ERR_CERT, _("%s/%s is a symbolic link: put the file itself there"),
+                          d->path, name);
+    if (fd < 0)
+        return cannot_read(d, name, why);
+    int err = read_checked(d, f, fd, ret, why);
+    (void)close(fd); /* only read */
+    return err;
+}
+
+/* ---- writing ---- */
+
+static int write_all(int fd, const struct pki_blob *b)
+{
+    size_t done = 0;
+    while (done < b->len) {
+        ssize_t n = write(fd, b->data + done, b->len - done);
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            return -1;
+    }
+    return 0;
+}
+
+int pki_dir_write(int dirfd, const char *name, mode_t mode, const struct pki_blob *b)
+{
+    int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0)
+        return -1;
+    int failed = write_all(fd, b) < 0 || fsync(fd) < 0 ? errno : 0;
+    if (close(fd) < 0 && !failed && errno != EINTR)
+        failed = errno; /* some network file systems tell of a full disk only now */
+    errno = failed;
+    return failed ? -1 : 0;
+}
+
+int pki_dir_sync(int dirfd)
+{
+    if (fsync(dirfd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EBADF)
+        return 0;
+    return -1;
+}
+
+/* ---- directories ---- */
+
+/* For file systems whose rename knows no flags. Callers hold the lock, so only a stranger could
+   make `to` between the two calls. */
+static int rename_if_missing(int from_fd, const char *from, int to_fd, const char *to)
+{
+    struct stat st;
+    if (fstatat(to_fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return errno == ENOENT ? renameat(from_fd, from, to_fd, to) : -1;
+}
+
+int pki_rename_new(int from_fd, const char *from, int to_fd, const char *to)
+{
+    if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP)
+        return rename_if_missing(from_fd, from, to_fd, to);
+    return -1;
+}
+
+int pki_dir_open_at(int dirfd, const char *name)
+{
+    return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+bool pki_dir_is(int fd, int dirfd, const char *name)
+{
+    struct stat a, b;
+    return fstat(fd, &a) == 0 && fstatat(dirfd, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int pki_dir_lock(int fd, int wait_ms)
+{
+    static const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * 1000L * 1000};
+    for (int left = wait_ms;; left -= LOCK_RETRY_MS) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return 0; /* EBADF, ENOLCK, ENOTSUP: NFS and others */
+        if (left <= 0) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        (void)nanosleep(&pause, NULL); /* a signal only makes it shorter */
+    }
+}
+
+void pki_dir_unlock(int fd)
+{
+    (void)flock(fd, LOCK_UN); /* where locks do not work there was none */
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening, renewing and lending the certificates; how they reach the disk is store.c's matter. */
+#include "pki/pki.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/i18n.h"
+#include "pki/internal.h"
+
+enum {
+    LOCK_WAIT_MS = 5000,
+    OPEN_TRIES = 5, /* each lost race with another process costs one */
+    CA_WARN_S = 180 * 24 * 3600,
+};
+
+/* Before this (2001) the clock was never set; a CA made then would be expired once it is. */
+static const time_t clock_unset = 1000 * 1000 * 1000;
+
+struct pki_identity {
+    struct pki_dir dir;
+    char *path; /* dir.path's storage */
+    struct pki_set set;
+};
+
+/* ---- renewal ---- */
+
+/* Why there can be no renewal, and what follows from it. */
+static int no_ca_key(const struct pki_dir *d, const struct pki_set *s, time_t now,
+                     struct errmsg *why)
+{
+    char day[PKI_DATE_MAX];
+    pki_date(pki_cert_until(s->cert), day);
+    if (pki_set_valid(s, now))
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/server.crt ends on %s: put %s/ca.key back so that it can be "
+                            "renewed"),
+                          d->path, day, d->path);
+    return errmsg_set(why, ERR_CERT,
+                      _("%s/server.crt is not valid today (it ends on %s): put %s/ca.key back so "
+                        "that it can be renewed"),
+                      d->path, day, d->path);
+}
+
+/* Replaces the certificate of s, in memory and, if possible, on disk (else: a warning). */
+static int renew(const struct pki_dir *d, time_t now, struct pki_set *s, struct errmsg *why)
+{
+    if (!s->ca_key)
+        return no_ca_key(d, s, now, why);
+    struct pki_set fresh = *s;
+    int err = pki_issue_leaf(s, now, &fresh.cert);
+    if (err < 0)
+        return errmsg_set(why, err, _("cannot make a server certificate: %s"), err_name(err));
+    err = pki_set_check(&fresh, d->path, now, why);
+    if (err < 0) {
+        X509_free(fresh.cert);
+        return err;
+    }
+    X509_free(s->cert);
+    s->cert = fresh.cert;
+    if (pki_store_save_cert(d, s->cert) < 0) {
+        int errnum = errno;
+        (void)errmsg_set(why, err_from_errno(errnum),
+                         _("the renewed certificate cannot be saved in %s: %s"), d->path,
+                         strerror(errnum));
+    }
+    return 0;
+}
+
+bool pki_renew_due(const struct pki_identity *id, time_t now)
+{
+    return pki_set_due(&id->set, now);
+}
+
+static int reload(struct pki_identity *id, time_t now, struct pki_set *ret, struct errmsg *why)
+{
+    int err = pki_set_load(&id->dir, now, ret, why);
+    if (err == 0 && X509_cmp(ret->ca, id->set.ca) != 0)
+        err = errmsg_set(why, ERR_CERT, _("%s/ca.crt is another one than at the start: restart"),
+                         id->dir.path);
+    if (err == 0 && pki_set_due(ret, now))
+        err = renew(&id->dir, now, ret, why);
+    return err;
+}
+
+int pki_renew(struct pki_identity *id, time_t now, struct errmsg *why)
+{
+    struct pki_set s = {0};
+    (void)errmsg_set(why, 0, "%s", "");
+    if (pki_dir_lock(id->dir.fd, 0) < 0)
+        return errmsg_set(why, ERR_TIMEOUT, _("another process is at work in %s"), id->dir.path);
+    int err = reload(id, now, &s, why);
+    pki_dir_unlock(id->dir.fd);
+    if (err < 0) {
+        pki_set_fini(&s);
+        return err;
+    }
+    EVP_PKEY_free(s.ca_key);
+    s.ca_key = NULL;
+    pki_set_fini(&id->set);
+    id->set = s;
+    return 0;
+}
+
+/* ---- opening ---- */
+
+/* Whoever may write in the directory may replace what we trust. */
+static int check_dir(const struct pki_dir *d, struct errmsg *why)
+{
+    struct stat st;
+    if (fstat(d->fd, &st) == 0 && st.st_mode & S_IWOTH)
+        return errmsg_set(why, ERR_CERT,
+                          _("%s is writable by others (mode %04o): run chmod 700 %s"), d->path,
+                          (unsigned)st.st_mode & 07777, d->path);
+    return 0;
+}
+
+static int check_clock(const char *path, time_t now, struct errmsg *why)
+{
+    if (now >= clock_unset)
+        return 0;
+    char day[PKI_DATE_MAX];
+    pki_date(now, day);
+    return errmsg_set(why, ERR_CERT,
+                      _("cannot create the certificates in %s: set the clock of this machine first "
+                        "(it says %s)"),
+                      path, day);
+}
+
+/* What the person should know although the start succeeds; a warning already there stays. */
+static void warn(const struct pki_dir *d, const struct pki_set *s, time_t now, struct errmsg *why)
+{
+    char day[PKI_DATE_MAX];
+    if (!why || *why->text)
+        return;
+    if (pki_cert_until(s->ca) - now < CA_WARN_S) {
+        pki_date(pki_cert_until(s->ca), day);
+        (void)errmsg_set(why, 0,
+                         _("%s/ca.crt expires on %s: plan to move the directory %s away by then, "
+                           "and to give the new ca.crt to every client"),
+                         d->path, day, d->path);
+    } else if (!s->ca_key) {
+        pki_date(pki_cert_until(s->cert), day);
+        (void)errmsg_set(why, 0,
+                         _("%s/ca.key is missing: the server certificate, valid until %s, cannot "
+                           "be renewed without it"),
+                         d->path, day);
+    }
+}
+
+/* Loads what is in the locked directory, or fills it. */
+static int open_locked(const struct pki_dir *d, time_t now, struct pki_set *s,
+                       enum pki_outcome *ret_outcome, struct errmsg *why)
+{
+    int err = pki_store_recover(d, why);
+    if (err == 0)
+        err = pki_set_load(d, now, s, why);
+    *ret_outcome = PKI_LOADED;
+    if (err == ERR_NOTFOUND) {
+        *ret_outcome = PKI_CREATED;
+        (void)errmsg_set(why, 0, "%s", "");
+        err = check_clock(d->path, now, why);
+        return err < 0 ? err : pki_store_create_in(d, now, s, why);
+    }
+    if (err < 0 || !pki_set_due(s, now))
+        return err;
+    err = renew(d, now, s, why);
+    if (err == 0)
+        *ret_outcome = PKI_RENEWED;
+    else if (pki_set_valid(s, now))
+        err = 0; /* why is the warning */
+    return err;
+}
+
+static int cannot_open(const char *path, struct errmsg *why)
+{
+    int errnum = errno;
+    return errmsg_set(why, err_from_errno(errnum), _("cannot open the directory %s: %s"), path,
+                      strerror(errnum));
+}
+
+/* One attempt. ERR_AGAIN: another process made the directory at the same moment. */
+static int try_open(struct pki_identity *id, time_t now, enum pki_outcome *ret_outcome,
+                    struct errmsg *why)
+{
+    id->dir.fd = open(id->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (id->dir.fd < 0 && errno == ENOENT) {
+        *ret_outcome = PKI_CREATED;
+        int err = check_clock(id->path, now, why);
+        return err < 0 ? err : pki_store_create(id->path, now, &id->dir, &id->set, why);
+    }
+    if (id->dir.fd < 0)
+        return cannot_open(id->path, why);
+    int err = check_dir(&id->dir, why);
+    if (err < 0)
+        return err;
+    if (pki_dir_lock(id->dir.fd, LOCK_WAIT_MS) < 0)
+        return errmsg_set(why, ERR_TIMEOUT, _("another process is at work in %s"), id->path);
+    pki_store_sweep(id->path);
+    return open_locked(&id->dir, now, &id->set, ret_outcome, why);
+}
+
+static struct pki_identity *identity_new(const char *path)
+{
+    struct pki_identity *id = calloc(1, sizeof *id);
+    if (!id)
+        return NULL;
+    id->path = strdup(path);
+    id->dir = (struct pki_dir){-1, id->path};
+    if (id->path)
+        return id;
+    pki_free(id);
+    return NULL;
+}
+
+int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_outcome *ret_outcome,
+             struct errmsg *why)
+{
+    if (!*dir)
+        return errmsg_set(why, ERR_INVAL, "%s",
+                          _("the name of the certificate directory is empty"));
+    struct pki_identity *id = identity_new(dir);
+    if (!id)
+        return errmsg_set(why, ERR_NOMEM, "%s", err_name(ERR_NOMEM));
+    enum pki_outcome outcome = PKI_LOADED;
+    int err = ERR_AGAIN;
+    for (int i = 0; i < OPEN_TRIES && err == ERR_AGAIN; i++) {
+        (void)errmsg_set(why, 0, "%s", "");
+        err = try_open(id, now, &outcome, why);
+    }
+    if (err < 0) {
+        pki_free(id);
+        return err == ERR_AGAIN ? ERR_IO : err; /* why has the words of the last attempt */
+    }
+    warn(&id->dir, &id->set, now, why);
+    pki_dir_unlock(id->dir.fd);
+    EVP_PKEY_free(id->set.ca_key); /* not needed until renewal: do not keep it in memory */
+    id->set.ca_key = NULL;
+    *ret_outcome = outcome;
+    *ret = id;
+    return 0;
+}
+
+/* ---- lending ---- */
+
+X509 *pki_cert(const struct pki_identity *id)
+{
+    return id->set.cert;
+}
+
+EVP_PKEY *pki_key(const struct pki_identity *id)
+{
+    return id->set.key;
+}
+
+int pki_ca_pem(const struct pki_identity *id, char **ret)
+{
+    struct pki_blob text = {0};
+    if (pki_pem_put_cert(id->set.ca, &text) < 0)
+        return ERR_NOMEM;
+    char *copy = strndup((const char *)text.data, text.len);
+    pki_blob_fini(&text);
+    if (!copy)
+        return ERR_NOMEM;
+    *ret = copy;
+    return 0;
+}
+
+void pki_free(struct pki_identity *id)
+{
+    if (!id)
+        return;
+    if (id->dir.fd >= 0)
+        (void)close(id->dir.fd); /* nothing was written through it */
+    pki_set_fini(&id->set);
+    free(id->path);
+    free(id);
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The four files as one object. Everything between the bytes and the verdict happens here, in
+ * memory: which files are missing, what is damaged, what does not belong together, what has
+ * expired. Each verdict is one sentence that names the file and says what to do.
+ */
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/i18n.h"
+#include "pki/internal.h"
+#include "pki/pki.h"
+
+enum { SECURITY_LEVEL = 2 }; /* as the TLS settings demand later */
+
+void pki_set_fini(struct pki_set *s)
+{
+    X509_free(s->ca);
+    X509_free(s->cert);
+    EVP_PKEY_free(s->ca_key);
+    EVP_PKEY_free(s->key);
+    *s = (struct pki_set){0};
+}
+
+/* ---- time ---- */
+
+static time_t from_asn1(const ASN1_TIME *t)
+{
+    struct tm tm;
+    return ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
+}
+
+time_t pki_cert_from(const X509 *cert)
+{
+    return from_asn1(X509_get0_notBefore(cert));
+}
+
+time_t pki_cert_until(const X509 *cert)
+{
+    return from_asn1(X509_get0_notAfter(cert));
+}
+
+void pki_date(time_t t, char ret[PKI_DATE_MAX])
+{
+    struct tm tm;
+    if (!gmtime_r(&t, &tm) || strftime(ret, PKI_DATE_MAX, "%Y-%m-%d", &tm) == 0)
+        (void)snprintf(ret, PKI_DATE_MAX, "?");
+}
+
+bool pki_set_valid(const struct pki_set *s, time_t now)
+{
+    return pki_cert_from(s->cert) <= now && now < pki_cert_until(s->cert);
+}
+
+bool pki_set_due(const struct pki_set *s, time_t now)
+{
+    if (!pki_set_valid(s, now))
+        return true;
+    time_t until = pki_cert_until(s->cert);
+    bool last_third = until - now <= (until - pki_cert_from(s->cert)) / 3;
+    return last_third && pki_issue_leaf_until(s->ca, now) > until;
+}
+
+/* ---- parsing ---- */
+
+static int bad_file(int err, const char *path, enum pki_file f, struct errmsg *why)
+{
+    const char *name = pki_file_name[f];
+    if (err == ERR_NOMEM)
+        return errmsg_set(why, err, "%s", err_name(err));
+    if (err == ERR_PERM)
+        return errmsg_set(why, ERR_CERT, _("%s/%s is encrypted: store it without a passphrase"),
+                          path, name);
+    if (pki_file_is_key(f))
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/%s is damaged or not a private key: put back a good copy"), path,
+                          name);
+    return errmsg_set(why, ERR_CERT,
+                      _("%s/%s is damaged or not a certificate: put back a good copy"), path, name);
+}
+
+static int parse_cert(const struct pki_blob files[], enum pki_file f, const char *path, X509 **ret,
+                      struct errmsg *why)
+{
+    int err = pki_pem_cert(&files[f], ret);
+    return err < 0 ? bad_file(err, path, f, why) : 0;
+}
+
+static int parse_key(const struct pki_blob files[], enum pki_file f, const char *path,
+                     EVP_PKEY **ret, struct errmsg *why)
+{
+    int err = files[f].data ? pki_pem_key(&files[f], ret) : 0; /* only ca.key can be missing here */
+    return err < 0 ? bad_file(err, path, f, why) : 0;
+}
+
+/* ca.key alone may be missing, or all of them. */
+static int check_complete(const struct pki_blob files[], const char *path, struct errmsg *why)
+{
+    int missing = -1, present = -1;
+    for (int f = 0; f < PKI_FILES; f++) {
+        if (files[f].data)
+            present = present < 0 ? f : present;
+        else if (f != PKI_CA_KEY)
+            missing = missing < 0 ? f : missing;
+    }
+    if (missing < 0)
+        return 0;
+    if (present < 0)
+        return errmsg_set(why, ERR_NOTFOUND, _("there are no certificates in %s"), path);
+    return errmsg_set(why, ERR_CERT,
+                      _("%s/%s is missing beside %s/%s: put it back, or move the directory %s away "
+                        "to begin anew"),
+                      path, pki_file_name[missing], path, pki_file_name[present], path);
+}
+
+int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time_t now,
+                  struct pki_set *ret, struct errmsg *why)
+{
+    struct pki_set s = {0};
+    int err = check_complete(files, path, why);
+    if (err == 0)
+        err = parse_cert(files, PKI_CA_CRT, path, &s.ca, why);
+    if (err == 0)
+        err = parse_key(files, PKI_CA_KEY, path, &s.ca_key, why);
+    if (err == 0)
+        err = parse_cert(files, PKI_SERVER_CRT, path, &s.cert, why);
+    if (err == 0)
+        err = parse_key(files, PKI_SERVER_KEY, path, &s.key, why);
+    if (err == 0)
+        err = pki_set_check(&s, path, now, why);
+    if (err < 0) {
+        pki_set_fini(&s);
+        return err;
+    }
+    *ret = s;
+    return 0;
+}
+
+int pki_set_load(const struct pki_dir *d, time_t now, struct pki_set *ret, struct errmsg *why)
+{
+    struct pki_blob files[PKI_FILES] = {{0}};
+    int err = 0;
+    for (int f = 0; f < PKI_FILES && err == 0; f++)
+        err = pki_dir_read(d, f, &files[f], why);
+    if (err == 0)
+        err = pki_set_parse(files, d->path, now, ret, why);
+    for (int f = 0; f < PKI_FILES; f++)
+        pki_blob_fini(&files[f]);
+    return err;
+}
+
+/* ---- checks ---- */
+
+static int check_ca_time(const X509 *ca, const char *path, time_t now, struct errmsg *why)
+{
+    char day[PKI_DATE_MAX];
+    if (now >= pki_cert_until(ca)) {
+        pki_date(pki_cert_until(ca), day);
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/ca.crt expired on %s: move the directory %s away to make a new CA, "
+                            "and give its ca.crt to every client"),
+                          path, day, path);
+    }
+    if (now < pki_cert_from(ca)) {
+        pki_date(pki_cert_from(ca), day);
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/ca.crt is not valid before %s: set the clock of this machine"),
+                          path, day);
+    }
+    return 0;
+}
+
+static bool belongs(const X509 *cert, const EVP_PKEY *key)
+{
+    bool ok = X509_check_private_key(cert, key) == 1;
+    ERR_clear_error();
+    return ok;
+}
+
+static int check_keys(const struct pki_set *s, const char *path, struct errmsg *why)
+{
+    if (!belongs(s->cert, s->key))
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/server.key does not belong to %s/server.crt: put back the two that "
+                            "belong together"),
+                          path, path);
+    if (s->ca_key && !belongs(s->ca, s->ca_key))
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/ca.key does not belong to %s/ca.crt: put back the two that belong "
+                            "together"),
+                          path, path);
+    return 0;
+}
+
+/* A client with our settings, but for the time: an expired certificate is renewed, not refused. */
+static int verify(X509_STORE *store, X509_STORE_CTX *ctx, const struct pki_set *s, int *ret_code)
+{
+    if (!store || !ctx || X509_STORE_add_cert(store, s->ca) != 1 ||
+        X509_STORE_CTX_init(ctx, store, s->cert, NULL) != 1)
+        return ERR_NOMEM;
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_NO_CHECK_TIME | X509_V_FLAG_PARTIAL_CHAIN);
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
+    if (X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER) != 1 ||
+        X509_VERIFY_PARAM_set1_host(param, PKI_SERVER_NAME, 0) != 1)
+        return ERR_NOMEM;
+    *ret_code = X509_verify_cert(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
+    return 0;
+}
+
+static int refuse(int code, const char *path, struct errmsg *why)
+{
+    switch (code) {
+    case X509_V_OK:
+        return 0;
+    case X509_V_ERR_OUT_OF_MEM:
+        return errmsg_set(why, ERR_NOMEM, "%s", err_name(ERR_NOMEM));
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/server.crt is not for the name %s: put back the original one"),
+                          path, PKI_SERVER_NAME);
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/server.crt is not signed by %s/ca.crt: put back the files that "
+                            "belong together"),
+                          path, path);
+    default:
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/server.crt or %s/ca.crt is not fit for its purpose (%s): put back "
+                            "the original ones"),
+                          path, path, X509_verify_cert_error_string(code));
+    }
+}
+
+int pki_set_check(const struct pki_set *s, const char *path, time_t now, struct errmsg *why)
+{
+    int code = X509_V_ERR_OUT_OF_MEM;
+    int err = check_ca_time(s->ca, path, now, why);
+    if (err == 0)
+        err = check_keys(s, path, why);
+    if (err < 0)
+        return err;
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    err = verify(store, ctx, s, &code);
+    X509_STORE_CTX_free(ctx);
+    X509_STORE_free(store);
+    ERR_clear_error();
+    return refuse(err < 0 ? X509_V_ERR_OUT_OF_MEM : code, path, why);
+}
