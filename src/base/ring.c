@@ -102,6 +102,7 @@ void ring_trim(struct ring *r)
 {
     if (!r->base || r->released != r->staged)
         return;
-    (void)madvise(r->base, r->size, MADV_REMOVE); /* DONTNEED does not free a shared mapping; a hint */
+    (void)madvise(r->base, r->size,
+                  MADV_REMOVE); /* DONTNEED does not free a shared mapping; a hint */
     r->origin = r->staged;
 }

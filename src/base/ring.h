@@ -49,6 +49,6 @@ void ring_advance(struct ring *r, size_t n);
 /* Everything before the count upto (released <= upto <= sent) is not needed any more. */
 void ring_release(struct ring *r, uint64_t upto);
 
-/* Gives the memory of an empty ring back to the system; it comes back as it is used. Nothing happens
-   while bytes are in the ring. */
+/* Gives the memory of an empty ring back to the system; it comes back as it is used. Nothing
+   happens while bytes are in the ring. */
 void ring_trim(struct ring *r);

@@ -89,8 +89,8 @@ static void on_data(struct stream_owner *o, const uint8_t *p, size_t n)
         on_response(l, r);
 }
 
-/* The stream ended, in order or not. A message that was cut short gets the answer of any other that is
- * not understood. */
+/* The stream ended, in order or not. A message that was cut short gets the answer of any other that
+ * is not understood. */
 static void on_fin(struct stream_owner *o)
 {
     struct link *l = link_of(o);
