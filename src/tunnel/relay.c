@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/backlog.h"
 #include "net/sock.h"
 #include "tunnel/internal.h"
 
@@ -44,8 +45,7 @@ struct relay {
     mtime_ms cut_at;         /* while half closed */
     void (*on_cut)(void *maker);
     void *maker;
-    uint8_t *buf; /* what the socket would not take: buf[off .. off + len) */
-    uint32_t off, len, cap;
+    struct backlog late; /* what the socket would not take; the window bounds it */
     int fd;
     unsigned flags;   /* enum relay_flags */
     uint8_t watching; /* enum uv_poll_event */
@@ -104,8 +104,7 @@ static void relay_die(struct relay *r)
     list_del(&r->of_link);
     list_del(&r->readable);
     list_move(&rs->dead, &r->half_closed);
-    free(r->buf);
-    r->buf = NULL;
+    backlog_clear(&r->late);
     if (rs->count >= rs->max)
         rs->was_full = true;
     rs->count--;
@@ -187,7 +186,7 @@ static void watch(struct relay *r)
         else if (!(r->flags & RL_HANGUP))
             want |= UV_DISCONNECT; /* a reset is to be noticed while the socket is not read */
     }
-    if (r->len > 0)
+    if (r->late.len > 0)
         want |= UV_WRITABLE;
     if (want == r->watching)
         return;
@@ -312,29 +311,6 @@ static void on_credit(struct stream_owner *o)
 
 /* ---- down: stream to socket ---- */
 
-/* Keeps what the socket did not take. The window bounds it. */
-static int keep(struct relay *r, const uint8_t *p, size_t n)
-{
-    if (r->off + r->len + n > r->cap) {
-        if (r->off > 0)
-            memmove(r->buf, r->buf + r->off, r->len);
-        r->off = 0;
-    }
-    if (r->len + n > r->cap) {
-        size_t cap = r->cap ? r->cap : 4096;
-        while (cap < r->len + n)
-            cap *= 2;
-        uint8_t *buf = realloc(r->buf, cap);
-        if (!buf)
-            return ERR_NOMEM;
-        r->buf = buf;
-        r->cap = (uint32_t)cap;
-    }
-    memcpy(r->buf + r->off + r->len, p, n);
-    r->len += (uint32_t)n;
-    return 0;
-}
-
 static void consumed(struct relay *r, size_t n)
 {
     touch(r);
@@ -361,10 +337,8 @@ static void on_write_failed(struct relay *r)
 {
     r->flags |= RL_BROKEN;
     if (r->st)
-        smux_stream_consumed(r->st, r->len);
-    free(r->buf);
-    r->buf = NULL;
-    r->off = r->len = r->cap = 0;
+        smux_stream_consumed(r->st, r->late.len);
+    backlog_clear(&r->late);
     if (r->flags & RL_EOF || !r->st) {
         relay_reset(r);
         return;
@@ -387,7 +361,7 @@ static void write_or_keep(struct relay *r, struct iovec *iov, int n)
         drop(r, iov, n);
         return;
     }
-    if (r->len == 0 && r->flags & RL_ATTACHED) {
+    if (r->late.len == 0 && r->flags & RL_ATTACHED) {
         ssize_t done = send_pieces(r, iov, n);
         if (done < 0) {
             drop(r, iov, n);
@@ -402,7 +376,7 @@ static void write_or_keep(struct relay *r, struct iovec *iov, int n)
         size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
         sent -= skip;
         if (skip < iov[i].iov_len &&
-            keep(r, (uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip) < 0) {
+            backlog_put(&r->late, (uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip) < 0) {
             relay_reset(r);
             return;
         }
@@ -434,19 +408,13 @@ static void on_data(struct stream_owner *o, const uint8_t *p, size_t n)
 
 static void on_writable(struct relay *r)
 {
-    struct iovec piece = {r->buf + r->off, r->len};
+    struct iovec piece = {r->late.buf + r->late.off, r->late.len};
     ssize_t n = send_pieces(r, &piece, 1);
     if (n < 0) {
         on_write_failed(r);
         return;
     }
-    r->off += (uint32_t)n;
-    r->len -= (uint32_t)n;
-    if (r->len == 0) {
-        free(r->buf);
-        r->buf = NULL;
-        r->off = r->cap = 0;
-    }
+    backlog_drop(&r->late, (size_t)n);
     consumed(r, (size_t)n);
     watch(r);
     relay_check_end(r);
@@ -481,7 +449,7 @@ static void relay_check_end(struct relay *r)
 {
     if (r->flags & RL_DEAD || !(r->flags & RL_ATTACHED))
         return;
-    if (r->flags & RL_FIN_IN && r->len == 0 && !(r->flags & RL_SHUT)) {
+    if (r->flags & RL_FIN_IN && r->late.len == 0 && !(r->flags & RL_SHUT)) {
         r->flags |= RL_SHUT;
         (void)shutdown(r->fd, SHUT_WR); /* fails only if the peer has gone: the read side tells */
     }
@@ -528,7 +496,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
         r->watching = 0;
         events = UV_READABLE;
     }
-    if (events & UV_WRITABLE && r->len > 0)
+    if (events & UV_WRITABLE && r->late.len > 0)
         on_writable(r);
     if (!(r->flags & RL_DEAD) && events & UV_READABLE)
         on_readable(r);
@@ -549,7 +517,7 @@ void relay_attach(struct relay *r, int fd)
     r->fd = fd;
     r->flags |= RL_ATTACHED;
     sock_keepalive(fd);
-    if (r->len > 0)
+    if (r->late.len > 0)
         on_writable(r);
     watch(r);
     relay_check_end(r);
