@@ -12,6 +12,7 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
+#include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
 #include "app/stop.h"
@@ -253,7 +254,7 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
         .loop = &c->loop,
         .relays = &c->relays,
         .tls = c->tls,
-        .secret = c->opt->secret,
+        .secret = c->opt->common.secret,
         .remote_port = c->opt->remote_port,
         .handshake_ms = left > 0 ? left : 1,
         .ops = &ops,
@@ -281,9 +282,14 @@ static void dial_server(struct client *c)
 static int prepare(struct client *c)
 {
     struct errmsg why;
-    if (hostport_parse(c->opt->server, &c->server, &why) < 0 ||
-        hostport_parse(c->opt->local_target, &c->local, &why) < 0) {
+    if (address_parse(c->opt->server, &c->server, &why) < 0 ||
+        address_parse(c->opt->local_target, &c->local, &why) < 0) {
         log_error("%s", why.text);
+        return EXIT_STATUS_FAILED;
+    }
+    if (c->opt->remote_port < 0 || c->opt->remote_port > 65535) {
+        log_error(_("-remote-port %lld is not between 0 and 65535"),
+                  (long long)c->opt->remote_port);
         return EXIT_STATUS_FAILED;
     }
     if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, &c->tls, &why) < 0) {
@@ -306,6 +312,8 @@ static int begin(struct client *c)
     c->retry.data = c;
     rng_system(&c->rng);
     backoff_init(&c->backoff, c->opt->max_retry_ns / 1000000);
+    if (c->opt->max_retry_ns / 1000000 < BACKOFF_MAX_FLOOR_MS)
+        log_warn(_("-max-retry-interval is below one second: one second is used"));
     target_init(&c->target, &c->loop, &c->relays, c->opt->local_target, c->local.host,
                 c->local.port);
     return EXIT_STATUS_OK;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -85,6 +86,12 @@ void sock_close_reset(int fd)
     struct linger hard = {.l_onoff = 1, .l_linger = 0};
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     (void)close(fd);
+}
+
+int sock_service_port(const char *name)
+{
+    const struct servent *s = getservbyname(name, "tcp");
+    return s ? ntohs((uint16_t)s->s_port) : ERR_NOTFOUND;
 }
 
 int sock_error(int fd)

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "base/attr.h"
+
 /* Room for "[" IPv6 "%scope]:65535" and NUL. */
 enum { SOCK_NAME_MAX = 80 };
 
@@ -24,6 +26,9 @@ void sock_keepalive(int fd);
 
 /* Closes so that the peer gets RST: a cut stream must not look complete. */
 void sock_close_reset(int fd);
+
+/* The TCP port of a service like "http", or ERR_NOTFOUND. Reads files: start-up only. */
+int sock_service_port(const char *name) MUST_USE;
 
 /* The pending socket error as ERR_*, 0 if none. */
 int sock_error(int fd);

@@ -91,7 +91,7 @@ static void on_secret(void *ctx, const struct auth_line *line)
 {
     struct agent *a = ctx;
     struct server *srv = a->srv;
-    if (auth_line_matches(line, srv->opt->secret)) {
+    if (auth_line_matches(line, srv->opt->common.secret)) {
         admission_remove(&srv->admission, &a->admission);
         a->authenticated = true;
         log_info(_("client %s passed PSK authentication"), a->peer);
@@ -125,9 +125,20 @@ static enum control_failure failure_of(int err)
     }
 }
 
-static void on_control(void *ctx, int64_t port, int err)
+static int open_port(struct agent *a, int64_t port, struct errmsg *why)
 {
     static const struct listener_events events = {on_user, on_user_pause};
+    const struct ports *allowed = &a->srv->opt->allow_ports;
+    if (port < 0 || port > 65535)
+        return ERR_RANGE;
+    if (allowed->count > 0 && !ports_contain(allowed, port))
+        return errmsg_set(why, ERR_PERM, "%s", "not in -allow-ports");
+    struct listener_config cfg = {.port = (int)port};
+    return listener_open(&a->srv->loop, &cfg, &events, a, &a->port, why);
+}
+
+static void on_control(void *ctx, int64_t port, int err)
+{
     struct agent *a = ctx;
     struct server *srv = a->srv;
     char message[CONTROL_MESSAGE_BUF];
@@ -139,11 +150,7 @@ static void on_control(void *ctx, int64_t port, int err)
         return;
     }
     log_info(_("[%s] control message: forward public port :%lld"), a->peer, (long long)port);
-    err = ERR_RANGE;
-    if (port >= 0 && port <= 65535) {
-        struct listener_config cfg = {.port = (int)port};
-        err = listener_open(&srv->loop, &cfg, &events, a, &a->port, &why);
-    }
+    err = open_port(a, port, &why);
     if (err < 0) {
         log_warn(_("[%s] cannot listen on public port :%lld: %s"), a->peer, (long long)port,
                  err_text(err));

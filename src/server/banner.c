@@ -13,7 +13,7 @@
 void banner_print(const struct server *srv)
 {
     char *ca;
-    const char *secret = isatty(STDOUT_FILENO) ? srv->opt->secret : "<secret>";
+    const char *secret = isatty(STDOUT_FILENO) ? srv->opt->common.secret : "<secret>";
     if (pki_ca_pem(srv->identity, &ca) < 0)
         return; /* no memory for a text of 1 KB: the tunnel works all the same */
     printf("\n======================= SERVER IS RUNNING (SECURE) =======================\n");

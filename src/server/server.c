@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
 #include "base/i18n.h"
@@ -144,7 +145,7 @@ static int listen_for_tunnels(struct server *srv)
     static const struct listener_events events = {on_tunnel, on_tunnel_pause};
     struct hostport at;
     struct errmsg why;
-    int err = hostport_parse_listen(srv->opt->listen, &at, &why);
+    int err = address_parse_listen(srv->opt->listen, &at, &why);
     if (err == 0) {
         struct listener_config cfg = {
             .host = at.host, .port = at.port, .defer_accept_s = DEFER_ACCEPT_S};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* Command lines: what is printed where, and the exit status that goes with it. */
+#include "app/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/secret.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "conf/flags.h"
+#include "conf/quote.h"
+
+static void print_usage(const struct mode *m, FILE *to)
+{
+    size_t n = flags_usage(m, NULL, 0);
+    char *text = malloc(n + 1);
+    if (!text)
+        return; /* the error before it says what matters */
+    (void)flags_usage(m, text, n + 1);
+    (void)fputs(text, to);
+    free(text);
+}
+
+/* Go's form: what was wrong, if anything, and the list under a headline. */
+static int usage(const struct mode *m, const char *error)
+{
+    if (error)
+        (void)fprintf(stderr, "%s\n", error);
+    (void)fprintf(stderr, "Usage of %s:\n", m->name);
+    print_usage(m, stderr);
+    return error ? EXIT_STATUS_USAGE : EXIT_STATUS_OK;
+}
+
+int cli_missing(const struct mode *m, const char *text)
+{
+    log_error("%s", text);
+    print_usage(m, stderr);
+    return EXIT_STATUS_FAILED;
+}
+
+static int left_over(const struct mode *m, const char *arg)
+{
+    char quoted[256], text[512];
+    (void)quote(quoted, sizeof quoted, arg); /* cut on purpose */
+    (void)snprintf(text, sizeof text,
+                   _("unexpected argument %s: flags come first, each as -name value"), quoted);
+    return usage(m, text);
+}
+
+bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
+               struct common_options *common, int *ret_status)
+{
+    struct flags_error error;
+    struct errmsg why;
+    int rest;
+
+    flags_defaults(m, opt);
+    switch (flags_parse(m, argc, argv, opt, &rest, &error)) {
+    case FLAGS_OK:
+        break;
+    case FLAGS_HELP:
+        *ret_status = usage(m, NULL);
+        return false;
+    case FLAGS_BAD:
+        *ret_status = usage(m, error.text);
+        return false;
+    }
+    *ret_status = EXIT_STATUS_OK;
+    if (common->version) {
+        printf("gotunnel %s\n", GOTUNNEL_VERSION);
+        return false;
+    }
+    if (rest < argc) {
+        *ret_status = left_over(m, argv[rest]);
+        return false;
+    }
+    log_set_level((enum log_level)common->log_level);
+    if (secret_find(common, &why) < 0) {
+        log_error(_("cannot get the secret: %s"), why.text);
+        *ret_status = EXIT_STATUS_FAILED;
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What both programs do with their command line before they begin. */
+#pragma once
+
+#include "base/attr.h"
+#include "conf/options.h"
+
+/* Exit statuses of the program; documented in gotunnel(1). */
+enum exit_status {
+    EXIT_STATUS_OK = 0,     /* ended as asked: a signal, -h, -version */
+    EXIT_STATUS_FAILED = 1, /* could not start */
+    EXIT_STATUS_USAGE = 2,  /* the command line was wrong */
+};
+
+/*
+ * Reads the mode's command line into *opt, whose common_options are at `common` inside it, finds
+ * the secret, and sets the log level. Prints what -h, -version or an error asks for. True: go on;
+ * false: exit with *ret_status.
+ */
+bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
+               struct common_options *common, int *ret_status) MUST_USE;
+
+/* A required option is missing: says so as a log line, text, and lists the options. An exit status.
+ */
+int cli_missing(const struct mode *m, const char *text);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* Go's flag package, over our table. */
+#include "conf/flags.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/i18n.h"
+#include "base/secure.h"
+#include "conf/duration.h"
+#include "conf/number.h"
+#include "conf/quote.h"
+
+/* ---- values ---- */
+
+static int set_choice(const struct option *o, const char *text, int *ret)
+{
+    size_t len = strlen(text);
+    int index = 0;
+    for (const char *word = o->choices; *word; index++) {
+        size_t n = strcspn(word, " ");
+        if (n == len && memcmp(word, text, n) == 0) {
+            *ret = index;
+            return 0;
+        }
+        word += n + (word[n] == ' ');
+    }
+    return ERR_INVAL;
+}
+
+/* strconv.ParseBool */
+static int set_bool(const char *text, bool *ret)
+{
+    static const char *const words[] = {"0", "f", "F", "false", "FALSE", "False",
+                                        "1", "t", "T", "true",  "TRUE",  "True"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *ret = i >= ARRAY_LEN(words) / 2;
+            return 0;
+        }
+    }
+    return ERR_INVAL;
+}
+
+static int set_secret(const char *text, char ret[OPTION_SECRET_MAX + 1])
+{
+    size_t n = strlen(text);
+    if (n > OPTION_SECRET_MAX)
+        return ERR_LIMIT;
+    memcpy(ret, text, n + 1);
+    return 0;
+}
+
+/* Sets o's field from text. 0 or a negative error; the field is then as before. */
+static int set(const struct option *o, const char *text, void *opt)
+{
+    void *field = (char *)opt + o->at;
+    switch (o->type) {
+    case OPTION_STRING:
+        *(const char **)field = text;
+        return 0;
+    case OPTION_SECRET:
+        return set_secret(text, field);
+    case OPTION_INT:
+        return number_parse(text, field);
+    case OPTION_DURATION:
+        return duration_parse(text, field);
+    case OPTION_PORTS:
+        return ports_parse(text, field);
+    case OPTION_CHOICE:
+        return set_choice(o, text, field);
+    case OPTION_BOOL:
+        return set_bool(text, field);
+    }
+    return ERR_INVAL; /* not reached */
+}
+
+void flags_defaults(const struct mode *m, void *opt)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        const struct option *o = &m->options[i];
+        if (*o->def || o->type == OPTION_STRING) {
+            int err = set(o, o->def, opt);
+            assert(err == 0); /* the table is ours */
+            (void)err;
+        }
+    }
+}
+
+/* ---- errors ---- */
+
+static enum flags_outcome bad(struct flags_error *why, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static enum flags_outcome bad(struct flags_error *why, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(why->text, sizeof why->text, fmt, ap); /* cut on purpose */
+    va_end(ap);
+    return FLAGS_BAD;
+}
+
+/* Go's words for a value that is not taken; for the types Go does not have, words like them. */
+static enum flags_outcome bad_value(struct flags_error *why, const struct option *o,
+                                    const char *text, int err)
+{
+    char value[768];
+    if (o->type == OPTION_SECRET)
+        return bad(why, "invalid value for flag -%s: longer than %d bytes", o->name,
+                   OPTION_SECRET_MAX);
+    (void)quote(value, sizeof value, text); /* cut on purpose */
+    if (o->type == OPTION_BOOL)
+        return bad(why, "invalid boolean value %s for -%s: parse error", value, o->name);
+    if (o->type == OPTION_CHOICE)
+        return bad(why, "invalid value %s for flag -%s: must be one of: %s", value, o->name,
+                   o->choices);
+    if (o->type == OPTION_PORTS)
+        return bad(why, "invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80",
+                   value, o->name);
+    return bad(why, "invalid value %s for flag -%s: %s", value, o->name,
+               err == ERR_RANGE ? "value out of range" : "parse error");
+}
+
+/* ---- the command line ---- */
+
+static const struct option *find(const struct mode *m, const char *name, size_t n)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (strlen(m->options[i].name) == n && memcmp(m->options[i].name, name, n) == 0)
+            return &m->options[i];
+    return NULL;
+}
+
+static bool is_help(const char *name, size_t n)
+{
+    return (n == 1 && *name == 'h') || (n == 4 && memcmp(name, "help", 4) == 0);
+}
+
+/* A word that Go takes for a flag: more than a lone dash. */
+static bool is_flag(const char *arg)
+{
+    return arg[0] == '-' && arg[1] != '\0';
+}
+
+static enum flags_outcome take_value(const struct option *o, char *value, void *opt,
+                                     struct flags_error *why)
+{
+    int err = set(o, value, opt);
+    if (o->type == OPTION_SECRET)
+        secure_zero(value, strlen(value)); /* other users can read command lines */
+    return err < 0 ? bad_value(why, o, value, err) : FLAGS_OK;
+}
+
+/* One flag at argv[*at]; *at moves behind it and its value. */
+static enum flags_outcome take_flag(const struct mode *m, int argc, char **argv, int *at, void *opt,
+                                    struct flags_error *why)
+{
+    char *arg = argv[(*at)++];
+    char *name = arg + (arg[1] == '-' ? 2 : 1);
+    size_t n = strcspn(name, "=");
+    if (name[0] == '-' || name[0] == '=' || name[0] == '\0')
+        return bad(why, "bad flag syntax: %s", arg);
+    char *value = name[n] == '=' ? name + n + 1 : NULL;
+    const struct option *o = find(m, name, n);
+    if (!o && is_help(name, n))
+        return FLAGS_HELP;
+    if (!o)
+        return bad(why, "flag provided but not defined: -%.*s", (int)n, name);
+    if (o->type == OPTION_BOOL && !value) {
+        *(bool *)((char *)opt + o->at) = true;
+        return FLAGS_OK;
+    }
+    if (!value && *at >= argc)
+        return bad(why, "flag needs an argument: -%.*s", (int)n, name);
+    return take_value(o, value ? value : argv[(*at)++], opt, why);
+}
+
+enum flags_outcome flags_parse(const struct mode *m, int argc, char **argv, void *opt,
+                               int *ret_rest, struct flags_error *why)
+{
+    int at = 0;
+    enum flags_outcome r = FLAGS_OK;
+    while (r == FLAGS_OK && at < argc && is_flag(argv[at])) {
+        if (strcmp(argv[at], "--") == 0) {
+            at++;
+            break;
+        }
+        r = take_flag(m, argc, argv, &at, opt, why);
+    }
+    *ret_rest = at;
+    return r;
+}
+
+/* ---- usage ---- */
+
+static const char *type_word(enum option_type type)
+{
+    switch (type) {
+    case OPTION_INT:
+        return " int";
+    case OPTION_DURATION:
+        return " duration";
+    case OPTION_BOOL:
+        return "";
+    case OPTION_STRING:
+    case OPTION_SECRET:
+    case OPTION_PORTS:
+    case OPTION_CHOICE:
+        return " string";
+    }
+    return ""; /* not reached */
+}
+
+size_t flags_usage(const struct mode *m, char *out, size_t room)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct option *o = &m->options[i];
+        bool bare = o->type == OPTION_INT || o->type == OPTION_DURATION;
+        const char *mark = bare ? "" : "\"";
+        char def[128] = "";
+        if (*o->def)
+            (void)snprintf(def, sizeof def, " (default %s%s%s)", mark, o->def, mark);
+        int n = snprintf(len < room ? out + len : NULL, len < room ? room - len : 0,
+                         "  -%s%s\n    \t%s%s\n", o->name, type_word(o->type), _(o->help), def);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return len;
+}

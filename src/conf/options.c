@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The rows. Keep each table sorted by name: that is the order of -h. */
+#include "conf/options.h"
+
+#include "base/i18n.h"
+
+#define COMMON(type, field) offsetof(struct type, common) + offsetof(struct common_options, field)
+
+/* clang-format off */
+static const struct option server_rows[] = {
+    {"allow-ports", OPTION_PORTS, offsetof(struct server_options, allow_ports), "", NULL,
+     N_("public ports that clients may ask for, e.g. 8000-8999,80 (0 allows a free choice); every port if not given")},
+    {"certs", OPTION_STRING, offsetof(struct server_options, certs), "certs", NULL,
+     N_("directory of the certificates, made at the first start")},
+    {"listen", OPTION_STRING, offsetof(struct server_options, listen), "7000", NULL,
+     N_("port for tunnels from clients")},
+    {"log-level", OPTION_CHOICE, COMMON(server_options, log_level), "info", "error warn info debug",
+     N_("least weight of the lines that are logged: error, warn, info or debug")},
+    {"secret", OPTION_SECRET, COMMON(server_options, secret), "", NULL,
+     N_("shared secret (required)")},
+    {"secret-file", OPTION_STRING, COMMON(server_options, secret_file), "", NULL,
+     N_("file with the shared secret, - for standard input; keeps it off the command line")},
+    {"version", OPTION_BOOL, COMMON(server_options, version), "", NULL,
+     N_("print the version and exit")},
+};
+
+static const struct option client_rows[] = {
+    {"ca", OPTION_STRING, offsetof(struct client_options, ca), "ca.crt", NULL,
+     N_("path of the CA certificate file")},
+    {"local-target", OPTION_STRING, offsetof(struct client_options, local_target), "127.0.0.1:80", NULL,
+     N_("local target address that connections are forwarded to")},
+    {"log-level", OPTION_CHOICE, COMMON(client_options, log_level), "info", "error warn info debug",
+     N_("least weight of the lines that are logged: error, warn, info or debug")},
+    {"max-retry-interval", OPTION_DURATION, offsetof(struct client_options, max_retry_ns), "1m0s", NULL,
+     N_("longest wait between attempts to reconnect")},
+    {"remote-port", OPTION_INT, offsetof(struct client_options, remote_port), "8080", NULL,
+     N_("public port to open on the server")},
+    {"secret", OPTION_SECRET, COMMON(client_options, secret), "", NULL,
+     N_("shared secret (required)")},
+    {"secret-file", OPTION_STRING, COMMON(client_options, secret_file), "", NULL,
+     N_("file with the shared secret, - for standard input; keeps it off the command line")},
+    {"server", OPTION_STRING, offsetof(struct client_options, server), "", NULL,
+     N_("address of the server, e.g. my.server.com:7000 (required)")},
+    {"version", OPTION_BOOL, COMMON(client_options, version), "", NULL,
+     N_("print the version and exit")},
+};
+/* clang-format on */
+
+const struct mode server_mode = {"server", server_rows, ARRAY_LEN(server_rows)};
+const struct mode client_mode = {"client", client_rows, ARRAY_LEN(client_rows)};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one table of options. Parsing, defaults, -h, the man page and the shell completions all come
+ * from its rows: a new option is a row and a field. The flags of the Go original keep their names,
+ * types and defaults (docs/protocol.md says which came later).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/ports.h"
+
+enum {
+    /* With its LF a secret fills a line of at most 4,096 bytes (proto/auth.h, D12). */
+    OPTION_SECRET_MAX = 4095,
+};
+
+enum option_type {
+    OPTION_STRING,   /* const char * into argv */
+    OPTION_SECRET,   /* char[OPTION_SECRET_MAX + 1]; the argument itself is overwritten (D13) */
+    OPTION_INT,      /* int64_t, Go's integer grammar */
+    OPTION_DURATION, /* int64_t nanoseconds, Go's duration grammar */
+    OPTION_PORTS,    /* struct ports; none: every port */
+    OPTION_CHOICE,   /* int: index of a word in choices */
+    OPTION_BOOL,     /* bool; takes no argument */
+};
+
+struct option {
+    const char *name; /* without the dash */
+    enum option_type type;
+    size_t at;           /* offset of the field */
+    const char *def;     /* default as the user would write it; "" for none */
+    const char *choices; /* of OPTION_CHOICE: words with one blank between them, else NULL */
+    const char *help;    /* for -h and the man page; translated where it is shown */
+};
+
+/* A program of the binary: its name and its options, sorted by name. */
+struct mode {
+    const char *name;
+    const struct option *options;
+    size_t count;
+};
+
+struct common_options {
+    char secret[OPTION_SECRET_MAX + 1]; /* "" until one is given */
+    const char *secret_file;            /* "": none */
+    int log_level;                      /* enum log_level */
+    bool version;
+};
+
+struct server_options {
+    struct common_options common;
+    const char *listen;
+    const char *certs;
+    struct ports allow_ports;
+};
+
+struct client_options {
+    struct common_options common;
+    const char *server;
+    const char *ca;
+    const char *local_target;
+    int64_t remote_port;
+    int64_t max_retry_ns;
+};
+
+extern const struct mode server_mode, client_mode;

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* A set of TCP ports, written as "8000-8999,80,0". */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+enum { PORTS_MAX_RANGES = 64 };
+
+struct ports {
+    struct ports_range {
+        uint16_t first, last;
+    } ranges[PORTS_MAX_RANGES]; /* ascending, neither overlapping nor touching */
+    unsigned count;
+};
+
+/*
+ * Reads ports and ranges, first to last, separated by commas, in any order; decimal, no blanks.
+ * 0, ERR_INVAL (not such a list, or empty), ERR_RANGE (a port above 65535, or a range that ends
+ * before it begins) or ERR_LIMIT (more than PORTS_MAX_RANGES parts). *ret is written on success
+ * only.
+ */
+int ports_parse(const char *text, struct ports *ret) MUST_USE;
+
+/* True when port is in the set. */
+bool ports_contain(const struct ports *p, int64_t port);

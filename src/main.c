@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* The programs of this binary. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/cli.h"
+#include "base/i18n.h"
+#include "client/cmd.h"
+#include "server/cmd.h"
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+};
+
+static int cmd_help(int argc, char **argv);
+static int cmd_version(int argc, char **argv);
+
+static const struct command commands[] = {
+    {"server", cmd_server, N_("run on the public host: take tunnels and open public ports")},
+    {"client", cmd_client, N_("run beside the service: connect it to a server")},
+    {"help", cmd_help, N_("show this list")},
+    {"version", cmd_version, N_("print the version")},
+};
+
+/* Other spellings that people try. */
+static const struct {
+    const char *word, *name;
+} aliases[] = {
+    {"-h", "help"},          {"-help", "help"},        {"--help", "help"},
+    {"-version", "version"}, {"--version", "version"}, {"-V", "version"},
+};
+
+static void print_hint(void)
+{
+    printf("\n%s\n%s\n", _("use 'gotunnel server -h' for the server's help"),
+           _("use 'gotunnel client -h' for the client's help"));
+}
+
+static int cmd_help(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    printf("%s\n\n",
+           _("gotunnel exposes a TCP service behind NAT or a firewall on a public server."));
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        printf("  gotunnel %-8s %s\n", commands[i].name, _(commands[i].help));
+    print_hint();
+    return EXIT_STATUS_OK;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    printf("gotunnel %s\n", GOTUNNEL_VERSION);
+    return EXIT_STATUS_OK;
+}
+
+static const struct command *find(const char *word)
+{
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+        if (strcmp(word, aliases[i].word) == 0)
+            word = aliases[i].name;
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(word, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    i18n_init();
+    if (argc < 2) {
+        printf("%s\n", _("error: a mode must be given as subcommand ('server' or 'client')"));
+        print_hint();
+        return EXIT_STATUS_FAILED;
+    }
+    const struct command *c = find(argv[1]);
+    if (c)
+        return c->run(argc - 2, argv + 2);
+    printf(_("error: invalid subcommand '%s', must be 'server' or 'client'\n"), argv[1]);
+    print_hint();
+    return EXIT_STATUS_FAILED;
+}
