@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* Our own types and rules on top of Go's grammar. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "conf/flags.h"
+
+static struct flags_error why;
+static struct server_options opt;
+static int rest;
+
+/* Parses words, separated by blanks, for the server. */
+static enum flags_outcome parse(const char *words)
+{
+    static char copy[16384];
+    char *argv[64];
+    int argc = 0;
+    (void)snprintf(copy, sizeof copy, "%s", words);
+    for (char *p = strtok(copy, " "); p; p = strtok(NULL, " "))
+        argv[argc++] = p;
+    memset(&opt, 0, sizeof opt);
+    flags_defaults(&server_mode, &opt);
+    return flags_parse(&server_mode, argc, argv, &opt, &rest, &why);
+}
+
+static void tables_are_sorted_and_complete(void **state)
+{
+    (void)state;
+    const struct mode *const modes[] = {&server_mode, &client_mode};
+    for (size_t m = 0; m < ARRAY_LEN(modes); m++) {
+        for (size_t i = 0; i < modes[m]->count; i++) {
+            const struct option *o = &modes[m]->options[i];
+            assert_true(strlen(o->help) > 10);
+            assert_int_equal(o->type == OPTION_CHOICE, o->choices != NULL);
+            if (i > 0)
+                assert_true(strcmp(modes[m]->options[i - 1].name, o->name) < 0);
+        }
+    }
+}
+
+static void defaults_come_from_the_table(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(""), FLAGS_OK);
+    assert_string_equal(opt.listen, "7000");
+    assert_string_equal(opt.certs, "certs");
+    assert_string_equal(opt.common.secret, "");
+    assert_string_equal(opt.common.secret_file, "");
+    assert_int_equal(opt.common.log_level, LOG_LEVEL_INFO);
+    assert_false(opt.common.version);
+    assert_int_equal(opt.allow_ports.count, 0);
+}
+
+static void levels_are_words_in_order(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"-log-level error", "-log-level warn", "-log-level info",
+                                        "-log-level=debug"};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(parse(lines[i]), FLAGS_OK);
+        assert_int_equal(opt.common.log_level, i);
+    }
+    static const char *const wrong[] = {"-log-level=", "-log-level err", "-log-level Error",
+                                        "-log-level debugs"};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        assert_int_equal(parse(wrong[i]), FLAGS_BAD);
+    assert_string_equal(why.text, "invalid value \"debugs\" for flag -log-level: must be one of: "
+                                  "error warn info debug");
+}
+
+static void bools_as_go_reads_them(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("-version"), FLAGS_OK);
+    assert_true(opt.common.version);
+    assert_int_equal(parse("--version=T"), FLAGS_OK);
+    assert_true(opt.common.version);
+    assert_int_equal(parse("-version=false"), FLAGS_OK);
+    assert_false(opt.common.version);
+    assert_int_equal(parse("-version false"), FLAGS_OK); /* takes no argument */
+    assert_true(opt.common.version);
+    assert_int_equal(rest, 1);
+    assert_int_equal(parse("-version=yes"), FLAGS_BAD);
+    assert_string_equal(why.text, "invalid boolean value \"yes\" for -version: parse error");
+}
+
+static void port_lists_d27(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("-allow-ports 8000-8999,80"), FLAGS_OK);
+    assert_true(ports_contain(&opt.allow_ports, 80));
+    assert_true(ports_contain(&opt.allow_ports, 8000));
+    assert_true(ports_contain(&opt.allow_ports, 8999));
+    assert_false(ports_contain(&opt.allow_ports, 9000));
+    assert_false(ports_contain(&opt.allow_ports, 0));
+    assert_int_equal(parse("-allow-ports 80-70000"), FLAGS_BAD);
+    assert_int_equal(parse("-allow-ports x"), FLAGS_BAD);
+    assert_non_null(strstr(why.text, "-allow-ports"));
+}
+
+static void the_secret_leaves_the_command_line_d13(void **state)
+{
+    (void)state;
+    char one[] = "-secret", two[] = "hunter2", three[] = "--secret=swordfish";
+    char *argv[] = {one, two, three};
+    memset(&opt, 0, sizeof opt);
+    flags_defaults(&server_mode, &opt);
+    assert_int_equal(flags_parse(&server_mode, 3, argv, &opt, &rest, &why), FLAGS_OK);
+    assert_string_equal(opt.common.secret, "swordfish");
+    static const char zeros[sizeof two];
+    assert_memory_equal(two, zeros, sizeof two);
+    assert_string_equal(three, "--secret=");
+    assert_memory_equal(three + 9, zeros, 7);
+}
+
+static void a_secret_that_no_line_can_carry_d12(void **state)
+{
+    (void)state;
+    static char line[OPTION_SECRET_MAX + 32] = "-secret ";
+    memset(line + 8, 'x', OPTION_SECRET_MAX);
+    assert_int_equal(parse(line), FLAGS_OK);
+    assert_int_equal(strlen(opt.common.secret), OPTION_SECRET_MAX);
+    line[8 + OPTION_SECRET_MAX] = 'x';
+    assert_int_equal(parse(line), FLAGS_BAD);
+    assert_string_equal(why.text, "invalid value for flag -secret: longer than 4095 bytes");
+}
+
+static void usage_lists_every_row(void **state)
+{
+    (void)state;
+    char text[8192], small[10];
+    size_t n = flags_usage(&client_mode, text, sizeof text);
+    assert_int_equal(n, strlen(text));
+    for (size_t i = 0; i < client_mode.count; i++) {
+        char head[64];
+        (void)snprintf(head, sizeof head, "  -%s", client_mode.options[i].name);
+        assert_non_null(strstr(text, head));
+    }
+    assert_non_null(strstr(text, "  -remote-port int\n"));
+    assert_non_null(strstr(text, "(default 1m0s)"));
+    assert_non_null(strstr(text, "(default \"127.0.0.1:80\")"));
+    assert_int_equal(flags_usage(&client_mode, small, sizeof small), n);
+    assert_int_equal(strlen(small), sizeof small - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_are_sorted_and_complete),
+        cmocka_unit_test(defaults_come_from_the_table),
+        cmocka_unit_test(levels_are_words_in_order),
+        cmocka_unit_test(bools_as_go_reads_them),
+        cmocka_unit_test(port_lists_d27),
+        cmocka_unit_test(the_secret_leaves_the_command_line_d13),
+        cmocka_unit_test(a_secret_that_no_line_can_carry_d12),
+        cmocka_unit_test(usage_lists_every_row),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

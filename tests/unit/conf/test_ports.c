@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/ports.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+
+static void lists_and_what_is_in_them(void **state)
+{
+    (void)state;
+    struct ports p;
+    assert_int_equal(ports_parse("443,8000-8999,80,8500-9100,9101,0", &p), 0);
+    for (int64_t port = -10; port < 70000; port++) {
+        bool in = port == 0 || port == 80 || port == 443 || (port >= 8000 && port <= 9101);
+        assert_int_equal(ports_contain(&p, port), in);
+    }
+    assert_int_equal(p.count, 4); /* merged */
+    assert_int_equal(ports_parse("0-65535", &p), 0);
+    assert_true(ports_contain(&p, 65535));
+    assert_false(ports_contain(&p, 65536));
+    assert_false(ports_contain(&p, (int64_t)1 << 40));
+}
+
+static void what_is_not_a_list(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int err;
+    } rows[] = {
+        {"", ERR_INVAL},
+        {",", ERR_INVAL},
+        {"80,", ERR_INVAL},
+        {",80", ERR_INVAL},
+        {"80,,81", ERR_INVAL},
+        {"a", ERR_INVAL},
+        {"80-", ERR_INVAL},
+        {"-80", ERR_INVAL},
+        {"8 0", ERR_INVAL},
+        {"1-2-3", ERR_INVAL},
+        {"65536", ERR_RANGE},
+        {"90-80", ERR_RANGE},
+        {"99999999999999999999999", ERR_RANGE},
+        {"0x50", ERR_INVAL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct ports p = {.count = 77};
+        assert_int_equal(ports_parse(rows[i].text, &p), rows[i].err);
+        assert_int_equal(p.count, 77); /* written on success only */
+    }
+}
+
+static void the_number_of_ranges_is_bounded(void **state)
+{
+    (void)state;
+    char text[1024] = "";
+    struct ports p;
+    for (int i = 0; i < PORTS_MAX_RANGES; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d", i ? "," : "",
+                       2 * i);
+    assert_int_equal(ports_parse(text, &p), 0);
+    assert_int_equal(p.count, PORTS_MAX_RANGES);
+    strcat(text, ",60000");
+    assert_int_equal(ports_parse(text, &p), ERR_LIMIT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_and_what_is_in_them),
+        cmocka_unit_test(what_is_not_a_list),
+        cmocka_unit_test(the_number_of_ranges_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

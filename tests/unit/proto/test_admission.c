@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* Who may be connected without having authenticated, and who goes for a newcomer (D30). */
+#include "proto/admission.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+
+enum { MANY = 4096 };
+
+static struct admission a;
+static struct admission_entry entries[MANY];
+static char names[MANY][24];
+
+static void begin(void)
+{
+    admission_init(&a);
+    memset(entries, 0, sizeof entries);
+    for (int i = 0; i < MANY; i++)
+        (void)snprintf(names[i], sizeof names[i], "192.0.%d.%d", i >> 8, i & 255);
+}
+
+static void a_source_has_its_share_d30(void **state)
+{
+    (void)state;
+    begin();
+    for (int i = 0; i < ADMISSION_SOURCE_MAX; i++)
+        assert_null(admission_add(&a, &entries[i], "198.51.100.1"));
+    assert_null(admission_add(&a, &entries[1000], "198.51.100.2"));
+    /* beyond it, its own oldest goes */
+    assert_ptr_equal(admission_add(&a, &entries[100], "198.51.100.1"), &entries[0]);
+    assert_ptr_equal(admission_add(&a, &entries[101], "198.51.100.1"), &entries[1]);
+    assert_int_equal(a.count, ADMISSION_SOURCE_MAX + 1);
+}
+
+static void a_flood_does_not_drop_the_honest_one_d30(void **state)
+{
+    (void)state;
+    begin();
+    assert_null(admission_add(&a, &entries[0], "203.0.113.9")); /* and it is the oldest */
+    for (int i = 1; i < MANY; i++) {                            /* 200 sources */
+        struct admission_entry *victim = admission_add(&a, &entries[i], names[i % 200]);
+        assert_ptr_not_equal(victim, &entries[0]);
+        assert_true(a.count <= ADMISSION_MAX);
+    }
+    admission_remove(&a, &entries[0]);
+    assert_int_equal(a.count, ADMISSION_MAX - 1);
+}
+
+static void more_sources_than_places_drop_the_oldest(void **state)
+{
+    (void)state;
+    begin();
+    for (int i = 0; i < ADMISSION_MAX; i++)
+        assert_null(admission_add(&a, &entries[i], names[i]));
+    for (int i = 0; i < 300; i++)
+        assert_ptr_equal(admission_add(&a, &entries[ADMISSION_MAX + i], names[ADMISSION_MAX + i]),
+                         &entries[i]);
+}
+
+static void removing_is_idempotent_and_frees_the_place(void **state)
+{
+    (void)state;
+    begin();
+    static struct admission_entry never;
+    admission_remove(&a, &never);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < ADMISSION_MAX; i++)
+            assert_null(admission_add(&a, &entries[i], names[i]));
+        for (int i = 0; i < ADMISSION_MAX; i++) {
+            admission_remove(&a, &entries[i]);
+            admission_remove(&a, &entries[i]);
+        }
+        assert_int_equal(a.count, 0);
+    }
+}
+
+/* Against a list that is searched the simple way. The names are copies that go with their entry. */
+static void random_against_a_model(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 20261125);
+    begin();
+    char *text[MANY] = {0};
+    uint32_t count = 0;
+    for (int step = 0; step < 60000; step++) {
+        uint32_t i = rng_below(&rng, 600);
+        if (text[i]) {
+            admission_remove(&a, &entries[i]);
+            free(text[i]);
+            text[i] = NULL;
+            count--;
+        } else {
+            text[i] = strdup(names[rng_below(&rng, rng_below(&rng, 2) ? 4 : 500)]);
+            uint32_t same = 0;
+            for (int k = 0; k < 600; k++)
+                same += text[k] && strcmp(text[k], text[i]) == 0;
+            bool must = same > ADMISSION_SOURCE_MAX || count >= ADMISSION_MAX;
+            struct admission_entry *v = admission_add(&a, &entries[i], text[i]);
+            assert_int_equal(v != NULL, must);
+            count++;
+            if (v) {
+                size_t at = (size_t)(v - entries);
+                assert_ptr_not_equal(v, &entries[i]);
+                if (same > ADMISSION_SOURCE_MAX)
+                    assert_string_equal(text[at], text[i]);
+                free(text[at]);
+                text[at] = NULL;
+                count--;
+            }
+        }
+        assert_int_equal(a.count, count);
+    }
+    for (int i = 0; i < MANY; i++)
+        free(text[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_source_has_its_share_d30),
+        cmocka_unit_test(a_flood_does_not_drop_the_honest_one_d30),
+        cmocka_unit_test(more_sources_than_places_drop_the_oldest),
+        cmocka_unit_test(removing_is_idempotent_and_frees_the_place),
+        cmocka_unit_test(random_against_a_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* How soon a client comes back, over many seeds. */
+#include "proto/backoff.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/attr.h"
+
+enum { SEEDS = 500 };
+
+static void an_outage(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct backoff b;
+        struct rng rng;
+        rng_seed(&rng, seed);
+        backoff_init(&b, 60000);
+        mtime_ms now = 5000, start = now, last = 0;
+        for (int i = 0; i < 100; i++) {
+            mtime_ms wait = backoff_next(&b, BACKOFF_OUTAGE, now, &rng);
+            if (i == 0)
+                assert_in_range(wait, 100, 199); /* the first retry is quick */
+            if (now - start < 60000)
+                assert_true(wait < 2000); /* in the first minute */
+            assert_in_range(wait, 100, 60000);
+            now += wait;
+            last = wait;
+        }
+        assert_in_range(last, 30000, 60000); /* and in the end the maximum, less the jitter */
+    }
+}
+
+static void waits_double_after_the_first_minute(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 1);
+    backoff_init(&b, 3600000);
+    mtime_ms now = 0;
+    while (now < 60000)
+        now += backoff_next(&b, BACKOFF_OUTAGE, now, &rng);
+    mtime_ms bound = 4000;
+    for (int i = 0; i < 8; i++, bound *= 2) {
+        mtime_ms wait = backoff_next(&b, BACKOFF_OUTAGE, now, &rng);
+        assert_in_range(wait, bound / 2, bound);
+        now += wait;
+    }
+}
+
+static void clients_of_one_server_spread_d16(void **state)
+{
+    (void)state;
+    unsigned slots[10] = {0};
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct backoff b;
+        struct rng rng;
+        rng_seed(&rng, seed * 7919);
+        backoff_init(&b, 60000);
+        slots[(backoff_next(&b, BACKOFF_OUTAGE, 0, &rng) - 100) / 10]++;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(slots); i++)
+        assert_in_range(slots[i], SEEDS / 30, SEEDS / 4);
+}
+
+static void a_rejection_waits_longer_d15(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 3);
+    backoff_init(&b, 60000);
+    mtime_ms bound = 5000, now = 0;
+    for (int i = 0; i < 10; i++) {
+        mtime_ms wait = backoff_next(&b, BACKOFF_REJECTED, now, &rng);
+        assert_in_range(wait, bound / 2, bound);
+        now += wait;
+        bound = 2 * bound < 60000 ? 2 * bound : 60000;
+    }
+}
+
+static void only_a_session_that_lasted_resets_d15(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 4);
+    backoff_init(&b, 60000);
+    for (int i = 0; i < 8; i++)
+        (void)backoff_next(&b, BACKOFF_OUTAGE, 100000 * (i + 1), &rng);
+    assert_in_range(backoff_next(&b, BACKOFF_OUTAGE, 900000, &rng), 25000, 60000);
+    backoff_up(&b, 1000000); /* a server that accepts and falls over */
+    backoff_down(&b, 1000000 + BACKOFF_LASTED_MS - 1);
+    assert_in_range(backoff_next(&b, BACKOFF_OUTAGE, 1100000, &rng), 25000, 60000);
+    backoff_up(&b, 2000000);
+    backoff_down(&b, 2000000 + BACKOFF_LASTED_MS);
+    assert_in_range(backoff_next(&b, BACKOFF_OUTAGE, 2100000, &rng), 100, 199);
+    backoff_down(&b, 9000000); /* a connection that never was up changes nothing */
+    assert_in_range(backoff_next(&b, BACKOFF_OUTAGE, 9000000, &rng), 200, 2000);
+}
+
+static void any_maximum_d16(void **state)
+{
+    (void)state;
+    static const mtime_ms values[] = {INT64_MIN, -1, 0, 1, 999, 1000, 1500, 60000, INT64_MAX};
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        struct backoff b;
+        struct rng rng;
+        rng_seed(&rng, i);
+        backoff_init(&b, values[i]);
+        mtime_ms max = values[i] < BACKOFF_MAX_FLOOR_MS ? BACKOFF_MAX_FLOOR_MS : values[i];
+        mtime_ms now = 0;
+        for (int n = 0; n < 60; n++) {
+            mtime_ms wait = backoff_next(&b, n % 5 ? BACKOFF_OUTAGE : BACKOFF_REJECTED, now, &rng);
+            assert_true(wait >= 100 && wait <= max); /* no busy loop, never above */
+            now += wait;
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_outage),
+        cmocka_unit_test(waits_double_after_the_first_minute),
+        cmocka_unit_test(clients_of_one_server_spread_d16),
+        cmocka_unit_test(a_rejection_waits_longer_d15),
+        cmocka_unit_test(only_a_session_that_lasted_resets_d15),
+        cmocka_unit_test(any_maximum_d16),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
