@@ -172,6 +172,23 @@ static int on_upd(struct smux_session *s, uint32_t sid, struct smux_upd upd, str
     return 0;
 }
 
+/* Nobody reads what comes on st: it is acknowledged and dropped. */
+static bool is_dropped(const struct smux_stream *st)
+{
+    return st->flags & (ST_RELEASED | ST_BROKEN);
+}
+
+/* A frame beyond every window it was ever given ends the session, before any of its payload. */
+static int on_psh(struct smux_session *s, const struct smux_header *h)
+{
+    struct smux_stream *st = find(s, h->sid);
+    s->cur = st;
+    s->cur_left = h->len;
+    if (!st || st->recv != HALF_OPEN || is_dropped(st))
+        return 0;
+    return h->len > s->cfg.recv_window - (st->received - st->consumed) ? ERR_PROTO : 0;
+}
+
 /* A whole head is there. */
 static int on_frame(struct smux_session *s, const struct smux_header *h, struct smux_event *ev)
 {
@@ -181,9 +198,7 @@ static int on_frame(struct smux_session *s, const struct smux_header *h, struct 
     case SMUX_FIN:
         return on_fin(s, h->sid, ev);
     case SMUX_PSH:
-        s->cur = find(s, h->sid);
-        s->cur_left = h->len;
-        return 0;
+        return on_psh(s, h);
     case SMUX_NOP:
         return 0;
     case SMUX_UPD:
@@ -230,14 +245,12 @@ static int on_payload(struct smux_session *s, struct smux_input *in, struct smux
     const uint8_t *p = in->p;
     size_t n = take(in, s->cur_left);
     s->cur_left -= (uint32_t)n;
-    if (!st || st->recv != HALF_OPEN || st->flags & ST_BROKEN)
+    if (!st || st->recv != HALF_OPEN)
         return 0;
     st->received += (uint32_t)n;
     st->sent_at_rx = st->sent;
-    if (st->received - st->consumed > s->cfg.recv_window)
-        return ERR_PROTO; /* overran every window it was ever given */
-    stream_settled(st);   /* data proves that the peer has the stream in its table */
-    if (st->flags & ST_RELEASED) {
+    stream_settled(st); /* data proves that the peer has the stream in its table */
+    if (is_dropped(st)) {
         smux_stream_consumed(st, n);
         return 0;
     }
