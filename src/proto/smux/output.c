@@ -78,6 +78,11 @@ void smux_session_sent(struct smux_session *s, size_t n)
     ring_release(&s->out, s->out.sent); /* the legacy wire acknowledges nothing */
 }
 
+void smux_session_trim(struct smux_session *s)
+{
+    ring_trim(&s->out);
+}
+
 bool smux_session_has_output(const struct smux_session *s)
 {
     return s->out.staged != s->out.sent || (!s->dead && (s->nop_due || !list_empty(&s->due)));

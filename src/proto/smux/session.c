@@ -164,6 +164,7 @@ static int on_upd(struct smux_session *s, uint32_t sid, struct smux_upd upd, str
     struct smux_stream *st = find(s, sid);
     if (!st)
         return 0;
+    stream_settled(st); /* so does this: the peer has the stream in its table */
     if (upd.window == SMUX_RESET_WINDOW)
         return broken(ev, st, ERR_RESET);
     if (stream_upd(st, upd))

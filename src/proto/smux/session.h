@@ -138,6 +138,9 @@ const uint8_t *smux_session_output(struct smux_session *s, size_t *ret_n);
 /* The first n bytes of that are on their way. */
 void smux_session_sent(struct smux_session *s, size_t n);
 
+/* Nothing has moved for a while: gives the memory of the outgoing ring back if it is empty. */
+void smux_session_trim(struct smux_session *s);
+
 /* True if smux_session_output() would show bytes. */
 bool smux_session_has_output(const struct smux_session *s);
 

@@ -33,6 +33,7 @@ struct kit {
     struct smux_session *s;
     mtime_ms now;
     struct wire in;                      /* the frames to be fed next */
+    uint32_t pretend;                    /* bytes a stream the peer opens is taken to have sent */
     bool eager;                          /* DATA counts as consumed at once */
     struct kit_event events[KIT_EVENTS]; /* since kit_clear() */
     size_t count;

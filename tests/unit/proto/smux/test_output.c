@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* What goes out, in which order and how much: the ring's marks, control before data, bounds. */
+#include "kit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+
+/* Stages as much as the session takes without any output being sent. */
+static size_t stage(struct smux_stream *st, size_t each, int *ret_err)
+{
+    size_t total = 0;
+    for (;;) {
+        uint8_t *p;
+        size_t room;
+        *ret_err = smux_stream_reserve(st, &p, &room);
+        if (*ret_err < 0)
+            return total;
+        room = room < each ? room : each;
+        memset(p, 'x', room);
+        smux_stream_commit(st, room);
+        total += room;
+    }
+}
+
+static void control_frames_go_before_data(void **state)
+{
+    (void)state;
+    struct kit *k = kit_new(false, NULL);
+    struct smux_stream *a = kit_open(k), *b = kit_open(k);
+    smux_stream_finish(b, k->now);
+    (void)ticked(k, 11000); /* a NOP is due */
+    uint8_t *p;
+    size_t room;
+    assert_int_equal(smux_stream_reserve(a, &p, &room), 0);
+    assert_int_equal(room, SMUX_FRAME_PAYLOAD);
+    smux_stream_commit(a, 5);
+    assert_string_equal(sent(k), "NOP:0 SYN:2 UPD:2:0/262144 SYN:4 UPD:4:0/262144 FIN:4 PSH:2:5");
+    kit_free(k);
+}
+
+static void fin_follows_the_data_that_was_staged_before_it(void **state)
+{
+    (void)state;
+    struct kit *k = kit_new(false, NULL);
+    struct smux_stream *st = kit_open(k);
+    int err;
+    assert_int_equal(kit_write(k, st, 20000, &err), 20000);
+    smux_stream_finish(st, k->now);
+    smux_stream_finish(st, k->now); /* once */
+    assert_string_equal(sent(k), "SYN:2 UPD:2:0/262144 PSH:2:16376 PSH:2:3624 FIN:2");
+    kit_free(k);
+}
+
+static void staging_is_bounded(void **state)
+{
+    (void)state;
+    struct kit *k = kit_new(false, NULL);
+    struct smux_stream *st = kit_open(k);
+    int err;
+    wire_upd(&k->in, 2, 0, 16 << 20); /* all the credit one could want */
+    (void)fed(k);
+    size_t n = stage(st, SMUX_FRAME_PAYLOAD, &err);
+    assert_int_equal(err, ERR_LIMIT);
+    assert_in_range(n, (64 << 10) - 1000, (64 << 10) + SMUX_FRAME_PAYLOAD);
+    assert_false(smux_session_can_stage(k->s));
+    size_t len;
+    (void)smux_session_output(k->s, &len);
+    smux_session_sent(k->s, len / 2);
+    assert_true(smux_session_can_stage(k->s));
+    assert_true(stage(st, 10, &err) > 0);
+    assert_int_equal(err, ERR_LIMIT);
+    kit_free(k);
+}
+
+/* The three marks: a byte may be sent, and only then released. */
+static void any_part_of_the_output_may_be_sent(void **state)
+{
+    (void)state;
+    struct kit *k = kit_new(false, NULL);
+    struct smux_stream *st = kit_open(k);
+    struct kit *peer = kit_new(true, NULL);
+    int err;
+    (void)stage(st, 1000, &err);
+    assert_int_equal(k->s->out.sent, 0);
+    size_t total = 0, n;
+    for (const uint8_t *p; (p = smux_session_output(k->s, &n)), n > 0;) {
+        size_t part = n < 777 ? n : 777;
+        wire_raw(&peer->in, p, part);
+        smux_session_sent(k->s, part);
+        total += part;
+        assert_int_equal(k->s->out.sent, total);
+        assert_int_equal(k->s->out.released, total); /* this wire acknowledges nothing */
+    }
+    assert_int_equal(k->s->out.staged, total);
+    assert_string_equal(fed(peer), "OPENED:2 DATA:2:65000");
+    kit_free(k);
+    kit_free(peer);
+}
+
+/* More marks than the ring has room for wait on their streams; none is lost and none comes twice.
+ */
+static void a_flood_of_control_frames_waits_for_room(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    struct kit *k = kit_new(false, NULL);
+    for (int i = 0; i < N; i++) {
+        struct smux_stream *st;
+        assert_int_equal(smux_stream_open(k->s, NULL, &st), 0);
+    }
+    size_t n, syn = 0, upd = 0, bytes = 0;
+    for (const uint8_t *p; (p = smux_session_output(k->s, &n)), n > 0;) {
+        assert_true(n <= k->s->out.size);
+        for (size_t at = 0; at < n; at += 8 + (size_t)(p[at + 2] | p[at + 3] << 8)) {
+            syn += p[at + 1] == SMUX_SYN;
+            upd += p[at + 1] == SMUX_UPD;
+        }
+        bytes += n;
+        smux_session_sent(k->s, n);
+    }
+    assert_int_equal(syn, N);
+    assert_int_equal(upd, N);
+    assert_int_equal(bytes, N * (8 + 16));
+    kit_free(k);
+}
+
+static void an_idle_session_gives_its_memory_back(void **state)
+{
+    (void)state;
+    struct kit *k = kit_new(false, NULL);
+    struct smux_stream *st = kit_open(k);
+    int err;
+    (void)stage(st, 1000, &err);
+    smux_session_trim(k->s); /* in use: nothing happens */
+    size_t n;
+    const uint8_t *p = smux_session_output(k->s, &n);
+    assert_int_equal(p[24 + 8], 'x');
+    smux_session_sent(k->s, n);
+    smux_session_trim(k->s);
+    assert_int_equal(k->s->out.base[24 + 8], 0);
+    wire_upd(&k->in, 2, 65000, 65536);
+    (void)fed(k);
+    assert_int_equal(kit_write(k, st, 100, &err), 100);
+    assert_string_equal(sent(k), "PSH:2:100");
+    kit_free(k);
+}
+
+static void nothing_goes_out_of_a_dead_session(void **state)
+{
+    (void)state;
+    struct kit *k = kit_new(false, NULL);
+    (void)kit_open(k);
+    wire_header(&k->in, 1, 0, 0, 4);
+    assert_string_equal(fed(k), "!protocol error");
+    assert_string_equal(sent(k), ""); /* no FINs: docs/protocol.md 2 (D19) */
+    struct smux_stream *st;
+    assert_int_equal(smux_stream_open(k->s, NULL, &st), ERR_BADSTATE);
+    kit_free(k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(control_frames_go_before_data),
+        cmocka_unit_test(fin_follows_the_data_that_was_staged_before_it),
+        cmocka_unit_test(staging_is_bounded),
+        cmocka_unit_test(any_part_of_the_output_may_be_sent),
+        cmocka_unit_test(a_flood_of_control_frames_waits_for_room),
+        cmocka_unit_test(an_idle_session_gives_its_memory_back),
+        cmocka_unit_test(nothing_goes_out_of_a_dead_session),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
