@@ -328,8 +328,9 @@ static void readable(struct transport *t)
 
 static void writable(struct transport *t)
 {
+    bool was_full = t->refused || t->wire.len >= TRANSPORT_BACKLOG_MAX;
     transport_flush(t);
-    if (t->refused && transport_writable(t)) {
+    if (was_full && transport_writable(t)) {
         t->refused = false;
         t->ev->on_writable(t->ev_ctx);
     }

@@ -62,6 +62,9 @@ struct link {
     uint64_t stall_sent;
     mtime_ms stall_since;
 
+    bool moved; /* data since the last look of give_back() */
+    mtime_ms look_at;
+
     /* payload pieces of one relay that lie in the receive buffer, written with one sendmsg */
     struct relay *gather_to;
     struct iovec gather[LINK_GATHER_MAX];

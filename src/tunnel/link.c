@@ -19,6 +19,8 @@
 enum {
     READ_ROUNDS = 4, /* receive buffers one tunnel may fill in a turn before others get theirs */
     TURN_OUT_BYTES = 1 << 20, /* the same for sending */
+    QUIET_MS = 5000,          /* without data for so long, buffers are given back */
+    KEEPALIVE_BYTES = 64,     /* less than this at a time is not data */
 };
 
 static void dispatch(struct link *l, const struct smux_event *ev);
@@ -97,6 +99,7 @@ static size_t output(struct link *l)
             break; /* an error comes through on_error */
         smux_session_sent(l->mux, (size_t)taken);
         total += (size_t)taken;
+        l->moved = l->moved || taken > KEEPALIVE_BYTES;
         transport_flush(l->tp);
     }
     return total;
@@ -166,6 +169,19 @@ static void check_stall(struct link *l, mtime_ms now)
     }
 }
 
+/* Buffers of a session that has been quiet for a while go back to the system. */
+static void give_back(struct link *l, mtime_ms now)
+{
+    if (now < l->look_at)
+        return;
+    l->look_at = now + QUIET_MS;
+    if (!l->moved) {
+        smux_session_trim(l->mux);
+        transport_idle(l->tp);
+    }
+    l->moved = false;
+}
+
 static void tick_session(struct link *l, mtime_ms now)
 {
     struct smux_event ev;
@@ -176,6 +192,7 @@ static void tick_session(struct link *l, mtime_ms now)
         link_close(l, reason_of(l, r), NULL);
     else
         check_stall(l, now);
+    give_back(l, now);
 }
 
 static void on_timer(uv_timer_t *t)
@@ -230,6 +247,7 @@ void link_feed(struct link *l, const uint8_t *p, size_t n)
     struct smux_input in = {p, n};
     struct smux_event ev;
     int r = 0;
+    l->moved = l->moved || n > KEEPALIVE_BYTES;
     while (l->state != LINK_CLOSED &&
            (r = smux_session_feed(l->mux, &in, loop_now(l->cfg.loop), &ev)) > 0)
         dispatch(l, &ev);
