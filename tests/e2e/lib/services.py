@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Local services for the far end of a tunnel, and users for the near end. All of them bounded."""
+
+import hashlib
+import socket
+import struct
+import threading
+
+TIMEOUT = 60
+
+
+def pattern(key, n):
+    """n bytes that depend on key and place, so that nothing lost, doubled or moved goes unseen."""
+    out, i = [], 0
+    size = 0
+    while size < n:
+        block = hashlib.sha256(f"{key}:{i}".encode()).digest() * 64
+        out.append(block)
+        size += len(block)
+        i += 1
+    return b"".join(out)[:n]
+
+
+def connect(port, timeout=TIMEOUT):
+    s = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
+def read_all(s):
+    """Everything until the end of the stream."""
+    parts = []
+    while part := s.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_exactly(s, n):
+    parts = []
+    while n > 0:
+        part = s.recv(min(n, 1 << 16))
+        if not part:
+            raise EOFError(f"{n} bytes are missing")
+        parts.append(part)
+        n -= len(part)
+    return b"".join(parts)
+
+
+def reset(s):
+    """Closes with RST."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
+# ---- what a service does with a connection ----
+
+
+def echo(s):
+    while part := s.recv(1 << 16):
+        s.sendall(part)
+
+
+def discard(s):
+    while s.recv(1 << 16):
+        pass
+
+
+def count(s):
+    """Like `wc -c`: says how many bytes came, once they have all come."""
+    s.sendall(b"%d\n" % len(read_all(s)))
+
+
+class Service:
+    """Runs handler(socket) in a thread for each connection; the socket is closed behind it.
+    Exceptions of handlers are kept in `errors`, results in `results`."""
+
+    def __init__(self, handler, rcvbuf=None):
+        self.handler = handler
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if rcvbuf:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        self.sock.bind(("127.0.0.1", 0))
+        self.sock.listen(4096)
+        self.port = self.sock.getsockname()[1]
+        self.errors, self.results = [], []
+        self.open = 0
+        self._lock = threading.Lock()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                s, _ = self.sock.accept()
+            except OSError:
+                return
+            s.settimeout(TIMEOUT)
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+
+    def _serve(self, s):
+        with self._lock:
+            self.open += 1
+        try:
+            result = self.handler(s)
+            if result is not None:
+                self.results.append(result)
+        except Exception as e:  # noqa: BLE001: whatever it was, the test looks at it
+            self.errors.append(e)
+        finally:
+            s.close()
+            with self._lock:
+                self.open -= 1
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def in_threads(calls, timeout=300):
+    """Runs functions at once; raises the first exception of any."""
+    errors = []
+
+    def guard(call):
+        try:
+            call()
+        except BaseException as e:  # noqa: BLE001: raised again below
+            errors.append(e)
+
+    threads = [threading.Thread(target=guard, args=(c,), daemon=True) for c in calls]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(timeout)
+    if errors:
+        raise errors[0]
+    if any(t.is_alive() for t in threads):
+        raise TimeoutError(f"not done after {timeout} s")

@@ -1,0 +1,5 @@
+module gotunnel.internal/peer
+
+go 1.18
+
+require github.com/xtaci/smux v1.5.57
