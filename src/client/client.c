@@ -282,9 +282,12 @@ static void dial_server(struct client *c)
 static int prepare(struct client *c)
 {
     struct errmsg why;
-    if (address_parse(c->opt->server, &c->server, &why) < 0 ||
-        address_parse(c->opt->local_target, &c->local, &why) < 0) {
-        log_error("%s", why.text);
+    if (address_parse(c->opt->server, &c->server, &why) < 0) {
+        log_error("-server %s: %s", c->opt->server, why.text);
+        return EXIT_STATUS_FAILED;
+    }
+    if (address_parse(c->opt->local_target, &c->local, &why) < 0) {
+        log_error("-local-target %s: %s", c->opt->local_target, why.text);
         return EXIT_STATUS_FAILED;
     }
     if (c->opt->remote_port < 0 || c->opt->remote_port > 65535) {
