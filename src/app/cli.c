@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "app/secret.h"
+#include "base/err.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "conf/flags.h"
@@ -36,6 +37,14 @@ int cli_missing(const struct mode *m, const char *text)
 {
     log_error("%s", text);
     print_usage(m, stderr);
+    return EXIT_STATUS_FAILED;
+}
+
+int cli_cannot_start(int err)
+{
+    log_error(_("cannot start: %s"), err == ERR_LIMIT
+                                         ? _("the descriptor limit is too low (see ulimit -n)")
+                                         : err_text(err));
     return EXIT_STATUS_FAILED;
 }
 

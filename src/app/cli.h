@@ -20,6 +20,9 @@ enum exit_status {
 bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
                struct common_options *common, int *ret_status) MUST_USE;
 
+/* Says that the program cannot begin, because of err. An exit status. */
+int cli_cannot_start(int err);
+
 /* A required option is missing: says so as a log line, text, and lists the options. An exit status.
  */
 int cli_missing(const struct mode *m, const char *text);

@@ -21,12 +21,12 @@ uint32_t limits_apply(void)
         files.rlim_cur = soft;
 
     rlim_t limit = files.rlim_cur;
+    if (limit < LIMITS_DESCRIPTORS_MIN)
+        return 0;
     rlim_t reserve = limit / 4 < LIMITS_RESERVE ? limit / 4 : LIMITS_RESERVE;
     rlim_t most = limit - reserve;
     if (most > LIMITS_CONNECTIONS_MAX)
         most = LIMITS_CONNECTIONS_MAX;
-    if (most < 1)
-        most = 1;
     log_info(_("descriptor limit %llu: up to %u connections at once"), (unsigned long long)limit,
              (unsigned)most);
     return (uint32_t)most;

@@ -36,8 +36,12 @@ int stop_init(struct stop *s, struct loop *loop, void (*drain)(void *ctx), void 
     s->on_int.data = s->on_term.data = s->timer.data = s;
     if (uv_signal_start(&s->on_int, on_signal, SIGINT) < 0 ||
         uv_signal_start(&s->on_term, on_signal, SIGTERM) < 0)
-        return ERR_IO;
+        goto fail;
     return 0;
+
+fail:
+    stop_fini(s);
+    return ERR_IO;
 }
 
 bool stop_asked(const struct stop *s)

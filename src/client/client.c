@@ -304,11 +304,16 @@ static int prepare(struct client *c)
 
 static int begin(struct client *c)
 {
-    if (loop_init(&c->loop) < 0 || relays_init(&c->relays, &c->loop, limits_apply()) < 0 ||
-        stop_init(&c->stop, &c->loop, drain, end, c) < 0) {
-        log_error(_("cannot start: %s"), err_text(ERR_NOMEM));
-        return EXIT_STATUS_FAILED;
-    }
+    uint32_t most = limits_apply();
+    int err = most == 0 ? ERR_LIMIT : loop_init(&c->loop);
+    if (err < 0)
+        goto no_loop;
+    err = relays_init(&c->relays, &c->loop, most);
+    if (err < 0)
+        goto no_relays;
+    err = stop_init(&c->stop, &c->loop, drain, end, c);
+    if (err < 0)
+        goto no_stop;
     c->relays.on_empty = on_empty;
     c->relays.ctx = c;
     uv_timer_init(&c->loop.uv, &c->retry);
@@ -320,6 +325,13 @@ static int begin(struct client *c)
     target_init(&c->target, &c->loop, &c->relays, c->opt->local_target, c->local.host,
                 c->local.port);
     return EXIT_STATUS_OK;
+
+no_stop:
+    relays_fini(&c->relays);
+no_relays:
+    loop_fini(&c->loop);
+no_loop:
+    return cli_cannot_start(err);
 }
 
 int client_main(const struct client_options *opt)

@@ -44,7 +44,7 @@ int loop_init(struct loop *l)
     list_init(&l->jobs);
     int r = uv_loop_init(&l->uv);
     if (r < 0)
-        return r == UV_ENOMEM ? ERR_NOMEM : ERR_IO;
+        return r == UV_ENOMEM ? ERR_NOMEM : r == UV_EMFILE ? ERR_LIMIT : ERR_IO;
     uv_check_init(&l->uv, &l->check);
     uv_prepare_init(&l->uv, &l->prepare);
     uv_idle_init(&l->uv, &l->idle);

@@ -32,7 +32,7 @@ struct loop_job {
     void (*run)(struct loop_job *job);
 };
 
-/* 0 or ERR_NOMEM / ERR_IO. */
+/* 0 or ERR_NOMEM / ERR_LIMIT (descriptors) / ERR_IO. */
 int loop_init(struct loop *l) MUST_USE;
 
 /* Closes the loop's own handles, runs what is left of close callbacks, frees it. All other handles

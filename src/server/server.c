@@ -158,12 +158,18 @@ static int listen_for_tunnels(struct server *srv)
 
 static int begin(struct server *srv)
 {
-    if (loop_init(&srv->loop) < 0 || relays_init(&srv->relays, &srv->loop, limits_apply()) < 0 ||
-        ratelimit_init(&srv->guesses) < 0 ||
-        stop_init(&srv->stop, &srv->loop, drain, end, srv) < 0) {
-        log_error(_("cannot start: %s"), err_text(ERR_NOMEM));
-        return ERR_NOMEM;
-    }
+    uint32_t most = limits_apply();
+    int err = most == 0 ? ERR_LIMIT : loop_init(&srv->loop);
+    if (err < 0)
+        goto no_loop;
+    err = relays_init(&srv->relays, &srv->loop, most);
+    if (err < 0)
+        goto no_relays;
+    err = ratelimit_init(&srv->guesses);
+    if (err == 0)
+        err = stop_init(&srv->stop, &srv->loop, drain, end, srv);
+    if (err < 0)
+        goto no_stop;
     srv->relays.on_empty = on_empty;
     srv->relays.on_room = on_room;
     srv->relays.ctx = srv;
@@ -173,6 +179,14 @@ static int begin(struct server *srv)
     srv->renewal.data = srv;
     uv_timer_start(&srv->renewal, on_renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);
     return 0;
+
+no_stop:
+    relays_fini(&srv->relays);
+no_relays:
+    loop_fini(&srv->loop);
+no_loop:
+    (void)cli_cannot_start(err); /* the caller knows the status */
+    return err;
 }
 
 static void finish(struct server *srv)
