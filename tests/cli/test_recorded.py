@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""The 130 recorded command lines of the original, given to the real program."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("GOTUNNEL", ROOT / "build/gotunnel")).resolve()
+RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
+
+# What is meant to differ (README.md).
+HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
+OUR_FLAG = (["server", "-secret", "x", "-version"],)
+OUR_ROWS = ("allow-ports", "certs", "log-level", "secret-file", "version")
+
+
+def run(argv, path):
+    return subprocess.run([PROGRAM, *argv], env={**os.environ, "LC_ALL": "zh_CN.UTF-8", "GOTUNNEL_SECRET": ""},
+                          cwd=path, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+def without_our_rows(text):
+    """The list of flags without those the original does not have."""
+    for name in OUR_ROWS:
+        text = re.sub(rf"(?m)^  -{name}( string)?\n    \t.*\n", "", text)
+    return re.sub(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ", "YYYY/MM/DD hh:mm:ss.uuuuuu ", text)
+
+
+def name(line):
+    return " ".join(line["argv"]) or "(nothing)"
+
+
+ENDS = [r for r in RECORDED if not r["stdout"].startswith("PARSED")
+        and r["argv"] not in [*HELP_WORKS_AT_TOP_LEVEL, *OUR_FLAG]]
+
+
+def test_none_is_left_out():
+    accepted = [r for r in RECORDED if r["stdout"].startswith("PARSED")]
+    assert len(RECORDED) == 130
+    # Lines that start the program are compared value by value in tests/unit/conf/test_vectors.c.
+    assert len(ENDS) + len(accepted) + len(HELP_WORKS_AT_TOP_LEVEL) + len(OUR_FLAG) == 130
+
+
+@pytest.mark.parametrize("line", ENDS, ids=name)
+def test_as_recorded(line, tmp_path):
+    done = run(line["argv"], tmp_path)
+    # A word behind the flags of a line that lacks its secret is our own error, which comes first.
+    if line["argv"] in (["server", "-", "-secret", "x"], ["server", "--", "-secret", "x"],
+                        ["server", "pos", "-secret", "x"], ["server", "-"]):
+        assert done.returncode == 2 and "多余的参数" in done.stderr
+        return
+    assert done.returncode == line["exit"]
+    assert done.stdout == line["stdout"]
+    assert without_our_rows(done.stderr) == line["stderr"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("argv", HELP_WORKS_AT_TOP_LEVEL + (["-help"],), ids=" ".join)
+def test_help(argv, tmp_path):
+    done = run(argv, tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "gotunnel server" in done.stdout and "gotunnel client -h" in done.stdout
+
+
+@pytest.mark.parametrize("argv", [["version"], ["-version"], ["--version"], ["-V"], ["server", "-version"],
+                                  ["client", "-version"]], ids=" ".join)
+def test_version(argv, tmp_path):
+    done = run(argv, tmp_path)
+    assert done.returncode == 0 and re.fullmatch(r"gotunnel \d+\.\d+\.\d+\n", done.stdout)
+
+
+@pytest.mark.parametrize("argv", [
+    ["server", "-secret", "x", "extra"], ["server", "-secret", "x", "--", "-listen", "9"],
+    ["client", "-secret", "s", "-server", "h:1", "extra"], ["server", "-secret", "x", "-version=false", "y"]],
+    ids=" ".join)
+def test_an_argument_left_over_is_an_error(argv, tmp_path):
+    done = run(argv, tmp_path)
+    assert done.returncode == 2
+    assert "多余的参数" in done.stderr.splitlines()[0]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("argv,words", [
+    (["server", "-log-level", "loud"], "error warn info debug"),
+    (["server", "-allow-ports", "80-x"], "8000-8999,80"),
+    (["server", "-secret", "x" * 5000], "4095 bytes"),
+    (["client", "-version=maybe"], "parse error")])
+def test_values_that_are_not_taken(argv, words, tmp_path):
+    done = run(argv, tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr.splitlines()[0] and len(done.stderr.splitlines()[0]) < 1100
+    assert "x" * 100 not in done.stderr  # a secret is not repeated
