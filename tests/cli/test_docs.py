@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""What is generated from the table of options, and what the papers say of it."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("GOTUNNEL", ROOT / "build/gotunnel")).resolve()
+MADE = PROGRAM.parent / "packaging"
+
+
+def flags(mode):
+    done = subprocess.run([PROGRAM, mode, "-h"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True,
+                          timeout=60)
+    return re.findall(r"(?m)^  -([a-z-]+)", done.stderr)
+
+
+@pytest.mark.parametrize("mode", ["server", "client"])
+def test_the_man_page_has_every_option(mode):
+    text = (MADE / "gotunnel.1").read_text().replace("\\-", "-")
+    section = text.split(f".SH {mode.upper()} OPTIONS")[1].split(".SH ")[0]
+    assert re.findall(r"(?m)^\\fB-([a-z-]+)\\fR", section) == flags(mode)
+
+
+def test_the_man_page_is_clean():
+    done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", MADE / "gotunnel.1"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.stdout == "" and done.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["gotunnel", "_gotunnel", "gotunnel.fish"])
+def test_completions_have_every_option(name):
+    text = (MADE / name).read_text()
+    for flag in flags("server") + flags("client"):
+        assert flag in text
+    assert "'" not in "".join(re.findall(r"-d '(.*)'\n", text))
+
+
+def test_bash_completes():
+    script = f"""source {MADE / "gotunnel"}
+        COMP_WORDS=(gotunnel client -local); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel server -log-level w); COMP_CWORD=3; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel s); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
+        """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "-local-target\nwarn\nserver\n", done.stderr
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readme_names_every_option(readme):
+    text = (ROOT / readme).read_text()
+    for flag in flags("server") + flags("client"):
+        assert f"-{flag}" in text, flag
+    for command in ("make demo", "make test"):
+        assert command in text

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Renders what is derived from the table of options (conf/options.c): the option lists of the man
+ * page, put into packaging/gotunnel.1.in at its markers, and completions for three shells. Run by
+ * the build.
+ *
+ *   gendocs man TEMPLATE | bash | zsh | fish      the result goes to stdout
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "conf/options.h"
+
+static const struct mode *const modes[] = {&server_mode, &client_mode};
+
+/* What the user has to write behind the flag; NULL for nothing. */
+static const char *argument_of(const struct option *o)
+{
+    static const char *const words[] = {
+        [OPTION_STRING] = "TEXT",       [OPTION_SECRET] = "SECRET", [OPTION_INT] = "NUMBER",
+        [OPTION_DURATION] = "DURATION", [OPTION_PORTS] = "PORTS",   [OPTION_CHOICE] = "LEVEL",
+        [OPTION_BOOL] = NULL,
+    };
+    return words[o->type];
+}
+
+static bool is_file(const struct option *o)
+{
+    return strcmp(o->name, "ca") == 0 || strcmp(o->name, "certs") == 0 ||
+           strcmp(o->name, "secret-file") == 0;
+}
+
+/* roff needs its dashes escaped, or they become hyphens. */
+static void print_roff(const char *text)
+{
+    for (; *text; text++)
+        printf(*text == '-' ? "\\-" : *text == '\\' ? "\\e" : "%c", *text);
+}
+
+static void man_options(const struct mode *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        const struct option *o = &m->options[i];
+        const char *arg = argument_of(o);
+        printf(".TP\n\\fB\\-");
+        print_roff(o->name);
+        printf(arg ? "\\fR \\fI%s\\fR\n" : "\\fR\n", arg);
+        print_roff(o->help);
+        if (*o->def) {
+            printf(" (default: ");
+            print_roff(o->def);
+            printf(")");
+        }
+        printf(".\n");
+    }
+}
+
+static int man(const char *path)
+{
+    char line[4096];
+    FILE *f = fopen(path, "r");
+    if (!f) {
+        perror(path);
+        return 1;
+    }
+    while (fgets(line, sizeof line, f)) {
+        if (strcmp(line, "@SERVER_OPTIONS@\n") == 0)
+            man_options(&server_mode);
+        else if (strcmp(line, "@CLIENT_OPTIONS@\n") == 0)
+            man_options(&client_mode);
+        else
+            (void)fputs(line, stdout);
+    }
+    (void)fclose(f); /* only read */
+    return 0;
+}
+
+static void bash_mode(const struct mode *m)
+{
+    printf("        %s)\n            case $prev in\n", m->name);
+    for (size_t i = 0; i < m->count; i++) {
+        const struct option *o = &m->options[i];
+        if (o->choices)
+            printf("                -%s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n",
+                   o->name, o->choices);
+        else if (is_file(o))
+            printf("                -%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
+                   o->name);
+        else if (argument_of(o))
+            printf("                -%s) return ;;\n", o->name);
+    }
+    printf("            esac\n            COMPREPLY=($(compgen -W '-help");
+    for (size_t i = 0; i < m->count; i++)
+        printf(" -%s", m->options[i].name);
+    printf("' -- \"$cur\")) ;;\n");
+}
+
+static int bash(void)
+{
+    printf("# bash completion for gotunnel\n_gotunnel() {\n"
+           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+           "    if ((COMP_CWORD == 1)); then\n"
+           "        COMPREPLY=($(compgen -W 'server client help version' -- \"$cur\"))\n"
+           "        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
+    for (size_t i = 0; i < 2; i++)
+        bash_mode(modes[i]);
+    printf("    esac\n}\ncomplete -o filenames -F _gotunnel gotunnel\n");
+    return 0;
+}
+
+/* Text inside single quotes of a zsh specification: brackets and colons mean something there. */
+static void print_zsh(const char *text)
+{
+    for (; *text; text++) {
+        if (strchr("[]:", *text))
+            putchar('\\');
+        printf(*text == '\'' ? "'\\''" : "%c", *text);
+    }
+}
+
+static void zsh_mode(const struct mode *m)
+{
+    printf("    %s)\n        _arguments \\\n", m->name);
+    for (size_t i = 0; i < m->count; i++) {
+        const struct option *o = &m->options[i];
+        printf("            '-%s[", o->name);
+        print_zsh(o->help);
+        if (o->choices)
+            printf("]:level:(%s)'", o->choices);
+        else if (is_file(o))
+            printf("]:file:_files'");
+        else if (argument_of(o))
+            printf("]:%s:'", argument_of(o));
+        else
+            printf("]'");
+        printf(i + 1 < m->count ? " \\\n" : "\n        ;;\n");
+    }
+}
+
+static int zsh(void)
+{
+    printf("#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client help "
+           "version\n"
+           "    return\nfi\nlocal mode=$words[2]\nshift words\n((CURRENT--))\ncase $mode in\n");
+    for (size_t i = 0; i < 2; i++)
+        zsh_mode(modes[i]);
+    printf("esac\n");
+    return 0;
+}
+
+static int fish(void)
+{
+    printf("# fish completion for gotunnel\n"
+           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client help version'\n");
+    for (size_t m = 0; m < 2; m++) {
+        for (size_t i = 0; i < modes[m]->count; i++) {
+            const struct option *o = &modes[m]->options[i];
+            printf("complete -c gotunnel -n '__fish_seen_subcommand_from %s' -o %s%s%s",
+                   modes[m]->name, o->name, argument_of(o) ? " -r" : "",
+                   is_file(o) ? " -F" : " -f");
+            if (o->choices)
+                printf(" -a '%s'", o->choices);
+            printf(" -d '%s'\n",
+                   o->help); /* no help text has a quote in it: tests/cli/test_docs.py */
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "man") == 0)
+        return man(argv[2]);
+    if (argc == 2 && strcmp(argv[1], "bash") == 0)
+        return bash();
+    if (argc == 2 && strcmp(argv[1], "zsh") == 0)
+        return zsh();
+    if (argc == 2 && strcmp(argv[1], "fish") == 0)
+        return fish();
+    (void)fprintf(stderr, "usage: gendocs man TEMPLATE | bash | zsh | fish\n");
+    return 2;
+}
