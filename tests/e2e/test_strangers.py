@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""What nobody who lacks the secret can do: hold memory, stop accepting, delay a live tunnel, guess."""
+
+import socket
+import ssl
+import time
+
+import pytest
+
+from lib import wire
+from lib.procs import SANITIZED, wait_for
+from lib.services import connect, read_exactly
+
+
+def shake_hands(server):
+    """TLS without a word of the secret."""
+    return wire.dial(server.port, server.ca, timeout=60)
+
+
+def ended(sock, within):
+    """True when the other side closes in time."""
+    sock.settimeout(within)
+    try:
+        return sock.recv(1) == b""
+    except socket.timeout:
+        return False
+    except (OSError, ssl.SSLError):
+        return True
+
+
+def test_silence_is_not_waited_for_d30(server):
+    """The kernel keeps what says nothing to itself at first; then a deadline of ten seconds runs."""
+    with socket.create_connection(("127.0.0.1", server.port)) as s:
+        assert ended(s, 40)
+
+
+def test_half_a_handshake_is_not_waited_for(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as s:
+        s.sendall(b"\x16\x03\x01\x02\x00\x01")
+        began = time.monotonic()
+        assert ended(s, 40)
+        assert time.monotonic() - began < 25
+
+
+@pytest.mark.parametrize("drip", [False, True], ids=["nothing", "a byte a second"])
+def test_the_secret_is_waited_for_five_seconds(server, drip):
+    w = shake_hands(server)
+    began = time.monotonic()
+    w.sock.settimeout(1)
+    while time.monotonic() - began < 30:
+        try:
+            if drip:
+                w.send(b"x")
+            if w.sock.recv(1) == b"":
+                break
+        except socket.timeout:
+            continue
+        except OSError:
+            break
+    assert 3 < time.monotonic() - began < 20
+    w.close()
+
+
+def test_a_crowd_does_not_keep_an_honest_client_out_d30(lab, echo):
+    server = lab.server()
+    live = lab.client(server, echo.port)
+    rss = server.status("VmRSS")
+    crowd = []
+    with connect(live.port) as user:
+        for i in range(400):
+            crowd.append(socket.create_connection(("127.0.0.1", server.port)))
+            crowd[-1].sendall(b"\x16\x03\x01\x02\x00\x01")  # a handshake that never goes on
+            if i % 50 == 0:
+                user.sendall(b"x")
+                assert read_exactly(user, 1) == b"x"
+        again = lab.client(server, echo.port)  # comes in through it
+        with connect(again.port) as s:
+            s.sendall(b"y")
+            assert read_exactly(s, 1) == b"y"
+    assert server.fds() < 64 + 40  # one source has 64 places
+    if not SANITIZED:
+        assert server.status("VmRSS") - rss < 16 << 10
+    for s in crowd:
+        s.close()
+    wait_for("descriptors to return", lambda: server.fds() < 40)
+
+
+def test_guessing_is_answered_ever_more_slowly(server):
+    took = []
+    for _ in range(32):
+        with shake_hands(server) as w:
+            began = time.monotonic()
+            w.send(b"guess\n")
+            assert w.line() == b"ERROR: Invalid Secret\n"
+            took.append(time.monotonic() - began)
+    assert min(took[:20]) < 0.1  # at once
+    assert took[31] > 1.0  # 100 ms more for each beyond the twentieth
+    assert took[31] > took[24] > 0.4
+    began = time.monotonic()
+    with shake_hands(server) as w:
+        w.login(server.secret)  # who has the secret is never slowed down
+    assert time.monotonic() - began < 5
+    log = server.log()
+    assert log.count("wrong secret") + log.count("invalid secret") <= 12
+    assert "127.0.0.1" in log
+
+
+def test_waiting_guesses_hold_up_nobody(lab, echo):
+    server = lab.server()
+    client = lab.client(server, echo.port)
+    waiting = []
+    for _ in range(60):
+        w = shake_hands(server)
+        w.send(b"guess\n")
+        waiting.append(w)
+    with connect(client.port) as s:
+        for _ in range(20):
+            began = time.monotonic()
+            s.sendall(b"x")
+            assert read_exactly(s, 1) == b"x"
+            assert time.monotonic() - began < 2
+    for w in waiting:
+        w.close()
+
+
+def test_a_port_scan_does_not_fill_the_log(server):
+    for _ in range(500):
+        s = socket.create_connection(("127.0.0.1", server.port))
+        s.sendall(b"\x16\x03\x01\x02\x00\x01")
+        s.close()
+    with shake_hands(server) as w:
+        w.login(server.secret)
+    assert server.log().count("\n") < 300
+
+
+def test_renegotiation_is_refused(server):
+    """With TLS 1.2 an unauthenticated peer could make a server work for ever."""
+    import subprocess
+
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2", "-CAfile", server.ca],
+        input=b"R\n", capture_output=True, timeout=60)
+    out = done.stdout + done.stderr
+    assert b"RENEGOTIATING" in out
+    assert b"no renegotiation" in out or b"alert" in out or done.returncode != 0
