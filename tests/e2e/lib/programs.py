@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Programs of Debian as services, each with a configuration and a directory of its own."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lib.procs import wait_for
+
+LISTEN = "0A"  # the state in /proc/net/tcp
+
+
+def tool(name, package):
+    """The path of a program. A missing one is a failure: `make test` installs the package."""
+    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if not path:
+        pytest.fail(f"{name} is missing: install the package {package}")
+    return path
+
+
+def run(*command, timeout=120, **how):
+    """Runs a program to its end; its output if it succeeded, else the test fails with it."""
+    how.setdefault("stdin", None if "input" in how else subprocess.DEVNULL)
+    if "input" in how:
+        del how["stdin"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, timeout=timeout, **how)
+    if done.returncode:
+        pytest.fail(f"{command[0]}: exit {done.returncode}\n{(done.stdout + done.stderr)[-3000:].decode()}")
+    return done.stdout
+
+
+def _listens(process, port):
+    """Whether the process itself listens on the port, so that nobody else's socket misleads us."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        path = Path("/proc/net", table)
+        for line in path.read_text().splitlines()[1:] if path.exists() else ():
+            fields = line.split()
+            if fields[3] == LISTEN and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    try:
+        return any(os.readlink(fd) in inodes for fd in Path(f"/proc/{process.pid}/fd").iterdir())
+    except OSError:
+        return False  # a descriptor or the process has just gone
+
+
+def start(lab, name, command_for):
+    """Starts command_for(port) on a port that was free a moment ago; another port if somebody else
+    was faster. The port."""
+    for _ in range(5):
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            port = s.getsockname()[1]
+        process = lab.start(name, *command_for(port))
+        wait_for(f"{name} to listen or to end", lambda: _listens(process, port) or not process.alive())
+        if process.alive():
+            return port
+    pytest.fail(f"{name} does not start:\n{process.log()[-2000:]}{process.stdout()[-2000:]}")
+
+
+# ---- the services; each gives its port ----
+
+
+class Sshd:
+    """An SSH server with keys of its own, for the user who runs the tests."""
+
+    def __init__(self, lab):
+        self.path = lab.path / "ssh"
+        self.path.mkdir(mode=0o700)
+        sshd = tool("sshd", "openssh-server")
+        for key in ("host", "user"):
+            run(tool("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-f", self.path / key)
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # else it does not start as root
+        (self.path / "config").write_text(
+            f"HostKey {self.path}/host\nAuthorizedKeysFile {self.path}/user.pub\nPidFile none\n"
+            "ListenAddress 127.0.0.1\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+            "PermitRootLogin prohibit-password\nMaxStartups 100\nUseDNS no\nPrintMotd no\n"
+            "Subsystem sftp internal-sftp\n")
+        self.port = start(lab, "sshd", lambda port: (sshd, "-D", "-e", "-f", self.path / "config", "-p", port))
+
+    def options(self, port):
+        """Options of ssh and scp for this server behind a port; they differ in how they name it."""
+        known = self.path / "known_hosts"
+        kind, key = (self.path / "host.pub").read_text().split()[:2]
+        known.write_text(f"tunnel {kind} {key}\n")
+        values = {"Port": port, "HostKeyAlias": "tunnel", "UserKnownHostsFile": known,
+                  "StrictHostKeyChecking": "yes", "IdentityFile": self.path / "user",
+                  "IdentitiesOnly": "yes", "BatchMode": "yes", "ConnectTimeout": 30}
+        return ["-F", "none", *(f"-o{k}={v}" for k, v in values.items())]
+
+    @property
+    def login(self):
+        return pwd.getpwuid(os.geteuid()).pw_name + "@127.0.0.1"
+
+
+def iperf3(lab):
+    program = tool("iperf3", "iperf3")
+    return start(lab, "iperf3", lambda port: (program, "-s", "-B", "127.0.0.1", "-p", port))
+
+
+def redis(lab):
+    program = tool("redis-server", "redis-server")
+    return start(lab, "redis", lambda port: (program, "--bind", "127.0.0.1", "--port", port,
+                                             "--save", "", "--appendonly", "no", "--dir", lab.path))
+
+
+def nginx(lab, files):
+    """Serves the files, {name: bytes}."""
+    program = tool("nginx", "nginx-light")
+    root = lab.path / "www"
+    root.mkdir()
+    for name, body in files.items():
+        (root / name).write_bytes(body)
+    config = lab.path / "nginx.conf"
+
+    def command(port):
+        temp = "".join(f"  {kind}_temp_path {lab.path}/nginx-{kind};\n"
+                       for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        user = "user root;\n" if os.geteuid() == 0 else ""  # the directory of a test is private
+        config.write_text(
+            f"{user}daemon off;\nworker_processes 1;\npid {lab.path}/nginx.pid;\nerror_log stderr;\n"
+            "events { worker_connections 512; }\n"
+            f"http {{\n  access_log off;\n{temp}  keepalive_requests 1000000;\n"
+            f"  server {{ listen 127.0.0.1:{port}; root {root}; }}\n}}\n")
+        return program, "-p", lab.path, "-e", "stderr", "-c", config
+
+    return start(lab, "nginx", command)
