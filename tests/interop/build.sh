@@ -8,7 +8,8 @@
 set -eu
 
 out=$(mkdir -p "$1" && cd "$1" && pwd)
-peer=$(cd "$(dirname "$0")/peer" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+peer=$here/peer
 exec 9>"$out/lock"
 flock 9
 
@@ -16,7 +17,7 @@ mkdir -p "$out/gocache"
 export GOCACHE="$out/gocache" GOMODCACHE="${GOMODCACHE:-$out/gomod}" GOTOOLCHAIN=local CGO_ENABLED=0
 unset GOFLAGS GOROOT
 
-fresh() { [ -f "$out/$1" ] && [ -z "$(find "$peer" "$0" -type f -newer "$out/$1")" ]; }
+fresh() { [ -f "$out/$1" ] && [ -z "$(find "$peer" "$here/build.sh" -type f -newer "$out/$1")" ]; }
 
 first() {
     for go in "$@"; do
