@@ -125,6 +125,8 @@ static void on_renewal(uv_timer_t *t)
     SSL_CTX_free(srv->tls);
     srv->tls = tls;
     log_info(_("the server certificate was renewed."));
+    if (*why.text)
+        log_warn("%s", why.text); /* it could not be saved */
 }
 
 /* ---- start-up ---- */
