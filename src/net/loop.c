@@ -4,14 +4,16 @@
 
 #include "base/err.h"
 
+/* While jobs wait, an idle handle keeps the loop from sleeping, and from ending. */
 static void on_idle(uv_idle_t *h)
 {
-    (void)h; /* its presence alone keeps the loop from sleeping */
+    (void)h;
 }
 
 /* Serves what was deferred up to now; jobs deferred by these wait for the next turn. */
-static void run_jobs(struct loop *l)
+static void on_check(uv_check_t *h)
 {
+    struct loop *l = h->data;
     struct list now;
     list_init(&now);
     list_splice(&now, &l->jobs);
@@ -22,21 +24,6 @@ static void run_jobs(struct loop *l)
     }
     if (list_empty(&l->jobs))
         uv_idle_stop(&l->idle);
-    else
-        uv_idle_start(&l->idle, on_idle);
-}
-
-static void on_check(uv_check_t *h)
-{
-    run_jobs(h->data);
-}
-
-/* Timers and close callbacks defer too: they run before the loop could fall asleep. */
-static void on_prepare(uv_prepare_t *h)
-{
-    struct loop *l = h->data;
-    if (!list_empty(&l->jobs) && !uv_is_active((uv_handle_t *)&l->idle))
-        run_jobs(l);
 }
 
 int loop_init(struct loop *l)
@@ -46,21 +33,17 @@ int loop_init(struct loop *l)
     if (r < 0)
         return r == UV_ENOMEM ? ERR_NOMEM : r == UV_EMFILE ? ERR_LIMIT : ERR_IO;
     uv_check_init(&l->uv, &l->check);
-    uv_prepare_init(&l->uv, &l->prepare);
     uv_idle_init(&l->uv, &l->idle);
-    l->check.data = l->prepare.data = l->idle.data = l;
+    l->check.data = l;
     uv_check_start(&l->check, on_check);
-    uv_prepare_start(&l->prepare, on_prepare);
-    /* These serve the others; alone they must not keep the loop running. */
-    uv_unref((uv_handle_t *)&l->check);
-    uv_unref((uv_handle_t *)&l->prepare);
+    uv_unref((uv_handle_t *)&l->check); /* alone it must not keep the loop running */
     return 0;
 }
 
 void loop_fini(struct loop *l)
 {
+    uv_run(&l->uv, UV_RUN_DEFAULT); /* close callbacks, and the jobs they defer */
     uv_close((uv_handle_t *)&l->check, NULL);
-    uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_close((uv_handle_t *)&l->idle, NULL);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     (void)uv_loop_close(&l->uv); /* EBUSY would be a leaked handle: LeakSanitizer shows it */
@@ -92,7 +75,7 @@ void loop_defer(struct loop *l, struct loop_job *job)
     if (!list_empty(&job->node))
         return;
     list_push(&l->jobs, &job->node);
-    /* Outside a job the prepare or check hook of this turn comes next anyway. */
+    uv_idle_start(&l->idle, on_idle);
 }
 
 void loop_cancel(struct loop_job *job)

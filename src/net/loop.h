@@ -21,7 +21,6 @@ struct loop {
     uv_loop_t uv;
     /* private */
     uv_check_t check;
-    uv_prepare_t prepare;
     uv_idle_t idle;
     struct list jobs;
 };
@@ -35,11 +34,11 @@ struct loop_job {
 /* 0 or ERR_NOMEM / ERR_LIMIT (descriptors) / ERR_IO. */
 int loop_init(struct loop *l) MUST_USE;
 
-/* Closes the loop's own handles, runs what is left of close callbacks, frees it. All other handles
-   must be closed or closing. */
+/* Runs what is left of close callbacks and jobs, closes the loop's own handles, frees it. All other
+   handles must be closed or closing: it would wait for them. */
 void loop_fini(struct loop *l);
 
-/* Runs until nothing is active or loop_stop() is called. */
+/* Runs until nothing is active and no job waits, or until loop_stop() is called. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/sock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "kit.h"
+
+struct row {
+    const char *ip; /* IPv6 if it has a colon */
+    const char *name, *source;
+};
+
+static struct sockaddr_storage address(const char *ip, int port)
+{
+    struct sockaddr_storage sa;
+    struct sockaddr_in *in = (struct sockaddr_in *)&sa;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&sa;
+    memset(&sa, 0, sizeof sa);
+    if (strchr(ip, ':')) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons((uint16_t)port);
+        assert_int_equal(inet_pton(AF_INET6, ip, &in6->sin6_addr), 1);
+    } else {
+        in->sin_family = AF_INET;
+        in->sin_port = htons((uint16_t)port);
+        assert_int_equal(inet_pton(AF_INET, ip, &in->sin_addr), 1);
+    }
+    return sa;
+}
+
+static void names(void **state)
+{
+    static const struct row rows[] = {
+        {"1.2.3.4", "1.2.3.4:65535", "1.2.3.4"},
+        {"0.0.0.0", "0.0.0.0:65535", "0.0.0.0"},
+        {"255.255.255.255", "255.255.255.255:65535", "255.255.255.255"},
+        {"::", "[::]:65535", "::"},
+        {"::1", "[::1]:65535", "::"},
+        {"2001:db8::1", "[2001:db8::1]:65535", "2001:db8::"},
+        /* a host owns its /64: all of it is one source */
+        {"2001:db8:1:2:3:4:5:6", "[2001:db8:1:2:3:4:5:6]:65535", "2001:db8:1:2::"},
+        {"2001:db8:1:2:ffff:ffff:ffff:ffff", "[2001:db8:1:2:ffff:ffff:ffff:ffff]:65535",
+         "2001:db8:1:2::"},
+        {"2001:db8:1:3:3:4:5:6", "[2001:db8:1:3:3:4:5:6]:65535", "2001:db8:1:3::"},
+        /* IPv4 on a dual-stack socket, and two that only look like it */
+        {"::ffff:1.2.3.4", "1.2.3.4:65535", "1.2.3.4"},
+        {"::1.2.3.4", "[::1.2.3.4]:65535", "::"},
+        {"::fffe:1.2.3.4", "[::fffe:102:304]:65535", "::"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char out[SOCK_NAME_MAX];
+        struct sockaddr_storage sa = address(rows[i].ip, 65535);
+        assert_string_equal(sock_name(out, (struct sockaddr *)&sa), rows[i].name);
+        assert_string_equal(sock_source(out, (struct sockaddr *)&sa), rows[i].source);
+    }
+}
+
+static void other_families_have_no_name(void **state)
+{
+    (void)state;
+    char out[SOCK_NAME_MAX];
+    struct sockaddr sa = {.sa_family = AF_UNIX};
+    assert_string_equal(sock_name(out, &sa), "?");
+    assert_string_equal(sock_source(out, &sa), "?");
+}
+
+static int option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+    return value;
+}
+
+static void options(void **state)
+{
+    (void)state;
+    int fd[2];
+    kit_tcp_pair(fd);
+    sock_nodelay(fd[0]);
+    sock_keepalive(fd[0]);
+    assert_int_equal(option(fd[0], IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option(fd[0], SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option(fd[0], IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    assert_int_equal(option(fd[0], IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    assert_int_equal(option(fd[0], IPPROTO_TCP, TCP_KEEPCNT), 6);
+    (void)close(fd[0]);
+    (void)close(fd[1]);
+    sock_nodelay(fd[0]); /* a hint: not even a closed descriptor is an error */
+}
+
+static void close_reset_is_a_reset(void **state)
+{
+    (void)state;
+    int fd[2];
+    char byte;
+    kit_tcp_pair(fd);
+    assert_int_equal(sock_error(fd[1]), 0);
+    sock_close_reset(fd[0]);
+    assert_int_equal(sock_error(fd[1]), ERR_RESET);
+    assert_int_equal(sock_error(fd[1]), 0); /* asking takes it */
+    (void)close(fd[1]);
+
+    kit_tcp_pair(fd);
+    sock_close_reset(fd[0]);
+    assert_int_equal(recv(fd[1], &byte, 1, 0), -1);
+    assert_int_equal(errno, ECONNRESET);
+    (void)close(fd[1]);
+    assert_int_equal(sock_error(fd[1]), ERR_IO); /* EBADF */
+}
+
+static void services(void **state)
+{
+    (void)state;
+    assert_int_equal(sock_service_port("no such service"), ERR_NOTFOUND);
+    if (access("/etc/services", R_OK) < 0)
+        skip();
+    assert_int_equal(sock_service_port("http"), 80);
+    assert_int_equal(sock_service_port("https"), 443);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names),    cmocka_unit_test(other_families_have_no_name),
+        cmocka_unit_test(options),  cmocka_unit_test(close_reset_is_a_reset),
+        cmocka_unit_test(services),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
