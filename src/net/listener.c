@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listening sockets: batches, and a pause instead of a spin when descriptors run out. */
+/* Listening sockets: batches, and a pause instead of a spin when accept() cannot go on. */
 #include "net/listener.h"
 
 #include <errno.h>
@@ -15,14 +15,15 @@
 #include "net/sock.h"
 
 struct listener {
+    struct loop *loop;
     const struct listener_events *ev;
     void *ctx;
     uv_poll_t poll;
-    uv_timer_t timer; /* runs while paused for want of descriptors */
+    uv_timer_t timer; /* runs while paused because of an error */
     int fd;
-    int closing; /* handles that still have to say goodbye */
-    bool paused; /* by the owner */
-    bool told;   /* on_pause was called in this series */
+    int closing;        /* handles that still have to say goodbye */
+    bool paused;        /* by the owner */
+    mtime_ms failed_at; /* the last failure of accept(), to know a new series from the old one */
     char address[SOCK_NAME_MAX];
     int port;
 };
@@ -42,41 +43,67 @@ static void on_timer(uv_timer_t *t)
     watch(t->data);
 }
 
-/* True for errors that accept more calls cannot get past now. */
-static bool is_shortage(int errnum)
+/* True for an error of the connection that was to be accepted: it has left the queue (accept(2)).
+   All other errors would come again at once. */
+static bool is_of_the_user(int errnum)
 {
-    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM || errnum == ENOBUFS;
+    switch (errnum) {
+    case ECONNABORTED:
+    case EINTR:
+    case EPERM: /* a firewall's word */
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static void pause_for(struct listener *l, int errnum)
 {
+    mtime_ms before = l->failed_at;
+    l->failed_at = loop_now(l->loop);
     uv_timer_start(&l->timer, on_timer, LISTENER_PAUSE_MS, 0);
     watch(l);
-    if (l->told)
-        return;
-    l->told = true;
-    if (l->ev->on_pause)
+    if (l->ev->on_pause && l->failed_at - before >= LISTENER_SERIES_MS)
         l->ev->on_pause(l->ctx, err_from_errno(errnum));
+}
+
+/* Accepts one connection. False: no more in this turn. */
+static bool accept_one(struct listener *l)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        sock_nodelay(fd);
+        l->ev->on_accept(l->ctx, fd, (struct sockaddr *)&sa);
+        return true;
+    }
+    int errnum = errno;
+    if (is_of_the_user(errnum))
+        return true;
+    if (errnum != EAGAIN)
+        pause_for(l, errnum);
+    return false;
 }
 
 static void on_poll(uv_poll_t *h, int status, int events)
 {
     struct listener *l = h->data;
-    (void)status, (void)events; /* an error shows in accept */
-    for (int i = 0; i < LISTENER_BATCH && l->fd >= 0 && !l->paused; i++) {
-        struct sockaddr_storage sa;
-        socklen_t len = sizeof sa;
-        int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            l->told = false;
-            sock_nodelay(fd);
-            l->ev->on_accept(l->ctx, fd, (struct sockaddr *)&sa);
-        } else if (is_shortage(errno)) {
-            pause_for(l, errno);
-            return;
-        } else if (errno == EAGAIN) {
-            return;
-        } /* else: that connection has gone already; the next one */
+    (void)events; /* an error shows in accept */
+    for (int i = 0; i < LISTENER_BATCH; i++)
+        if (l->fd < 0 || l->paused || !accept_one(l))
+            break;
+    if (status < 0 && l->fd >= 0) { /* an error of the socket: libuv has stopped watching */
+        (void)sock_error(l->fd);    /* taken, or it would wake us for ever */
+        uv_timer_start(&l->timer, on_timer, LISTENER_PAUSE_MS, 0);
     }
 }
 
@@ -146,7 +173,8 @@ static int listen_on_all(int port, int defer_accept_s)
     return listen_on((struct sockaddr *)&in, sizeof in, defer_accept_s);
 }
 
-static int listen_on_host(const struct listener_config *cfg, struct errmsg *why)
+/* *ret_fd is what listen_on() returned for the last address tried. 0 or ERR_RESOLVE. */
+static int listen_on_host(const struct listener_config *cfg, int *ret_fd, struct errmsg *why)
 {
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC,
@@ -157,15 +185,14 @@ static int listen_on_host(const struct listener_config *cfg, struct errmsg *why)
     char port[8];
     (void)snprintf(port, sizeof port, "%d", cfg->port);
     int r = getaddrinfo(cfg->host, port, &hints, &list);
-    if (r != 0) {
-        errmsg_set(why, ERR_RESOLVE, "%s: %s", cfg->host, gai_strerror(r));
-        return ERR_RESOLVE;
-    }
+    if (r != 0)
+        return errmsg_set(why, ERR_RESOLVE, "%s: %s", cfg->host, gai_strerror(r));
     int fd = -EADDRNOTAVAIL;
     for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
         fd = listen_on(a->ai_addr, a->ai_addrlen, cfg->defer_accept_s);
     freeaddrinfo(list);
-    return fd;
+    *ret_fd = fd;
+    return 0;
 }
 
 static void name_address(struct listener *l)
@@ -186,8 +213,10 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     bool all = !cfg->host || !*cfg->host;
     if (cfg->port < 0 || cfg->port > 65535)
         return errmsg_set(why, ERR_RANGE, _("port %d is not between 0 and 65535"), cfg->port);
-    int fd = all ? listen_on_all(cfg->port, cfg->defer_accept_s) : listen_on_host(cfg, why);
-    if (fd == ERR_RESOLVE && !all)
+    int fd;
+    if (all)
+        fd = listen_on_all(cfg->port, cfg->defer_accept_s);
+    else if (listen_on_host(cfg, &fd, why) < 0)
         return ERR_RESOLVE;
     if (fd < 0)
         return errmsg_set(why, err_from_errno(-fd), "bind: %s", strerror(-fd));
@@ -199,9 +228,11 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     }
     uv_timer_init(&loop->uv, &l->timer);
     l->poll.data = l->timer.data = l;
+    l->loop = loop;
     l->ev = ev;
     l->ctx = ctx;
     l->fd = fd;
+    l->failed_at = loop_now(loop) - LISTENER_SERIES_MS;
     name_address(l);
     watch(l);
     *ret = l;

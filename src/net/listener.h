@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A listening TCP socket on the loop. Accepts in batches of LISTENER_BATCH per wake-up, so that a
- * flood on one port cannot starve the rest of the loop. When the process has no descriptor left it
- * pauses for LISTENER_PAUSE_MS instead of spinning, tells once through on_pause, and goes on by
- * itself.
+ * flood on one port cannot starve the rest of the loop. When the process has no descriptor left, or
+ * accept() fails otherwise, it pauses for LISTENER_PAUSE_MS instead of spinning, tells once through
+ * on_pause, and goes on by itself.
  */
 #pragma once
 
@@ -15,15 +15,21 @@
 #include "base/err.h"
 #include "net/loop.h"
 
-enum { LISTENER_BATCH = 64, LISTENER_PAUSE_MS = 100, LISTENER_BACKLOG = 4096 };
+enum {
+    LISTENER_BATCH = 64,
+    LISTENER_PAUSE_MS = 100,
+    LISTENER_SERIES_MS = 1000,
+    LISTENER_BACKLOG = 4096,
+};
 
 struct listener;
 
 struct listener_events {
     /* A new connection: non-blocking, close-on-exec, TCP_NODELAY set. fd belongs to the callee. */
     void (*on_accept)(void *ctx, int fd, const struct sockaddr *peer);
-    /* Accepting stopped because of err (ERR_LIMIT: descriptors, ERR_NOMEM); called at the first
-       failure of a series only. It resumes by itself. May be NULL. */
+    /* Accepting stopped because of err (ERR_LIMIT: descriptors, ERR_NOMEM, ERR_IO); called at the
+       first failure of a series only, that is of failures less than LISTENER_SERIES_MS apart. It
+       resumes by itself. May be NULL. */
     void (*on_pause)(void *ctx, int err);
 };
 

@@ -10,8 +10,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -139,4 +144,49 @@ void kit_tcp_pair(int fd[2])
     assert_true(fd[1] >= 0);
     assert_int_equal(fcntl(fd[0], F_SETFL, O_NONBLOCK), 0);
     (void)close(l);
+}
+
+void kit_child(struct kit *k, int (*fn)(void *arg), void *arg)
+{
+    int status = 0;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)alarm(KIT_LIMIT_MS / 1000);
+        _exit(uv_loop_fork(&k->loop.uv) < 0 ? 1 : fn(arg));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == KIT_CHILD_SKIP)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+int kit_complain(const char *file, int line, const char *cond)
+{
+    (void)fprintf(stderr, "%s:%d: in the child: %s\n", file, line, cond);
+    return 1;
+}
+
+bool kit_own_network(void)
+{
+    struct ifreq lo = {.ifr_name = "lo"};
+    if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+        return false;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    lo.ifr_flags = IFF_UP | IFF_RUNNING;
+    int r = ioctl(fd, SIOCSIFFLAGS, &lo);
+    (void)close(fd);
+    return r == 0;
+}
+
+bool kit_write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return false;
+    bool ok = fputs(text, f) >= 0;
+    return fclose(f) == 0 && ok;
 }

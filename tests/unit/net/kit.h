@@ -53,3 +53,24 @@ void kit_tcp_pair(int fd[2]);
 
 /* A blocking connection to 127.0.0.1:port. The descriptor, or -errno. */
 int kit_connect(int port);
+
+/*
+ * Runs fn, on the same loop, in a process of its own: for what changes the process: limits, user,
+ * network. Inside, KIT_CHECK() instead of assertions. KIT_CHILD_SKIP: this machine does not allow
+ * it; the test is skipped.
+ */
+void kit_child(struct kit *k, int (*fn)(void *arg), void *arg);
+enum { KIT_CHILD_SKIP = 77 };
+
+#define KIT_CHECK(cond)                                                                            \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            return kit_complain(__FILE__, __LINE__, #cond);                                        \
+    } while (0)
+int kit_complain(const char *file, int line, const char *cond);
+
+/* In a child: an empty network of its own with nothing but loopback. False where not allowed. */
+bool kit_own_network(void);
+
+/* False if it cannot be written. */
+bool kit_write_file(const char *path, const char *text);
