@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,8 +25,11 @@
 int kit_setup(void **state)
 {
     struct kit *k = calloc(1, sizeof *k);
+    if (!k)
+        return -1;
+    k->began = kit_clock();
     *state = k;
-    return k ? loop_init(&k->loop) : -1;
+    return loop_init(&k->loop);
 }
 
 static void on_walk(uv_handle_t *h, void *arg)
@@ -180,6 +185,23 @@ bool kit_own_network(void)
     int r = ioctl(fd, SIOCSIFFLAGS, &lo);
     (void)close(fd);
     return r == 0;
+}
+
+bool kit_own_hosts(const char *text)
+{
+    char path[] = "/tmp/kit-hosts-XXXXXX";
+    if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return false;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return false;
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return false;
+    bool ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, 0644) == 0 &&
+              mount(path, "/etc/hosts", NULL, MS_BIND, NULL) == 0;
+    (void)close(fd);
+    (void)unlink(path);
+    return ok;
 }
 
 bool kit_write_file(const char *path, const char *text)

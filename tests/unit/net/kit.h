@@ -72,5 +72,8 @@ int kit_complain(const char *file, int line, const char *cond);
 /* In a child: an empty network of its own with nothing but loopback. False where not allowed. */
 bool kit_own_network(void);
 
+/* In a child: another text in place of /etc/hosts. False where not allowed. */
+bool kit_own_hosts(const char *text);
+
 /* False if it cannot be written. */
 bool kit_write_file(const char *path, const char *text);

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/dialer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "kit.h"
+
+enum { LONG_MS = 10000, SHORT_MS = 150 };
+
+/* What a dial has brought. */
+struct result {
+    int calls, fd_or_err;
+    char words[256];
+};
+
+static void on_done(void *ctx, int fd_or_err, const struct errmsg *why)
+{
+    struct result *r = ctx;
+    r->calls++;
+    r->fd_or_err = fd_or_err;
+    strcpy(r->words, why->text);
+}
+
+static struct dial *start(struct kit *k, const char *host, int port, int ms, struct result *r)
+{
+    struct dial *d = NULL;
+    *r = (struct result){0};
+    uv_update_time(&k->loop.uv);
+    assert_int_equal(dial_start(&k->loop, host, port, ms, on_done, r, &d), 0);
+    assert_int_equal(r->calls, 0); /* never from inside */
+    assert_non_null(d);
+    return d;
+}
+
+static int dial(struct kit *k, const char *host, int port, int ms, struct result *r)
+{
+    (void)start(k, host, port, ms, r);
+    KIT_UNTIL(k, r->calls > 0);
+    kit_pass(k, 5);
+    assert_int_equal(r->calls, 1);
+    return r->fd_or_err;
+}
+
+static void check_connected(int fd, int listener)
+{
+    int one = 0;
+    socklen_t len = sizeof one;
+    assert_true(fd >= 0);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, &len), 0);
+    assert_int_equal(one, 1);
+    int other = accept(listener, NULL, NULL);
+    assert_true(other >= 0);
+    assert_int_equal(send(fd, "x", 1, 0), 1);
+    char byte = 0;
+    assert_int_equal(recv(other, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'x');
+    (void)close(fd), (void)close(other);
+}
+
+/* A port on which connections hang: its queue is full, so the kernel drops what comes. */
+struct hole {
+    int listener, port, filler[2];
+};
+
+static void hole_fill(struct hole *h, int family)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    assert_int_equal(getsockname(h->listener, (struct sockaddr *)&sa, &len), 0);
+    for (int i = 0; i < 2; i++) {
+        h->filler[i] = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)connect(h->filler[i], (struct sockaddr *)&sa, len);
+        (void)usleep(10000);
+    }
+}
+
+static void hole_close(struct hole *h)
+{
+    (void)close(h->listener), (void)close(h->filler[0]), (void)close(h->filler[1]);
+}
+
+static struct hole hole_open(void)
+{
+    struct hole h;
+    h.listener = kit_listen(0, &h.port);
+    hole_fill(&h, AF_INET);
+    return h;
+}
+
+/* ---- success ---- */
+
+static void numeric_addresses(void **state)
+{
+    struct result r;
+    int port, l = kit_listen(1, &port);
+    check_connected(dial(*state, "127.0.0.1", port, LONG_MS, &r), l);
+    assert_int_equal(dial(*state, "::1", port, LONG_MS, &r) < 0, 1);
+    (void)close(l);
+}
+
+static void names(void **state)
+{
+    struct result r;
+    int port, l = kit_listen(1, &port);
+    check_connected(dial(*state, "localhost", port, LONG_MS, &r), l);
+    (void)close(l);
+}
+
+/* A socket that listens on [::1]:port. */
+static int listen6(int port)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+                               .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+                               .sin6_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&in6, sizeof in6) == 0 && listen(fd, 0) == 0)
+        return fd;
+    return -1;
+}
+
+static int dial_in_child(struct kit *k, const char *host, int port, int ms, struct result *r)
+{
+    struct dial *d;
+    *r = (struct result){0};
+    uv_update_time(&k->loop.uv);
+    if (dial_start(&k->loop, host, port, ms, on_done, r, &d) < 0)
+        return ERR_NOMEM;
+    while (r->calls == 0)
+        kit_turn(k);
+    return r->fd_or_err;
+}
+
+/* A name with two addresses: the first one refuses, or takes its share of the time but not all of
+   it; or neither answers. */
+static int second_address_child(void *arg)
+{
+    struct kit *k = arg;
+    struct hole h6;
+    struct result r;
+    if (!kit_own_network() || !kit_own_hosts("::1 two.test\n127.0.0.1 two.test\n"))
+        return KIT_CHILD_SKIP;
+    int l = kit_listen(1, &h6.port);
+    KIT_CHECK(dial_in_child(k, "two.test", h6.port, LONG_MS, &r) >= 0);
+    (void)close(r.fd_or_err);
+
+    KIT_CHECK((h6.listener = listen6(h6.port)) >= 0);
+    hole_fill(&h6, AF_INET6);
+    mtime_ms before = kit_clock();
+    KIT_CHECK(dial_in_child(k, "two.test", h6.port, 4 * SHORT_MS, &r) >= 0);
+    mtime_ms took = kit_clock() - before;
+    KIT_CHECK(took >= 2 * SHORT_MS - 10);
+
+    (void)close(l); /* now the second one refuses, and that is what is told */
+    KIT_CHECK(dial_in_child(k, "two.test", h6.port, 2 * SHORT_MS, &r) == ERR_REFUSED);
+    KIT_CHECK(strncmp(r.words, "127.0.0.1:", 10) == 0);
+    return 0;
+}
+
+static void the_second_address_gets_its_chance(void **state)
+{
+    kit_child(*state, second_address_child, *state);
+}
+
+/* ---- failure ---- */
+
+static void refused(void **state)
+{
+    struct result r;
+    int port, l = kit_listen(1, &port);
+    (void)close(l);
+    assert_int_equal(dial(*state, "127.0.0.1", port, LONG_MS, &r), ERR_REFUSED);
+    assert_true(strncmp(r.words, "127.0.0.1:", 10) == 0);
+    assert_non_null(strstr(r.words, strerror(ECONNREFUSED)));
+    assert_int_equal(dial(*state, "localhost", port, LONG_MS, &r), ERR_REFUSED);
+}
+
+static void no_answer(void **state)
+{
+    struct hole h = hole_open();
+    struct result r;
+    mtime_ms before = kit_clock();
+    assert_int_equal(dial(*state, "127.0.0.1", h.port, SHORT_MS, &r), ERR_TIMEOUT);
+    assert_in_range(kit_clock() - before, SHORT_MS - 10, LONG_MS);
+    assert_non_null(strstr(r.words, strerror(ETIMEDOUT)));
+    assert_int_equal(dial(*state, "127.0.0.1", h.port, 0, &r), ERR_TIMEOUT);
+    assert_true(*r.words);
+    hole_close(&h);
+}
+
+static void names_that_do_not_resolve(void **state)
+{
+    char too_long[400];
+    memset(too_long, 'a', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = '\0';
+    const char *const rows[] = {"no-such-host.invalid",    too_long,   "a..b", "", "1.2.3.4.5",
+                                "256.256.256.256.invalid", "\xff\xfe", "[::1]"};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct result r;
+        assert_int_equal(dial(*state, rows[i], 80, LONG_MS, &r), ERR_RESOLVE);
+        assert_true(*r.words);
+    }
+}
+
+static void on_work(uv_work_t *w)
+{
+    (void)w;
+    (void)usleep(4 * SHORT_MS * 1000);
+}
+
+/* All threads that resolve are busy, as when name servers are away. */
+static void a_slow_resolver(void **state)
+{
+    struct kit *k = *state;
+    struct result r, r2;
+    uv_work_t busy[8];
+    for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+        assert_int_equal(uv_queue_work(&k->loop.uv, &busy[i], on_work, NULL), 0);
+    mtime_ms before = kit_clock();
+    struct dial *cancelled = start(k, "localhost", 1, SHORT_MS, &r2);
+    dial_cancel(cancelled);
+    assert_int_equal(dial(k, "localhost", 1, SHORT_MS, &r), ERR_TIMEOUT);
+    assert_true(kit_clock() - before < 3 * SHORT_MS || kit_clock() - before > 8 * SHORT_MS);
+    assert_true(*r.words);
+    KIT_UNTIL(k, !uv_loop_alive(&k->loop.uv));
+    assert_int_equal(r2.calls, 0);
+}
+
+static int shortage_child(void *arg)
+{
+    struct result r;
+    struct rlimit lim;
+    int last;
+    KIT_CHECK(getrlimit(RLIMIT_NOFILE, &lim) == 0);
+    lim.rlim_cur = 32;
+    KIT_CHECK(setrlimit(RLIMIT_NOFILE, &lim) == 0);
+    while ((last = dup(0)) >= 0)
+        ;
+    KIT_CHECK(dial_in_child(arg, "127.0.0.1", 1, LONG_MS, &r) == ERR_LIMIT);
+    KIT_CHECK(strstr(r.words, strerror(EMFILE)));
+    return 0;
+}
+
+static void no_descriptors(void **state)
+{
+    kit_child(*state, shortage_child, *state);
+}
+
+/* A network of its own, with two ports to choose from: the kernel soon takes the one we dial. */
+static int itself_child(void *arg)
+{
+    struct kit *k = arg;
+    struct result r;
+    if (!kit_own_network() ||
+        !kit_write_file("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001"))
+        return KIT_CHILD_SKIP;
+    for (int i = 0; i < 20; i++)
+        KIT_CHECK(dial_in_child(k, "127.0.0.1", 40000, LONG_MS, &r) == ERR_REFUSED);
+    KIT_CHECK(dial_in_child(k, "192.0.2.1", 1, LONG_MS, &r) == ERR_IO);
+    KIT_CHECK(strstr(r.words, strerror(ENETUNREACH)));
+    return 0;
+}
+
+static void a_free_port_of_ours_is_nobody(void **state)
+{
+    kit_child(*state, itself_child, *state);
+}
+
+/* ---- cancelling ---- */
+
+static void cancelled_before_it_began(void **state)
+{
+    struct kit *k = *state;
+    struct result r;
+    dial_cancel(NULL);
+    dial_cancel(start(k, "127.0.0.1", 1, LONG_MS, &r));
+    KIT_UNTIL(k, !uv_loop_alive(&k->loop.uv));
+    assert_int_equal(r.calls, 0);
+}
+
+/* At any moment of a resolver in its thread. */
+static void cancelled_while_resolving(void **state)
+{
+    struct kit *k = *state;
+    struct result r[20];
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        struct dial *d = start(k, i % 2 ? "localhost" : "no-such-host.invalid", 1, LONG_MS, &r[i]);
+        (void)usleep((useconds_t)(i * 20));
+        dial_cancel(d);
+        (void)uv_run(&k->loop.uv, UV_RUN_NOWAIT);
+    }
+    KIT_UNTIL(k, !uv_loop_alive(&k->loop.uv));
+    for (size_t i = 0; i < ARRAY_LEN(r); i++)
+        assert_int_equal(r[i].calls, 0);
+}
+
+static void cancelled_while_connecting(void **state)
+{
+    struct kit *k = *state;
+    struct hole h = hole_open();
+    struct result r;
+    struct dial *d = start(k, "127.0.0.1", h.port, SHORT_MS, &r);
+    for (int i = 0; i < 3; i++)
+        kit_turn(k);
+    dial_cancel(d);
+    kit_pass(k, 2 * SHORT_MS);
+    assert_int_equal(r.calls, 0);
+    assert_false(uv_loop_alive(&k->loop.uv));
+    hole_close(&h);
+}
+
+static void on_check(uv_check_t *c)
+{
+    struct dial **d = c->data;
+    dial_cancel(*d);
+    uv_check_stop(c);
+}
+
+/* Between the failure of one address and the attempt at the next: in the turn's last phase. */
+static void cancelled_between_attempts(void **state)
+{
+    struct kit *k = *state;
+    struct result r;
+    int port, l = kit_listen(1, &port);
+    (void)close(l);
+    for (int turns = 1; turns < 6; turns++) {
+        uv_check_t c;
+        struct dial *d = start(k, "::1", port, LONG_MS, &r);
+        uv_check_init(&k->loop.uv, &c);
+        c.data = &d;
+        for (int i = 1; i < turns && !r.calls; i++)
+            (void)uv_run(&k->loop.uv, UV_RUN_NOWAIT);
+        if (!r.calls)
+            uv_check_start(&c, on_check);
+        (void)uv_run(&k->loop.uv, UV_RUN_NOWAIT);
+        kit_close(k, (uv_handle_t *)&c);
+        KIT_UNTIL(k, !uv_loop_alive(&k->loop.uv));
+    }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(numeric_addresses),
+        TEST(names),
+        TEST(the_second_address_gets_its_chance),
+        TEST(refused),
+        TEST(no_answer),
+        TEST(names_that_do_not_resolve),
+        TEST(a_slow_resolver),
+        TEST(no_descriptors),
+        TEST(a_free_port_of_ours_is_nobody),
+        TEST(cancelled_before_it_began),
+        TEST(cancelled_while_resolving),
+        TEST(cancelled_while_connecting),
+        TEST(cancelled_between_attempts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
