@@ -260,6 +260,8 @@ def test_idle_connections_cost_less_than_a_kilobyte(lab, echo):
 
 def in_small_disk(size, script):
     """A wrapper that runs the program with a tmpfs at ./disk, in a mount namespace of its own."""
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here (forbidden, or a chroot)")
     return ("unshare", "-rm", "sh", "-c",
             f'mkdir -p disk && mount -t tmpfs -o size={size} none disk && {script} "$@"; r=$?; '
             'ls -A disk disk/certs 2>/dev/null; exit $r', "sh")
