@@ -53,10 +53,11 @@ enum {
 
 /*
  * An UPD with this window, then FIN, says "reset". The old wire has no word for it; a Go peer reads
- * the window as negative, stops sending on a stream that ends anyway, and sees the FIN.
- * docs/protocol.md.
+ * the window as negative, stops sending on a stream that ends anyway, and sees the FIN. It computes
+ * int32(window) - inflight, so the number is a small negative one: -2^31 + 1 would wrap around and
+ * open the window wide. docs/protocol.md 2.3.
  */
-#define SMUX_RESET_WINDOW 0x80000001u
+#define SMUX_RESET_WINDOW 0xffff0001u
 
 struct smux_config {
     bool is_client;       /* we open streams 3, 5, 7 ...; a server 2, 4, 6 ... */

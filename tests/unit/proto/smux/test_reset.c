@@ -68,7 +68,7 @@ static void what_a_go_peer_sees(void **state)
     (void)fed(k);
     (void)sent(k);
     smux_stream_reset(st, k->now);
-    assert_string_equal(sent(k), "UPD:2:5000/2147483649 FIN:2 UPD:2:5000/262144");
+    assert_string_equal(sent(k), "UPD:2:5000/4294901761 FIN:2 UPD:2:5000/262144");
     wire_psh(&k->in, 2, 262144); /* its writer may use that window */
     assert_string_equal(fed(k), "");
     assert_string_equal(sent(k), "UPD:2:267144/262144");
@@ -76,6 +76,16 @@ static void what_a_go_peer_sees(void **state)
     assert_string_equal(fed(k), "");
     assert_int_equal(smux_session_streams(k->s), 0);
     kit_free(k);
+}
+
+/* smux stream.go writeV2: `win := int32(peerWindow) - inflight`, and sends if win > 0. */
+static void a_go_sender_stops_at_the_marker(void **state)
+{
+    (void)state;
+    for (uint32_t inflight = 0; inflight <= 16 << 20; inflight += 4095) {
+        int32_t win = (int32_t)(SMUX_RESET_WINDOW - inflight); /* wraps, as Go's does */
+        assert_true(win <= 0);
+    }
 }
 
 static void behind_what_was_staged(void **state)
@@ -86,7 +96,7 @@ static void behind_what_was_staged(void **state)
     int err;
     assert_int_equal(kit_write(k, st, 10, &err), 10);
     smux_stream_reset(st, k->now);
-    assert_string_equal(sent(k), "SYN:2 UPD:2:0/262144 PSH:2:10 UPD:2:0/2147483649 FIN:2 "
+    assert_string_equal(sent(k), "SYN:2 UPD:2:0/262144 PSH:2:10 UPD:2:0/4294901761 FIN:2 "
                                  "UPD:2:0/262144");
     kit_free(k);
 }
@@ -96,7 +106,7 @@ static void before_the_syn_went_out(void **state)
     (void)state;
     struct kit *k = kit_new(false, NULL);
     smux_stream_reset(kit_open(k), k->now);
-    assert_string_equal(sent(k), "SYN:2 UPD:2:0/2147483649 FIN:2 UPD:2:0/262144");
+    assert_string_equal(sent(k), "SYN:2 UPD:2:0/4294901761 FIN:2 UPD:2:0/262144");
     kit_free(k);
 }
 
@@ -108,7 +118,7 @@ static void after_our_own_fin(void **state)
     smux_stream_finish(st, k->now);
     (void)sent(k);
     smux_stream_reset(st, k->now);
-    assert_string_equal(sent(k), "UPD:2:0/2147483649 UPD:2:0/262144"); /* no second FIN */
+    assert_string_equal(sent(k), "UPD:2:0/4294901761 UPD:2:0/262144"); /* no second FIN */
     wire_plain(&k->in, SMUX_FIN, 2);
     (void)fed(k);
     assert_int_equal(smux_session_streams(k->s), 0);
@@ -124,7 +134,7 @@ static void after_the_peer_s_fin(void **state)
     (void)fed(k);
     (void)sent(k);
     smux_stream_reset(st, k->now);
-    assert_string_equal(sent(k), "UPD:2:0/2147483649 FIN:2 UPD:2:0/262144");
+    assert_string_equal(sent(k), "UPD:2:0/4294901761 FIN:2 UPD:2:0/262144");
     assert_int_equal(smux_session_streams(k->s), 0);
     kit_free(k);
 }
@@ -138,7 +148,7 @@ static void while_settling(void **state)
     smux_stream_reset(k->streams[2], k->now);
     assert_string_equal(sent(k), "");
     (void)ticked(k, k->now + 2);
-    assert_string_equal(sent(k), "UPD:2:0/2147483649 FIN:2 UPD:2:0/262144");
+    assert_string_equal(sent(k), "UPD:2:0/4294901761 FIN:2 UPD:2:0/262144");
     kit_free(k);
 }
 
@@ -155,7 +165,7 @@ static void while_a_fin_is_held(void **state)
     smux_stream_finish(st, k->now);
     assert_string_equal(sent(k), "");
     smux_stream_reset(st, k->now);
-    assert_string_equal(sent(k), "UPD:2:10/2147483649 FIN:2 UPD:2:10/262144");
+    assert_string_equal(sent(k), "UPD:2:10/4294901761 FIN:2 UPD:2:10/262144");
     (void)ticked(k, k->now + 1000);
     assert_string_equal(sent(k), "");
     kit_free(k);
@@ -210,6 +220,7 @@ int main(void)
         cmocka_unit_test(between_two_of_our_kind),
         cmocka_unit_test(a_reset_answered_by_a_reset),
         cmocka_unit_test(what_a_go_peer_sees),
+        cmocka_unit_test(a_go_sender_stops_at_the_marker),
         cmocka_unit_test(behind_what_was_staged),
         cmocka_unit_test(before_the_syn_went_out),
         cmocka_unit_test(after_our_own_fin),
