@@ -174,7 +174,7 @@ void stream_due(struct smux_stream *st, unsigned flags)
    unconsumed, and it was sending within the last window of what we sent. */
 static bool fin_must_wait(const struct smux_stream *st)
 {
-    return !(st->flags & ST_ROOMY) && st->recv == HALF_OPEN && st->sent_at_rx > 0 &&
+    return !(st->flags & (ST_ROOMY | ST_BROKEN)) && st->recv == HALF_OPEN && st->sent_at_rx > 0 &&
            st->sent - st->peer_consumed > SMUX_GO_UNANNOUNCED &&
            st->sent - st->sent_at_rx <= SMUX_GO_WINDOW;
 }

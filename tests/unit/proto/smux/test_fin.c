@@ -179,6 +179,13 @@ static void who_needs_no_hold(void **state)
     smux_stream_finish(st, k->now);
     assert_string_equal(sent(k), "FIN:2");
     kit_free(k);
+
+    k = busy(60000, &st); /* a stream that is broken anyway */
+    wire_upd(&k->in, 2, 60001, 65536);
+    assert_string_equal(fed(k), "RESET:2:protocol error");
+    smux_stream_close(st, k->now);
+    assert_string_equal(sent(k), "FIN:2");
+    kit_free(k);
 }
 
 /* ---- letting go ---- */
