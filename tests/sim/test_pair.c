@@ -39,6 +39,7 @@ struct end {
     struct smux_stream *st; /* NULL: not there yet, or let go */
     uint64_t to_write, written, seen, unread;
     bool fin_sent, fin_seen, reset, stalled, done;
+    bool blocked; /* refused: only CREDIT says when to try again */
 };
 
 struct side {
@@ -86,6 +87,9 @@ static void on_event(int me, const struct smux_event *ev)
     } else if (ev->type == SMUX_EV_FIN) {
         CHECK(!e->fin_seen);
         e->fin_seen = true;
+    } else if (ev->type == SMUX_EV_CREDIT) {
+        CHECK(e->blocked);
+        e->blocked = false;
     } else if (ev->type == SMUX_EV_RESET) {
         CHECK(ev->err == ERR_RESET);
         e->reset = true;
@@ -130,7 +134,11 @@ static void write_some(int me, struct end *e)
 {
     uint8_t *p;
     size_t room;
-    if (e->written == e->to_write || smux_stream_reserve(e->st, &p, &room) < 0)
+    if (e->written == e->to_write || e->blocked)
+        return;
+    int err = smux_stream_reserve(e->st, &p, &room);
+    e->blocked = err == ERR_AGAIN;
+    if (err < 0)
         return;
     uint64_t left = e->to_write - e->written;
     size_t n = 1 + rng_below(&rng, (uint32_t)(room < left ? room : left));
