@@ -473,6 +473,6 @@ def test_a_user_who_resets_is_told_as_a_reset(server):
         u.close()
         while True:
             f = w.until(UPD, sid)
-            if f.data[4:] == b"\1\0\0\x80":
+            if f.data[4:] == wire.RESET_WINDOW:
                 break
         w.until(FIN, sid)

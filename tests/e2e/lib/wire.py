@@ -15,6 +15,7 @@ SYN, FIN, PSH, NOP, UPD = range(5)
 NAMES = {SYN: "SYN", FIN: "FIN", PSH: "PSH", NOP: "NOP", UPD: "UPD"}
 SERVER_NAME = "gotunnel.internal"
 START_WINDOW = 262144
+RESET_WINDOW = struct.pack("<i", -65535)  # says "reset" (docs/protocol.md 2.3)
 
 Frame = namedtuple("Frame", "cmd sid data")
 
