@@ -61,11 +61,12 @@ static void on_user_pause(void *ctx, int err)
 
 void agents_pause(struct server *srv, bool paused)
 {
-    if (paused && !srv->full_told)
+    if (paused && loop_now(&srv->loop) >= srv->tell_full_at) {
+        srv->tell_full_at = loop_now(&srv->loop) + TELL_FULL_MS;
         log_warn(
             _("%u connections are open, as many as the descriptor limit allows: new users wait"),
             srv->relays.count);
-    srv->full_told = paused;
+    }
     list_foreach (n, &srv->agents) {
         struct agent *a = LIST_ENTRY(n, struct agent, node);
         if (a->port)

@@ -16,6 +16,9 @@
 #include "proto/ratelimit.h"
 #include "tunnel/link.h"
 
+/* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
+enum { TELL_FULL_MS = 60000 };
+
 struct server {
     const struct server_options *opt;
     struct loop loop;
@@ -29,7 +32,7 @@ struct server {
     struct ratelimit guesses;    /* wrong secrets per source */
     struct log_budget strangers; /* lines about who has not authenticated */
     struct list agents;
-    bool full_told; /* "no room for more users" is logged once until there is room */
+    mtime_ms tell_full_at; /* "no room for more users" is not logged again before */
     bool ended;
 };
 
