@@ -13,21 +13,14 @@
 
 static const struct mode *const modes[] = {&server_mode, &client_mode};
 
-/* What the user has to write behind the flag; NULL for nothing. */
-static const char *argument_of(const struct option *o)
-{
-    static const char *const words[] = {
-        [OPTION_STRING] = "TEXT",       [OPTION_SECRET] = "SECRET", [OPTION_INT] = "NUMBER",
-        [OPTION_DURATION] = "DURATION", [OPTION_PORTS] = "PORTS",   [OPTION_CHOICE] = "LEVEL",
-        [OPTION_BOOL] = NULL,
-    };
-    return words[o->type];
-}
-
 static bool is_file(const struct option *o)
 {
-    return strcmp(o->name, "ca") == 0 || strcmp(o->name, "certs") == 0 ||
-           strcmp(o->name, "secret-file") == 0;
+    return o->value && strcmp(o->value, "FILE") == 0;
+}
+
+static bool is_dir(const struct option *o)
+{
+    return o->value && strcmp(o->value, "DIR") == 0;
 }
 
 /* roff needs its dashes escaped, or they become hyphens. */
@@ -41,10 +34,9 @@ static void man_options(const struct mode *m)
 {
     for (size_t i = 0; i < m->count; i++) {
         const struct option *o = &m->options[i];
-        const char *arg = argument_of(o);
         printf(".TP\n\\fB\\-");
         print_roff(o->name);
-        printf(arg ? "\\fR \\fI%s\\fR\n" : "\\fR\n", arg);
+        printf(o->value ? "\\fR \\fI%s\\fR\n" : "\\fR\n", o->value);
         print_roff(o->help);
         if (*o->def) {
             printf(" (default: ");
@@ -83,10 +75,10 @@ static void bash_mode(const struct mode *m)
         if (o->choices)
             printf("                -%s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n",
                    o->name, o->choices);
-        else if (is_file(o))
-            printf("                -%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
-                   o->name);
-        else if (argument_of(o))
+        else if (is_file(o) || is_dir(o))
+            printf("                -%s) COMPREPLY=($(compgen -%c -- \"$cur\")); return ;;\n",
+                   o->name, is_dir(o) ? 'd' : 'f');
+        else if (o->value)
             printf("                -%s) return ;;\n", o->name);
     }
     printf("            esac\n            COMPREPLY=($(compgen -W '-help");
@@ -129,8 +121,10 @@ static void zsh_mode(const struct mode *m)
             printf("]:level:(%s)'", o->choices);
         else if (is_file(o))
             printf("]:file:_files'");
-        else if (argument_of(o))
-            printf("]:%s:'", argument_of(o));
+        else if (is_dir(o))
+            printf("]:directory:_files -/'");
+        else if (o->value)
+            printf("]:%s:'", o->value);
         else
             printf("]'");
         printf(i + 1 < m->count ? " \\\n" : "\n        ;;\n");
@@ -156,8 +150,8 @@ static int fish(void)
         for (size_t i = 0; i < modes[m]->count; i++) {
             const struct option *o = &modes[m]->options[i];
             printf("complete -c gotunnel -n '__fish_seen_subcommand_from %s' -o %s%s%s",
-                   modes[m]->name, o->name, argument_of(o) ? " -r" : "",
-                   is_file(o) ? " -F" : " -f");
+                   modes[m]->name, o->name, o->value ? " -r" : "",
+                   is_file(o) || is_dir(o) ? " -F" : " -f");
             if (o->choices)
                 printf(" -a '%s'", o->choices);
             printf(" -d '%s'\n",

@@ -33,6 +33,8 @@ struct option {
     size_t at;           /* offset of the field */
     const char *def;     /* default as the user would write it; "" for none */
     const char *choices; /* of OPTION_CHOICE: words with one blank between them, else NULL */
+    const char *value;   /* stands for the value in the man page, NULL for OPTION_BOOL; shells
+                            complete a FILE and a DIR */
     const char *help;    /* for -h and the man page; translated where it is shown */
 };
 

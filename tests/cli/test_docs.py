@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,28 @@ def test_bash_completes():
         """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stdout == "-local-target\nwarn\nserver\n", done.stderr
+
+
+def test_files_and_directories_are_told_apart(tmp_path):
+    (tmp_path / "certs").mkdir()
+    (tmp_path / "certs.txt").touch()
+    script = f"""source {MADE / "gotunnel"}
+        COMP_WORDS=(gotunnel server -certs c); COMP_CWORD=3; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel client -ca c); COMP_CWORD=3; _gotunnel; echo "${{COMPREPLY[@]}}"
+        """
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert [sorted(line.split()) for line in done.stdout.splitlines()] == [["certs"], ["certs", "certs.txt"]]
+    page = (MADE / "gotunnel.1").read_text().replace("\\-", "-")
+    for option in ("certs\\fR \\fIDIR", "secret-file\\fR \\fIFILE", "server\\fR \\fIADDRESS"):
+        assert f"\\fB-{option}\\fR" in page
+
+
+@pytest.mark.parametrize("shell,name", [("bash", "gotunnel"), ("zsh", "_gotunnel"), ("fish", "gotunnel.fish")])
+def test_completions_are_in_the_grammar_of_their_shell(shell, name):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    done = subprocess.run([shell, "-n", MADE / name], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == ""
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])

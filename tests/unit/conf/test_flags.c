@@ -38,6 +38,7 @@ static void tables_are_sorted_and_complete(void **state)
             const struct option *o = &modes[m]->options[i];
             assert_true(strlen(o->help) > 10);
             assert_int_equal(o->type == OPTION_CHOICE, o->choices != NULL);
+            assert_int_equal(o->type == OPTION_BOOL, o->value == NULL);
             if (i > 0)
                 assert_true(strcmp(modes[m]->options[i - 1].name, o->name) < 0);
         }
