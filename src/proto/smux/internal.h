@@ -78,6 +78,9 @@ int64_t stream_credit(const struct smux_stream *st, bool *ret_starved);
  * sent. */
 bool stream_upd(struct smux_stream *st, struct smux_upd upd);
 
+/* The peer's FIN is here: nothing more will come. */
+void stream_fin_seen(struct smux_stream *st);
+
 /* The peer has the stream in its table for sure: queues what waited for that. */
 void stream_settled(struct smux_stream *st);
 

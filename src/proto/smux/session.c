@@ -19,7 +19,7 @@ struct smux_config smux_config_default(bool is_client)
         .max_streams = 131072,
         .stage_max = 64 << 10,
         .ring_bytes = 256 << 10,
-        .peer_excess_max = 3 << 20,
+        .peer_excess_max = 1 << 20,
         .linger_max = 4096,
         .nop_ms = 10000,
         .dead_ms = 30000,
@@ -150,7 +150,7 @@ static int on_fin(struct smux_session *s, uint32_t sid, struct smux_event *ev)
     struct smux_stream *st = find(s, sid);
     if (!st || st->recv != HALF_OPEN)
         return 0;
-    st->recv = HALF_CLOSED;
+    stream_fin_seen(st);
     stream_settled(st);
     if (st->flags & ST_RELEASED) {
         stream_end_check(st);

@@ -47,6 +47,9 @@ enum {
     /* A Go peer leaves up to this many consumed bytes unannounced for ever (half its window less
        one). */
     SMUX_GO_UNANNOUNCED = 32767,
+    /* One more than that: with so much in flight a Go peer that reads always announces. Every
+       stream may have it, whatever the budget says, so that stalled ones cannot starve it. */
+    SMUX_GO_FREE = SMUX_GO_UNANNOUNCED + 1,
     /* Header + payload fill one TLS record of 16,384 bytes. */
     SMUX_FRAME_PAYLOAD = 16376,
 };
@@ -69,9 +72,11 @@ struct smux_config {
                            keystroke wait behind bulk (measured, docs/design.md) */
     size_t
         ring_bytes; /* outgoing ring; default 262,144: stage_max, one frame, and control frames */
-    uint32_t
-        peer_excess_max; /* towards a Go peer: sum over its streams of what is unconsumed beyond
-                          32,767 each; default 3 MiB, as 4 MiB freeze it (smux bucket) */
+    /* Towards a Go peer: the most that all its streams together may have in flight beyond
+       SMUX_GO_FREE each. They share a bucket of 4 MiB, and a stalled one keeps all it was sent in
+       it: with the default of 1 MiB 32 stalled users get 64 KiB, further ones half of it, and it
+       takes 96 to freeze the session instead of 64. */
+    uint32_t peer_excess_max;
     uint32_t
         linger_max;  /* closed streams that wait for the peer's FIN; the oldest goes first; 4,096 */
     mtime_ms nop_ms; /* NOP interval, from the session's start; default 10,000 */

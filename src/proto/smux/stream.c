@@ -35,19 +35,31 @@ struct smux_stream *stream_new(struct smux_session *s, uint32_t sid, void *user)
     return st;
 }
 
-/* What st adds to session->excess: unconsumed bytes in a Go peer's shared bucket. */
+/* True if what is in flight may fill a Go peer's bucket. After its FIN it has forgotten the stream,
+   and what still comes for it costs nothing. */
+static bool is_in_bucket(const struct smux_stream *st)
+{
+    return !(st->flags & ST_ROOMY) && st->recv == HALF_OPEN;
+}
+
+/* What st adds to session->excess. */
 static uint32_t excess_of(const struct smux_stream *st)
 {
     uint32_t inflight = st->sent - st->peer_consumed;
-    if (st->flags & ST_ROOMY || inflight <= SMUX_GO_UNANNOUNCED)
+    if (!is_in_bucket(st) || inflight <= SMUX_GO_FREE)
         return 0;
-    return inflight - SMUX_GO_UNANNOUNCED;
+    return inflight - SMUX_GO_FREE;
 }
 
-/* Streams that only the session's budget kept from sending get another chance when it falls. */
+/*
+ * Streams that only the session's budget kept from sending get another chance when it falls: as
+ * many as can send a frame each, not all that wait. None depends on it: a starved stream has
+ * SMUX_GO_FREE in flight, so the UPD that wakes it comes when its peer reads.
+ */
 static void wake_starved(struct smux_session *s)
 {
-    for (struct list *n; s->excess < s->cfg.peer_excess_max && (n = list_first(&s->starved));)
+    int64_t budget = (int64_t)s->cfg.peer_excess_max - s->excess;
+    for (struct list *n; budget > 0 && (n = list_first(&s->starved)); budget -= SMUX_FRAME_PAYLOAD)
         list_move(&s->credit, n);
 }
 
@@ -115,11 +127,11 @@ int64_t stream_credit(const struct smux_stream *st, bool *ret_starved)
         window = SMUX_GO_WINDOW; /* of the 256 KiB to start with: 16 stalled users would freeze a Go
                                     peer */
     int64_t room = window - inflight;
-    if (st->flags & ST_ROOMY || room <= 0)
+    if (!is_in_bucket(st) || room <= 0)
         return room;
-    int64_t quiet = inflight < SMUX_GO_UNANNOUNCED ? SMUX_GO_UNANNOUNCED - inflight : 0;
+    int64_t free = inflight < SMUX_GO_FREE ? SMUX_GO_FREE - inflight : 0;
     int64_t budget = (int64_t)s->cfg.peer_excess_max - s->excess;
-    int64_t most = quiet + (budget > 0 ? budget : 0);
+    int64_t most = free + (budget > 0 ? budget : 0);
     *ret_starved = most <= 0;
     return room < most ? room : most;
 }
@@ -137,6 +149,14 @@ bool stream_upd(struct smux_stream *st, struct smux_upd upd)
         st->flags |= ST_ROOMY;
     excess_changed(st, before);
     return false;
+}
+
+void stream_fin_seen(struct smux_stream *st)
+{
+    uint32_t before = excess_of(st);
+    st->recv = HALF_CLOSED;
+    excess_changed(st, before);
+    stream_wake(st);
 }
 
 void stream_wake(struct smux_stream *st)

@@ -271,8 +271,8 @@ static void check_stream(const struct smux_session *s, const struct smux_stream 
                          uint32_t *excess)
 {
     uint32_t inflight = st->sent - st->peer_consumed;
-    if (!(st->flags & ST_ROOMY) && inflight > 32767)
-        *excess += inflight - 32767;
+    if (!(st->flags & ST_ROOMY) && st->recv == HALF_OPEN && inflight > SMUX_GO_FREE)
+        *excess += inflight - SMUX_GO_FREE;
     assert_true(st->received - st->consumed <= s->cfg.recv_window);
     /* After the end nothing is announced; what a released one drops may lie beyond its window. */
     if (st->recv == HALF_OPEN && !(st->flags & ST_RELEASED))

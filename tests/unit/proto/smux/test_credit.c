@@ -158,44 +158,87 @@ static struct kit *stalled(uint32_t n, uint32_t excess_max, struct smux_stream *
     for (uint32_t i = 0; i < n; i++) {
         st[i] = kit_open(k);
         size_t got = fill(k, st[i]);
-        assert_true(got >= 32767 && got <= 65536);
+        assert_true(got >= SMUX_GO_FREE && got <= 65536);
         assert_true(k->s->excess <= excess_max);
     }
     return k;
 }
 
-/* Each of 16 to 64 stalled streams gets its 64 KiB, and 16 are far from the 4 MiB that freeze. */
-static void stalled_streams_within_the_budget(void **state)
+static uint64_t sent_by(struct smux_stream *const *st, uint32_t n)
 {
-    (void)state;
-    static struct smux_stream *st[64];
-    for (uint32_t n = 16; n <= 64; n += 16) {
-        struct kit *k = stalled(n, 3 << 20, st);
-        uint64_t sum = 0;
-        for (uint32_t i = 0; i < n; i++)
-            sum += st[i]->sent;
-        assert_int_equal(sum, n * 65536ull);
-        assert_int_equal(k->s->excess, n * (65536 - 32767));
-        assert_true(k->s->excess <= 3 << 20);
-        kit_free(k);
-    }
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += st[i]->sent;
+    return sum;
 }
 
-static void beyond_the_budget_streams_starve_and_wake(void **state)
+/* A stalled stream leaves all it was sent in a Go peer's bucket of 4 MiB; there must be room for
+   the others. */
+static void d18_stalled_streams_leave_room_in_the_bucket(void **state)
+{
+    (void)state;
+    static struct smux_stream *st[95];
+    uint32_t max = smux_config_default(false).peer_excess_max;
+    struct kit *k = stalled(32, max, st);
+    assert_int_equal(sent_by(st, 32), 32 * 65536);
+    kit_free(k);
+    k = stalled(64, max, st);
+    assert_int_equal(sent_by(st, 64), 3 << 20);
+    kit_free(k);
+    k = stalled(95, max, st);
+    assert_true(sent_by(st, 95) < 4 << 20);
+    kit_free(k);
+}
+
+/* Beyond the budget a stream still gets what a reader must answer, and goes on when it does: a Go
+   peer announces when it has read 32,768 bytes since it last did. */
+static void d18_stalled_streams_cannot_starve_one_that_is_read(void **state)
 {
     (void)state;
     static struct smux_stream *st[120];
     struct kit *k = stalled(120, 3 << 20, st);
     assert_int_equal(k->s->excess, 3 << 20);
-    for (int i = 0; i < 95; i++)
+    for (int i = 0; i < 96; i++)
         assert_int_equal(st[i]->sent, 65536);
     for (int i = 96; i < 120; i++)
-        assert_int_equal(st[i]->sent, 32767); /* what never counts is always free */
-    assert_non_null(
-        strstr(upd(k, 2, 65536, 65536), "CREDIT:2")); /* itself, and those that starved */
-    assert_int_equal(k->count, 1 + 25);
-    assert_int_equal(fill(k, st[119]), 32769);
-    assert_true(k->s->excess <= 3 << 20);
+        assert_int_equal(st[i]->sent, SMUX_GO_FREE);
+    uint32_t read = 0;
+    for (int round = 0; round < 10; round++) {
+        uint32_t more = st[119]->sent - read;
+        assert_true(more >= 32768);
+        read += more;
+        assert_non_null(strstr(upd(k, 240, read, 65536), "CREDIT:240"));
+        assert_true(fill(k, st[119]) >= SMUX_GO_FREE);
+    }
+    kit_free(k);
+}
+
+/* As many as there is room for, not all: with thousands each UPD would be a storm. */
+static void a_fall_of_the_excess_wakes_some(void **state)
+{
+    (void)state;
+    static struct smux_stream *st[120];
+    struct kit *k = stalled(120, 3 << 20, st);
+    assert_string_equal(upd(k, 2, 65536, 65536), "CREDIT:194 CREDIT:196 CREDIT:198 CREDIT:2");
+    kit_free(k);
+}
+
+/* A Go peer that sent FIN has forgotten the stream: its bytes do not weigh on the others. */
+static void a_forgotten_stream_is_not_in_the_bucket(void **state)
+{
+    (void)state;
+    static struct smux_stream *st[4];
+    struct kit *k = stalled(4, 32768, st);
+    assert_int_equal(k->s->excess, 32768);
+    wire_plain(&k->in, SMUX_FIN, 2);
+    assert_string_equal(fed(k), "FIN:2 CREDIT:4 CREDIT:6 CREDIT:8");
+    assert_int_equal(k->s->excess, 0);
+    assert_int_equal(fill(k, st[1]), 32768);
+    assert_true(smux_stream_peer_gone(st[0]));
+    wire_plain(&k->in, SMUX_FIN, 8); /* its window is not used up */
+    assert_string_equal(fed(k), "FIN:8");
+    assert_false(smux_stream_peer_gone(st[3]));
+    assert_int_equal(fill(k, st[3]), 32768);
     kit_free(k);
 }
 
@@ -204,14 +247,19 @@ static void a_stream_s_end_wakes_the_starved(void **state)
 {
     (void)state;
     static struct smux_stream *st[4];
-    struct kit *k = stalled(4, 65536, st);
-    assert_int_equal(st[3]->sent, 32767);
-    wire_plain(&k->in, SMUX_FIN, 2);
-    assert_string_equal(fed(k), "FIN:2");
+    struct smux_config cfg = smux_config_default(false);
+    cfg.peer_excess_max = 65536;
+    cfg.linger_max = 0;
+    struct kit *k = kit_new(false, &cfg);
+    for (int i = 0; i < 4; i++) {
+        st[i] = kit_open(k);
+        (void)fill(k, st[i]);
+    }
+    assert_int_equal(st[3]->sent, SMUX_GO_FREE);
     smux_stream_close(st[0], k->now);
-    assert_string_equal(sent(k), "FIN:2");
+    assert_string_equal(sent(k), "FIN:2"); /* and is forgotten, without the peer's FIN */
     assert_true(smux_session_deadline(k->s) <= k->now);
-    assert_string_equal(ticked(k, k->now), "CREDIT:4 CREDIT:6 CREDIT:8");
+    assert_string_equal(ticked(k, k->now), "CREDIT:6 CREDIT:8");
     assert_true(fill(k, st[3]) > 0);
     kit_free(k);
 }
@@ -223,7 +271,7 @@ static void a_roomy_peer_is_exempt(void **state)
     struct kit *k = stalled(8, 65536, st);
     assert_string_equal(upd(k, 16, 0, 1 << 20), "CREDIT:16");
     int err;
-    assert_int_equal(kit_write(k, st[7], MORE, &err), (1 << 20) - 32767);
+    assert_int_equal(kit_write(k, st[7], MORE, &err), (1 << 20) - SMUX_GO_FREE);
     assert_string_equal(upd(k, 16, 0, 65536), ""); /* roomy once is roomy for ever */
     assert_true(st[7]->flags & ST_ROOMY);
     struct smux_stream *more = kit_open(k);
@@ -348,8 +396,10 @@ int main(void)
         cmocka_unit_test(windows_at_their_ends),
         cmocka_unit_test(a_window_below_what_is_in_flight_waits),
         cmocka_unit_test(no_credit_event_unless_refused),
-        cmocka_unit_test(stalled_streams_within_the_budget),
-        cmocka_unit_test(beyond_the_budget_streams_starve_and_wake),
+        cmocka_unit_test(d18_stalled_streams_leave_room_in_the_bucket),
+        cmocka_unit_test(d18_stalled_streams_cannot_starve_one_that_is_read),
+        cmocka_unit_test(a_fall_of_the_excess_wakes_some),
+        cmocka_unit_test(a_forgotten_stream_is_not_in_the_bucket),
         cmocka_unit_test(a_stream_s_end_wakes_the_starved),
         cmocka_unit_test(a_roomy_peer_is_exempt),
         cmocka_unit_test(upd_at_an_eighth_of_the_window),
