@@ -61,23 +61,31 @@ static bool is_cert_alert(int reason)
     case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
     case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
     case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR: /* signed by another CA of the same name */
         return true;
     default:
         return false;
     }
 }
 
+/* OpenSSL's own words have no text for errors of the operating system. */
+static const char *words_of(unsigned long code)
+{
+    return ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+}
+
 int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why)
 {
     unsigned long code = ERR_peek_error();
     int reason = ERR_GET_REASON(code);
-    const char *words = ERR_reason_error_string(code);
+    const char *words = words_of(code);
+    bool is_client = ssl && !SSL_is_server(ssl);
     ERR_clear_error();
-    if (ssl && !SSL_is_server(ssl) && SSL_get_verify_result(ssl) != X509_V_OK)
+    if (is_client && SSL_get_verify_result(ssl) != X509_V_OK)
         return verify_error(SSL_get_verify_result(ssl), why);
     if (!code)
         return errmsg_set(why, fallback_err, "%s", err_text(fallback_err));
-    if (ERR_GET_LIB(code) == ERR_LIB_SSL && is_cert_alert(reason))
+    if (!is_client && ERR_GET_LIB(code) == ERR_LIB_SSL && is_cert_alert(reason))
         return errmsg_set(why, ERR_CERT, _("the client does not accept our certificate: %s"),
                           words ? words : "alert");
     if (ERR_GET_LIB(code) == ERR_LIB_SSL &&

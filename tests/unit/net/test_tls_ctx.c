@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+/* TLS settings: who is accepted, who is refused, and in which words. In memory, no sockets. */
+#include "net/tls_ctx.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "certs.h"
+
+/* One handshake: the two ends, the result of each (1: done, else negative ERR_*), their words. */
+struct shake {
+    SSL *client, *server;
+    int client_result, server_result;
+    struct errmsg client_why, server_why;
+};
+
+static char ca_path[] = "/tmp/test-tls-ctx-XXXXXX";
+static struct cert ca, server_cert;
+
+static int group_setup(void **state)
+{
+    (void)state;
+    int fd = mkstemp(ca_path);
+    ca = cert_ca();
+    server_cert = cert_server(&ca);
+    cert_append(&ca, ca_path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    cert_free(&ca);
+    cert_free(&server_cert);
+    return unlink(ca_path);
+}
+
+static SSL_CTX *server_ctx(const struct cert *c)
+{
+    SSL_CTX *ctx;
+    struct errmsg why;
+    assert_int_equal(tls_server_ctx_new(c->x, c->key, &ctx, &why), 0);
+    return ctx;
+}
+
+static SSL_CTX *client_ctx(void)
+{
+    SSL_CTX *ctx;
+    struct errmsg why;
+    assert_int_equal(tls_client_ctx_new(ca_path, &ctx, &why), 0);
+    return ctx;
+}
+
+static SSL *end_of(SSL_CTX *ctx)
+{
+    SSL *ssl = SSL_new(ctx);
+    assert_non_null(ssl);
+    return ssl;
+}
+
+static void join(SSL *a, SSL *b)
+{
+    BIO *x, *y;
+    assert_int_equal(BIO_new_bio_pair(&x, 1 << 16, &y, 1 << 16), 1);
+    SSL_set_bio(a, x, x);
+    SSL_set_bio(b, y, y);
+}
+
+/* Takes both contexts. */
+static struct shake shake_new(SSL_CTX *client, SSL_CTX *server)
+{
+    struct shake h = {.client = end_of(client), .server = end_of(server)};
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+    SSL_set_connect_state(h.client);
+    SSL_set_accept_state(h.server);
+    join(h.client, h.server);
+    return h;
+}
+
+static int step(SSL *ssl, struct errmsg *why)
+{
+    ERR_clear_error();
+    int r = SSL_do_handshake(ssl);
+    if (r == 1 || SSL_get_error(ssl, r) == SSL_ERROR_WANT_READ)
+        return r == 1;
+    return tls_take_error(ssl, ERR_TLS, why);
+}
+
+static void shake_run(struct shake *h)
+{
+    for (int i = 0; i < 10; i++) {
+        if (h->client_result == 0)
+            h->client_result = step(h->client, &h->client_why);
+        if (h->server_result == 0)
+            h->server_result = step(h->server, &h->server_why);
+    }
+    char byte; /* TLS 1.3: what the client thinks of the certificate shows here */
+    ERR_clear_error();
+    if (h->server_result == 1 && SSL_read(h->server, &byte, 1) <= 0 && ERR_peek_error())
+        h->server_result = tls_take_error(h->server, ERR_TLS, &h->server_why);
+}
+
+static void shake_free(struct shake *h)
+{
+    SSL_free(h->client);
+    SSL_free(h->server);
+}
+
+static void check_ok(struct shake *h)
+{
+    shake_run(h);
+    assert_int_equal(h->client_result, 1);
+    assert_int_equal(h->server_result, 1);
+    shake_free(h);
+}
+
+/* ---- certificates ---- */
+
+static void the_right_ca(void **state)
+{
+    (void)state;
+    struct shake h = shake_new(client_ctx(), server_ctx(&server_cert));
+    shake_run(&h);
+    assert_int_equal(h.client_result, 1);
+    assert_string_equal(SSL_get_version(h.client), "TLSv1.3");
+    assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(h.client)), 1); /* the leaf alone */
+    shake_free(&h);
+}
+
+/* What a Go client takes as well. */
+static void other_good_certificates(void **state)
+{
+    static const struct cert_spec specs[] = {
+        {.cn = "x", .dns = "gotunnel.internal"},
+        {.cn = "x", .dns = "GoTunnel.Internal"},
+        {.cn = "x", .dns = "gotunnel.internal", .usage = "clientAuth,serverAuth"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+        struct cert c = cert_make(&specs[i], &ca);
+        struct shake h = shake_new(client_ctx(), server_ctx(&c));
+        shake_run(&h);
+        if (h.client_result != 1)
+            fail_msg("%zu: %s", i, h.client_why.text);
+        shake_free(&h);
+        cert_free(&c);
+    }
+}
+
+static void check_refused(const struct cert *c, const char *words)
+{
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX *ctx = client_ctx();
+        assert_int_equal(SSL_CTX_set_max_proto_version(ctx, version), 1);
+        struct shake h = shake_new(ctx, server_ctx(c));
+        shake_run(&h);
+        assert_int_equal(h.client_result, ERR_CERT);
+        if (!strstr(h.client_why.text, words))
+            fail_msg("%s", h.client_why.text);
+        assert_int_equal(h.server_result, ERR_CERT);
+        assert_non_null(strstr(h.server_why.text, "does not accept our certificate"));
+        shake_free(&h);
+    }
+}
+
+static void bad_certificates(void **state)
+{
+    static const struct {
+        struct cert_spec spec;
+        const char *words;
+    } rows[] = {
+        {{.cn = "x", .dns = "other.internal"}, "is not for gotunnel.internal"},
+        {{.cn = "gotunnel.internal"}, "is not for gotunnel.internal"},
+        {{.cn = "x", .dns = "gotunnel.internal", .from_s = -7200, .till_s = -60}, "has expired"},
+        {{.cn = "x", .dns = "gotunnel.internal", .from_s = 600}, "not yet valid"},
+        {{.cn = "x", .dns = "gotunnel.internal", .usage = "clientAuth"}, "purpose"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cert c = cert_make(&rows[i].spec, &ca);
+        check_refused(&c, rows[i].words);
+        cert_free(&c);
+    }
+}
+
+/* Of the same name, which proves nothing. And nobody's, and a CA that is none. */
+static void another_ca(void **state)
+{
+    (void)state;
+    struct cert other_ca = cert_ca(), other = cert_server(&other_ca), alone = cert_server(NULL);
+    struct cert below = cert_server(&server_cert);
+    check_refused(&other, "not signed by the CA in the -ca file");
+    check_refused(&alone, "not signed by the CA in the -ca file");
+    check_refused(&below, "not signed by the CA in the -ca file");
+    cert_free(&other_ca), cert_free(&other), cert_free(&alone), cert_free(&below);
+}
+
+static void an_expired_ca(void **state)
+{
+    (void)state;
+    struct cert_spec spec = {.cn = "Old CA", .from_s = -7200, .till_s = -60, .is_ca = true};
+    struct cert old = cert_make(&spec, NULL), c = cert_server(&old);
+    struct errmsg why;
+    SSL_CTX *ctx;
+    char path[] = "/tmp/test-tls-ctx-XXXXXX";
+    assert_int_equal(close(mkstemp(path)), 0);
+    cert_append(&old, path);
+    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), 0);
+    struct shake h = shake_new(ctx, server_ctx(&c));
+    shake_run(&h);
+    assert_int_equal(h.client_result, ERR_CERT);
+    assert_non_null(strstr(h.client_why.text, "has expired"));
+    shake_free(&h);
+    cert_free(&old), cert_free(&c);
+    (void)unlink(path);
+}
+
+/* ---- the -ca file ---- */
+
+/* Other blocks, the old CA beside the new one, the server's own certificate: as Go takes them. */
+static void what_a_ca_file_may_hold(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test-tls-ctx-XXXXXX";
+    struct errmsg why;
+    SSL_CTX *ctx;
+    assert_int_equal(close(mkstemp(path)), 0);
+    struct cert other = cert_ca();
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    (void)fputs("some words\n-----BEGIN GARBAGE-----\nAAAA\n-----END GARBAGE-----\n", f);
+    (void)fclose(f);
+    cert_append(&other, path);
+    cert_append(&server_cert, path);
+    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), 0);
+    struct shake h = shake_new(ctx, server_ctx(&server_cert));
+    check_ok(&h);
+    struct cert renewed = cert_server(&other);
+    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), 0);
+    h = shake_new(ctx, server_ctx(&renewed));
+    check_ok(&h);
+    cert_free(&other), cert_free(&renewed);
+    (void)unlink(path);
+}
+
+static void unusable_ca_files(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test-tls-ctx-XXXXXX";
+    struct errmsg why;
+    SSL_CTX *ctx = NULL;
+    assert_int_equal(close(mkstemp(path)), 0);
+    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), ERR_CERT); /* empty */
+    assert_non_null(strstr(why.text, path));
+    FILE *f = fopen(path, "w");
+    (void)fputs("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", f);
+    (void)fclose(f);
+    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), ERR_CERT);
+    assert_non_null(strstr(why.text, path));
+    (void)unlink(path);
+    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), ERR_CERT); /* none */
+    assert_non_null(strstr(why.text, path));
+    assert_non_null(strstr(why.text, strerror(ENOENT)));
+    assert_int_equal(tls_client_ctx_new("/", &ctx, &why), ERR_CERT);
+    assert_non_null(strstr(why.text, "/: "));
+    assert_null(ctx);
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void a_key_that_does_not_fit(void **state)
+{
+    (void)state;
+    SSL_CTX *ctx = NULL;
+    struct errmsg why = {""};
+    assert_int_equal(tls_server_ctx_new(server_cert.x, ca.key, &ctx, &why), ERR_TLS);
+    assert_non_null(strstr(why.text, "mismatch"));
+    assert_null(ctx);
+}
+
+/* ---- versions and algorithms ---- */
+
+/* A peer of any sort, with everything switched on. */
+static SSL_CTX *lax(const SSL_METHOD *method, const struct cert *c)
+{
+    SSL_CTX *ctx = SSL_CTX_new(method);
+    assert_non_null(ctx);
+    SSL_CTX_set_security_level(ctx, 0);
+    assert_int_equal(SSL_CTX_set_min_proto_version(ctx, 0), 1);
+    assert_int_equal(SSL_CTX_set_cipher_list(ctx, "ALL:@SECLEVEL=0"), 1);
+    if (c) {
+        assert_int_equal(SSL_CTX_use_certificate(ctx, c->x), 1);
+        assert_int_equal(SSL_CTX_use_PrivateKey(ctx, c->key), 1);
+    }
+    return ctx;
+}
+
+static void old_versions_are_refused(void **state)
+{
+    static const int old[] = {TLS1_VERSION, TLS1_1_VERSION};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(old); i++) {
+        SSL_CTX *client = lax(TLS_client_method(), NULL);
+        assert_int_equal(SSL_CTX_set_max_proto_version(client, old[i]), 1);
+        struct shake h = shake_new(client, server_ctx(&server_cert));
+        shake_run(&h);
+        assert_int_equal(h.server_result, ERR_TLS);
+        assert_int_equal(h.client_result, ERR_TLS);
+        assert_non_null(strstr(h.client_why.text, "protocol version")); /* the alert */
+        shake_free(&h);
+
+        SSL_CTX *server = lax(TLS_server_method(), &server_cert);
+        assert_int_equal(SSL_CTX_set_max_proto_version(server, old[i]), 1);
+        h = shake_new(client_ctx(), server);
+        shake_run(&h);
+        assert_int_equal(h.client_result, ERR_TLS);
+        shake_free(&h);
+    }
+}
+
+static void both_new_versions(void **state)
+{
+    (void)state;
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX *client = client_ctx();
+        assert_int_equal(SSL_CTX_set_max_proto_version(client, version), 1);
+        struct shake h = shake_new(client, server_ctx(&server_cert));
+        check_ok(&h);
+    }
+}
+
+/* The suites that a Go peer without AEAD would offer, RSA key exchange, and those we do speak. */
+static void suites_of_tls_1_2(void **state)
+{
+    static const struct {
+        const char *suite;
+        bool ok;
+    } rows[] = {
+        {"ECDHE-ECDSA-AES128-GCM-SHA256", true}, {"ECDHE-ECDSA-AES256-GCM-SHA384", true},
+        {"ECDHE-ECDSA-CHACHA20-POLY1305", true}, {"ECDHE-ECDSA-AES128-SHA", false},
+        {"ECDHE-ECDSA-AES256-SHA384", false},    {"AES128-GCM-SHA256", false},
+        {"ECDHE-ECDSA-AES128-CCM", false},       {"AECDH-AES128-SHA", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        SSL_CTX *client = lax(TLS_client_method(), NULL);
+        assert_int_equal(SSL_CTX_set_max_proto_version(client, TLS1_2_VERSION), 1);
+        SSL_CTX_set_security_level(client, 0);
+        assert_int_equal(SSL_CTX_set_cipher_list(client, rows[i].suite), 1);
+        struct shake h = shake_new(client, server_ctx(&server_cert));
+        shake_run(&h);
+        assert_int_equal(h.server_result, rows[i].ok ? 1 : ERR_TLS);
+        shake_free(&h);
+    }
+}
+
+static void groups(void **state)
+{
+    static const struct {
+        const char *groups;
+        bool ok;
+    } rows[] = {{"X25519", true}, {"P-256", true}, {"P-384:P-256", true}, {"P-384", false}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        SSL_CTX *client = lax(TLS_client_method(), NULL);
+        assert_int_equal(SSL_CTX_set1_groups_list(client, rows[i].groups), 1);
+        struct shake h = shake_new(client, server_ctx(&server_cert));
+        shake_run(&h);
+        assert_int_equal(h.server_result, rows[i].ok ? 1 : ERR_TLS);
+        shake_free(&h);
+    }
+}
+
+/* ---- what is off ---- */
+
+static void an_unknown_alpn_is_answered_without(void **state)
+{
+    static const unsigned char offer[] = "\x02h2\x0agotunnel/9";
+    (void)state;
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX *client = client_ctx();
+        const unsigned char *chosen;
+        unsigned len = 99;
+        assert_int_equal(SSL_CTX_set_max_proto_version(client, version), 1);
+        assert_int_equal(SSL_CTX_set_alpn_protos(client, offer, sizeof offer - 1), 0);
+        struct shake h = shake_new(client, server_ctx(&server_cert));
+        shake_run(&h);
+        assert_int_equal(h.client_result, 1);
+        SSL_get0_alpn_selected(h.client, &chosen, &len);
+        assert_int_equal(len, 0);
+        shake_free(&h);
+    }
+}
+
+static int sessions;
+
+static int on_session(SSL *ssl, SSL_SESSION *s)
+{
+    (void)ssl, (void)s;
+    sessions++;
+    return 0;
+}
+
+/* No ticket comes, and what a client offers to resume is not resumed. */
+static void no_tickets_no_resumption(void **state)
+{
+    (void)state;
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX *server = server_ctx(&server_cert), *client = lax(TLS_client_method(), NULL);
+        char byte;
+        sessions = 0;
+        assert_int_equal(SSL_CTX_set_max_proto_version(client, version), 1);
+        SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT);
+        SSL_CTX_sess_set_new_cb(client, on_session);
+        assert_int_equal(SSL_CTX_up_ref(server), 1);
+        assert_int_equal(SSL_CTX_up_ref(client), 1);
+        struct shake h = shake_new(client, server);
+        shake_run(&h);
+        assert_true(SSL_read(h.client, &byte, 1) <= 0);
+        SSL_SESSION *s = SSL_get1_session(h.client);
+        assert_false(SSL_SESSION_has_ticket(s));
+        assert_int_equal(SSL_CTX_sess_number(server), 0);
+        if (version == TLS1_3_VERSION)
+            assert_int_equal(sessions, 0);
+        shake_free(&h);
+
+        h = shake_new(client, server);
+        (void)SSL_set_session(h.client, s);
+        shake_run(&h);
+        assert_int_equal(h.server_result, 1);
+        assert_false(SSL_session_reused(h.server));
+        SSL_SESSION_free(s);
+        shake_free(&h);
+    }
+}
+
+/* asks begins a new handshake on the old connection; the other one, ours, refuses. */
+static void check_no_renegotiation(SSL_CTX *client, SSL_CTX *server, bool client_asks)
+{
+    char byte;
+    struct shake h = shake_new(client, server);
+    shake_run(&h);
+    assert_int_equal(h.client_result, 1);
+    SSL *asks = client_asks ? h.client : h.server, *ours = client_asks ? h.server : h.client;
+    assert_int_equal(SSL_renegotiate(asks), 1);
+    (void)SSL_do_handshake(asks); /* a server's request is sent without waiting for the answer */
+    ERR_clear_error();
+    assert_true(SSL_read(ours, &byte, 1) <= 0);
+    ERR_clear_error();
+    assert_true(SSL_read(asks, &byte, 1) <= 0);
+    assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
+    ERR_clear_error();
+    shake_free(&h);
+}
+
+static void no_renegotiation(void **state)
+{
+    (void)state;
+    SSL_CTX *client = lax(TLS_client_method(), NULL);
+    assert_int_equal(SSL_CTX_set_max_proto_version(client, TLS1_2_VERSION), 1);
+    check_no_renegotiation(client, server_ctx(&server_cert), true);
+    SSL_CTX *server = lax(TLS_server_method(), &server_cert);
+    assert_int_equal(SSL_CTX_set_max_proto_version(server, TLS1_2_VERSION), 1);
+    check_no_renegotiation(client_ctx(), server, false);
+}
+
+static void nothing_early_and_nothing_compressed(void **state)
+{
+    (void)state;
+    SSL_CTX *all[] = {server_ctx(&server_cert), client_ctx()};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        assert_int_equal(SSL_CTX_get_max_early_data(all[i]), 0);
+        assert_int_equal(SSL_CTX_get_num_tickets(all[i]), 0);
+        assert_int_equal(SSL_CTX_get_security_level(all[i]), 2);
+        assert_int_equal(SSL_CTX_get_max_cert_list(all[i]), 8192);
+        assert_true(SSL_CTX_get_options(all[i]) & SSL_OP_NO_COMPRESSION);
+        SSL_CTX_free(all[i]);
+    }
+}
+
+/* ---- errors ---- */
+
+static void the_library_is_new_enough(void **state)
+{
+    (void)state;
+    struct errmsg why = {""};
+    assert_int_equal(tls_library_check(&why), 0);
+    assert_string_equal(why.text, "");
+}
+
+static void errors_without_words(void **state)
+{
+    (void)state;
+    struct errmsg why;
+    ERR_clear_error();
+    assert_int_equal(tls_take_error(NULL, ERR_IO, &why), ERR_IO);
+    assert_string_equal(why.text, err_name(ERR_IO));
+    ERR_raise(ERR_LIB_SYS, EACCES);
+    assert_int_equal(tls_take_error(NULL, ERR_IO, &why), ERR_IO);
+    assert_string_equal(why.text, strerror(EACCES));
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_right_ca),
+        cmocka_unit_test(other_good_certificates),
+        cmocka_unit_test(bad_certificates),
+        cmocka_unit_test(another_ca),
+        cmocka_unit_test(an_expired_ca),
+        cmocka_unit_test(what_a_ca_file_may_hold),
+        cmocka_unit_test(unusable_ca_files),
+        cmocka_unit_test(a_key_that_does_not_fit),
+        cmocka_unit_test(old_versions_are_refused),
+        cmocka_unit_test(both_new_versions),
+        cmocka_unit_test(suites_of_tls_1_2),
+        cmocka_unit_test(groups),
+        cmocka_unit_test(an_unknown_alpn_is_answered_without),
+        cmocka_unit_test(no_tickets_no_resumption),
+        cmocka_unit_test(no_renegotiation),
+        cmocka_unit_test(nothing_early_and_nothing_compressed),
+        cmocka_unit_test(the_library_is_new_enough),
+        cmocka_unit_test(errors_without_words),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
