@@ -98,10 +98,12 @@ int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why)
 
 static bool set_groups(SSL_CTX *ctx)
 {
-    if (SSL_CTX_set1_groups_list(ctx, "X25519MLKEM768:X25519:P-256") == 1)
+    char all[] = "X25519MLKEM768:X25519:P-256",
+         old[] = "X25519:P-256"; /* the macro wants no const */
+    if (SSL_CTX_set1_groups_list(ctx, all) == 1)
         return true;
-    ERR_clear_error(); /* a library without it */
-    return SSL_CTX_set1_groups_list(ctx, "X25519:P-256") == 1;
+    ERR_clear_error(); /* a library without the first one */
+    return SSL_CTX_set1_groups_list(ctx, old) == 1;
 }
 
 /* What both sides have in common. NULL without memory. */

@@ -64,7 +64,8 @@ static void jobs_run_once_in_order(void **state)
     struct kit *k = *state;
     struct note a = note(&k->loop, 'a'), b = note(&k->loop, 'b');
     uv_check_t mark;
-    init(&a), init(&b);
+    init(&a);
+    init(&b);
     mark_turns(k, &mark);
     loop_defer(&k->loop, &a.job);
     loop_defer(&k->loop, &b.job);
@@ -83,7 +84,8 @@ static void jobs_of_jobs_wait_for_the_next_turn(void **state)
     struct kit *k = *state;
     struct note a = note(&k->loop, 'a'), b = note(&k->loop, 'b');
     uv_check_t mark;
-    init(&a), init(&b);
+    init(&a);
+    init(&b);
     a.again = 2;
     a.then = &b;
     mark_turns(k, &mark);
@@ -99,7 +101,9 @@ static void cancelled_jobs_do_not_run(void **state)
 {
     struct kit *k = *state;
     struct note a = note(&k->loop, 'a'), b = note(&k->loop, 'b'), c = note(&k->loop, 'c');
-    init(&a), init(&b), init(&c);
+    init(&a);
+    init(&b);
+    init(&c);
     *diary = '\0';
     a.not = &c; /* from a job of the same round */
     loop_defer(&k->loop, &a.job);
@@ -168,7 +172,8 @@ static void fini_serves_what_is_left(void **state)
     assert_int_equal(loop_init(&l), 0);
     struct note a = note(&l, 'a'), b = note(&l, 'b');
     uv_timer_t t;
-    init(&a), init(&b);
+    init(&a);
+    init(&b);
     *diary = '\0';
     uv_timer_init(&l.uv, &t);
     t.data = &a;

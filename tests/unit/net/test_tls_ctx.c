@@ -203,7 +203,10 @@ static void another_ca(void **state)
     check_refused(&other, "not signed by the CA in the -ca file");
     check_refused(&alone, "not signed by the CA in the -ca file");
     check_refused(&below, "not signed by the CA in the -ca file");
-    cert_free(&other_ca), cert_free(&other), cert_free(&alone), cert_free(&below);
+    cert_free(&other_ca);
+    cert_free(&other);
+    cert_free(&alone);
+    cert_free(&below);
 }
 
 static void an_expired_ca(void **state)
@@ -222,7 +225,8 @@ static void an_expired_ca(void **state)
     assert_int_equal(h.client_result, ERR_CERT);
     assert_non_null(strstr(h.client_why.text, "has expired"));
     shake_free(&h);
-    cert_free(&old), cert_free(&c);
+    cert_free(&old);
+    cert_free(&c);
     (void)unlink(path);
 }
 
@@ -250,7 +254,8 @@ static void what_a_ca_file_may_hold(void **state)
     assert_int_equal(tls_client_ctx_new(path, &ctx, &why), 0);
     h = shake_new(ctx, server_ctx(&renewed));
     check_ok(&h);
-    cert_free(&other), cert_free(&renewed);
+    cert_free(&other);
+    cert_free(&renewed);
     (void)unlink(path);
 }
 
@@ -367,13 +372,15 @@ static void suites_of_tls_1_2(void **state)
 static void groups(void **state)
 {
     static const struct {
-        const char *groups;
+        char groups[16];
         bool ok;
     } rows[] = {{"X25519", true}, {"P-256", true}, {"P-384:P-256", true}, {"P-384", false}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         SSL_CTX *client = lax(TLS_client_method(), NULL);
-        assert_int_equal(SSL_CTX_set1_groups_list(client, rows[i].groups), 1);
+        char list[16];
+        strcpy(list, rows[i].groups);
+        assert_int_equal(SSL_CTX_set1_groups_list(client, list), 1);
         struct shake h = shake_new(client, server_ctx(&server_cert));
         shake_run(&h);
         assert_int_equal(h.server_result, rows[i].ok ? 1 : ERR_TLS);
