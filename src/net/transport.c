@@ -2,11 +2,15 @@
 /*
  * The TLS transport.
  *
- *   FIRST_BYTE --0x16--> HANDSHAKE --done--> OPEN          any --error--> FAILED      any
- * --close--> CLOSED (server only)
+ *   FIRST_BYTE --0x16--> HANDSHAKE --done--> OPEN      (FIRST_BYTE: the server only)
+ *   any --error--> FAILED                              (told once, to be closed by the owner)
+ *   any --transport_close()--> CLOSED                  (memory goes in libuv's callback)
  *
  * The poll watches for reading all the time, and for writing while the kernel has not taken
  * everything. An error outside a read of the owner's is reported from a job at the end of the turn.
+ *
+ * A failed send is not the end yet: the peer may have said why before it went away (an alert, a
+ * line), and that is still to be read. The failure is told in place of what would have come after.
  */
 #include "net/transport.h"
 
@@ -30,6 +34,7 @@ enum {
     RECORD_BYTES = 16384,
     READ_BUFFER = 128 << 10,     /* large receives: wake-ups are the price (docs/design.md) */
     NOTSENT_LOWAT = 128 << 10,   /* what waits in the kernel for the network, so that little does */
+    DISCARD_BYTES = 1 << 20,     /* unread input, dropped at close without copying (tcp(7)) */
     TLS_HANDSHAKE_RECORD = 0x16, /* RFC 8446 5.1: content type of every first record */
 };
 
@@ -54,6 +59,7 @@ struct transport {
     bool refused;    /* transport_write() took less than it was given */
     bool read_later; /* for the job */
     bool tell_error; /* for the job */
+    int write_err;   /* the peer takes no more; it is told when what it has said was read */
     bool trusted;
     bool grown; /* the large read buffer is in use */
     int err;
@@ -91,12 +97,21 @@ static void fail_later(struct transport *t, int err, const struct errmsg *why)
     loop_defer(t->loop, &t->job);
 }
 
+/* Before a call of libssl. */
+static void ssl_begin(struct transport *t)
+{
+    ERR_clear_error();
+    t->wire.allowance = READ_BUFFER;
+}
+
 /* What a negative result of an SSL_* call means: ERR_AGAIN, ERR_EOF, or a failure with its
  * sentence. */
 static int ssl_result(struct transport *t, int r, struct errmsg *why)
 {
     switch (SSL_get_error(t->ssl, r)) {
     case SSL_ERROR_WANT_READ:
+        if (t->write_err && t->wire.drained)
+            return errmsg_set(why, t->write_err, "%s", err_text(t->write_err));
         return ERR_AGAIN;
     case SSL_ERROR_ZERO_RETURN:
         return errmsg_set(why, ERR_EOF, "%s", _("the connection was closed by the other side"));
@@ -105,8 +120,12 @@ static int ssl_result(struct transport *t, int r, struct errmsg *why)
     }
     if (t->wire.over_budget)
         return errmsg_set(why, ERR_LIMIT, "%s", _("too much was sent before authentication"));
+    if (t->wire.over_output)
+        return errmsg_set(why, ERR_LIMIT, "%s", err_text(ERR_LIMIT));
     if (t->wire.errnum)
         return errmsg_set(why, err_from_errno(t->wire.errnum), "%s", strerror(t->wire.errnum));
+    if (t->wire.eof && t->write_err)
+        return errmsg_set(why, t->write_err, "%s", err_text(t->write_err));
     if (t->wire.eof && ERR_peek_error() == 0)
         return errmsg_set(why, ERR_EOF, "%s", _("the connection was closed by the other side"));
     return tls_take_error(t->ssl, ERR_TLS, why);
@@ -118,34 +137,52 @@ static void on_poll(uv_poll_t *h, int status, int events);
 
 static void watch(struct transport *t)
 {
-    int want = UV_READABLE | (t->wire.len > 0 ? UV_WRITABLE : 0);
+    int want = UV_READABLE | (t->wire.len > 0 && !t->write_err ? UV_WRITABLE : 0);
     if (want == t->watching || t->state >= TR_FAILED)
         return;
     t->watching = want;
     uv_poll_start(&t->poll, want, on_poll);
 }
 
+/* Goes on in on_job(): the input is read to its end. */
+static void write_failed(struct transport *t, int err)
+{
+    t->write_err = err;
+    t->wire.drained = false; /* really ask the kernel: it may have more since */
+    wire_discard(&t->wire);
+    watch(t);
+    loop_defer(t->loop, &t->job);
+}
+
+/* A writer that was refused hears when it may go on, but not from inside a call of its own. */
+static void wake_writer(struct transport *t)
+{
+    if (t->refused && transport_writable(t))
+        loop_defer(t->loop, &t->job);
+}
+
 void transport_flush(struct transport *t)
 {
-    if (t->wire.len == 0 || t->state >= TR_FAILED)
+    if (t->wire.len == 0 || t->write_err || t->state >= TR_FAILED)
         return;
     int64_t n = wire_send(&t->wire);
     if (n < 0) {
-        fail_later(t, (int)n, NULL);
+        write_failed(t, (int)n);
         return;
     }
     t->sent_total += (uint64_t)n;
     watch(t);
+    wake_writer(t);
 }
 
 ssize_t transport_write(struct transport *t, const void *p, size_t n)
 {
     size_t done = 0;
-    if (t->state != TR_OPEN)
+    if (t->state != TR_OPEN || t->write_err)
         return ERR_BADSTATE;
-    while (done < n && t->wire.len < TRANSPORT_BACKLOG_MAX) {
+    while (done < n && transport_writable(t)) {
         size_t part = n - done < RECORD_BYTES ? n - done : RECORD_BYTES;
-        ERR_clear_error();
+        ssl_begin(t);
         int r = SSL_write(t->ssl, (const uint8_t *)p + done, (int)part);
         if (r <= 0) {
             struct errmsg why;
@@ -155,8 +192,7 @@ ssize_t transport_write(struct transport *t, const void *p, size_t n)
         }
         done += (size_t)r;
     }
-    if (done < n)
-        t->refused = true;
+    t->refused = done < n;
     return (ssize_t)done;
 }
 
@@ -165,9 +201,12 @@ size_t transport_backlog(const struct transport *t)
     return t->wire.len;
 }
 
+/* While half a handshake message has come (a ticket in two records), libssl does not write: it
+   would insist on reading the other half first. */
 bool transport_writable(const struct transport *t)
 {
-    return t->state == TR_OPEN && t->wire.len < TRANSPORT_BACKLOG_MAX;
+    return t->state == TR_OPEN && !t->write_err && t->wire.len < TRANSPORT_BACKLOG_MAX &&
+           !SSL_in_init(t->ssl);
 }
 
 uint64_t transport_sent_total(const struct transport *t)
@@ -197,7 +236,7 @@ ssize_t transport_read(struct transport *t, void *buf, size_t n, struct errmsg *
     }
     if (t->state != TR_OPEN)
         return ERR_AGAIN;
-    ERR_clear_error();
+    ssl_begin(t);
     int r = SSL_read(t->ssl, buf, n < INT32_MAX ? (int)n : INT32_MAX);
     if (r > 0)
         return r;
@@ -224,6 +263,8 @@ void transport_trust(struct transport *t)
     int lowat = NOTSENT_LOWAT;
     t->trusted = true;
     t->wire.limited = false;
+    if (t->ssl)
+        (void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
     (void)setsockopt(t->wire.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat); /* a hint */
 }
 
@@ -232,6 +273,15 @@ void transport_idle(struct transport *t)
     wire_trim(&t->wire);
     if (t->state == TR_OPEN)
         (void)SSL_free_buffers(t->ssl); /* refuses while they are in use */
+}
+
+static void let_read(struct transport *t)
+{
+    bool stuck = SSL_in_init(t->ssl); /* half a message: maybe nobody has tried to write */
+    t->read_later = false;
+    t->ev->on_readable(t->ev_ctx);
+    t->refused = t->refused || stuck;
+    wake_writer(t);
 }
 
 /* ---- handshake ---- */
@@ -245,12 +295,15 @@ static SSL *new_ssl(struct transport *t, bool is_server)
         return NULL;
     }
     SSL_set_bio(ssl, bio, bio);
+    if (!t->trusted)
+        (void)SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS); /* a stranger's silence costs little */
     if (is_server) {
         SSL_set_accept_state(ssl);
         return ssl;
     }
     SSL_set_connect_state(ssl);
-    if (SSL_set_tlsext_host_name(ssl, TLS_SERVER_NAME) != 1) {
+    char name[] = TLS_SERVER_NAME; /* the macro wants no const */
+    if (SSL_set_tlsext_host_name(ssl, name) != 1) {
         SSL_free(ssl);
         return NULL;
     }
@@ -260,7 +313,7 @@ static SSL *new_ssl(struct transport *t, bool is_server)
 static void handshake(struct transport *t)
 {
     struct errmsg why = {""};
-    ERR_clear_error();
+    ssl_begin(t);
     int r = SSL_do_handshake(t->ssl);
     int err = r == 1 ? 0 : ssl_result(t, r, &why);
     transport_flush(t);
@@ -276,7 +329,7 @@ static void handshake(struct transport *t)
                    SSL_get_cipher_name(t->ssl));
     t->ev->on_ready(t->ev_ctx);
     if (t->state == TR_OPEN)
-        t->ev->on_readable(t->ev_ctx); /* what came along with the last flight */
+        let_read(t); /* what came along with the last flight */
 }
 
 /* No memory for a peer that has not even begun to speak TLS. */
@@ -318,7 +371,7 @@ static void readable(struct transport *t)
         handshake(t);
         break;
     case TR_OPEN:
-        t->ev->on_readable(t->ev_ctx);
+        let_read(t);
         break;
     case TR_FAILED:
     case TR_CLOSED:
@@ -328,7 +381,7 @@ static void readable(struct transport *t)
 
 static void writable(struct transport *t)
 {
-    bool was_full = t->refused || t->wire.len >= TRANSPORT_BACKLOG_MAX;
+    bool was_full = t->refused || t->wire.len >= TRANSPORT_BACKLOG_MAX; /* maybe nobody tried */
     transport_flush(t);
     if (was_full && transport_writable(t)) {
         t->refused = false;
@@ -359,10 +412,14 @@ static void on_job(struct loop_job *job)
         t->ev->on_error(t->ev_ctx, t->err, &t->why);
         return;
     }
-    if (t->read_later && t->state == TR_OPEN) {
-        t->read_later = false;
-        t->ev->on_readable(t->ev_ctx);
+    if (t->refused && transport_writable(t)) {
+        t->refused = false;
+        t->ev->on_writable(t->ev_ctx);
     }
+    if (t->write_err)
+        readable(t);
+    if (t->read_later && t->state == TR_OPEN)
+        let_read(t);
 }
 
 /* ---- life ---- */
@@ -401,7 +458,7 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     watch(t);
     *ret = t;
     if (!is_server) { /* the first flight; errors come at the end of the turn */
-        ERR_clear_error();
+        ssl_begin(t);
         struct errmsg why = {""};
         int err = ssl_result(t, SSL_do_handshake(t->ssl), &why);
         if (err != ERR_AGAIN)
@@ -423,15 +480,23 @@ static void on_closed(uv_handle_t *h)
     free(h->data);
 }
 
+/* The last words: what is sealed, and close_notify, a courtesy. Closing with input that nobody has
+   read would make the kernel send a reset, which can overtake them (D2). */
+static void say_goodbye(struct transport *t)
+{
+    ssl_begin(t);
+    (void)SSL_shutdown(t->ssl);
+    if (!t->write_err)
+        (void)!wire_send(&t->wire);
+    (void)!recv(t->wire.fd, NULL, DISCARD_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+}
+
 void transport_close(struct transport *t)
 {
     if (!t || t->state == TR_CLOSED)
         return;
-    if (t->state == TR_OPEN) {
-        ERR_clear_error();
-        (void)SSL_shutdown(t->ssl); /* close_notify: a courtesy */
-        (void)!wire_send(&t->wire);
-    }
+    if (t->state == TR_OPEN)
+        say_goodbye(t);
     t->state = TR_CLOSED;
     loop_cancel(&t->job);
     uv_close((uv_handle_t *)&t->poll, on_closed);

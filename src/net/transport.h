@@ -36,11 +36,12 @@ struct transport_events {
     /* Plaintext may be waiting: read until ERR_AGAIN, or until the budget of this turn is used and
        call transport_read_later(). */
     void (*on_readable)(void *ctx);
-    /* The backlog that made transport_write() refuse has gone down to nothing or nearly so. */
+    /* transport_write() took less than it was given, and would take something again. Never from
+       inside a call of the owner's. */
     void (*on_writable)(void *ctx);
-    /* The connection failed or ended outside a transport_read(): in the handshake, in a flush.
-       Once; the owner then calls transport_close(). err: ERR_EOF, ERR_RESET, ERR_CERT, ERR_TLS,
-       ERR_IO ... */
+    /* The connection failed or ended outside a transport_read(): in the handshake, in a write. Not
+       after a transport_read() that told the same. Once; the owner then calls transport_close().
+       err: ERR_EOF, ERR_RESET, ERR_CERT, ERR_TLS, ERR_IO ... */
     void (*on_error)(void *ctx, int err, const struct errmsg *why);
 };
 
@@ -49,7 +50,7 @@ struct transport_events {
  * failure here too) and begins the handshake as server or client, depending on what ctx was made
  * for. A server spends no SSL memory before the first byte has come, and closes at once (ERR_PROTO)
  * when that byte is not 0x16, a TLS handshake record. Before transport_trust() the peer may make us
- * hold at most TRANSPORT_PREAUTH_MAX bytes of input. 0, or ERR_NOMEM / ERR_IO.
+ * hold at most TRANSPORT_PREAUTH_MAX bytes of input. 0, or ERR_NOMEM.
  */
 int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
                   const struct transport_events *ev, void *ev_ctx, struct transport **ret) MUST_USE;
@@ -77,13 +78,14 @@ void transport_read_later(struct transport *t);
 /*
  * Seals up to n bytes; each call starts a record of its own, full records of 16,384 bytes inside.
  * Returns how many were taken: less than n, also 0, once the backlog is at TRANSPORT_BACKLOG_MAX
- * (on_writable follows). Negative: ERR_TLS, ERR_BADSTATE before on_ready or after an error.
+ * (on_writable follows). Negative: ERR_TLS; ERR_BADSTATE before on_ready, after an error, or when
+ * the peer takes no more (the error is still to come).
  */
 ssize_t transport_write(struct transport *t, const void *p, size_t n) MUST_USE;
 
 /* Sends what is sealed, as far as the kernel takes it; the rest goes when the socket is writable
-   again. A failure comes through on_error, deferred to the end of the turn: never from inside this
-   call. */
+   again. When the peer takes no more, on_readable is called at the end of the turn, never from
+   inside this call: what the peer had said is read first, and then transport_read() tells why. */
 void transport_flush(struct transport *t);
 
 /* Sealed bytes the kernel has not taken yet. */

@@ -13,26 +13,32 @@
 #include "base/err.h"
 #include "net/transport.h"
 
-/* What one SSL_write can add at most: a full record and its overhead, with room for alerts. */
-enum { OUT_CAP = TRANSPORT_BACKLOG_MAX + (20 << 10) };
+enum {
+    /* The backlog and what one SSL_write can add: a full record and its overhead. */
+    OUT_CAP = TRANSPORT_BACKLOG_MAX + (20 << 10),
+    OUT_CAP_LIMITED = 4 << 10, /* a handshake needs 1 KiB, and most strangers less */
+    /* libssl answers key updates and refuses renegotiation by itself: a peer that asks for ever and
+       does not read must not fill our memory. */
+    OUT_MAX = TRANSPORT_BACKLOG_MAX + (64 << 10),
+};
 
-static bool make_room(struct wire *w, size_t n)
+/* Room for n more bytes. 0, or an errno. */
+static int make_room(struct wire *w, size_t n)
 {
-    if (w->off > 0) {
+    size_t cap = w->limited ? OUT_CAP_LIMITED : OUT_CAP;
+    if (w->off > 0)
         memmove(w->out, w->out + w->off, w->len);
-        w->off = 0;
-    }
-    size_t cap = w->cap ? w->cap : OUT_CAP;
+    w->off = 0;
     while (cap < w->len + n)
-        cap *= 2; /* a long handshake flight; data never comes so far */
-    if (cap == w->cap)
-        return true;
+        cap *= 2;
+    if (cap <= w->cap)
+        return 0;
     uint8_t *out = realloc(w->out, cap);
     if (!out)
-        return false;
+        return ENOMEM;
     w->out = out;
     w->cap = cap;
-    return true;
+    return 0;
 }
 
 static int bio_write(BIO *b, const char *p, int n)
@@ -41,7 +47,11 @@ static int bio_write(BIO *b, const char *p, int n)
     BIO_clear_retry_flags(b);
     if (n <= 0)
         return 0;
-    if (w->off + w->len + (size_t)n > w->cap && !make_room(w, (size_t)n))
+    if (w->len + (size_t)n > OUT_MAX) {
+        w->over_output = true;
+        return -1;
+    }
+    if (w->off + w->len + (size_t)n > w->cap && (w->errnum = make_room(w, (size_t)n)) != 0)
         return -1;
     memcpy(w->out + w->off + w->len, p, (size_t)n);
     w->len += (size_t)n;
@@ -54,7 +64,7 @@ static int bio_read(BIO *b, char *p, int n)
     BIO_clear_retry_flags(b);
     if (n <= 0)
         return 0;
-    if (w->drained) {
+    if (w->drained || w->allowance == 0) {
         BIO_set_retry_read(b);
         return -1;
     }
@@ -76,6 +86,7 @@ static int bio_read(BIO *b, char *p, int n)
     }
     w->eof = r == 0;
     w->drained = r > 0 && (size_t)r < want;
+    w->allowance -= (size_t)r < w->allowance ? (size_t)r : w->allowance;
     if (w->limited)
         w->budget -= (uint32_t)r;
     return (int)r;
@@ -135,6 +146,11 @@ int64_t wire_send(struct wire *w)
     if (w->len == 0)
         w->off = 0;
     return total;
+}
+
+void wire_discard(struct wire *w)
+{
+    w->off = w->len = 0;
 }
 
 void wire_trim(struct wire *w)

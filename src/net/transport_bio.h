@@ -13,14 +13,16 @@
 /* The state shared by the BIO and the transport. */
 struct wire {
     int fd;
-    bool drained; /* the last receive came back short: do not ask the kernel before the poll says so
-                   */
-    bool limited; /* budget counts */
+    bool limited;     /* budget counts */
     uint32_t budget;  /* bytes that may still be received while limited */
-    bool over_budget; /* more was asked for */
+    size_t allowance; /* the same for the call of libssl that is under way, set before each: records
+                         that bring no data are read on and on inside it, while others wait */
+    bool drained;     /* the last receive came back short: ask the poll before the kernel */
     bool eof;
-    int errnum;   /* of the receive that failed, 0 */
-    uint8_t *out; /* sealed records: out[off .. off + len) */
+    bool over_budget; /* more was asked for */
+    bool over_output; /* more answers were provoked than there is room for */
+    int errnum;       /* of the receive or the allocation that failed, 0 */
+    uint8_t *out;     /* sealed records: out[off .. off + len) */
     size_t off, len, cap;
 };
 
@@ -29,6 +31,9 @@ BIO *wire_bio_new(struct wire *w);
 
 /* Sends what is sealed as far as the kernel takes it. Bytes sent, or a negative ERR_*. */
 int64_t wire_send(struct wire *w) MUST_USE;
+
+/* Forgets what is sealed. */
+void wire_discard(struct wire *w);
 
 /* Gives the output buffer back when it is empty. */
 void wire_trim(struct wire *w);

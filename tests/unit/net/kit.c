@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -141,7 +142,7 @@ int kit_connect(int port)
 
 void kit_tcp_pair(int fd[2])
 {
-    int port;
+    int port, one = 1;
     int l = kit_listen(1, &port);
     fd[0] = kit_connect(port);
     assert_true(fd[0] >= 0);
@@ -149,6 +150,8 @@ void kit_tcp_pair(int fd[2])
     assert_true(fd[1] >= 0);
     assert_int_equal(fcntl(fd[0], F_SETFL, O_NONBLOCK), 0);
     (void)close(l);
+    (void)setsockopt(fd[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* as all we talk with */
+    (void)setsockopt(fd[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
 void kit_child(struct kit *k, int (*fn)(void *arg), void *arg)

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/* The transport with itself at both ends: what honest programs see. */
+#include "net/transport.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/ssl.h>
+#include <unistd.h>
+
+#include "base/rng.h"
+#include "ends.h"
+
+enum { MIB = 1 << 20 };
+
+/* Server and client, connected. */
+static void open_pair(struct end *s, struct end *c, struct kit *k)
+{
+    int fd[2];
+    kit_tcp_pair(fd);
+    end_open(c, k, fd[0], false);
+    end_open(s, k, fd[1], true);
+}
+
+static void open_ready(struct end *s, struct end *c, struct kit *k)
+{
+    open_pair(s, c, k);
+    KIT_UNTIL(k, s->ready && c->ready);
+}
+
+/* ---- handshake ---- */
+
+static void both_ends_become_ready(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    open_pair(&s, &c, k);
+    assert_int_equal(transport_write(s.t, "x", 1), ERR_BADSTATE);
+    assert_int_equal(transport_write(c.t, "x", 1), ERR_BADSTATE);
+    assert_false(transport_writable(c.t));
+    assert_string_equal(transport_describe(s.t), "");
+    assert_true(strncmp(transport_peer(s.t), "127.0.0.1:", 10) == 0);
+    KIT_UNTIL(k, s.ready && c.ready);
+    kit_pass(k, 20);
+    assert_int_equal(s.ready, 1);
+    assert_int_equal(c.ready, 1);
+    assert_int_equal(s.errors + c.errors, 0);
+    assert_true(strncmp(transport_describe(s.t), "TLSv1.3 TLS_", 12) == 0);
+    assert_string_equal(transport_describe(s.t), transport_describe(c.t));
+    assert_true(transport_writable(s.t) && transport_writable(c.t));
+    end_close(&s);
+    end_close(&c);
+}
+
+/* A socketpair will do as well: nothing here is about TCP. */
+static void over_a_socketpair(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {.out = (const uint8_t *)"secret\n", .out_len = 7};
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+    end_open(&c, k, fd[0], false);
+    end_open(&s, k, fd[1], true);
+    KIT_UNTIL(k, s.in_len == 7);
+    assert_string_equal(transport_peer(s.t), "?");
+    end_close(&s);
+    end_close(&c);
+}
+
+static void a_wrong_ca_is_told_to_both(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    int fd[2];
+    kit_tcp_pair(fd);
+    end_open_with(&c, k, fd[0], false, ends_ctx_strange());
+    end_open(&s, k, fd[1], true);
+    KIT_UNTIL(k, c.err);
+    assert_int_equal(c.err, ERR_CERT);
+    assert_int_equal(c.errors, 1);
+    assert_int_equal(c.ready, 0);
+    assert_non_null(strstr(c.why.text, "-ca file"));
+    assert_int_equal(transport_write(c.t, "secret", 6), ERR_BADSTATE);
+    end_close(&c);
+    KIT_UNTIL(k, s.err);
+    assert_int_equal(s.err, ERR_CERT);
+    assert_non_null(strstr(s.why.text, "does not accept our certificate"));
+    assert_int_equal(s.in_len, 0);
+    end_close(&s);
+}
+
+/* ---- data ---- */
+
+/* In both directions at once, more than any buffer holds, read in steps of all sizes. */
+static void bytes_arrive_as_they_were_sent(void **state)
+{
+    static const size_t budgets[] = {0, 1000, 16384, 100000};
+    struct kit *k = *state;
+    for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
+        size_t n = 3 * MIB + 12345 * i;
+        uint8_t *up = pattern(n, 1), *down = pattern(n, 2);
+        struct end s = {.out = down, .out_len = n, .budget = budgets[i]};
+        struct end c = {.out = up, .out_len = n, .budget = budgets[ARRAY_LEN(budgets) - 1 - i]};
+        open_pair(&s, &c, k);
+        transport_trust(s.t);
+        transport_trust(c.t);
+        KIT_UNTIL(k, s.in_len == n && c.in_len == n);
+        kit_pass(k, 5);
+        assert_true(end_is(&s, up, n));
+        assert_true(end_is(&c, down, n));
+        assert_int_equal(s.errors + c.errors, 0);
+        assert_true(transport_sent_total(s.t) > n);
+        assert_int_equal(transport_backlog(s.t), 0);
+        end_close(&s);
+        end_close(&c);
+        free(up);
+        free(down);
+    }
+}
+
+static void writes_of_random_sizes(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    struct rng rng;
+    size_t n = MIB, done = 0;
+    uint8_t *bytes = pattern(n, 3);
+    rng_seed(&rng, 42);
+    open_ready(&s, &c, k);
+    transport_trust(s.t);
+    transport_trust(c.t);
+    k->began = kit_clock();
+    while (s.in_len < n) {
+        for (int i = (int)rng_below(&rng, 6); i > 0 && done < n; i--) {
+            size_t part = (size_t)rng_below(&rng, rng_below(&rng, 4) ? 300 : 60000) + 1;
+            ssize_t r = transport_write(c.t, bytes + done, part < n - done ? part : n - done);
+            assert_true(r >= 0);
+            done += (size_t)r;
+        }
+        if (rng_below(&rng, 2))
+            transport_flush(c.t);
+        kit_turn(k);
+        if (done == n)
+            transport_flush(c.t);
+    }
+    assert_true(end_is(&s, bytes, n));
+    end_close(&s);
+    end_close(&c);
+    free(bytes);
+}
+
+/* The reader reads nothing: the writer is stopped, sleeps, and is told when it may go on. */
+static void a_reader_that_waits_stops_the_writer(void **state)
+{
+    struct kit *k = *state;
+    size_t n = 16 * MIB;
+    uint8_t *bytes = pattern(n, 4);
+    struct end s = {0}, c = {.out = bytes, .out_len = n};
+    int small = 65536;
+    int fd[2];
+    kit_tcp_pair(fd);
+    (void)setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    (void)setsockopt(fd[1], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    end_open(&c, k, fd[0], false);
+    end_open(&s, k, fd[1], true);
+    transport_trust(s.t);
+    transport_trust(c.t);
+    KIT_UNTIL(k, s.ready && c.ready);
+    s.deaf = true;
+    kit_pass(k, 100);
+    assert_in_range(c.out_done, 1, n - 1);
+    assert_false(transport_writable(c.t));
+    assert_in_range(transport_backlog(c.t), TRANSPORT_BACKLOG_MAX, TRANSPORT_BACKLOG_MAX + 20000);
+    assert_int_equal(transport_write(c.t, "x", 1), 0);
+    uint64_t sent = transport_sent_total(c.t);
+    kit_pass(k, 20);
+    assert_int_equal(transport_sent_total(c.t), sent);
+    s.deaf = false;
+    KIT_UNTIL(k, s.in_len == n);
+    assert_true(c.writable > 0);
+    assert_true(end_is(&s, bytes, n));
+    end_close(&s);
+    end_close(&c);
+    free(bytes);
+}
+
+/* Refused because of the backlog, and the kernel then takes all of it at once. */
+static void on_writable_follows_every_refusal(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    static uint8_t bytes[TRANSPORT_BACKLOG_MAX * 2];
+    open_ready(&s, &c, k);
+    transport_trust(s.t);
+    ssize_t n = transport_write(c.t, bytes, sizeof bytes);
+    assert_in_range(n, TRANSPORT_BACKLOG_MAX - 1000, TRANSPORT_BACKLOG_MAX + 16384);
+    assert_int_equal(c.writable, 0);
+    transport_flush(c.t);
+    assert_int_equal(c.writable, 0); /* not from inside */
+    KIT_UNTIL(k, c.writable == 1);
+    kit_pass(k, 10);
+    assert_int_equal(c.writable, 1);
+    end_close(&s);
+    end_close(&c);
+}
+
+/* All the rest of what came with one read is in OpenSSL: no event of the socket will follow. */
+static void what_was_left_is_read_later(void **state)
+{
+    struct kit *k = *state;
+    uint8_t *bytes = pattern(50000, 5);
+    struct end s = {.budget = 7000}, c = {0};
+    open_ready(&s, &c, k);
+    transport_trust(s.t);
+    c.out = bytes;
+    c.out_len = 50000;
+    end_pump(&c);
+    KIT_UNTIL(k, s.in_len == 50000);
+    assert_true(s.readable >= 50000 / 7000);
+    assert_true(end_is(&s, bytes, 50000));
+    end_close(&s);
+    end_close(&c);
+    free(bytes);
+}
+
+/* ---- rest ---- */
+
+/* Nobody wakes up for connections that are quiet, in any state. */
+static void quiet_connections_sleep(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0}, mute = {0}, waiting = {0};
+    int fd[2], fd2[2];
+    open_ready(&s, &c, k);
+    kit_tcp_pair(fd);
+    end_open(&mute, k, fd[1], true); /* before the first byte */
+    kit_tcp_pair(fd2);
+    end_open(&waiting, k, fd2[1], false); /* its server says nothing */
+    kit_pass(k, 10);
+    assert_in_range(kit_run_counting(k, 200), 1, 20);
+    end_close(&c); /* an end that has been told of the end and does not act */
+    KIT_UNTIL(k, s.err == ERR_EOF);
+    assert_in_range(kit_run_counting(k, 200), 1, 20);
+    end_close(&s);
+    end_close(&mute);
+    end_close(&waiting);
+    (void)close(fd[0]), (void)close(fd2[0]);
+}
+
+/* Buffers are given back and come again; one that holds half a record stays. */
+static void idle_loses_nothing(void **state)
+{
+    struct kit *k = *state;
+    uint8_t *bytes = pattern(300000, 6);
+    struct end s = {.budget = 5000}, c = {0};
+    open_ready(&s, &c, k);
+    transport_idle(s.t);
+    transport_idle(c.t);
+    transport_trust(s.t);
+    transport_trust(c.t);
+    c.out = bytes;
+    c.out_len = 300000;
+    end_pump(&c);
+    k->began = kit_clock();
+    while (s.in_len < 300000) {
+        kit_turn(k);
+        transport_idle(s.t);
+        transport_idle(c.t);
+    }
+    assert_true(end_is(&s, bytes, 300000));
+    end_close(&s);
+    end_close(&c);
+    free(bytes);
+}
+
+/* ---- ends ---- */
+
+static void an_orderly_end(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    struct errmsg why = {""};
+    char byte;
+    open_ready(&s, &c, k);
+    assert_int_equal(transport_write(c.t, "bye", 3), 3);
+    end_close(&c); /* sends what is sealed, and close_notify */
+    KIT_UNTIL(k, s.err);
+    assert_int_equal(s.err, ERR_EOF);
+    assert_true(end_is(&s, "bye", 3));
+    assert_int_equal(s.errors, 0); /* the read has told it */
+    kit_pass(k, 10);
+    assert_int_equal(s.errors, 0);
+    assert_int_equal(transport_read(s.t, &byte, 1, &why), ERR_EOF); /* final errors repeat */
+    assert_true(*why.text);
+    assert_int_equal(transport_read(s.t, &byte, 1, NULL), ERR_EOF);
+    assert_int_equal(transport_write(s.t, "x", 1), ERR_BADSTATE);
+    assert_false(transport_writable(s.t));
+    transport_flush(s.t);
+    end_close(&s);
+    transport_close(NULL);
+}
+
+/* D2: closing with input that nobody has read must not destroy what was sent before. */
+static void d2_closing_does_not_reset_what_was_said(void **state)
+{
+    struct kit *k = *state;
+    static uint8_t flood[30000];
+    struct end s = {0}, c = {0};
+    open_ready(&s, &c, k);
+    c.out = flood;
+    c.out_len = sizeof flood;
+    s.deaf = true;
+    end_pump(&c);
+    assert_int_equal(transport_write(s.t, "ERROR: Invalid Secret\n", 22), 22);
+    transport_flush(s.t);
+    end_close(&s);
+    KIT_UNTIL(k, c.err);
+    assert_true(end_is(&c, "ERROR: Invalid Secret\n", 22));
+    assert_int_equal(c.err, ERR_EOF);
+    end_close(&c);
+}
+
+/* Inside each callback, at either end, whatever the other one does then. */
+static void closing_inside_callbacks(void **state)
+{
+    static const unsigned events[] = {END_READY, END_READABLE, END_WRITABLE, END_ERROR};
+    struct kit *k = *state;
+    uint8_t *bytes = pattern(4 * MIB, 7);
+    for (size_t i = 0; i < 2 * ARRAY_LEN(events); i++) {
+        bool server = i % 2;
+        struct end s = {.out = bytes, .out_len = 4 * MIB}, c = s;
+        struct end *closes = server ? &s : &c, *other = server ? &c : &s;
+        closes->close_in = events[i / 2];
+        open_pair(&s, &c, k);
+        transport_trust(s.t);
+        transport_trust(c.t);
+        if (events[i / 2] == END_ERROR) {
+            transport_close(other->t);
+            other->t = NULL;
+        }
+        KIT_UNTIL(k, !closes->t || closes->err);
+        struct end then = *closes;
+        kit_pass(k, 5);
+        if (!closes->t) {
+            assert_int_equal(closes->ready + closes->readable + closes->writable + closes->errors,
+                             then.ready + then.readable + then.writable + then.errors);
+        }
+        end_close(&s);
+        end_close(&c);
+    }
+    free(bytes);
+}
+
+static void a_descriptor_that_cannot_be_watched(void **state)
+{
+    struct kit *k = *state;
+    static const struct transport_events none;
+    struct transport *t = NULL;
+    for (int server = 0; server < 2; server++) {
+        int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC); /* a file: epoll refuses it */
+        assert_true(fd >= 0);
+        assert_int_equal(transport_new(&k->loop, fd, ends_ctx(server), server, &none, NULL, &t),
+                         ERR_NOMEM);
+        assert_null(t);
+        assert_int_equal(fcntl(fd, F_GETFD), -1); /* closed here too */
+        assert_int_equal(errno, EBADF);
+    }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(both_ends_become_ready),
+        TEST(over_a_socketpair),
+        TEST(a_wrong_ca_is_told_to_both),
+        TEST(bytes_arrive_as_they_were_sent),
+        TEST(writes_of_random_sizes),
+        TEST(a_reader_that_waits_stops_the_writer),
+        TEST(on_writable_follows_every_refusal),
+        TEST(what_was_left_is_read_later),
+        TEST(quiet_connections_sleep),
+        TEST(idle_loses_nothing),
+        TEST(an_orderly_end),
+        TEST(d2_closing_does_not_reset_what_was_said),
+        TEST(closing_inside_callbacks),
+        TEST(a_descriptor_that_cannot_be_watched),
+    };
+    return cmocka_run_group_tests(tests, ends_setup, ends_teardown);
+}
