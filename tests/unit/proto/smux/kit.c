@@ -196,7 +196,7 @@ const char *sent(struct kit *k)
     size_t n, text = 0;
     k->text[0] = '\0';
     k->sink = 0;
-    for (const uint8_t *p; (p = smux_session_output(k->s, &n)), n > 0;) {
+    for (const uint8_t *p; (void)(p = smux_session_output(k->s, &n)), n > 0;) {
         size_t at = 0;
         while (at < n) {
             size_t len = (size_t)(p[at + 2] | p[at + 3] << 8);

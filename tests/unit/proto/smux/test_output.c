@@ -88,7 +88,7 @@ static void any_part_of_the_output_may_be_sent(void **state)
     (void)stage(st, 1000, &err);
     assert_int_equal(k->s->out.sent, 0);
     size_t total = 0, n;
-    for (const uint8_t *p; (p = smux_session_output(k->s, &n)), n > 0;) {
+    for (const uint8_t *p; (void)(p = smux_session_output(k->s, &n)), n > 0;) {
         size_t part = n < 777 ? n : 777;
         wire_raw(&peer->in, p, part);
         smux_session_sent(k->s, part);
@@ -114,7 +114,7 @@ static void a_flood_of_control_frames_waits_for_room(void **state)
         assert_int_equal(smux_stream_open(k->s, NULL, &st), 0);
     }
     size_t n, syn = 0, upd = 0, bytes = 0;
-    for (const uint8_t *p; (p = smux_session_output(k->s, &n)), n > 0;) {
+    for (const uint8_t *p; (void)(p = smux_session_output(k->s, &n)), n > 0;) {
         assert_true(n <= k->s->out.size);
         for (size_t at = 0; at < n; at += 8 + (size_t)(p[at + 2] | p[at + 3] << 8)) {
             syn += p[at + 1] == SMUX_SYN;

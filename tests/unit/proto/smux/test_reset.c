@@ -13,7 +13,7 @@
 static const char *carry(struct kit *from, struct kit *to)
 {
     size_t n;
-    for (const uint8_t *p; (p = smux_session_output(from->s, &n)), n > 0;) {
+    for (const uint8_t *p; (void)(p = smux_session_output(from->s, &n)), n > 0;) {
         wire_raw(&to->in, p, n);
         smux_session_sent(from->s, n);
     }
