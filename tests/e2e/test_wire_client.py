@@ -250,7 +250,7 @@ def test_nothing_answers_a_syn_at_once_d5(lab, fake):
         began = time.monotonic()
         w.send(frame(SYN, 2 + 2 * i))
         w.until(FIN, 2 + 2 * i)
-        early += time.monotonic() - began < 0.0008
+        early += time.monotonic() - began < 0.015
     assert early == 0
     w.close()
 

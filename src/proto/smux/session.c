@@ -23,7 +23,7 @@ struct smux_config smux_config_default(bool is_client)
         .linger_max = 4096,
         .nop_ms = 10000,
         .dead_ms = 30000,
-        .settle_ms = 2,
+        .settle_ms = 20,
         .linger_ms = 60000,
     };
 }

@@ -80,10 +80,11 @@ struct smux_config {
     uint32_t
         linger_max;  /* closed streams that wait for the peer's FIN; the oldest goes first; 4,096 */
     mtime_ms nop_ms; /* NOP interval, from the session's start; default 10,000 */
-    mtime_ms dead_ms; /* silence after which the peer is dead; default 30,000 */
-    mtime_ms
-        settle_ms; /* least wait before answering a SYN without having seen data: a Go peer loses
-                      what comes before it has entered the stream in its table; default 2 */
+    mtime_ms dead_ms;   /* silence after which the peer is dead; default 30,000 */
+    mtime_ms settle_ms; /* least wait before answering a SYN without having seen data: a Go peer
+                           loses what comes before it has entered the stream in its table, which a
+                           busy machine delays by some ms (measured); one of ours announces a window
+                           with its SYN, so nothing waits for it. Default 20 */
     mtime_ms linger_ms; /* how long a closed stream waits for the peer's FIN; default 60,000 */
     const struct alloc *alloc; /* NULL: malloc */
 };

@@ -46,7 +46,7 @@ static void a_reset_answered_by_a_reset(void **state)
     struct kit *a = kit_new(false, NULL), *b = kit_new(true, NULL);
     struct smux_stream *st = kit_open(a);
     (void)carry(a, b);
-    (void)ticked(b, b->now + 2);
+    (void)ticked(b, b->now + 20);
     (void)carry(b, a);
     smux_stream_reset(st, a->now);
     smux_stream_reset(b->streams[2], b->now); /* at the same time */
@@ -147,7 +147,7 @@ static void while_settling(void **state)
     (void)fed(k);
     smux_stream_reset(k->streams[2], k->now);
     assert_string_equal(sent(k), "");
-    (void)ticked(k, k->now + 2);
+    (void)ticked(k, k->now + 20);
     assert_string_equal(sent(k), "UPD:2:0/4294901761 FIN:2 UPD:2:0/262144");
     kit_free(k);
 }
