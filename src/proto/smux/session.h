@@ -186,8 +186,8 @@ bool smux_stream_peer_gone(const struct smux_stream *st);
 
 /*
  * No more data from us: FIN follows what is staged. Towards a Go peer that is sending at the same
- * time FIN waits until that peer has consumed nearly all (smux 1.5.28-1.5.53 drop received bytes at
- * a FIN), at most 5 s without progress. Idempotent.
+ * time FIN waits until that peer has consumed nearly all, and 200 ms more (smux 1.5.28-1.5.53 drop
+ * received bytes at a FIN), at most 5 s without progress. Idempotent.
  */
 void smux_stream_finish(struct smux_stream *st, mtime_ms now);
 

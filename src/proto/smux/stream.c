@@ -190,13 +190,27 @@ void stream_due(struct smux_stream *st, unsigned flags)
 
 /* ---- FIN ---- */
 
-/* True if FIN now could make a Go peer of 1.5.28-1.5.53 drop bytes it has received: it has much
-   unconsumed, and it was sending within the last window of what we sent. */
+/* True if the peer is sending at the same time, as far as can be seen: its data came within the
+   last window of what we sent, or it has used up its window and waits for more. */
+static bool peer_is_sending(const struct smux_stream *st)
+{
+    if (st->received - st->announced >= st->session->cfg.recv_window)
+        return true;
+    return st->sent_at_rx > 0 && st->sent - st->sent_at_rx <= SMUX_GO_WINDOW;
+}
+
+/* True if FIN now could make a Go peer of 1.5.28-1.5.53, or one of 1.5.27 and earlier that waits
+   for window, drop bytes it has received. */
 static bool fin_must_wait(const struct smux_stream *st)
 {
-    return !(st->flags & (ST_ROOMY | ST_BROKEN)) && st->recv == HALF_OPEN && st->sent_at_rx > 0 &&
-           st->sent - st->peer_consumed > SMUX_GO_UNANNOUNCED &&
-           st->sent - st->sent_at_rx <= SMUX_GO_WINDOW;
+    return !(st->flags & (ST_ROOMY | ST_BROKEN)) && st->recv == HALF_OPEN &&
+           st->sent != st->peer_consumed && peer_is_sending(st);
+}
+
+/* The peer has consumed all but what it need not announce: one more step for the rest. */
+static bool hold_is_acked(const struct smux_stream *st)
+{
+    return st->sent - st->peer_consumed <= SMUX_GO_UNANNOUNCED;
 }
 
 static void hold_again(struct smux_stream *st)
@@ -216,7 +230,7 @@ void stream_hold_step(struct smux_stream *st)
         st->held_consumed = st->peer_consumed;
         st->held_steps = 0;
     }
-    if (st->sent - st->peer_consumed <= SMUX_GO_UNANNOUNCED)
+    if (hold_is_acked(st))
         st->flags |= ST_HOLD_ACKED;
     else if (++st->held_steps > HOLD_STEPS_MAX) {
         stream_due(st, ST_FIN_DUE);
@@ -239,6 +253,8 @@ void smux_stream_finish(struct smux_stream *st, mtime_ms now)
     list_del(&st->wait);
     if (fin_must_wait(st)) {
         st->held_consumed = st->peer_consumed;
+        if (hold_is_acked(st))
+            st->flags |= ST_HOLD_ACKED;
         hold_again(st);
     } else {
         stream_due(st, ST_FIN_DUE);

@@ -156,11 +156,55 @@ static void the_peer_s_fin_ends_the_hold(void **state)
     kit_free(k);
 }
 
+/* What is in flight is little, so the peer need not say that it has read it: give it the time. */
+static void d3_a_busy_peer_gets_200_ms_to_read_the_rest(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = busy(100, &st);
+    mtime_ms t = k->now;
+    smux_stream_finish(st, t);
+    assert_string_equal(sent(k), "");
+    assert_int_equal(smux_session_deadline(k->s), t + 200);
+    (void)ticked(k, t + 199);
+    assert_string_equal(sent(k), "");
+    (void)ticked(k, t + 200);
+    assert_string_equal(sent(k), "FIN:2");
+    kit_free(k);
+}
+
+/* No data has come for long, because it may send none: it is in the middle of a write, which ends
+   at a FIN and takes what was received with it. */
+static void d3_a_peer_that_waits_for_window_is_busy(void **state)
+{
+    (void)state;
+    struct kit *k = kit_new(false, NULL);
+    struct smux_stream *st = kit_open(k);
+    wire_psh(&k->in, 2, SMUX_START_WINDOW);
+    (void)fed(k);
+    write_all(k, st, 60000);
+    wire_upd(&k->in, 2, 60000, 65536);
+    (void)fed(k);
+    write_all(k, st, 50000);
+    (void)sent(k);
+    smux_stream_finish(st, k->now);
+    (void)ticked(k, k->now + 1000);
+    assert_string_equal(sent(k), "");
+    wire_upd(&k->in, 2, 110000, 65536);
+    (void)fed(k);
+    (void)ticked(k, k->now + 200);
+    (void)ticked(k, k->now + 200);
+    assert_string_equal(sent(k), "FIN:2");
+    kit_free(k);
+}
+
 static void who_needs_no_hold(void **state)
 {
     (void)state;
     struct smux_stream *st;
-    struct kit *k = busy(32767, &st); /* little is in flight */
+    struct kit *k = busy(32767, &st); /* nothing is in flight */
+    wire_upd(&k->in, 2, 32767, 65536);
+    (void)fed(k);
     smux_stream_finish(st, k->now);
     assert_string_equal(sent(k), "FIN:2");
     kit_free(k);
@@ -313,6 +357,8 @@ int main(void)
         cmocka_unit_test(a_held_fin_goes_after_5_s_without_progress),
         cmocka_unit_test(progress_prolongs_the_hold),
         cmocka_unit_test(the_peer_s_fin_ends_the_hold),
+        cmocka_unit_test(d3_a_busy_peer_gets_200_ms_to_read_the_rest),
+        cmocka_unit_test(d3_a_peer_that_waits_for_window_is_busy),
         cmocka_unit_test(who_needs_no_hold),
         cmocka_unit_test(close_acknowledges_what_was_not_read),
         cmocka_unit_test(a_broken_stream_acknowledges_what_it_drops),
