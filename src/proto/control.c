@@ -108,9 +108,14 @@ int control_reader_feed(struct control_reader *r, const uint8_t *p, size_t n, si
 {
     int err = ERR_AGAIN;
     size_t i = 0;
+    *ret_used = 0;
+    if (r->over)
+        return r->end;
     while (i < n && err == ERR_AGAIN)
         err = scan(r, (char)p[i++]);
     *ret_used = i;
+    r->over = err != ERR_AGAIN;
+    r->end = err;
     return err;
 }
 

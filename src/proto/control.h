@@ -33,6 +33,8 @@ struct control_reader {
     uint32_t depth; /* open braces and brackets */
     uint32_t tried; /* length at the last look for an early error */
     bool in_string, escaped;
+    bool over; /* and how it ended is in `end` */
+    int end;
 };
 
 /* Holds no memory until it is fed. */
@@ -42,7 +44,8 @@ void control_reader_fini(struct control_reader *r);
 /*
  * Takes bytes up to the end of the value: *ret_used says how many. 0: the value is whole;
  * ERR_AGAIN: it goes on; ERR_PROTO: this can never become a valid value; ERR_LIMIT: longer than
- * CONTROL_TEXT_MAX; ERR_NOMEM. Its cost is linear, also for bytes that come one at a time.
+ * CONTROL_TEXT_MAX; ERR_NOMEM. Each but ERR_AGAIN is final: more input is not taken, and the result
+ * stays. Its cost is linear, also for bytes that come one at a time.
  */
 int control_reader_feed(struct control_reader *r, const uint8_t *p, size_t n,
                         size_t *ret_used) MUST_USE;

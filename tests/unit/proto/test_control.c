@@ -146,6 +146,32 @@ static void the_rest_is_left_alone(void **state)
     control_reader_fini(&r);
 }
 
+/* More input changes nothing, however the value ended, and however much comes. */
+static void an_end_is_final(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int err;
+    } rows[] = {
+        {"null", 0}, {"{\"remote_port\":7}", 0}, {"nul}", ERR_PROTO}, {"{\nx\n", ERR_PROTO}};
+    static const uint8_t more[] = "\0\0{null}\0";
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct control_reader r;
+        struct control_request req = {-77};
+        size_t used;
+        assert_int_equal(feed(&r, rows[i].text, strlen(rows[i].text), 1, &used), rows[i].err);
+        for (int k = 0; k < 100; k++) {
+            assert_int_equal(control_reader_feed(&r, more, sizeof more, &used), rows[i].err);
+            assert_int_equal(used, 0);
+        }
+        if (rows[i].err == 0)
+            assert_int_equal(control_request_get(&r, &req), 0);
+        assert_int_equal(req.remote_port, i == 0 ? 0 : i == 1 ? 7 : -77);
+        control_reader_fini(&r);
+    }
+}
+
 static void a_value_is_bounded(void **state)
 {
     (void)state;
@@ -290,6 +316,7 @@ int main(void)
         cmocka_unit_test(what_go_refuses),
         cmocka_unit_test(nonsense_is_told_without_waiting),
         cmocka_unit_test(the_rest_is_left_alone),
+        cmocka_unit_test(an_end_is_final),
         cmocka_unit_test(a_value_is_bounded),
         cmocka_unit_test(deep_nesting_is_refused_not_followed),
         cmocka_unit_test(answers),
