@@ -7,7 +7,9 @@
  *
  * Where the library behind it (jansson) is narrower than Go's decoder we are narrower too: invalid
  * UTF-8, lone surrogates, U+0000 in strings, numbers outside int64 or double even in unknown
- * fields, and nesting above 2,048 (10,000 with Go) are refused. No peer writes such a thing.
+ * fields, and nesting above 2,048 (10,000 with Go) are refused. Of several members spelled alike it
+ * shows the last one only, at the place of the first. And U+017F in a name is no s here. No peer
+ * writes such a thing.
  */
 #pragma once
 

@@ -79,6 +79,34 @@ static void what_go_takes(void **state)
     }
 }
 
+/* What jansson cannot tell us, so that it stays known; Go's answer is beside each row. No peer
+ * writes such a thing. */
+static void where_we_differ_from_go(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int err;
+        int64_t port;
+    } rows[] = {
+        /* of members spelled alike only the last is seen, at the place of the first */
+        {"{\"remote_port\":5,\"remote_port\":null}", 0, 0},                /* 5 */
+        {"{\"remote_port\":\"x\",\"remote_port\":5}", 0, 5},               /* refused */
+        {"{\"remote_port\":1,\"Remote_Port\":2,\"remote_port\":3}", 0, 2}, /* 3 */
+        {"{\"x\":\"\xff\",\"remote_port\":5}", ERR_PROTO, 0},              /* 5 */
+        {"{\"x\":\"\\ud800\",\"remote_port\":5}", ERR_PROTO, 0},           /* 5 */
+        {"{\"x\":\"\\u0000\",\"remote_port\":5}", ERR_PROTO, 0},           /* 5 */
+        {"{\"x\":1e999,\"remote_port\":5}", ERR_PROTO, 0},                 /* 5 */
+        {"{\"x\":9223372036854775808,\"remote_port\":5}", ERR_PROTO, 0},   /* 5 */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t port;
+        assert_int_equal(request(rows[i].text, 3, &port), rows[i].err);
+        if (rows[i].err == 0)
+            assert_int_equal(port, rows[i].port);
+    }
+}
+
 static void what_go_refuses(void **state)
 {
     (void)state;
@@ -313,6 +341,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_go_takes),
+        cmocka_unit_test(where_we_differ_from_go),
         cmocka_unit_test(what_go_refuses),
         cmocka_unit_test(nonsense_is_told_without_waiting),
         cmocka_unit_test(the_rest_is_left_alone),
