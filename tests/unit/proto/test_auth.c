@@ -106,6 +106,59 @@ static void what_matches_d10_d11(void **state)
     assert_false(matches("\x85s3cr3t\n", "s3cr3t"));
 }
 
+/* U+0800 and above only as UTF-8; below that the two-byte form, and ASCII. */
+static size_t utf8(char *out, unsigned c)
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xc0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 0x3f));
+        return 2;
+    }
+    out[0] = (char)(0xe0 | c >> 12);
+    out[1] = (char)(0x80 | (c >> 6 & 0x3f));
+    out[2] = (char)(0x80 | (c & 0x3f));
+    return 3;
+}
+
+static bool is_space(unsigned c)
+{
+    return (c >= 0x09 && c <= 0x0d) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
+}
+
+/* Every character of the basic plane around a secret: those that Go's TrimSpace takes, no other. */
+static void every_white_space_d11(void **state)
+{
+    (void)state;
+    for (unsigned c = 1; c < 0x10000; c++) {
+        char in[16];
+        if (c == '\n' || (c >= 0xd800 && c <= 0xdfff))
+            continue;
+        size_t used, n = utf8(in, c);
+        in[n] = 'x';
+        assert_int_equal(feed(in, n + 1, 16, &used), ERR_AGAIN);
+        memcpy(in + n + 1, "\n", 2);
+        assert_int_equal(matches(in, "x"), is_space(c));
+        in[0] = 'x';
+        n = utf8(in + 1, c);
+        memcpy(in + 1 + n, "\n", 2);
+        assert_int_equal(matches(in, "x"), is_space(c));
+    }
+}
+
+/* White space at the ends of the secret itself, sent by a client that ends its line with CR LF. */
+static void only_the_cr_goes_d11(void **state)
+{
+    (void)state;
+    assert_true(matches(" s3cr3t\r\n", " s3cr3t"));
+    assert_false(matches(" s3cr3t\r\r\n", " s3cr3t"));
+}
+
 static void a_zero_byte_is_a_byte(void **state)
 {
     (void)state;
@@ -150,6 +203,8 @@ int main(void)
         cmocka_unit_test(an_unfinished_line_is_not_one),
         cmocka_unit_test(the_longest_line_d12),
         cmocka_unit_test(what_matches_d10_d11),
+        cmocka_unit_test(every_white_space_d11),
+        cmocka_unit_test(only_the_cr_goes_d11),
         cmocka_unit_test(a_zero_byte_is_a_byte),
         cmocka_unit_test(what_is_ok),
         cmocka_unit_test(wiping_leaves_nothing),

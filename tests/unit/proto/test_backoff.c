@@ -105,6 +105,22 @@ static void only_a_session_that_lasted_resets_d15(void **state)
     assert_in_range(backoff_next(&b, BACKOFF_OUTAGE, 9000000, &rng), 200, 2000);
 }
 
+/* Who says no is there: the outage before it is over, and the next one has its quick first minute.
+   The rejections themselves go on from where they were. */
+static void a_rejection_ends_an_outage(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 5);
+    backoff_init(&b, 60000);
+    for (int i = 0; i < 20; i++)
+        (void)backoff_next(&b, BACKOFF_OUTAGE, 100000 * i, &rng);
+    assert_in_range(backoff_next(&b, BACKOFF_REJECTED, 2000000, &rng), 2500, 5000);
+    assert_in_range(backoff_next(&b, BACKOFF_OUTAGE, 2100000, &rng), 100, 199);
+    assert_in_range(backoff_next(&b, BACKOFF_REJECTED, 2200000, &rng), 5000, 10000);
+}
+
 static void any_maximum_d16(void **state)
 {
     (void)state;
@@ -132,6 +148,7 @@ int main(void)
         cmocka_unit_test(clients_of_one_server_spread_d16),
         cmocka_unit_test(a_rejection_waits_longer_d15),
         cmocka_unit_test(only_a_session_that_lasted_resets_d15),
+        cmocka_unit_test(a_rejection_ends_an_outage),
         cmocka_unit_test(any_maximum_d16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

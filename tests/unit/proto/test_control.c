@@ -322,6 +322,62 @@ static void an_answer_that_does_not_fit_is_cut_whole(void **state)
     assert_int_equal(response(out, &res), 0);
 }
 
+/* Any room, allocated to the byte, with characters of every length at the cut. */
+static void an_answer_keeps_to_its_room(void **state)
+{
+    (void)state;
+    static const char text[] = "a<\xc3\xa4\xe4\xb8\x8a\"\xf0\x9f\x98\x80\x01"
+                               "bcd<<\xe4\xb8\x8a\xe4\xb8\x8a\xf0\x9f\x98\x80\\\\efghijklmnop";
+    size_t last = 0;
+    for (size_t room = 64; room < 200; room++) {
+        char *out = malloc(room);
+        struct control_response res;
+        assert_non_null(out);
+        size_t n = control_response_put(out, room, true, text);
+        assert_true(n < room && n >= last && out[n] == '\0');
+        last = n;
+        assert_int_equal(response(out, &res), 0);
+        assert_memory_equal(res.message, text, strlen(res.message));
+        assert_true(room < 180 || strlen(res.message) == sizeof text - 1);
+        free(out);
+    }
+}
+
+/* Overlong forms, surrogates, beyond U+10FFFF, cut short: a replacement for each byte, as in Go. */
+static void what_is_not_utf8_becomes_fffd(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        int bad; /* bytes */
+    } rows[] = {
+        {"\xc0\x80", 2},
+        {"\xc1\xbf", 2},
+        {"\xe0\x9f\xbf", 3},
+        {"\xe0\xa0\x80", 0},
+        {"\xed\x9f\xbf", 0},
+        {"\xed\xa0\x80", 3},
+        {"\xee\x80\x80", 0},
+        {"\xf0\x8f\xbf\xbf", 4},
+        {"\xf0\x90\x80\x80", 0},
+        {"\xf4\x8f\xbf\xbf", 0},
+        {"\xf4\x90\x80\x80", 4},
+        {"\xf5\x80\x80\x80", 4},
+        {"\x80", 1},
+        {"\xe4\xb8", 2},
+        {"\xf0\x9f\x98", 3},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char out[CONTROL_ANSWER_BUF], want[128] = "{\"status\":\"error\",\"message\":\"";
+        for (int k = 0; k < rows[i].bad; k++)
+            strcat(want, "\\ufffd");
+        strcat(want, rows[i].bad ? "" : rows[i].in);
+        strcat(want, "\"}\n");
+        (void)control_response_put(out, sizeof out, false, rows[i].in);
+        assert_string_equal(out, want);
+    }
+}
+
 static void the_original_s_words(void **state)
 {
     (void)state;
@@ -352,6 +408,8 @@ int main(void)
         cmocka_unit_test(a_long_message_is_cut),
         cmocka_unit_test(our_bytes_are_go_s),
         cmocka_unit_test(an_answer_that_does_not_fit_is_cut_whole),
+        cmocka_unit_test(an_answer_keeps_to_its_room),
+        cmocka_unit_test(what_is_not_utf8_becomes_fffd),
         cmocka_unit_test(the_original_s_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

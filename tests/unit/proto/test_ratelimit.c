@@ -85,6 +85,65 @@ static void a_flood_of_others_does_not_reset_a_guesser(void **state)
     ratelimit_fini(&rl); /* harmless */
 }
 
+static void forgiving_takes_minutes_not_hours(void **state)
+{
+    (void)state;
+    struct ratelimit rl;
+    assert_int_equal(ratelimit_init(&rl), 0);
+    for (int i = 0; i < 1000000; i++)
+        (void)ratelimit_failure(&rl, "192.0.2.1", 1000);
+    assert_int_equal(ratelimit_failure(&rl, "192.0.2.1", 1000 + 6 * RATELIMIT_WINDOW_MS).delay_ms,
+                     0);
+    ratelimit_fini(&rl);
+}
+
+/* However many sources there are, the places bound what all of them together get in a minute: a
+   source that takes a place goes on from the count, and from the lines, of the one before. */
+static void all_sources_together_are_bounded(void **state)
+{
+    (void)state;
+    enum { PLACES = RATELIMIT_SETS * RATELIMIT_WAYS };
+    struct ratelimit rl;
+    char source[32];
+    unsigned quick = 0, lines = 0;
+    assert_int_equal(ratelimit_init(&rl), 0);
+    for (int i = 0; i < 4 * RATELIMIT_FREE * PLACES; i++) {
+        (void)snprintf(source, sizeof source, "2001:db8:%x:%x::", i >> 16, i & 0xffff);
+        struct ratelimit_verdict v = ratelimit_failure(&rl, source, 1000);
+        quick += v.delay_ms == 0;
+        lines += v.log;
+        assert_int_equal(v.suppressed, 0); /* nobody is told of another's */
+    }
+    assert_true(quick <= RATELIMIT_FREE * PLACES);
+    assert_true(lines <= RATELIMIT_LOG_LINES * PLACES);
+    ratelimit_fini(&rl);
+}
+
+/* A source keeps its place, and so its lines to tell, while others have less: it is the smallest
+   count that goes, not the one heard of longest ago. */
+static void the_smallest_goes_and_its_lines_with_it(void **state)
+{
+    (void)state;
+    struct ratelimit rl;
+    char source[32];
+    assert_int_equal(ratelimit_init(&rl), 0);
+    for (int i = 0; i < 35; i++)
+        (void)ratelimit_failure(&rl, "192.0.2.1", 1000);
+    for (int i = 0; i < 100000; i++) { /* a dozen for each place */
+        (void)snprintf(source, sizeof source, "10.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
+        (void)ratelimit_failure(&rl, source, 1001 + i / 100);
+    }
+    assert_int_equal(ratelimit_failure(&rl, "192.0.2.1", 1000 + RATELIMIT_WINDOW_MS).suppressed,
+                     25);
+    for (int i = 0; i < 12; i++) /* now a place that is free again after two minutes' rest */
+        (void)ratelimit_failure(&rl, "192.0.2.1", 300000);
+    for (int i = 0; i < 100000; i++) {
+        (void)snprintf(source, sizeof source, "10.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
+        assert_int_equal(ratelimit_failure(&rl, source, 600000 + i).suppressed, 0);
+    }
+    ratelimit_fini(&rl);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +152,9 @@ int main(void)
         cmocka_unit_test(rest_forgives),
         cmocka_unit_test(a_slow_guesser_stays_within_the_free_ones),
         cmocka_unit_test(a_flood_of_others_does_not_reset_a_guesser),
+        cmocka_unit_test(forgiving_takes_minutes_not_hours),
+        cmocka_unit_test(all_sources_together_are_bounded),
+        cmocka_unit_test(the_smallest_goes_and_its_lines_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
