@@ -25,11 +25,6 @@ CLOSES_A_TALKING_SOCKET_D2 = ["c-c", "go16-c", "go57-c"]  # all but an original 
 ANSWERS_ARE_LOST_D5 = ["c-c", "c-go16", "go16-c", "c-go57", "go57-c"]  # all but two originals
 
 
-def is_old(pairing):
-    """With an original at either end a connection cannot be half closed (protocol.md 2.2)."""
-    return pairing != "c-c"
-
-
 # ---- HTTP ----
 
 
@@ -110,8 +105,7 @@ def exchange(port, key, n, sndbuf=None):
 
 def test_both_ways_at_once(lab, pairing, echo):
     t = lab.tunnel(echo.port, pairing)
-    n = BULK if not is_old(pairing) else BULK // 4
-    in_threads([lambda i=i: exchange(t.port, i, n // 4) for i in range(4)])
+    in_threads([lambda i=i: exchange(t.port, i, BULK // 4) for i in range(4)])
 
 
 @pytest.mark.serial
