@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""The Go peer of tests/interop at both ends: stands for the Go original, on the real smux and crypto/tls."""
+
+import shutil
+import subprocess
+
+from bench.lab import ROOT, Unavailable
+from bench.peers.gotunnel import flag_tunnel
+from bench.tunnel import System
+
+OUT = ROOT / "build/interop"
+
+
+class Go(System):
+    def __init__(self, name, program, what, order):
+        self.name, self.program, self.what, self.order = name, OUT / program, what, order
+
+    def version(self, lab):
+        skip = self.program.with_suffix(".skip")
+        build = subprocess.run([ROOT / "tests/interop/build.sh", OUT], capture_output=True, text=True,
+                               stdin=subprocess.DEVNULL)
+        if build.returncode:
+            raise Unavailable(build.stderr.strip() or "does not build")
+        if skip.exists():
+            raise Unavailable(skip.read_text().strip())
+        go = shutil.which("go") or "/usr/bin/go"
+        text = lab.run(go, "version", "-m", self.program)
+        return " ".join(w for w in text.split()[1:2] + [self._smux(text)] if w)
+
+    @staticmethod
+    def _smux(text):
+        return next((f"smux {line.split()[2]}" for line in text.splitlines() if "xtaci/smux" in line), "")
+
+    def start(self, lab, target):
+        return flag_tunnel(lab, self.program, target, "0")
+
+    def binaries(self):
+        return [self.program]
+
+
+SYSTEMS = [
+    Go("go", "go16", "Go stand-in for the original: Debian's Go and smux 1.5.16", 2),
+    Go("go-new", "go57", "the same on the newest smux", 3),
+]
