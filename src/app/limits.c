@@ -7,7 +7,7 @@
 #include "base/i18n.h"
 #include "base/log.h"
 
-uint32_t limits_apply(void)
+uint64_t limits_raise(void)
 {
     struct rlimit no_core = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &no_core); /* lowering a limit cannot fail */
@@ -19,15 +19,20 @@ uint32_t limits_apply(void)
     files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         files.rlim_cur = soft;
+    return files.rlim_cur;
+}
 
-    rlim_t limit = files.rlim_cur;
-    if (limit < LIMITS_DESCRIPTORS_MIN)
+uint32_t limits_connections(uint64_t descriptors, unsigned loops)
+{
+    uint64_t further = (uint64_t)(loops - 1) * LIMITS_LOOP;
+    if (descriptors < LIMITS_DESCRIPTORS_MIN + further)
         return 0;
-    rlim_t reserve = limit / 4 < LIMITS_RESERVE ? limit / 4 : LIMITS_RESERVE;
-    rlim_t most = limit - reserve;
+    uint64_t limit = descriptors - further;
+    uint64_t reserve = limit / 4 < LIMITS_RESERVE ? limit / 4 : LIMITS_RESERVE;
+    uint64_t most = limit - reserve;
     if (most > LIMITS_CONNECTIONS_MAX)
         most = LIMITS_CONNECTIONS_MAX;
-    log_info(_("descriptor limit %llu: up to %u connections at once"), (unsigned long long)limit,
-             (unsigned)most);
+    log_info(_("descriptor limit %llu: up to %u connections at once"),
+             (unsigned long long)descriptors, (unsigned)most);
     return (uint32_t)most;
 }

@@ -4,13 +4,24 @@
 
 #include <stdint.h>
 
-/*
- * Raises the soft descriptor limit to the hard one and returns how many forwarded connections that
- * allows: each costs one descriptor, and a quarter of a small limit, at most LIMITS_RESERVE, stays
- * free for tunnels, listeners, dials and files. At most LIMITS_CONNECTIONS_MAX; 0 if the limit is
- * below LIMITS_DESCRIPTORS_MIN, with which nothing would work (libuv aborts on a few). Core
- * dumps, which would hold the secret, are switched off.
- */
-uint32_t limits_apply(void);
+enum {
+    LIMITS_RESERVE = 256,
+    LIMITS_CONNECTIONS_MAX = 100000,
+    LIMITS_DESCRIPTORS_MIN = 20,
+    /* What a further event loop takes of libuv 1.44: epoll, the waking, two ends of the signals'
+       pipe; and one connection that its thread may accept beyond the limit (base/quota.h). */
+    LIMITS_LOOP = 5,
+};
 
-enum { LIMITS_RESERVE = 256, LIMITS_CONNECTIONS_MAX = 100000, LIMITS_DESCRIPTORS_MIN = 20 };
+/* Raises the soft descriptor limit to the hard one, and returns it. Core dumps, which would hold
+   the secret, are switched off. */
+uint64_t limits_raise(void);
+
+/*
+ * Logs and returns how many forwarded connections a program with so many event loops, at least one,
+ * may have under a descriptor limit: each costs one descriptor, and a quarter of a small limit, at
+ * most LIMITS_RESERVE, stays free for tunnels, listeners, dials and files. At most
+ * LIMITS_CONNECTIONS_MAX; 0 below LIMITS_DESCRIPTORS_MIN, with which nothing would work (libuv
+ * aborts on a few).
+ */
+uint32_t limits_connections(uint64_t descriptors, unsigned loops);

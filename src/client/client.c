@@ -19,6 +19,7 @@
 #include "base/escape.h"
 #include "base/i18n.h"
 #include "base/log.h"
+#include "base/quota.h"
 #include "client/target.h"
 #include "conf/hostport.h"
 #include "conf/options.h"
@@ -42,6 +43,7 @@ struct client {
     const struct client_options *opt;
     struct hostport server, local;
     struct loop loop;
+    struct quota connections;
     struct relays relays;
     struct target target;
     struct stop stop;
@@ -304,11 +306,12 @@ static int prepare(struct client *c)
 
 static int begin(struct client *c)
 {
-    uint32_t most = limits_apply();
+    uint32_t most = limits_connections(limits_raise(), 1);
     int err = most == 0 ? ERR_LIMIT : loop_init(&c->loop);
     if (err < 0)
         goto no_loop;
-    err = relays_init(&c->relays, &c->loop, most);
+    quota_init(&c->connections, most);
+    err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)
         goto no_relays;
     err = stop_init(&c->stop, &c->loop, drain, end, c);

@@ -6,6 +6,7 @@
 
 #include "base/i18n.h"
 #include "base/log.h"
+#include "base/quota.h"
 #include "net/dialer.h"
 #include "proto/smux/session.h"
 
@@ -100,8 +101,7 @@ static void start_waiting(struct target *t)
 void target_serve(struct target *t, struct link *link, struct smux_stream *st)
 {
     struct errand *e = calloc(1, sizeof *e);
-    struct relay *r =
-        e && t->relays->count < t->relays->max ? relay_new(t->relays, link, st) : NULL;
+    struct relay *r = e && !quota_is_full(t->relays->quota) ? relay_new(t->relays, link, st) : NULL;
     if (!r) {
         free(e);
         smux_stream_reset(st, loop_now(t->loop));

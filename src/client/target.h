@@ -31,5 +31,5 @@ struct target {
 void target_init(struct target *t, struct loop *loop, struct relays *relays, const char *name,
                  const char *host, int port);
 
-/* Makes a relay of st and dials. Without memory or beyond relays->max the stream is reset. */
+/* Makes a relay of st and dials. Without memory or beyond the quota the stream is reset. */
 void target_serve(struct target *t, struct link *link, struct smux_stream *st);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connected client: its link, and the public port it was given. The port lives exactly as long
- * as the link: closing the one closes the other in the same turn of the loop.
+ * The worker's side of one connected client: its link, and the public port it was given. The port
+ * lives exactly as long as the link: closing the one closes the other in the same turn of the loop.
  */
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,31 +17,20 @@
 #include "proto/smux/session.h"
 #include "server/internal.h"
 
-struct agent {
-    struct list node; /* in server->agents */
-    struct server *srv;
-    struct link *link;
-    struct listener *port;
-    struct admission_entry admission; /* while not authenticated */
-    bool authenticated;
-    char peer[SOCK_NAME_MAX];
-    char source[SOCK_NAME_MAX];
-};
-
 /* ---- users ---- */
 
 static void on_user(void *ctx, int fd, const struct sockaddr *addr)
 {
     struct agent *a = ctx;
-    struct server *srv = a->srv;
+    struct worker *w = a->worker;
     struct smux_stream *st;
     char user[SOCK_NAME_MAX];
 
     int err = link_open_stream(a->link, &st);
-    struct relay *r = err < 0 ? NULL : relay_new(&srv->relays, a->link, st);
+    struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->link, st);
     if (!r) {
         if (err == 0)
-            smux_stream_close(st, loop_now(&srv->loop));
+            smux_stream_close(st, loop_now(w->loop));
         log_warn(_("[%s] cannot open a new stream in the smux session: %s"), a->peer,
                  err_text(err < 0 ? err : ERR_NOMEM));
         sock_close_reset(fd);
@@ -49,8 +39,8 @@ static void on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (log_enabled(LOG_LEVEL_DEBUG))
         log_debug(_("[%s] user %s connected"), a->peer, sock_name(user, addr));
     relay_attach(r, fd);
-    if (srv->relays.count >= srv->relays.max)
-        agents_pause(srv, true);
+    if (quota_is_full(w->relays.quota))
+        worker_full(w);
 }
 
 static void on_user_pause(void *ctx, int err)
@@ -59,55 +49,46 @@ static void on_user_pause(void *ctx, int err)
     log_warn(_("[%s] accepting public connections pauses: %s"), a->peer, err_text(err));
 }
 
-void agents_pause(struct server *srv, bool paused)
+void agent_pause(struct agent *a, bool paused)
 {
-    if (paused && loop_now(&srv->loop) >= srv->tell_full_at) {
-        srv->tell_full_at = loop_now(&srv->loop) + TELL_FULL_MS;
-        log_warn(
-            _("%u connections are open, as many as the descriptor limit allows: new users wait"),
-            srv->relays.count);
-    }
-    list_foreach (n, &srv->agents) {
-        struct agent *a = LIST_ENTRY(n, struct agent, node);
-        if (a->port)
-            listener_pause(a->port, paused);
-    }
+    if (a->port)
+        listener_pause(a->port, paused);
 }
 
 /* ---- authentication ---- */
 
-/* Whether a line about somebody who has not authenticated may be written. */
-static bool may_tell_of_stranger(struct server *srv)
-{
-    unsigned left_out;
-    if (!log_budget_take(&srv->strangers, loop_now(&srv->loop), &left_out))
-        return false;
-    if (left_out > 0)
-        log_warn(_("%u lines about connections that have not authenticated were left out"),
-                 left_out);
-    return true;
-}
-
 static void on_secret(void *ctx, const struct auth_line *line)
 {
     struct agent *a = ctx;
-    struct server *srv = a->srv;
-    if (auth_line_matches(line, srv->opt->common.secret)) {
-        admission_remove(&srv->admission, &a->admission);
-        a->authenticated = true;
-        log_info(_("client %s passed PSK authentication"), a->peer);
-        log_debug("[%s] %s", a->peer, link_describe(a->link));
-        log_info(_("[%s] waiting for the client's control message..."), a->peer);
-        link_secret_accept(a->link);
+    struct server *srv = a->worker->srv;
+    if (!auth_line_matches(line, srv->opt->common.secret)) {
+        mailbox_post(&srv->in, &a->guess);
         return;
     }
-    struct ratelimit_verdict v = ratelimit_failure(&srv->guesses, a->source, loop_now(&srv->loop));
-    if (v.suppressed > 0)
-        log_warn(_("authentication of %s failed: %u more lines were left out"), a->source,
-                 v.suppressed);
-    if (v.log)
-        log_warn(_("authentication of %s failed: wrong secret"), a->peer);
-    link_secret_reject(a->link, v.delay_ms);
+    a->authenticated = true;
+    mailbox_post(&srv->in, &a->passed);
+    log_info(_("client %s passed PSK authentication"), a->peer);
+    log_debug("[%s] %s, worker %u", a->peer, link_describe(a->link), a->worker->index + 1);
+    log_info(_("[%s] waiting for the client's control message..."), a->peer);
+    link_secret_accept(a->link);
+}
+
+static void on_reject(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, reject);
+    if (a->link)
+        link_secret_reject(a->link, a->delay_ms);
+}
+
+/* Too many strangers. It may have ended, or proved itself, while the message was on its way. */
+static void on_drop(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, drop);
+    struct errmsg why;
+    if (!a->link || a->authenticated)
+        return;
+    errmsg_set(&why, ERR_LIMIT, "%s", _("too many connections that have not authenticated"));
+    link_close(a->link, LINK_END_LOCAL, &why);
 }
 
 /* ---- the port ---- */
@@ -129,19 +110,18 @@ static enum control_failure failure_of(int err)
 static int open_port(struct agent *a, int64_t port, struct errmsg *why)
 {
     static const struct listener_events events = {on_user, on_user_pause};
-    const struct ports *allowed = &a->srv->opt->allow_ports;
+    const struct ports *allowed = &a->worker->srv->opt->allow_ports;
     if (port < 0 || port > 65535)
         return ERR_RANGE;
     if (allowed->count > 0 && !ports_contain(allowed, port))
         return errmsg_set(why, ERR_PERM, "%s", "not in -allow-ports");
     struct listener_config cfg = {.port = (int)port};
-    return listener_open(&a->srv->loop, &cfg, &events, a, &a->port, why);
+    return listener_open(a->worker->loop, &cfg, &events, a, &a->port, why);
 }
 
 static void on_control(void *ctx, int64_t port, int err)
 {
     struct agent *a = ctx;
-    struct server *srv = a->srv;
     char message[CONTROL_MESSAGE_BUF];
     struct errmsg why = {""};
 
@@ -164,102 +144,96 @@ static void on_control(void *ctx, int64_t port, int err)
     link_control_answer(a->link, true, message);
     log_info(_("[%s] listening on %s, ready to forward"), a->peer, listener_address(a->port));
     log_info(_("[%s] accepting public connections on %s..."), a->peer, listener_address(a->port));
-    if (srv->relays.count >= srv->relays.max)
-        listener_pause(a->port, true);
+    if (quota_is_full(a->worker->relays.quota))
+        worker_full(a->worker);
 }
 
 /* ---- life ---- */
 
+/* Of a stranger the main thread tells. */
 static void log_end(const struct agent *a, enum link_reason reason, const struct errmsg *why)
 {
     char text[ESCAPE_BUF];
-    if (reason == LINK_END_AUTH || reason == LINK_END_REFUSED)
+    if (!a->authenticated || reason == LINK_END_REFUSED)
         return; /* has its line already */
-    if (reason == LINK_END_SHUTDOWN && !a->authenticated)
-        return; /* nobody has heard of it */
     const char *words =
         *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
-    if (!a->authenticated) {
-        if (may_tell_of_stranger(a->srv))
-            log_warn(_("authentication of %s failed: cannot read the secret: %s"), a->peer, words);
-        return;
-    }
     log_info(_("[%s] session ended: %s"), a->peer, words);
     if (a->port)
         log_info(_("[%s] the smux session is closed, closing the public listener %s"), a->peer,
                  listener_address(a->port));
 }
 
+static void over(struct agent *a, enum link_reason reason, const struct errmsg *why)
+{
+    a->link = NULL;
+    a->reason = reason;
+    a->why = *why;
+    mailbox_post(&a->worker->srv->in, &a->over);
+}
+
 static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
 {
     struct agent *a = ctx;
-    struct server *srv = a->srv;
     log_end(a, reason, why);
     listener_close(a->port);
-    admission_remove(&srv->admission, &a->admission);
-    list_del(&a->node);
-    free(a);
-    if (list_empty(&srv->agents))
-        server_agents_gone(srv);
+    a->port = NULL;
+    over(a, reason, why);
 }
 
-void agent_accept(struct server *srv, int fd, const struct sockaddr *peer)
+static void on_begin(struct message *m)
 {
     static const struct link_ops ops = {
         .on_secret = on_secret,
         .on_control = on_control,
         .on_closed = on_closed,
     };
-    struct agent *a = calloc(1, sizeof *a);
-    if (!a) {
-        sock_close_reset(fd);
-        return;
-    }
-    a->srv = srv;
-    sock_name(a->peer, peer);
-    sock_source(a->source, peer);
-    list_init(&a->node);
+    struct agent *a = CONTAINER_OF(m, struct agent, begin);
+    struct worker *w = a->worker;
     struct link_config cfg = {
-        .loop = &srv->loop,
-        .relays = &srv->relays,
-        .tls = srv->tls,
+        .loop = w->loop,
+        .relays = &w->relays,
+        .tls = a->tls,
         .is_server = true,
         .ops = &ops,
         .ctx = a,
     };
-    if (link_new(&cfg, fd, &a->link) < 0) {
-        free(a);
-        return;
-    }
-    list_push(&srv->agents, &a->node);
-    if (may_tell_of_stranger(srv))
-        log_info(_("new TLS connection from %s, PSK authentication follows..."), a->peer);
-    struct admission_entry *victim = admission_add(&srv->admission, &a->admission, a->source);
-    if (victim) {
-        struct agent *v = CONTAINER_OF(victim, struct agent, admission);
-        struct errmsg why;
-        errmsg_set(&why, ERR_LIMIT, "%s", _("too many connections that have not authenticated"));
-        link_close(v->link, LINK_END_LOCAL, &why);
-    }
+    list_push(&w->agents, &a->node);
+    int err = link_new(&cfg, a->fd, &a->link);
+    SSL_CTX_free(a->tls); /* the link has its own */
+    if (err < 0)
+        over(a, LINK_END_LOCAL, &(struct errmsg){""});
 }
 
-void agents_stop_listening(struct server *srv)
+/* The main thread knows of it no more, and sends nothing more. */
+static void on_forgotten(struct message *m)
 {
-    list_foreach (n, &srv->agents) {
-        struct agent *a = LIST_ENTRY(n, struct agent, node);
-        listener_close(a->port);
-        a->port = NULL;
-        if (!link_is_up(a->link))
-            link_close(a->link, LINK_END_SHUTDOWN, NULL); /* it would ask for a port */
-    }
+    struct agent *a = CONTAINER_OF(m, struct agent, forgotten);
+    struct worker *w = a->worker;
+    list_del(&a->node);
+    free(a);
+    worker_agent_gone(w);
 }
 
-void agents_close(struct server *srv)
+void agent_init(struct agent *a)
 {
-    if (list_empty(&srv->agents)) {
-        server_agents_gone(srv);
-        return;
-    }
-    list_foreach (n, &srv->agents)
-        link_close(LIST_ENTRY(n, struct agent, node)->link, LINK_END_SHUTDOWN, NULL);
+    list_init(&a->node);
+    message_init(&a->begin, on_begin);
+    message_init(&a->drop, on_drop);
+    message_init(&a->reject, on_reject);
+    message_init(&a->forgotten, on_forgotten);
+}
+
+void agent_stop_listening(struct agent *a)
+{
+    listener_close(a->port);
+    a->port = NULL;
+    if (a->link && !link_is_up(a->link))
+        link_close(a->link, LINK_END_SHUTDOWN, NULL); /* it would ask for a port */
+}
+
+void agent_close(struct agent *a)
+{
+    if (a->link)
+        link_close(a->link, LINK_END_SHUTDOWN, NULL);
 }

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Private to server/: the program and the clients it serves. */
+/*
+ * Private to server/: the program, its workers, and the clients they serve.
+ *
+ * The main thread (server.c, reception.c) takes tunnel connections and decides about them; workers
+ * (worker.c, agent.c) do everything else, each on a loop of its own. They share nothing but what is
+ * constant while they run, the quota of connections, and the mailboxes. With one worker the main
+ * loop is its loop: there is no thread, but the same messages.
+ */
 #pragma once
 
 #include <sys/socket.h>
@@ -7,10 +14,12 @@
 #include "app/stop.h"
 #include "base/list.h"
 #include "base/log_budget.h"
-#include "conf/hostport.h"
+#include "base/quota.h"
 #include "conf/options.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "net/mailbox.h"
+#include "net/sock.h"
 #include "pki/pki.h"
 #include "proto/admission.h"
 #include "proto/ratelimit.h"
@@ -19,37 +28,140 @@
 /* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
 enum { TELL_FULL_MS = 60000 };
 
+struct worker {
+    struct server *srv;
+    unsigned index;
+    struct loop *loop; /* its own, or with one worker the main thread's */
+
+    /* the main thread's */
+    unsigned sessions; /* handed to it and not over */
+    unsigned trusted;  /* of them, those that have authenticated */
+    uv_thread_t thread;
+
+    /* the worker's */
+    struct loop own;
+    struct relays relays;
+    struct list agents;
+    bool full;     /* its public ports take nobody: the quota is used up */
+    bool stopping; /* no new work */
+    bool ending;   /* until the last agent is gone */
+
+    /* to the worker */
+    struct mailbox in;
+    struct message resume;         /* there may be room in the quota */
+    struct message stop_listening; /* close the public ports; answered by stopped */
+    struct message end;            /* close everything; answered by gone */
+    /* to the main thread */
+    struct message was_full; /* users have to wait */
+    struct message room;     /* a user has left and made room */
+    struct message stopped;
+    struct message empty; /* stopping, and the last connection is over */
+    struct message gone;  /* the last thing it says */
+};
+
+/*
+ * One connected client. The main thread makes it and hands it to a worker, whose it then is; the
+ * worker says when it is over, and frees it when the main thread, which keeps it among those not
+ * authenticated, says that it has forgotten it.
+ */
+struct agent {
+    /* constant */
+    struct worker *worker;
+    char peer[SOCK_NAME_MAX];
+    char source[SOCK_NAME_MAX];
+
+    /* the main thread's */
+    struct admission_entry admission; /* while not authenticated */
+
+    /* the worker's; in the main thread's hands before begin and with guess, passed and over */
+    struct list node; /* in worker->agents */
+    int fd;           /* until there is a link */
+    SSL_CTX *tls;     /* the same */
+    struct link *link;
+    struct listener *port;
+    bool authenticated;
+    uint32_t delay_ms; /* of the answer to a wrong secret */
+    enum link_reason reason;
+    struct errmsg why;
+
+    /* to the worker */
+    struct message begin;
+    struct message drop; /* others need its place */
+    struct message reject;
+    struct message forgotten;
+    /* to the main thread */
+    struct message guess;  /* a wrong secret: answered by reject */
+    struct message passed; /* the right one */
+    struct message over;   /* answered by forgotten */
+};
+
 struct server {
     const struct server_options *opt;
     struct loop loop;
-    struct relays relays;
+    struct mailbox in;        /* from the workers */
+    struct quota connections; /* of all workers together */
+    struct worker *workers;
+    unsigned workers_count;   /* that run */
+    unsigned workers_working; /* have not answered a stop_listening, or an end */
     struct stop stop;
     struct pki_identity *identity;
-    SSL_CTX *tls;
+    SSL_CTX *tls; /* for the next connection: those that are there keep theirs */
     uv_timer_t renewal;
     struct listener *tunnel_port;
     struct admission admission;  /* who is connected and not yet authenticated */
     struct ratelimit guesses;    /* wrong secrets per source */
     struct log_budget strangers; /* lines about who has not authenticated */
-    struct list agents;
-    mtime_ms tell_full_at; /* "no room for more users" is not logged again before */
-    bool ended;
+    mtime_ms tell_full_at;       /* "no room for more users" is not logged again before */
+    bool draining, ended;
 };
 
-/* A new tunnel connection. Takes fd. */
-void agent_accept(struct server *srv, int fd, const struct sockaddr *peer);
+/* ---- server.c ---- */
 
-/* Stops (or resumes) taking users on every public port. */
-void agents_pause(struct server *srv, bool paused);
+/* The answers of a worker. */
+void server_worker_stopped(struct server *srv);
+void server_worker_empty(struct server *srv);
+void server_worker_gone(struct server *srv);
 
-/* Closes every public port, and clients that have none yet; running connections go on. */
-void agents_stop_listening(struct server *srv);
+/* ---- reception.c: the main thread's side of clients and users ---- */
 
-/* Ends every link; server_agents_gone() follows when the last one is over. */
-void agents_close(struct server *srv);
+/* A new tunnel connection: to the worker with the fewest. Takes fd. */
+void reception_accept(struct server *srv, int fd, const struct sockaddr *peer);
 
-/* The last agent has gone. */
-void server_agents_gone(struct server *srv);
+/* Users have to wait; they need no longer. */
+void reception_full(struct server *srv);
+void reception_room(struct server *srv);
+
+/* ---- worker.c ---- */
+
+/* Makes a worker and, unless it is to use loop, a loop and a thread for it. Fills *w, whose place
+   must not change. 0, or ERR_NOMEM, ERR_LIMIT, ERR_IO with a sentence; nothing runs then. */
+int worker_start(struct worker *w, struct server *srv, unsigned index, struct loop *loop,
+                 struct errmsg *why) MUST_USE;
+
+/* When it has said gone: waits for its thread, which has nothing more to do. */
+void worker_fini(struct worker *w);
+
+/* Users of all its public ports wait until there is room again. */
+void worker_full(struct worker *w);
+
+/* An agent has left worker->agents. */
+void worker_agent_gone(struct worker *w);
+
+/* ---- agent.c: the worker's side of one client ---- */
+
+/* The messages to the worker. */
+void agent_init(struct agent *a);
+
+/* Stops (or resumes) taking users on the agent's public port. */
+void agent_pause(struct agent *a, bool paused);
+
+/* Closes the public port, or a client that has none yet; running connections go on. */
+void agent_stop_listening(struct agent *a);
+
+/* Ends the link; over is posted later. */
+void agent_close(struct agent *a);
+
+/* ---- banner.c ---- */
 
 /* Banner on stdout: address, CA certificate, the command for the client. */
 void banner_print(const struct server *srv);

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The server: start-up, the tunnel port, certificate renewal, and the orderly end. */
+/*
+ * The server's main thread: start-up, workers, the tunnel port, certificate renewal, and the
+ * orderly end. What it decides about clients is in reception.c.
+ *
+ *   RUNNING --signal--> DRAINING --second signal, time, or nothing left--> ended
+ *
+ * Each step is a message to every worker, and the next one follows when all have answered.
+ */
 #include "server/server.h"
 
 #include <openssl/ssl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,20 +29,17 @@ enum {
 
 /* ---- the end ---- */
 
-static void close_handles(struct server *srv)
+static void close_tunnel_port(struct server *srv)
 {
-    relays_cut_orphans(&srv->relays);
-    relays_fini(&srv->relays);
     listener_close(srv->tunnel_port);
     srv->tunnel_port = NULL;
-    uv_close((uv_handle_t *)&srv->renewal, NULL);
-    stop_fini(&srv->stop);
 }
 
-void server_agents_gone(struct server *srv)
+static void close_handles(struct server *srv)
 {
-    if (srv->ended)
-        close_handles(srv);
+    mailbox_close(&srv->in);
+    uv_close((uv_handle_t *)&srv->renewal, NULL);
+    stop_fini(&srv->stop);
 }
 
 static void end(void *ctx)
@@ -43,37 +48,52 @@ static void end(void *ctx)
     if (srv->ended)
         return;
     srv->ended = true;
-    agents_close(srv);
+    close_tunnel_port(srv);
+    srv->workers_working = srv->workers_count;
+    for (unsigned i = 0; i < srv->workers_count; i++)
+        mailbox_post(&srv->workers[i].in, &srv->workers[i].end);
+    if (srv->workers_count == 0)
+        close_handles(srv);
+}
+
+void server_worker_gone(struct server *srv)
+{
+    if (--srv->workers_working == 0)
+        close_handles(srv);
 }
 
 static void drain(void *ctx)
 {
     struct server *srv = ctx;
-    listener_close(srv->tunnel_port);
-    srv->tunnel_port = NULL;
-    agents_stop_listening(srv);
-    if (srv->relays.count == 0) {
+    if (srv->ended)
+        return;
+    srv->draining = true;
+    close_tunnel_port(srv);
+    srv->workers_working = srv->workers_count;
+    for (unsigned i = 0; i < srv->workers_count; i++)
+        mailbox_post(&srv->workers[i].in, &srv->workers[i].stop_listening);
+}
+
+void server_worker_stopped(struct server *srv)
+{
+    if (srv->ended || --srv->workers_working > 0)
+        return;
+    uint32_t open = quota_used(&srv->connections);
+    if (open == 0) {
         log_info(_("stopping"));
         end(srv);
         return;
     }
     log_info(
         _("stopping: %u connections may finish, for up to %d seconds; a second signal ends now"),
-        srv->relays.count, STOP_DRAIN_MS / 1000);
+        open, STOP_DRAIN_MS / 1000);
 }
 
-static void on_empty(void *ctx)
+/* The last connections of several workers end in any order: whoever is last finds none. */
+void server_worker_empty(struct server *srv)
 {
-    struct server *srv = ctx;
-    if (stop_asked(&srv->stop))
+    if (srv->workers_working == 0 && quota_used(&srv->connections) == 0)
         end(srv);
-}
-
-static void on_room(void *ctx)
-{
-    struct server *srv = ctx;
-    if (!stop_asked(&srv->stop))
-        agents_pause(srv, false);
 }
 
 /* ---- certificates ---- */
@@ -133,7 +153,7 @@ static void on_renewal(uv_timer_t *t)
 
 static void on_tunnel(void *ctx, int fd, const struct sockaddr *peer)
 {
-    agent_accept(ctx, fd, peer);
+    reception_accept(ctx, fd, peer);
 }
 
 static void on_tunnel_pause(void *ctx, int err)
@@ -158,24 +178,37 @@ static int listen_for_tunnels(struct server *srv)
     return err;
 }
 
-static int begin(struct server *srv)
+/* One after the other; those that run when one fails are ended by end(). */
+static int start_workers(struct server *srv, unsigned count)
 {
-    uint32_t most = limits_apply();
+    struct errmsg why = {""};
+    srv->workers = calloc(count, sizeof *srv->workers);
+    int err = srv->workers ? 0 : errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+    for (unsigned i = 0; i < count && err == 0; i++) {
+        err = worker_start(&srv->workers[i], srv, i, count > 1 ? NULL : &srv->loop, &why);
+        srv->workers_count += err == 0;
+    }
+    if (err < 0)
+        log_error(_("cannot start worker %u of %u: %s"), srv->workers_count + 1, count, why.text);
+    return err;
+}
+
+/* The main loop and what runs on it. */
+static int begin(struct server *srv, unsigned workers)
+{
+    uint32_t most = limits_connections(limits_raise(), workers > 1 ? workers + 1 : 1);
     int err = most == 0 ? ERR_LIMIT : loop_init(&srv->loop);
     if (err < 0)
         goto no_loop;
-    err = relays_init(&srv->relays, &srv->loop, most);
+    quota_init(&srv->connections, most);
+    err = mailbox_init(&srv->in, &srv->loop);
     if (err < 0)
-        goto no_relays;
+        goto no_mailbox;
     err = ratelimit_init(&srv->guesses);
     if (err == 0)
         err = stop_init(&srv->stop, &srv->loop, drain, end, srv);
     if (err < 0)
         goto no_stop;
-    srv->relays.on_empty = on_empty;
-    srv->relays.on_room = on_room;
-    srv->relays.ctx = srv;
-    list_init(&srv->agents);
     admission_init(&srv->admission);
     uv_timer_init(&srv->loop.uv, &srv->renewal);
     srv->renewal.data = srv;
@@ -183,38 +216,47 @@ static int begin(struct server *srv)
     return 0;
 
 no_stop:
-    relays_fini(&srv->relays);
-no_relays:
+    mailbox_close(&srv->in);
+no_mailbox:
     loop_fini(&srv->loop);
 no_loop:
     (void)cli_cannot_start(err); /* the caller knows the status */
     return err;
 }
 
+/* When the loop has ended, or never began. */
 static void finish(struct server *srv)
 {
+    free(srv->workers);
     ratelimit_fini(&srv->guesses);
     SSL_CTX_free(srv->tls);
     pki_free(srv->identity);
 }
 
+static int run(struct server *srv, unsigned workers)
+{
+    int status = EXIT_STATUS_OK;
+    if (start_workers(srv, workers) < 0 || listen_for_tunnels(srv) < 0) {
+        status = EXIT_STATUS_FAILED;
+        end(srv);
+    } else {
+        log_info(_("server mode: the tunnel listens on %s"), listener_address(srv->tunnel_port));
+        banner_print(srv);
+    }
+    loop_run(&srv->loop);
+    loop_fini(&srv->loop);
+    for (unsigned i = 0; i < srv->workers_count; i++)
+        worker_fini(&srv->workers[i]);
+    mailbox_fini(&srv->in);
+    return status;
+}
+
 int server_main(const struct server_options *opt)
 {
     struct server srv = {.opt = opt};
-    int status = EXIT_STATUS_OK;
-    if (load_identity(&srv) < 0 || begin(&srv) < 0) {
-        finish(&srv);
-        return EXIT_STATUS_FAILED;
-    }
-    if (listen_for_tunnels(&srv) < 0) {
-        status = EXIT_STATUS_FAILED;
-        end(&srv);
-    } else {
-        log_info(_("server mode: the tunnel listens on %s"), listener_address(srv.tunnel_port));
-        banner_print(&srv);
-    }
-    loop_run(&srv.loop);
-    loop_fini(&srv.loop);
+    int status = EXIT_STATUS_FAILED;
+    if (load_identity(&srv) == 0 && begin(&srv, 1) == 0)
+        status = run(&srv, 1);
     finish(&srv);
     return status;
 }

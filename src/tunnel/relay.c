@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/backlog.h"
+#include "base/quota.h"
 #include "net/sock.h"
 #include "tunnel/internal.h"
 
@@ -84,8 +85,8 @@ static void reap(struct loop_job *job)
         if (!(r->flags & RL_CLOSING))
             free(r);
     }
-    if (rs->was_full && rs->count < rs->max) {
-        rs->was_full = false;
+    if (rs->made_room) {
+        rs->made_room = false;
         if (rs->on_room)
             rs->on_room(rs->ctx);
     }
@@ -105,9 +106,9 @@ static void relay_die(struct relay *r)
     list_del(&r->readable);
     list_move(&rs->dead, &r->half_closed);
     backlog_clear(&r->late);
-    if (rs->count >= rs->max)
-        rs->was_full = true;
     rs->count--;
+    if (quota_give(rs->quota))
+        rs->made_room = true;
     loop_defer(rs->loop, &rs->reaper);
 }
 
@@ -540,6 +541,7 @@ struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream
     list_push(&link->relays, &r->of_link);
     smux_stream_set_user(st, &r->owner);
     rs->count++;
+    quota_take(rs->quota);
     return r;
 }
 
@@ -549,14 +551,14 @@ void relay_set_maker(struct relay *r, void (*on_cut)(void *maker), void *maker)
     r->maker = maker;
 }
 
-int relays_init(struct relays *rs, struct loop *loop, uint32_t max)
+int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
 {
     memset(rs, 0, sizeof *rs);
     rs->scratch = malloc(RELAYS_SCRATCH_BYTES);
     if (!rs->scratch)
         return ERR_NOMEM;
     rs->loop = loop;
-    rs->max = max;
+    rs->quota = quota;
     list_init(&rs->half_closed);
     list_init(&rs->dead);
     loop_job_init(&rs->reaper, reap);

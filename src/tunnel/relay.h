@@ -23,6 +23,7 @@
 #include "net/loop.h"
 
 struct link;
+struct quota;
 struct relay;
 struct smux_stream;
 
@@ -43,20 +44,20 @@ struct relays {
     struct loop *loop;
     uint8_t *scratch;            /* RELAYS_SCRATCH_BYTES, for the links of this loop */
     uint32_t count;              /* sockets and pending dials */
-    uint32_t max;                /* from the descriptor limit: the owner stops accepting at it */
-    void (*on_room)(void *ctx);  /* count has fallen below max again; may be NULL */
-    void (*on_empty)(void *ctx); /* the last relay is gone; may be NULL */
+    struct quota *quota;         /* of all loops: the owner stops accepting when it is full */
+    void (*on_room)(void *ctx);  /* a relay of ours has made room in the quota; may be NULL */
+    void (*on_empty)(void *ctx); /* our last relay is gone; may be NULL */
     void *ctx;
     /* private */
     struct list half_closed; /* in the order of their deadlines */
     struct list dead;        /* freed at the end of the turn */
     uv_timer_t timer;
     struct loop_job reaper;
-    bool was_full;
+    bool made_room;
 };
 
-/* 0 or ERR_NOMEM. */
-int relays_init(struct relays *rs, struct loop *loop, uint32_t max) MUST_USE;
+/* quota counts the relays of all loops and must outlive rs. 0 or ERR_NOMEM. */
+int relays_init(struct relays *rs, struct loop *loop, struct quota *quota) MUST_USE;
 
 /* Cuts every relay that has outlived its link. The links must be closed before. */
 void relays_cut_orphans(struct relays *rs);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The main thread's side of clients: who is let in, which worker serves it, how late a wrong secret
+ * is answered, and the lines about strangers. All of it is known in one place because it bounds
+ * what strangers can do to the whole program, however many workers there are.
+ */
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "server/internal.h"
+
+/* ---- users ---- */
+
+void reception_full(struct server *srv)
+{
+    mtime_ms now = loop_now(&srv->loop);
+    if (now < srv->tell_full_at)
+        return;
+    srv->tell_full_at = now + TELL_FULL_MS;
+    log_warn(_("%u connections are open, as many as the descriptor limit allows: new users wait"),
+             srv->connections.max);
+}
+
+void reception_room(struct server *srv)
+{
+    if (srv->draining || srv->ended)
+        return;
+    for (unsigned i = 0; i < srv->workers_count; i++)
+        mailbox_post(&srv->workers[i].in, &srv->workers[i].resume);
+}
+
+/* ---- strangers ---- */
+
+/* Whether a line about somebody who has not authenticated may be written. */
+static bool may_tell_of_stranger(struct server *srv)
+{
+    unsigned left_out;
+    if (!log_budget_take(&srv->strangers, loop_now(&srv->loop), &left_out))
+        return false;
+    if (left_out > 0)
+        log_warn(_("%u lines about connections that have not authenticated were left out"),
+                 left_out);
+    return true;
+}
+
+static void on_guess(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, guess);
+    struct server *srv = a->worker->srv;
+    struct ratelimit_verdict v = ratelimit_failure(&srv->guesses, a->source, loop_now(&srv->loop));
+    if (v.suppressed > 0)
+        log_warn(_("authentication of %s failed: %u more lines were left out"), a->source,
+                 v.suppressed);
+    if (v.log)
+        log_warn(_("authentication of %s failed: wrong secret"), a->peer);
+    a->delay_ms = v.delay_ms;
+    mailbox_post(&a->worker->in, &a->reject);
+}
+
+static void on_passed(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, passed);
+    admission_remove(&a->worker->srv->admission, &a->admission);
+    a->worker->trusted++;
+}
+
+/* The line for the end of somebody who has not authenticated; the others' worker has written it. */
+static void log_end_of_stranger(const struct agent *a)
+{
+    char text[ESCAPE_BUF];
+    if (a->reason == LINK_END_AUTH || a->reason == LINK_END_SHUTDOWN)
+        return; /* has its line already; nobody has heard of it */
+    const char *words = *a->why.text ? escape_text(text, a->why.text, strlen(a->why.text))
+                                     : link_reason_text(a->reason);
+    if (may_tell_of_stranger(a->worker->srv))
+        log_warn(_("authentication of %s failed: cannot read the secret: %s"), a->peer, words);
+}
+
+static void on_over(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, over);
+    struct worker *w = a->worker;
+    if (a->authenticated)
+        w->trusted--;
+    else
+        log_end_of_stranger(a);
+    w->sessions--;
+    admission_remove(&w->srv->admission, &a->admission);
+    mailbox_post(&w->in, &a->forgotten); /* the worker's again, which frees it */
+}
+
+/* ---- coming ---- */
+
+static bool has_less_to_do(const struct worker *a, const struct worker *b)
+{
+    if (a->sessions != b->sessions)
+        return a->sessions < b->sessions;
+    return a->trusted < b->trusted; /* most of the others will not stay */
+}
+
+/* The one with the fewest clients, of several the first. */
+static struct worker *choose_worker(struct server *srv)
+{
+    struct worker *best = &srv->workers[0];
+    for (unsigned i = 1; i < srv->workers_count; i++)
+        if (has_less_to_do(&srv->workers[i], best))
+            best = &srv->workers[i];
+    return best;
+}
+
+static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr *peer)
+{
+    struct agent *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->worker = choose_worker(srv);
+    a->fd = fd;
+    a->tls = srv->tls;
+    SSL_CTX_up_ref(a->tls);
+    sock_name(a->peer, peer);
+    sock_source(a->source, peer);
+    agent_init(a);
+    message_init(&a->guess, on_guess);
+    message_init(&a->passed, on_passed);
+    message_init(&a->over, on_over);
+    return a;
+}
+
+void reception_accept(struct server *srv, int fd, const struct sockaddr *peer)
+{
+    struct agent *a = new_agent(srv, fd, peer);
+    if (!a) {
+        sock_close_reset(fd);
+        return;
+    }
+    if (may_tell_of_stranger(srv))
+        log_info(_("new TLS connection from %s, PSK authentication follows..."), a->peer);
+    a->worker->sessions++;
+    struct admission_entry *victim = admission_add(&srv->admission, &a->admission, a->source);
+    mailbox_post(&a->worker->in, &a->begin);
+    if (victim) {
+        struct agent *v = CONTAINER_OF(victim, struct agent, admission);
+        mailbox_post(&v->worker->in, &v->drop);
+    }
+}

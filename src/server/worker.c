@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker: one loop with its clients, their public ports and their users' connections.
+ *
+ * What a loop has for itself belongs here: receive buffer, list of relays, timers, later budgets.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/i18n.h"
+#include "server/internal.h"
+
+/* Deepest is a TLS handshake, below 40 KB; the rest is for builds with sanitizers. Only what is
+   touched costs memory. */
+enum { STACK_BYTES = 512 << 10 };
+
+/* ---- the worker's thread ---- */
+
+static void finish(struct worker *w)
+{
+    relays_cut_orphans(&w->relays);
+    relays_fini(&w->relays);
+    mailbox_close(&w->in);
+    mailbox_post(&w->srv->in, &w->gone);
+}
+
+void worker_agent_gone(struct worker *w)
+{
+    if (w->ending && list_empty(&w->agents))
+        finish(w);
+}
+
+static void on_end(struct message *m)
+{
+    struct worker *w = CONTAINER_OF(m, struct worker, end);
+    w->ending = true;
+    list_foreach (n, &w->agents)
+        agent_close(LIST_ENTRY(n, struct agent, node));
+    worker_agent_gone(w); /* there may be none */
+}
+
+static void on_stop_listening(struct message *m)
+{
+    struct worker *w = CONTAINER_OF(m, struct worker, stop_listening);
+    w->stopping = true;
+    list_foreach (n, &w->agents)
+        agent_stop_listening(LIST_ENTRY(n, struct agent, node));
+    mailbox_post(&w->srv->in, &w->stopped);
+}
+
+static void pause_users(struct worker *w, bool paused)
+{
+    w->full = paused;
+    list_foreach (n, &w->agents)
+        agent_pause(LIST_ENTRY(n, struct agent, node), paused);
+}
+
+void worker_full(struct worker *w)
+{
+    pause_users(w, true);
+    mailbox_post(&w->srv->in, &w->was_full);
+}
+
+/* If others were quicker, the next one who leaves is told again. */
+static void on_resume(struct message *m)
+{
+    struct worker *w = CONTAINER_OF(m, struct worker, resume);
+    if (w->full && !quota_is_full(w->relays.quota))
+        pause_users(w, false);
+}
+
+static void on_relay_room(void *ctx)
+{
+    struct worker *w = ctx;
+    if (!w->stopping && !w->ending)
+        mailbox_post(&w->srv->in, &w->room);
+}
+
+static void on_relays_empty(void *ctx)
+{
+    struct worker *w = ctx;
+    if (w->stopping && !w->ending)
+        mailbox_post(&w->srv->in, &w->empty);
+}
+
+static void run(void *arg)
+{
+    struct worker *w = arg;
+    char name[16];
+    (void)snprintf(name, sizeof name, "worker %u", w->index + 1);
+    (void)pthread_setname_np(pthread_self(), name); /* for who looks at the threads */
+    loop_run(w->loop);
+    loop_fini(w->loop);
+}
+
+/* ---- the main thread ---- */
+
+static void on_stopped(struct message *m)
+{
+    server_worker_stopped(CONTAINER_OF(m, struct worker, stopped)->srv);
+}
+
+static void on_empty(struct message *m)
+{
+    server_worker_empty(CONTAINER_OF(m, struct worker, empty)->srv);
+}
+
+static void on_gone(struct message *m)
+{
+    server_worker_gone(CONTAINER_OF(m, struct worker, gone)->srv);
+}
+
+static void on_was_full(struct message *m)
+{
+    reception_full(CONTAINER_OF(m, struct worker, was_full)->srv);
+}
+
+static void on_room(struct message *m)
+{
+    reception_room(CONTAINER_OF(m, struct worker, room)->srv);
+}
+
+static void init_messages(struct worker *w)
+{
+    message_init(&w->resume, on_resume);
+    message_init(&w->stop_listening, on_stop_listening);
+    message_init(&w->end, on_end);
+    message_init(&w->was_full, on_was_full);
+    message_init(&w->room, on_room);
+    message_init(&w->stopped, on_stopped);
+    message_init(&w->empty, on_empty);
+    message_init(&w->gone, on_gone);
+}
+
+/* Signals are the main thread's: a thread begins with the mask of its maker. */
+static int begin_thread(struct worker *w, struct errmsg *why)
+{
+    uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = STACK_BYTES};
+    sigset_t all, before;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* fails for a wrong first argument only */
+    int r = uv_thread_create_ex(&w->thread, &options, run, w);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r < 0 ? errmsg_set(why, ERR_LIMIT, "%s", uv_strerror(r)) : 0;
+}
+
+int worker_start(struct worker *w, struct server *srv, unsigned index, struct loop *loop,
+                 struct errmsg *why)
+{
+    *w = (struct worker){.srv = srv, .index = index, .loop = loop ? loop : &w->own};
+    list_init(&w->agents);
+    init_messages(w);
+    *why->text = '\0';
+    int err = loop ? 0 : loop_init(&w->own);
+    if (err < 0)
+        goto no_loop;
+    err = mailbox_init(&w->in, w->loop);
+    if (err < 0)
+        goto no_mailbox;
+    err = relays_init(&w->relays, w->loop, &srv->connections);
+    if (err < 0)
+        goto no_relays;
+    w->relays.on_room = on_relay_room;
+    w->relays.on_empty = on_relays_empty;
+    w->relays.ctx = w;
+    err = loop ? 0 : begin_thread(w, why);
+    if (err == 0)
+        return 0;
+    relays_fini(&w->relays);
+
+no_relays:
+    mailbox_close(&w->in);
+    mailbox_fini(&w->in);
+no_mailbox:
+    if (!loop)
+        loop_fini(&w->own);
+no_loop:
+    return *why->text ? err : errmsg_set(why, err, "%s", err_text(err));
+}
+
+void worker_fini(struct worker *w)
+{
+    if (w->loop == &w->own)
+        (void)uv_thread_join(&w->thread); /* cannot fail: it is ours, and joined once */
+    mailbox_fini(&w->in);
+}
