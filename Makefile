@@ -5,7 +5,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all deps demo test install clean format check-format help
+.PHONY: all deps demo test bench bench-full install clean format check-format help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) gotunnel
@@ -27,13 +27,19 @@ test:
 	@tools/deps build test $(if $(CI)$(FUZZ),fuzz)
 	@tools/test
 
+bench bench-full:
+	@tools/deps build bench
+	@[ -f build-bench/build.ninja ] || meson setup build-bench -Dbench=true -Dtests=false
+	@ninja -C build-bench
+	@python3 -m bench --set $(if $(filter bench-full,$@),full,short) --out build-bench/results $(BENCH)
+
 install: $(BUILD)/build.ninja
 	@meson configure $(BUILD) --prefix=$(PREFIX)
 	@ninja -C $(BUILD)
 	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --skip-subprojects
 
 clean:
-	rm -rf $(BUILD) build-asan build-fuzz
+	rm -rf $(BUILD) build-asan build-fuzz build-bench
 
 format:
 	@tools/check-format --fix .
@@ -45,6 +51,8 @@ help:
 	@echo 'make                 build the program: $(BUILD)/gotunnel'
 	@echo 'make demo            install what is missing, build, and show a tunnel at work'
 	@echo 'make test            install what is missing, build, and run every test (FUZZ=1: fuzz too)'
+	@echo 'make bench           install what is missing, build, and measure beside others, a few minutes'
+	@echo "make bench-full      the same, everything (BENCH='--rounds 9': more options)"
 	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected'
 	@echo 'make deps            install what a build needs (Debian, Ubuntu)'
 	@echo 'make format          format the C files;  make check-format only looks'

@@ -2,12 +2,14 @@
 """python3 -m bench: measures tunnels side by side. See docs/benchmarks.md."""
 
 import argparse
+import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from bench import figures, report, run, systems
-from bench.lab import ROOT
+from bench import chart, figures, machine, report, run, systems
+from bench.lab import ROOT, raise_descriptor_limit
 
 
 def arguments():
@@ -15,33 +17,62 @@ def arguments():
     p.add_argument("--set", default="short", choices=list(figures.SETS), help="which figures, and how long")
     p.add_argument("--figure", action="append", metavar="NAME", help="only this one (repeat for more)")
     p.add_argument("--system", action="append", metavar="NAME[=COMMAND]",
-                   help="only this one (repeat for more); NAME=COMMAND is another build of gotunnel, or flags")
-    p.add_argument("--rounds", type=int, default=5)
+                   help="only this one (repeat for more); the first one is ours, which the others are compared "
+                        "with; NAME=COMMAND is another build of gotunnel, or one with flags")
+    p.add_argument("--rounds", type=int, default=5, help="default: 5")
+    p.add_argument("--out", type=Path, metavar="DIRECTORY", help="leave results.json, results.md, chart.svg there")
     p.add_argument("--tools", type=Path, default=ROOT / "build-bench/bench", help="where load, limit, delay are")
-    p.add_argument("--gotunnel", metavar="PATH", help="the program to measure (default: build-bench/gotunnel)")
+    p.add_argument("--gotunnel", metavar="PATH", default=os.environ.get("GOTUNNEL"),
+                   help="the program to measure (default: $GOTUNNEL, or build-bench/gotunnel)")
     p.add_argument("--list", action="store_true", help="name figures and systems, and stop")
     a = p.parse_args()
     for name in a.figure or ():
         if name not in figures.BY_NAME:
             p.error(f"no figure {name!r}; there are: {', '.join(figures.BY_NAME)}")
+    if a.rounds < 1:
+        p.error("--rounds: at least 1")
     return a
+
+
+def show_list():
+    print("figures:", *(f"  {f.name:20} {f.title}" for f in figures.FIGURES), sep="\n")
+    print("systems:", *(f"  {s.name:20} {s.what}" for s in systems.RECIPES.values()), sep="\n")
+    return 0
+
+
+def write(out, bench, order, settings):
+    facts = machine.facts()
+    out.mkdir(parents=True, exist_ok=True)
+    given = (bench.results, bench.names, order, facts, settings)
+    caption = f"{facts['cpu']}, {facts['processors']} processors, {facts['system']}, medians of {bench.rounds} rounds"
+    (out / "results.json").write_text(report.as_json(*given), encoding="utf-8")
+    (out / "results.md").write_text(report.as_markdown(*given), encoding="utf-8")
+    (out / "chart.svg").write_text(chart.svg(bench.results, bench.names, bench.names[0], caption), encoding="utf-8")
+    print(f"\nresults.json, results.md, chart.svg are in {out}")
 
 
 def main():
     a = arguments()
     if a.list:
-        print("figures:", *(f"  {f.name:16} {f.title}" for f in figures.FIGURES), sep="\n")
-        print("systems:", *(f"  {s.name:16} {s.what}" for s in systems.RECIPES.values()), sep="\n")
-        return 0
-    chosen = systems.select(a.system, a.gotunnel)
+        return show_list()
+    raise_descriptor_limit()
+    chosen = systems.select(a.system, a.set == "full", a.gotunnel)
+    order = a.figure or figures.SETS[a.set]
+    before, start = machine.load(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gotunnel-bench-") as path:
-        bench = run.Bench(Path(path), a.tools, a.set, a.rounds)
+        bench = run.Bench(Path(path), a.tools.resolve(), a.set, a.rounds)
         bench.find(chosen)
-        for name in a.figure or figures.SETS[a.set]:
+        for name in order:
             bench.run(figures.BY_NAME[name])
-            rows = report.figure_table(bench.results, name, bench.names, bench.names[0])
-            print(f"\n{report.title(name)}\n{report.as_text(rows)}", flush=True)
-    return 1 if bench.results.failed else 0
+            print(report.figure_text(bench.results, name, bench.names, bench.names[0]), flush=True)
+    print(report.goals_text(bench.results, bench.names[0]))
+    if bench.results.absent:
+        print("\n" + report.absent_text(bench.results))
+    print(f"\n{time.monotonic() - start:.0f} s")
+    settings = {"set": a.set, "rounds": a.rounds, "load": f"{before:.2f}, {machine.load():.2f}"}
+    if a.out:
+        write(a.out, bench, order, settings)
+    return 1 if bench.names[0] in {s for _, s in bench.results.failed} else 0
 
 
 sys.exit(main())

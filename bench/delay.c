@@ -38,12 +38,16 @@ struct chunk {
 struct half {
     int from, to;
     struct chunk *head, **tail;
-    size_t waiting;      /* bytes */
-    double last_arrival; /* at the end of the bottleneck, before the delay */
     bool readable, writable, ended, done;
 };
 
 struct joint;
+
+/* The bottleneck of one direction, which all connections share. */
+struct pipe {
+    size_t waiting;      /* bytes, on the way or in the queue */
+    double last_arrival; /* at its end, before the delay */
+};
 
 /* What epoll's events carry: which socket of which connection. */
 struct end {
@@ -62,6 +66,7 @@ struct link {
     double delay, rate; /* seconds, bytes a second; rate 0: no limit */
     size_t room;
     int poller, listener, target_port;
+    struct pipe pipe[2]; /* of halves 0 and halves 1 */
     struct joint *joints;
 };
 
@@ -80,44 +85,55 @@ static double now(void)
 
 /* ---- bytes ---- */
 
-static void take(const struct link *l, struct half *h)
+static bool may_take(const struct link *l, const struct half *h, const struct pipe *p)
 {
-    while (h->readable && !h->ended && h->waiting < l->room) {
-        struct chunk *c = malloc(sizeof *c);
-        if (!c)
-            die("malloc");
-        ssize_t n = recv(h->from, c->data, sizeof c->data, 0);
-        if (n <= 0) {
-            free(c);
-            h->readable = false;
-            h->ended = n == 0 || errno != EAGAIN;
-            return;
-        }
-        double t = now();
-        if (h->last_arrival < t)
-            h->last_arrival = t;
-        if (l->rate > 0)
-            h->last_arrival += (double)n / l->rate;
-        c->due = h->last_arrival + l->delay;
-        c->len = (size_t)n;
-        c->off = 0;
-        c->next = NULL;
-        *h->tail = c;
-        h->tail = &c->next;
-        h->waiting += c->len;
-    }
+    return h->readable && !h->ended && !h->done && p->waiting < l->room;
 }
 
-static void drop_head(struct half *h)
+/* When the last of n bytes that enter now will be at the far side. */
+static double arrival(const struct link *l, struct pipe *p, size_t n)
+{
+    double t = now();
+    if (p->last_arrival < t)
+        p->last_arrival = t;
+    if (l->rate > 0)
+        p->last_arrival += (double)n / l->rate;
+    return p->last_arrival + l->delay;
+}
+
+/* One chunk, so that connections that share the pipe take turns. */
+static void take(const struct link *l, struct half *h, struct pipe *p)
+{
+    struct chunk *c = malloc(sizeof *c);
+    if (!c)
+        die("malloc");
+    ssize_t n = recv(h->from, c->data, sizeof c->data, 0);
+    if (n <= 0) {
+        free(c);
+        h->readable = false;
+        h->ended = n == 0 || errno != EAGAIN;
+        return;
+    }
+    c->due = arrival(l, p, (size_t)n);
+    c->len = (size_t)n;
+    c->off = 0;
+    c->next = NULL;
+    *h->tail = c;
+    h->tail = &c->next;
+    p->waiting += c->len;
+}
+
+static void drop_head(struct half *h, struct pipe *p)
 {
     struct chunk *c = h->head;
+    p->waiting -= c->len - c->off;
     h->head = c->next;
     if (!h->head)
         h->tail = &h->head;
     free(c);
 }
 
-static void give(struct half *h)
+static void give(struct half *h, struct pipe *p)
 {
     double t = now();
     while (h->writable && h->head && h->head->due <= t) {
@@ -129,18 +145,19 @@ static void give(struct half *h)
             return;
         }
         c->off += (size_t)n;
-        h->waiting -= (size_t)n;
+        p->waiting -= (size_t)n;
         if (c->off == c->len)
-            drop_head(h);
+            drop_head(h, p);
     }
 }
 
-static void step(const struct link *l, struct half *h)
+static void step(const struct link *l, struct half *h, struct pipe *p)
 {
     if (h->done)
         return;
-    take(l, h);
-    give(h);
+    if (may_take(l, h, p))
+        take(l, h, p);
+    give(h, p);
     if (h->ended && !h->head && !h->done) {
         shutdown(h->to, SHUT_WR);
         h->done = true;
@@ -199,11 +216,11 @@ static void accept_all(struct link *l)
     }
 }
 
-static void drop(struct joint *j)
+static void drop(struct link *l, struct joint *j)
 {
     for (int i = 0; i < 2; i++) {
         while (j->half[i].head)
-            drop_head(&j->half[i]);
+            drop_head(&j->half[i], &l->pipe[i]);
         close(j->half[i].from);
     }
     free(j);
@@ -216,7 +233,7 @@ static void sweep(struct link *l)
         struct joint *j = *p;
         if (j->half[0].done && j->half[1].done) {
             *p = j->next;
-            drop(j);
+            drop(l, j);
         } else {
             p = &j->next;
         }
@@ -225,13 +242,15 @@ static void sweep(struct link *l)
 
 /* ---- the loop ---- */
 
-/* Seconds until the next byte is due, at most one. */
+/* Seconds until there is something to do, at most one. */
 static double patience(const struct link *l)
 {
     double t = now(), next = t + 1;
     for (const struct joint *j = l->joints; j; j = j->next) {
         for (int i = 0; i < 2; i++) {
             const struct half *h = &j->half[i];
+            if (may_take(l, h, &l->pipe[i]))
+                return 0;
             if (!h->done && h->writable && h->head && h->head->due < next)
                 next = h->head->due;
         }
@@ -263,8 +282,8 @@ static _Noreturn void run(struct link *l)
         for (int i = 0; i < n; i++)
             on_event(l, &events[i]);
         for (struct joint *j = l->joints; j; j = j->next) {
-            step(l, &j->half[0]);
-            step(l, &j->half[1]);
+            step(l, &j->half[0], &l->pipe[0]);
+            step(l, &j->half[1], &l->pipe[1]);
         }
         sweep(l);
     }

@@ -1,99 +1,113 @@
 # SPDX-License-Identifier: MIT
-"""What is measured. A figure is a row of FIGURES; one measurement of one system gives numbers by name.
+"""What is measured: a row for each figure, and which figures make a set.
 
 "up" is from the user to the service: the server reads a public connection, the client writes the local one.
-Processor time is that of all processes of both ends of the tunnel together, and not of the load.
+A profile (tiny, short, full) says how long one measurement takes.
 """
 
-from collections import namedtuple
 from dataclasses import dataclass, field
 
-from bench.lab import Failed, hold_load, release_load
+from bench import measures as m
 
-# unit, whether less is better, digits behind the point
-Metric = namedtuple("Metric", "unit less digits")
-METRICS = {
-    "cpu_s_per_gb": Metric("CPU-s/GB", True, 3),
-    "user_s_per_gb": Metric("user s/GB", True, 3),
-    "system_s_per_gb": Metric("system s/GB", True, 3),
-    "switches_per_gb": Metric("switches/GB", True, 0),
-    "mb_per_s": Metric("MB/s", False, 1),
-    "p50_us": Metric("p50 µs", True, 1),
-    "p99_us": Metric("p99 µs", True, 1),
-    "cpu_us_per_trip": Metric("CPU µs/trip", True, 2),
-    "trips_per_s": Metric("trips/s", False, 0),
-}
+HTTP_CONNECTIONS = 64
 
 
 @dataclass
 class Figure:
-    """`measure(bench, tunnel, figure)` gives {metric: number}. `size` scales the work of one measurement."""
-
     name: str
     title: str
-    measure: object
-    load: list = field(default_factory=list)  # arguments of bench/load; {size} is replaced
-    size: dict = field(default_factory=dict)  # profile name: size
-    target: str = "sink"
+    measure: object  # of measures.py
+    load: list = field(default_factory=list)  # arguments of the load; {size} is replaced
+    size: dict = field(default_factory=dict)  # profile: size
+    steps: dict = field(default_factory=dict)  # profile: numbers of connections or sessions
+    service: str = "sink"  # or nginx
     link: tuple = None  # arguments of bench/delay
+    fresh: bool = False  # a new tunnel for each round
+    starts: bool = False  # the measure starts its own tunnels
+    multiplexed: bool = False  # only systems that have one connection for all users
+    sessions: bool = False  # only systems whose recipe can start more clients
+    headline: str = ""  # the metric of the ratios and the chart; the first one without
 
     def arguments(self, profile):
-        return [str(a).format(size=self.size.get(profile, 0)) for a in self.load]
+        return [str(a).format(size=self.size.get(profile, "")) for a in self.load]
+
+    def command(self, profile):
+        """What runs, for people."""
+        if self.starts:
+            return "start both ends, connect, send a byte, receive it"
+        program = "wrk --latency" if self.service == "nginx" else "load"
+        text = " ".join([program, *self.arguments(profile)])
+        if self.steps:
+            text += f" beside {self.steps[profile]}" if text != "load" else f"load idle -c {self.steps[profile]}"
+        return text + (f", through delay {' '.join(map(str, self.link))}" if self.link else "")
 
 
-def with_load(bench, tunnel, args, timeout=120):
-    """Runs the generator on a tunnel. (its figures, what the tunnel used for them)"""
-    before = tunnel.usage()
-    p, result = hold_load(bench.tools, [*args, "-p", tunnel.port], timeout)
-    try:
-        used = tunnel.usage() - before
-    finally:
-        why = release_load(p)
-    if p.returncode:
-        raise Failed(why)
-    return result, used
-
-
-def bulk(bench, tunnel, figure):
-    """Processor time and rate of a number of bytes."""
-    result, used = with_load(bench, tunnel, figure.arguments(bench.profile))
-    gb = result["bytes"] / 1e9
-    return {"cpu_s_per_gb": used.cpu / gb, "user_s_per_gb": used.user / gb,
-            "system_s_per_gb": used.system / gb, "switches_per_gb": used.switches / gb,
-            "mb_per_s": result["mb_per_s"]}
-
-
-def pingpong(bench, tunnel, figure):
-    """Latency and processor time of small messages."""
-    result, used = with_load(bench, tunnel, figure.arguments(bench.profile))
-    if not result["n"]:
-        raise Failed("no round trip in time")
-    return {"cpu_us_per_trip": used.cpu / result["n"] * 1e6, "p50_us": result["p50_us"],
-            "p99_us": result["p99_us"], "trips_per_s": result["per_s"]}
-
-
-def _bulk_row(direction, words, conns):
+def _bulk(direction, words, conns):
     # The same number of bytes in all, whatever the number of connections; both ways counts both.
     share = conns * (2 if direction == "bi" else 1)
     return Figure(
-        f"bulk-{direction}-{conns}", f"Bulk {words}, {conns} stream{'s' if conns > 1 else ''}", bulk,
+        f"bulk-{direction}-{conns}", f"Bulk {words}, {conns} stream{'s' if conns > 1 else ''}", m.bulk,
         ["bulk", "-d", direction, "-c", conns, "-b", "{size}"],
-        {"tiny": 4_000_000 // share, "short": 200_000_000 // share, "full": 800_000_000 // share})
+        {"tiny": 4_000_000 // share, "short": 200_000_000 // share, "full": 600_000_000 // share})
 
 
-def _ping_row(conns):
+def _ping(conns):
     return Figure(
-        f"ping-{conns}", f"64-byte ping-pong, {conns} connection{'s' if conns > 1 else ''}", pingpong,
+        f"ping-{conns}", f"64-byte ping-pong, {conns} connection{'s' if conns > 1 else ''}", m.pingpong,
         ["pp", "-c", conns, "-s", 64, "-t", "{size}"], {"tiny": 0.1, "short": 0.6, "full": 2})
 
 
-FIGURES = [_bulk_row(d, words, n) for n in (1, 8)
-           for d, words in (("up", "up"), ("down", "down"), ("bi", "both ways"))]
-FIGURES += [_ping_row(n) for n in (1, 64)]
+def _http(name, words, header):
+    return Figure(
+        f"http-{name}", f"HTTP, wrk against nginx, {words}", m.http,
+        ["-t", 1, "-c", HTTP_CONNECTIONS, "-d", "{size}s", *header], {"tiny": 1, "short": 1, "full": 3},
+        service="nginx", headline="requests_per_s")
+
+
+def _mix(name, words, link=None, sizes=("0.2", "0.6", "3")):
+    return Figure(
+        f"mix-{name}", f"A 64-byte ping-pong beside a download, {words}", m.beside_bulk,
+        ["mix", "-d", "down", "-c", 1, "-s", 64, "-w", 0.3, "-t", "{size}"],
+        dict(zip(("tiny", "short", "full"), sizes)), link=link, headline="p99_us")
+
+
+def _far(ms, conns):
+    words = f"{conns} stream{'s' if conns > 1 else ''}"
+    return Figure(
+        f"far-{ms}-{conns}", f"Download over a {ms} ms round trip, {words}", m.rate,
+        ["bulk", "-d", "down", "-c", conns, "-w", "1.5", "-t", "{size}"],
+        {"tiny": 0.5, "short": 1, "full": 2.5}, link=("-d", ms // 2), multiplexed=True)
+
+
+_WAN = ("-d", 10, "-r", 12.5, "-q", 256)
+
+FIGURES = [
+    Figure("startup", "Start-up to the first forwarded byte", m.startup, starts=True),
+    *(_bulk(d, words, n) for n in (1, 8) for d, words in (("up", "up"), ("down", "down"), ("bi", "both ways"))),
+    *(_ping(n) for n in (1, 64)),
+    _http("keepalive", "keep-alive", []),
+    _http("close", "Connection: close", ["-H", "Connection: close"]),
+    Figure("connections", "New connections, 16 at a time", m.connections,
+           ["cps", "-c", 16, "-t", "{size}"], {"tiny": 0.1, "short": 0.6, "full": 2},
+           headline="connections_per_s"),
+    _mix("loopback", "loopback"),
+    _mix("wan", "100 Mbit/s, 20 ms round trip", _WAN, ("0.3", "1.5", "4")),
+    *(_far(ms, n) for ms in (50, 100) for n in (1, 8)),
+    Figure("memory", "Memory of idle connections", m.memory,
+           steps={"tiny": [1000], "short": [1000], "full": [1000, 5000, 15000]}, fresh=True,
+           headline="kb_per_idle_1000"),
+    Figure("growth-connections", "Cost of a round trip beside idle connections", m.beside_idle,
+           ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.1, "short": 0.6, "full": 1.5},
+           steps={"tiny": 50, "short": 1000, "full": 15000}, fresh=True, headline="growth"),
+    Figure("growth-sessions", "Cost of a round trip beside other sessions", m.beside_sessions,
+           ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.1, "short": 0.6, "full": 1.5},
+           steps={"tiny": 3, "short": 50, "full": 500}, fresh=True, sessions=True, headline="growth"),
+]
 
 BY_NAME = {f.name: f for f in FIGURES}
 SETS = {
-    "tiny": ["bulk-up-1", "ping-64"],
-    "short": ["bulk-up-1", "bulk-down-1", "bulk-up-8", "bulk-down-8", "ping-1", "ping-64"],
+    "tiny": ["startup", "bulk-up-1", "bulk-down-8", "ping-64", "connections", "mix-loopback", "memory"],
+    "short": ["startup", "bulk-up-1", "bulk-down-1", "bulk-up-8", "bulk-down-8", "ping-64", "http-keepalive",
+              "connections", "mix-loopback", "far-100-1", "memory"],
     "full": [f.name for f in FIGURES],
 }

@@ -65,11 +65,12 @@ def free_port():
 
 @dataclass
 class Usage:
-    """What processes have used. Seconds; switches of threads that have ended are not in it."""
+    """What processes have used. `cpu` is exact; the clock of `user_ticks` and `system_ticks` is coarse, so they
+    only say how it divides. Switches of threads that have ended are not in it."""
 
-    cpu: float = 0.0
-    user: float = 0.0
-    system: float = 0.0
+    cpu: float = 0.0  # seconds
+    user_ticks: int = 0
+    system_ticks: int = 0
     switches: int = 0
 
     def _with(self, other, sign):
@@ -80,6 +81,17 @@ class Usage:
 
     def __sub__(self, other):
         return self._with(other, -1)
+
+    @property
+    def user(self):
+        """Seconds of it spent in the programs themselves."""
+        ticks = self.user_ticks + self.system_ticks
+        return self.cpu * self.user_ticks / ticks if ticks else 0.0
+
+    @property
+    def system(self):
+        """Seconds of it spent in the kernel for them."""
+        return self.cpu - self.user
 
 
 @dataclass
@@ -138,10 +150,8 @@ def usage_of(pid):
         own, switches = _cpu_clock(pid), _switches(pid)
     except OSError:
         return Usage()
-    user, system, child_user, child_system = (int(n) / TICKS for n in stat[11:15])
-    share = user / (user + system) if user + system else 0.0
-    return Usage(own + child_user + child_system, own * share + child_user,
-                 own * (1 - share) + child_system, switches)
+    user, system, child_user, child_system = (int(n) for n in stat[11:15])
+    return Usage(own + (child_user + child_system) / TICKS, user + child_user, system + child_system, switches)
 
 
 def tree_usage(roots):
@@ -165,14 +175,15 @@ def tree_memory(roots):
 # ---- processes ----
 
 
-def _more_descriptors():
-    """In the child, before the program: as many descriptors as may be had."""
-    for hard in (DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1]):
+def raise_descriptor_limit():
+    """As many descriptors as may be had, for us and the processes we start. How many that is."""
+    for limit in (DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1]):
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            return
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            break
         except (OSError, ValueError):
-            pass
+            pass  # more than the system allows us
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 class Process:
@@ -185,8 +196,7 @@ class Process:
         with open(path, "wb") as out:
             self.popen = subprocess.Popen(
                 self.command, cwd=cwd, env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-                preexec_fn=_more_descriptors)
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 
     @property
     def pid(self):
@@ -239,15 +249,19 @@ class Process:
 
 
 def _listens(port):
+    """Whether somebody does. The tables begin with those who listen; what follows may be long."""
     for table in ("tcp", "tcp6"):
         try:
-            lines = Path("/proc/net", table).read_text().splitlines()[1:]
+            with open(f"/proc/net/{table}", encoding="ascii") as lines:
+                next(lines)
+                for line in lines:
+                    f = line.split()
+                    if f[3] != "0A":
+                        break
+                    if int(f[1].rsplit(":", 1)[1], 16) == port:
+                        return True
         except OSError:
-            continue
-        for line in lines:
-            f = line.split()
-            if f[3] == "0A" and int(f[1].rsplit(":", 1)[1], 16) == port:
-                return True
+            pass
     return False
 
 
@@ -305,20 +319,31 @@ class Lab:
 # ---- the load ----
 
 
-def hold_load(tools, args, timeout):
-    """Starts the generator and waits for its figures; its connections stay open. (Popen, figures)"""
-    p = subprocess.Popen([str(tools / "load"), *map(str, args), "-k"], stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_more_descriptors)
-    timer = threading.Timer(timeout, p.kill)
-    timer.start()
-    line = p.stdout.readline()
-    timer.cancel()
-    if not line:
-        raise Failed(release_load(p) or f"load gave up after {timeout} s")
-    return p, json.loads(line)
+class Load:
+    """The generator, running. Its connections stay open until release()."""
 
+    def __init__(self, tools, args):
+        self.popen = subprocess.Popen([str(tools / "load"), *map(str, args), "-k"], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-def release_load(p):
-    """Ends it; what it complained of."""
-    _, err = p.communicate()
-    return err.decode(errors="replace").strip()
+    def line(self, timeout):
+        """The next line that it prints."""
+        timer = threading.Timer(timeout, self.popen.kill)
+        timer.start()
+        line = self.popen.stdout.readline()
+        timer.cancel()
+        if not line:
+            raise Failed(self.release() or f"load gave up after {timeout} s")
+        return json.loads(line)
+
+    def go(self):
+        """Begins, with -g."""
+        self.popen.stdin.write(b"g")
+        self.popen.stdin.flush()
+
+    def release(self):
+        """Ends it. What it complained of."""
+        if self.popen.stdin.closed:
+            return ""
+        _, err = self.popen.communicate()
+        return err.decode(errors="replace").strip()

@@ -55,7 +55,7 @@ static struct load_options options(int argc, char **argv)
     struct load_options o = {
         .port = -1, .conns = 1, .bytes = 1000000000, .mode = LOAD_UP, .size = 64, .think = 1e-3};
     int c;
-    while ((c = getopt(argc, argv, "p:c:b:d:s:t:w:i:vk")) != -1) {
+    while ((c = getopt(argc, argv, "p:c:b:d:s:t:w:i:vgk")) != -1) {
         switch (c) {
         case 'p':
             o.port = atoi(optarg);
@@ -83,6 +83,9 @@ static struct load_options options(int argc, char **argv)
             break;
         case 'v':
             o.verify = true;
+            break;
+        case 'g':
+            o.gate = true;
             break;
         case 'k':
             o.hold = true;

@@ -67,6 +67,7 @@ struct load_options {
     double warm;    /* -w seconds that are not counted */
     double think;   /* -i seconds between pings of `mix` */
     bool verify;    /* -v */
+    bool gate;      /* -g: with the connections open, waits for a byte on stdin */
     bool hold;      /* -k: the connections stay open until stdin ends */
 };
 
@@ -114,6 +115,9 @@ void load_latency_add(double seconds);
 /* Prints their number and percentiles as members of a JSON object. */
 void load_latency_print(double seconds_in_all);
 
+/* With -g, says that the connections are open and waits for a byte on stdin, so that what opening
+ * them cost can be told from what follows. */
+void load_gate(const struct load_options *o);
 /* With -k, waits for stdin to end. The figures must have been printed. */
 void load_hold(const struct load_options *o);
 

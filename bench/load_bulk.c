@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-enum { STALL_SECONDS = 30, TICK_MS = 100 };
+enum { STALL_SECONDS = 30, TICK_MS = 100, SETTLE_US = 20000 };
 
 static const uint64_t ENDLESS = (uint64_t)1 << 60;
 
@@ -125,6 +126,8 @@ int load_bulk(const struct load_options *o)
         load_die("malloc");
     for (int i = 0; i < o->conns; i++)
         b.conns[i].fd = load_dial(o->port);
+    usleep(SETTLE_US); /* the far ends of the connections are there, too */
+    load_gate(o);
     double start = load_now();
     for (int i = 0; i < o->conns; i++)
         begin(&b.conns[i], o);

@@ -134,6 +134,7 @@ static int play(const struct load_options *o, int pings, int others)
 {
     struct game g = {.options = o, .n = pings + others};
     open_conns(&g, pings);
+    load_gate(o);
     double start = load_now() + o->warm;
     g.counts_from = start;
     for (int i = 0; i < pings; i++)

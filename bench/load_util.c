@@ -228,6 +228,17 @@ void load_latency_print(double seconds_in_all)
         microseconds(.99), microseconds(1));
 }
 
+void load_gate(const struct load_options *o)
+{
+    char byte;
+    if (!o->gate)
+        return;
+    printf("{\"open\":%d}\n", o->conns);
+    fflush(stdout);
+    if (read(STDIN_FILENO, &byte, 1) != 1)
+        load_fail(LOAD_EXIT_USAGE, "stdin ended before it said to go on");
+}
+
 void load_hold(const struct load_options *o)
 {
     char byte;

@@ -32,6 +32,7 @@ class Results:
         self.failed = {}  # (figure, system): why
         self.absent = {}  # system: why
         self.versions = {}  # system: what was measured
+        self.notes = {}  # figure: [sentences]
 
     def add(self, figure, system, numbers):
         self.series.setdefault((figure, system), Series()).add(numbers)

@@ -4,7 +4,8 @@
 import subprocess
 import sys
 
-from bench.lab import Failed, Lab, Unavailable
+from bench.lab import Failed, Lab, Unavailable, free_port, tool
+from bench.measures import stripped_kb
 from bench.results import Results
 
 
@@ -17,6 +18,7 @@ class Bench:
         self.path, self.tools, self.profile, self.rounds = path, tools, profile, rounds
         self.systems = []
         self.results = Results()
+        self._sizes = {}
 
     @property
     def names(self):
@@ -36,24 +38,44 @@ class Bench:
             raise SystemExit("bench: none of the systems is here")
 
     def start(self, system, figure, target):
+        """A tunnel of a system for a figure. Its directory stays, so keys and certificates are made once."""
         lab = Lab(self.path / system.name / ("link" if figure.link else "local"), self.tools, figure.link)
         try:
             tunnel = system.start(lab, target)
-            tunnel.lab = lab
+            tunnel.lab, tunnel.system = lab, system
             return tunnel
         except BaseException:
             lab.close()
             raise
 
+    def stripped_kb(self, system):
+        """Of all programs of a system; they do not change while we run."""
+        if system.name not in self._sizes:
+            self._sizes[system.name] = sum(stripped_kb(b, self.path / "stripped") for b in system.binaries())
+        return self._sizes[system.name]
+
+    def note(self, figure, text):
+        """Something about a figure that numbers do not say; each thing is kept once."""
+        notes = self.results.notes.setdefault(figure.name, [])
+        if text not in notes:
+            notes.append(text)
+            say(f"note: {figure.name}: {text}")
+
     def _try(self, figure, system, action):
         """The result of action(); None when it failed, which is noted."""
         try:
             return action()
-        except (Failed, Unavailable, OSError) as e:
+        except (Failed, Unavailable, OSError, subprocess.SubprocessError) as e:
             why = " ".join(str(e).split())[:300]
             self.results.failed[figure.name, system.name] = why
             say(f"failed: {figure.name}: {system.name}: {why}")
             return None
+
+    def _service(self, services, figure):
+        """The port of the service at the far end."""
+        if figure.service == "nginx":
+            return start_nginx(services)
+        return services.service("load", "sink", "-p", "0")
 
     def run(self, figure):
         """All rounds of a figure. The order of the systems moves on by one in each round."""
@@ -61,24 +83,52 @@ class Bench:
         services = Lab(self.path / "services", self.tools)
         tunnels = {}
         try:
-            target = services.service("load", "sink", "-p", "0")
-            for s in self.systems:
-                tunnel = self._try(figure, s, lambda s=s: self.start(s, figure, target))
-                if tunnel:
-                    tunnels[s.name] = tunnel
-            self._rounds(figure, tunnels)
+            try:
+                target = self._service(services, figure)
+            except (Failed, Unavailable) as e:
+                self.note(figure, f"not measured: {e}")
+                return
+            systems = [s for s in self.systems if self._takes_part(s, figure)]
+            first = 0 if figure.fresh else -1  # one to warm up, which does not count
+            for n in range(first, self.rounds):
+                at = n % len(systems) if systems else 0
+                for s in systems[at:] + systems[:at]:
+                    if (figure.name, s.name) not in self.results.failed:
+                        self._round(figure, s, target, tunnels, n >= 0)
         finally:
             for tunnel in tunnels.values():
                 tunnel.close()
             services.close()
 
-    def _rounds(self, figure, tunnels):
-        alive = [s for s in self.systems if s.name in tunnels]
-        for n in range(-1, self.rounds):  # the first one warms up, and does not count
-            at = n % len(alive) if alive else 0
-            for s in alive[at:] + alive[:at]:
-                if (figure.name, s.name) in self.results.failed:
-                    continue
-                numbers = self._try(figure, s, lambda s=s: figure.measure(self, tunnels[s.name], figure))
-                if numbers and n >= 0:
-                    self.results.add(figure.name, s.name, numbers)
+    @staticmethod
+    def _takes_part(system, figure):
+        return (system.multiplexed or not figure.multiplexed) and \
+            (hasattr(system, "more_clients") or not figure.sessions)
+
+    def _round(self, figure, system, target, tunnels, counts):
+        numbers = self._try(figure, system, lambda: self._measure(figure, system, target, tunnels))
+        if figure.fresh and system.name in tunnels:
+            tunnels.pop(system.name).close()
+        if numbers and counts:
+            self.results.add(figure.name, system.name, numbers)
+
+    def _measure(self, figure, system, target, tunnels):
+        if figure.starts:
+            return figure.measure(self, system, figure, target)
+        if system.name not in tunnels:
+            tunnels[system.name] = self.start(system, figure, target)
+        return figure.measure(self, tunnels[system.name], figure)
+
+
+def start_nginx(lab):
+    """The web server behind the tunnel: answers 128 bytes from memory."""
+    config, port = lab.path / "nginx.conf", free_port()
+    temp = "".join(f"{kind}_temp_path {lab.path}/nginx-{kind};\n"
+                   for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    config.write_text(
+        f"daemon off;\nworker_processes 1;\npid {lab.path}/nginx.pid;\nerror_log stderr;\n"
+        f"events {{ worker_connections 4096; }}\nhttp {{\naccess_log off;\n{temp}keepalive_requests 1000000000;\n"
+        f"server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 '{'x' * 128}'; }} }}\n}}\n")
+    lab.start("nginx", tool("nginx", "nginx-light"), "-p", lab.path, "-e", "stderr", "-c", config) \
+        .wait_listening(port)
+    return port

@@ -36,10 +36,11 @@ def _own_build(text):
     return type(RECIPES["gotunnel"])(name, Path(program).resolve(), words[1:])
 
 
-def select(names, program=None):
-    """Systems by name, all without any. `program` is the gotunnel to take instead of build/gotunnel."""
+def select(names, extras, program=None):
+    """Systems by name; without any all, the extra ones only on request. `program` is the gotunnel to take
+    instead of the one in build-bench."""
     chosen = []
-    for text in names or list(RECIPES):
+    for text in names or [n for n, s in RECIPES.items() if extras or not s.extra]:
         if "=" in text:
             chosen.append(_own_build(text))
         elif text == "gotunnel" and program:

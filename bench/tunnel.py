@@ -14,6 +14,7 @@ class Tunnel:
     server: list  # of Process, where users connect
     client: list  # of Process, beside the service
     lab: Lab = None
+    system: object = None
 
     def _pids(self, ends):
         return [p.pid for end in ends for p in end]
@@ -36,7 +37,8 @@ class System:
     what = ""  # one line for the table
     tls = True
     multiplexed = True  # all users share one connection between the ends
-    order = 50  # of the columns
+    order = 50  # of the rows
+    extra = False  # only in the full set
 
     def version(self, lab):
         """What is measured, in a few words. Raises Unavailable when it is not here."""

@@ -5,15 +5,17 @@ import shutil
 import subprocess
 
 from bench.lab import ROOT, Unavailable
-from bench.peers.gotunnel import flag_tunnel
-from bench.tunnel import System
+from bench.peers.gotunnel import FlagTunnel
 
 OUT = ROOT / "build/interop"
 
 
-class Go(System):
-    def __init__(self, name, program, what, order):
+class Go(FlagTunnel):
+    listen = "0"
+
+    def __init__(self, name, program, what, order, extra=False):
         self.name, self.program, self.what, self.order = name, OUT / program, what, order
+        self.extra = extra
 
     def version(self, lab):
         skip = self.program.with_suffix(".skip")
@@ -31,14 +33,8 @@ class Go(System):
     def _smux(text):
         return next((f"smux {line.split()[2]}" for line in text.splitlines() if "xtaci/smux" in line), "")
 
-    def start(self, lab, target):
-        return flag_tunnel(lab, self.program, target, "0")
-
-    def binaries(self):
-        return [self.program]
-
 
 SYSTEMS = [
     Go("go", "go16", "Go stand-in for the original: Debian's Go and smux 1.5.16", 2),
-    Go("go-new", "go57", "the same on the newest smux", 3),
+    Go("go-new", "go57", "the same on the newest Go and smux", 3, extra=True),
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Our own program; one tunnel, defaults, a fresh secret file."""
+"""Our own program, with its defaults."""
 
 from bench.lab import ROOT, Unavailable
 from bench.tunnel import System, Tunnel
@@ -7,22 +7,44 @@ from bench.tunnel import System, Tunnel
 SECRET = "a-secret-for-the-loopback-only"
 
 
-def flag_tunnel(lab, program, target, listen, flags=()):
-    """A tunnel of a program with the command line of the original: ours, or the Go peer."""
-    secret = ("-secret", SECRET)
-    server = lab.start("server", program, "server", *secret, "-listen", listen, *flags)
-    port = int(server.match(r"(?:listens on|监听于) \S*:(\d+)\n")[1])
-    client = flag_client(lab, program, target, lab.through(port), flags)
-    return Tunnel(int(client.match(r"成功在 \S*:(\d+) 上监听")[1]), [server], [client])
+class FlagTunnel(System):
+    """A system with the command line of the original: both ends are `program`."""
+
+    program = None
+    listen = "127.0.0.1:0"
+    flags = ()
+
+    def start(self, lab, target):
+        secret = ("-secret", SECRET)
+        server = lab.start("server", self.program, "server", *secret, "-listen", self.listen, *self.flags)
+        port = int(server.match(r"(?:listens on|监听于) \S*:(\d+)\n")[1])
+        client = self._client(lab, target, lab.through(port))
+        tunnel = Tunnel(self._public_port(client), [server], [client])
+        tunnel.inner_port, tunnel.target = port, target
+        return tunnel
+
+    def more_clients(self, tunnel, n):
+        """So many more clients of the tunnel's server, each with a public port of its own; not part of what is
+        measured."""
+        clients = [self._client(tunnel.lab, tunnel.target, tunnel.inner_port) for _ in range(n)]
+        for client in clients:
+            self._public_port(client)
+        return clients
+
+    def _client(self, lab, target, port):
+        return lab.start("client", self.program, "client", "-server", f"127.0.0.1:{port}", "-secret", SECRET,
+                         "-ca", lab.path / "certs/ca.crt", "-remote-port", 0,
+                         "-local-target", f"127.0.0.1:{target}", *self.flags)
+
+    @staticmethod
+    def _public_port(client):
+        return int(client.match(r"成功在 \S*:(\d+) 上监听")[1])
+
+    def binaries(self):
+        return [self.program]
 
 
-def flag_client(lab, program, target, server_port, flags=()):
-    return lab.start("client", program, "client", "-server", f"127.0.0.1:{server_port}", "-secret", SECRET,
-                     "-ca", lab.path / "certs/ca.crt", "-remote-port", 0,
-                     "-local-target", f"127.0.0.1:{target}", *flags)
-
-
-class Gotunnel(System):
+class Gotunnel(FlagTunnel):
     what = "this program"
     order = 0
 
@@ -35,12 +57,6 @@ class Gotunnel(System):
         if not self.program.exists():
             raise Unavailable(f"{self.program} is not built")
         return " ".join(lab.run(self.program, "-version").split()[:2] + self.flags)
-
-    def start(self, lab, target):
-        return flag_tunnel(lab, self.program, target, "127.0.0.1:0", self.flags)
-
-    def binaries(self):
-        return [self.program]
 
 
 SYSTEMS = [Gotunnel()]
