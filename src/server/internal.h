@@ -102,6 +102,7 @@ struct server {
     struct quota connections; /* of all workers together */
     struct worker *workers;
     unsigned workers_count;   /* that run */
+    uint64_t window_bytes;    /* RELAYS_WINDOW_BYTES, a worker's share */
     unsigned workers_working; /* have not answered a stop_listening, or an end */
     struct stop stop;
     struct pki_identity *identity;

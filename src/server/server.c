@@ -182,6 +182,7 @@ static int listen_for_tunnels(struct server *srv)
 static int start_workers(struct server *srv, unsigned count)
 {
     struct errmsg why = {""};
+    srv->window_bytes = RELAYS_WINDOW_BYTES / count;
     srv->workers = calloc(count, sizeof *srv->workers);
     int err = srv->workers ? 0 : errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     for (unsigned i = 0; i < count && err == 0; i++) {

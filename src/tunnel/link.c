@@ -327,6 +327,7 @@ bool link_begin_session(struct link *l)
 {
     mtime_ms now = loop_now(l->cfg.loop);
     struct smux_config cfg = smux_config_default(!l->cfg.is_server);
+    cfg.budget = &l->cfg.relays->windows;
     if (smux_session_new(&cfg, now, &l->mux) < 0) {
         link_close(l, LINK_END_LOCAL, NULL);
         return false;

@@ -75,7 +75,7 @@ static void on_response(struct link *l, int r)
 static void on_data(struct stream_owner *o, const uint8_t *p, size_t n)
 {
     struct link *l = link_of(o);
-    smux_stream_consumed(l->control_st, n);
+    smux_stream_consumed(l->control_st, n, loop_now(l->cfg.loop));
     link_wake(l);
     if (l->state != LINK_CONTROL || l->answer_sent)
         return;

@@ -317,7 +317,7 @@ static void consumed(struct relay *r, size_t n)
     touch(r);
     if (!r->st)
         return;
-    smux_stream_consumed(r->st, n);
+    smux_stream_consumed(r->st, n, loop_now(r->rs->loop));
     link_wake(r->link);
 }
 
@@ -338,7 +338,7 @@ static void on_write_failed(struct relay *r)
 {
     r->flags |= RL_BROKEN;
     if (r->st)
-        smux_stream_consumed(r->st, r->late.len);
+        smux_stream_consumed(r->st, r->late.len, loop_now(r->rs->loop));
     backlog_clear(&r->late);
     if (r->flags & RL_EOF || !r->st) {
         relay_reset(r);
@@ -559,6 +559,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
         return ERR_NOMEM;
     rs->loop = loop;
     rs->quota = quota;
+    rs->windows.max = RELAYS_WINDOW_BYTES;
     list_init(&rs->half_closed);
     list_init(&rs->dead);
     loop_job_init(&rs->reaper, reap);

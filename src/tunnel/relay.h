@@ -21,11 +21,11 @@
 #include "base/attr.h"
 #include "base/list.h"
 #include "net/loop.h"
+#include "proto/smux/session.h"
 
 struct link;
 struct quota;
 struct relay;
-struct smux_stream;
 
 enum {
     /* One direction ended, the other silent for this long: cut. A legacy peer that has closed gives
@@ -37,12 +37,17 @@ enum {
     RELAY_TURN_BYTES = 64 << 10,
     /* One receive buffer per loop: what a tunnel says is served while it lies there. */
     RELAYS_SCRATCH_BYTES = 128 << 10,
+    /* What the receive windows of all streams together may have beyond the 256 KiB of each, in the
+       whole process: memory that is used only if as many readers stall. Eight workers have 32 MiB
+       each, of which one stream may take half: a 16 MiB window. */
+    RELAYS_WINDOW_BYTES = 256 << 20,
 };
 
 /* What all relays of one loop share. */
 struct relays {
     struct loop *loop;
     uint8_t *scratch;            /* RELAYS_SCRATCH_BYTES, for the links of this loop */
+    struct smux_budget windows;  /* max is RELAYS_WINDOW_BYTES; many loops divide it */
     uint32_t count;              /* sockets and pending dials */
     struct quota *quota;         /* of all loops: the owner stops accepting when it is full */
     void (*on_room)(void *ctx);  /* a relay of ours has made room in the quota; may be NULL */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Target: the whole session core. The input is a script: each step is a byte that says what to do
- * (feed some of the bytes behind it, let time pass, open, write, take, finish, close, reset, send).
+ * (feed some of the bytes behind it, or a bulk of data; let time pass, open, write, take, finish,
+ * close, reset, send).
  * After each step the session must be sane: bounded output, a deadline, no event for a stream that
  * was let go.
  */
@@ -26,6 +27,8 @@ struct bench {
         bool broken;
     } own[STREAMS];
     bool dead;
+    struct smux_budget budget;
+    uint32_t window_max;
 };
 
 static size_t slot_of(struct bench *b, const struct smux_stream *st)
@@ -61,7 +64,7 @@ static void on_event(struct bench *b, const struct smux_event *ev)
     if (ev->type == SMUX_EV_DATA) {
         assert(ev->len > 0 && !b->own[i].broken);
         b->own[i].unread += ev->len;
-        assert(b->own[i].unread <= SMUX_START_WINDOW);
+        assert(b->own[i].unread <= b->window_max);
     } else if (ev->type == SMUX_EV_RESET) {
         assert(!b->own[i].broken);
         b->own[i].broken = true;
@@ -77,6 +80,23 @@ static void feed(struct bench *b, const uint8_t *p, size_t n)
         on_event(b, &ev);
     assert(r < 0 || in.n == 0);
     b->dead = b->dead || r < 0;
+}
+
+/* Much data for one stream: enough for windows to move, which a short input could not hold. */
+static void gush(struct bench *b, const struct smux_stream *st, size_t n)
+{
+    static uint8_t frame[8 + 0xffff] = {2, 2};
+    if (!st)
+        return;
+    uint32_t sid = smux_stream_id(st);
+    for (size_t part; n > 0 && !b->dead; n -= part) {
+        part = n < 0xffff ? n : 0xffff;
+        frame[2] = (uint8_t)part;
+        frame[3] = (uint8_t)(part >> 8);
+        for (int i = 0; i < 4; i++)
+            frame[4 + i] = (uint8_t)(sid >> 8 * i);
+        feed(b, frame, 8 + part);
+    }
 }
 
 static void pass(struct bench *b, mtime_ms ms)
@@ -126,8 +146,8 @@ static void act(struct bench *b, unsigned what, size_t i, size_t arg)
     } else if (what == 2) {
         write_some(st, arg * 300);
     } else if (what == 3) {
-        size_t n = arg * 1000 < b->own[i].unread ? arg * 1000 : b->own[i].unread;
-        smux_stream_consumed(st, n);
+        size_t n = arg * 4096 < b->own[i].unread ? arg * 4096 : b->own[i].unread;
+        smux_stream_consumed(st, n, b->now);
         b->own[i].unread -= n;
     } else if (what == 4) {
         smux_stream_finish(st, b->now);
@@ -151,6 +171,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cfg.linger_max = 2;
         cfg.peer_excess_max = 65536;
     }
+    if (data[0] & 4) {
+        b.budget.max = (uint64_t)(data[0] >> 3) << 16;
+        cfg.budget = &b.budget;
+    }
+    b.window_max = cfg.budget ? cfg.recv_window_max : cfg.recv_window;
     if (smux_session_new(&cfg, b.now, &b.s) < 0)
         return 0;
     for (size_t at = 1; at < size;) {
@@ -160,6 +185,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             size_t n = size - at < (size_t)step + 1 ? size - at : (size_t)step + 1;
             feed(&b, data + at, n);
             at += n;
+        } else if (step < 136) {
+            gush(&b, b.own[step % 8].st, (size_t)arg * 4096);
+            at++;
         } else if (step < 144) {
             pass(&b, (mtime_ms)arg * arg);
             at++;
@@ -169,6 +197,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
     assert(smux_session_streams(b.s) <= cfg.max_streams);
+    assert(b.budget.used <= b.budget.max);
     smux_session_free(b.s);
+    assert(b.budget.used == 0);
     return 0;
 }

@@ -65,6 +65,7 @@ static struct go_user users[GO_STREAMS];
 static size_t count;
 static struct link to_go, from_go;
 static mtime_ms delay;
+static struct smux_budget windows;
 static bool over; /* an allocation failed and ended the session */
 static struct {
     struct alloc alloc;
@@ -206,7 +207,7 @@ static void take_some(struct end *e)
     if (e->unread == 0 || now < e->read_from)
         return;
     uint64_t n = 1 + below((uint32_t)e->unread);
-    smux_stream_consumed(e->st, n);
+    smux_stream_consumed(e->st, n, now);
     e->unread -= n;
 }
 
@@ -218,7 +219,7 @@ static bool may_finish(const struct end *e)
     case DUPLEX:
         return e->answered; /* only then can we know that the peer is sending */
     case BLOCKED_UP:
-        return e->unread == SMUX_START_WINDOW;
+        return e->unread == SMUX_START_WINDOW; /* its reader takes nothing: no growth */
     case ABANDON:
     case RESET:
         return false;
@@ -398,6 +399,8 @@ static void begin(void)
     }
     struct smux_config cfg = smux_config_default(we_are_client);
     cfg.alloc = &meter.alloc;
+    windows = (struct smux_budget){.max = below(2) ? 64 << 20 : below(1 << 20)};
+    cfg.budget = &windows;
     CHECK(smux_session_new(&cfg, now, &s) == 0);
 }
 
@@ -474,7 +477,7 @@ static void schedule(void)
     if (!over)
         verify();
     smux_session_free(s);
-    CHECK(meter.live == 0);
+    CHECK(meter.live == 0 && windows.used == 0);
     go_fini(&go);
 }
 

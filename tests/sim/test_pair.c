@@ -4,6 +4,8 @@
  * readers, half-closes in any order, resets. For every schedule: bytes in are bytes out, in order;
  * no window is overrun (the session would end); nothing stalls; nothing is left.
  *
+ * Windows grow, within budgets of some windows, or of none.
+ *
  *   test_pair [FIRST_SEED [COUNT]]      one schedule a seed; a failure names its seed
  */
 #include <stdbool.h>
@@ -51,6 +53,7 @@ struct side {
 };
 
 static struct side sides[2];
+static struct smux_budget budgets[2];
 static struct rng rng;
 static mtime_ms now;
 
@@ -83,7 +86,7 @@ static void on_event(int me, const struct smux_event *ev)
             CHECK(ev->data[k] == byte_at(!me, index_of(sd, e), e->seen + k));
         e->seen += ev->len;
         e->unread += ev->len;
-        CHECK(e->unread <= SMUX_START_WINDOW);
+        CHECK(e->unread <= SMUX_START_WINDOW + budgets[me].max);
     } else if (ev->type == SMUX_EV_FIN) {
         CHECK(!e->fin_seen);
         e->fin_seen = true;
@@ -153,7 +156,7 @@ static void take_some(struct end *e)
     if (e->unread == 0 || (e->stalled && rng_below(&rng, 200)))
         return;
     uint64_t n = 1 + rng_below(&rng, (uint32_t)e->unread);
-    smux_stream_consumed(e->st, n);
+    smux_stream_consumed(e->st, n, now);
     e->unread -= n;
 }
 
@@ -201,11 +204,15 @@ static void begin(void)
     for (int me = 0; me < 2; me++) {
         struct smux_config cfg = smux_config_default(me == 1);
         struct side *sd = &sides[me];
+        budgets[me] = (struct smux_budget){.max = rng_below(&rng, 4) << 18};
+        cfg.budget = &budgets[me];
         uint8_t *wire = sd->wire ? sd->wire : malloc(LINK_BYTES);
         *sd = (struct side){.wire = wire};
         CHECK(wire && smux_session_new(&cfg, now, &sd->s) == 0);
         for (int i = 0; i < STREAMS; i++) {
             sd->ends[i].to_write = rng_below(&rng, rng_below(&rng, 4) ? 3000 : 400000);
+            if (rng_below(&rng, 16) == 0)
+                sd->ends[i].to_write *= 8; /* enough for a window to grow */
             sd->ends[i].stalled = rng_below(&rng, 5) == 0;
         }
     }
@@ -244,6 +251,7 @@ static void drain(void)
     }
     for (int me = 0; me < 2; me++) {
         CHECK(smux_session_streams(sides[me].s) == 0);
+        CHECK(budgets[me].used == 0);
         smux_session_free(sides[me].s);
     }
 }

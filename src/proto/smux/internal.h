@@ -33,16 +33,34 @@ struct smux_stream {
     struct map_node node; /* key: stream id */
     struct smux_session *session;
     void *user;
-    struct list due;     /* in session->due while control frames wait for room */
-    struct list wait;    /* in one of session->{settling, held, lingering, starved, credit} */
-    mtime_ms wait_until; /* of settling, held, lingering */
+    struct smux_gauge *gauge; /* NULL: little moves, the window is recv_window */
+    struct list due;          /* in session->due while control frames wait for room */
+    struct list wait;         /* in one of session->{settling, held, lingering, starved, credit} */
+    mtime_ms wait_until;      /* of settling, held, lingering */
     uint32_t sent, peer_consumed, peer_window;
-    uint32_t received, consumed, announced;
-    uint32_t sent_at_rx;    /* `sent` when data last came: is the peer sending at the same time? */
-    uint32_t held_consumed; /* peer_consumed at the last step of a held FIN */
-    unsigned flags;         /* enum stream_flags */
-    uint8_t held_steps;
-    uint8_t recv, send; /* enum smux_half */
+    uint32_t received, consumed;
+    uint32_t announced;  /* `consumed` as the peer last heard it */
+    uint32_t limit;      /* the highest `received` the peer was ever allowed */
+    uint32_t sent_at_rx; /* `sent` when data last came: is the peer sending at the same time? */
+    unsigned flags;      /* enum stream_flags */
+    uint8_t held_steps;  /* of a held FIN, since the peer last consumed */
+    uint8_t recv, send;  /* enum smux_half */
+};
+
+/* What a stream has besides while data moves towards us: see window.c. */
+struct smux_gauge {
+    struct list node; /* in session->gauges, in the order of idle_at */
+    struct smux_stream *stream;
+    mtime_ms idle_at;
+    uint32_t window; /* as announced last; beyond recv_window it is charged to the budget */
+    uint32_t want;   /* to be announced next, budget permitting */
+    /* the lap, and those measured together with it */
+    bool running;
+    uint32_t laps;           /* finished */
+    uint32_t lap_limit;      /* the first byte beyond ends the lap */
+    uint32_t first_consumed; /* `consumed` when the first one began */
+    mtime_ms first_at, lap_at;
+    mtime_ms laps_ms; /* sum */
 };
 
 struct smux_session {
@@ -50,6 +68,9 @@ struct smux_session {
     struct map streams;
     struct ring out;
     struct list due, settling, held, lingering, starved, credit;
+    struct list gauges; /* of struct smux_gauge: the one that rests first comes first */
+    uint32_t rtt_us;    /* shortest lap of any stream; 0: none yet */
+    mtime_ms rtt_at;
     uint32_t lingering_count;
     uint32_t next_sid;
     uint32_t excess; /* see smux_config.peer_excess_max */
@@ -96,6 +117,36 @@ void stream_end_check(struct smux_stream *st);
 
 /* One step of a held FIN (every HOLD_STEP_MS). */
 void stream_hold_step(struct smux_stream *st);
+
+/* ---- window.c ---- */
+
+/* The window the peer last heard of; recv_window to begin with. */
+uint32_t stream_window(const struct smux_stream *st);
+
+/* The window to announce now, together with st->consumed. */
+uint32_t window_announce(struct smux_stream *st);
+
+/* Ends a lap: see window_received(). */
+void window_lap(struct smux_stream *st);
+
+/* st->received has grown. */
+static inline void window_received(struct smux_stream *st)
+{
+    const struct smux_gauge *g = st->gauge;
+    if (g && g->running && (int32_t)(st->received - g->lap_limit) > 0)
+        window_lap(st);
+}
+
+/* The window falls to recv_window, or to what the reader has before it, if that is more. What was
+   announced stays allowed; the caller has the new window announced. */
+void window_rest(struct smux_stream *st);
+
+/* Gives everything back. */
+void window_end(struct smux_stream *st);
+
+/* Lets the windows of idle streams fall. */
+void window_tick(struct smux_session *s);
+mtime_ms window_deadline(const struct smux_session *s);
 
 /* ---- output.c ---- */
 

@@ -45,13 +45,13 @@ static void put_due(struct smux_stream *st)
     if (due & ST_RST_DUE)
         put_upd(st, SMUX_RESET_WINDOW);
     else if (due & ST_UPD_DUE && st->recv == HALF_OPEN)
-        put_upd(st, s->cfg.recv_window);
+        put_upd(st, window_announce(st));
     if (fin) {
         put_plain(s, SMUX_FIN, st->node.key);
         st->send = HALF_CLOSED;
     }
     if (due & ST_RST_DUE)
-        put_upd(st, s->cfg.recv_window); /* frees a Go writer (1.5.54+) that waits for window */
+        put_upd(st, window_announce(st)); /* frees a Go writer (1.5.54+) that waits for window */
     stream_end_check(st);
 }
 

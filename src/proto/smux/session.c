@@ -16,6 +16,7 @@ struct smux_config smux_config_default(bool is_client)
     return (struct smux_config){
         .is_client = is_client,
         .recv_window = SMUX_START_WINDOW,
+        .recv_window_max = 16 << 20,
         .max_streams = 131072,
         .stage_max = 64 << 10,
         .ring_bytes = 256 << 10,
@@ -31,7 +32,8 @@ struct smux_config smux_config_default(bool is_client)
 static bool config_is_valid(const struct smux_config *c)
 {
     return c->recv_window >= SMUX_START_WINDOW && c->recv_window <= INT32_MAX &&
-           c->ring_bytes >= (size_t)c->stage_max + (64 << 10) && c->nop_ms > 0 && c->dead_ms > 0;
+           c->recv_window_max <= INT32_MAX && c->ring_bytes >= (size_t)c->stage_max + (64 << 10) &&
+           c->nop_ms > 0 && c->dead_ms > 0;
 }
 
 int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_session **ret)
@@ -48,8 +50,8 @@ int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_se
         return ERR_NOMEM;
     }
     map_init(&s->streams, cfg->alloc);
-    struct list *const lists[] = {&s->due,       &s->settling, &s->held,
-                                  &s->lingering, &s->starved,  &s->credit};
+    struct list *const lists[] = {&s->due,     &s->settling, &s->held,  &s->lingering,
+                                  &s->starved, &s->credit,   &s->gauges};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
     s->next_sid = cfg->is_client ? 3 : 2;
@@ -179,7 +181,15 @@ static bool is_dropped(const struct smux_stream *st)
     return st->flags & (ST_RELEASED | ST_BROKEN);
 }
 
-/* A frame beyond every window it was ever given ends the session, before any of its payload. */
+/* How much more may come on st: what was ever announced, and what the reader has made room for. */
+static int64_t allowance(const struct smux_stream *st)
+{
+    int64_t announced = (int32_t)(st->limit - st->received);
+    int64_t room = (int64_t)stream_window(st) - (st->received - st->consumed);
+    return announced > room ? announced : room;
+}
+
+/* A frame beyond that ends the session, before any of its payload. */
 static int on_psh(struct smux_session *s, const struct smux_header *h)
 {
     struct smux_stream *st = find(s, h->sid);
@@ -187,7 +197,7 @@ static int on_psh(struct smux_session *s, const struct smux_header *h)
     s->cur_left = h->len;
     if (!st || st->recv != HALF_OPEN || is_dropped(st))
         return 0;
-    return h->len > s->cfg.recv_window - (st->received - st->consumed) ? ERR_PROTO : 0;
+    return h->len > allowance(st) ? ERR_PROTO : 0;
 }
 
 /* A whole head is there. */
@@ -250,9 +260,10 @@ static int on_payload(struct smux_session *s, struct smux_input *in, struct smux
         return 0;
     st->received += (uint32_t)n;
     st->sent_at_rx = st->sent;
+    window_received(st);
     stream_settled(st); /* data proves that the peer has the stream in its table */
     if (is_dropped(st)) {
-        smux_stream_consumed(st, n);
+        smux_stream_consumed(st, n, s->now);
         return 0;
     }
     event(ev, SMUX_EV_DATA, st);
@@ -339,6 +350,7 @@ int smux_session_tick(struct smux_session *s, mtime_ms now, struct smux_event *e
         s->lingering_count--;
         stream_free(st);
     }
+    window_tick(s);
     return next_credit(s, ev);
 }
 
@@ -356,6 +368,8 @@ mtime_ms smux_session_deadline(const struct smux_session *s)
     mtime_ms at = s->last_rx + s->cfg.dead_ms;
     if (s->nop_at < at)
         at = s->nop_at;
+    if (window_deadline(s) < at)
+        at = window_deadline(s);
     if (!list_empty(&s->credit))
         return s->now;
     return earlier(earlier(earlier(at, &s->settling), &s->held), &s->lingering);

@@ -20,9 +20,11 @@
  *   receive:  OPEN --FIN--> CLOSED              send:  OPEN --finish--> FINISHING --FIN written-->
  * CLOSED
  *
- * Flow control towards us: the peer may have `recv_window` bytes of a stream unconsumed (never less
- * than the 262,144 every smux sender starts with); more is a protocol error. So memory is bounded
- * by streams x window, and reading the connection never has to stop: a stalled stream stalls alone.
+ * Flow control towards us: the peer may have as many bytes of a stream unconsumed as its window
+ * says (never less than the 262,144 every smux sender starts with); more is a protocol error. So
+ * memory is bounded by streams x window, and reading the connection never has to stop: a stalled
+ * stream stalls alone. Windows grow with what is consumed in a round trip (window.c), all together
+ * no further than a budget.
  */
 #pragma once
 
@@ -50,6 +52,11 @@ enum {
     /* One more than that: with so much in flight a Go peer that reads always announces. Every
        stream may have it, whatever the budget says, so that stalled ones cannot starve it. */
     SMUX_GO_FREE = SMUX_GO_UNANNOUNCED + 1,
+    /* An eighth of its window consumed is announced: waiting for half of it makes a sender over a
+       distance wait too (docs/design.md). */
+    SMUX_ANNOUNCE_PART = 8,
+    /* After so long without an announcement a window falls back to recv_window. */
+    SMUX_WINDOW_IDLE_MS = 10000,
     /* Header + payload fill one TLS record of 16,384 bytes. */
     SMUX_FRAME_PAYLOAD = 16376,
 };
@@ -62,10 +69,24 @@ enum {
  */
 #define SMUX_RESET_WINDOW 0xffff0001u
 
+/*
+ * What the receive windows of many sessions together may have beyond recv_window for each stream.
+ * Whoever runs the sessions owns it, sets max, and may change that at any time. Plain numbers: its
+ * sessions must belong to one thread. Streams that want all they can get come to equal shares, and
+ * leave one of these free for the next.
+ */
+struct smux_budget {
+    uint64_t max;
+    uint64_t used;
+};
+
 struct smux_config {
-    bool is_client;       /* we open streams 3, 5, 7 ...; a server 2, 4, 6 ... */
-    uint32_t recv_window; /* bytes announced per stream: SMUX_START_WINDOW .. 0x7fffffff; default
-                             262,144 */
+    bool is_client;           /* we open streams 3, 5, 7 ...; a server 2, 4, 6 ... */
+    uint32_t recv_window;     /* bytes a stream may have unconsumed at first, and after a rest:
+                                 SMUX_START_WINDOW .. 0x7fffffff; default 262,144 */
+    uint32_t recv_window_max; /* how far it may grow; default 16 MiB: 100 ms at 100 MB/s need 10 MB,
+                                 and a little more as it is announced in portions */
+    struct smux_budget *budget; /* must outlive the session; NULL, the default: windows stay */
     uint32_t max_streams; /* streams of both sides together, each about 120 bytes; a SYN above it
                              ends the session (a peer that floods). Default 131,072 */
     uint32_t stage_max; /* unsent bytes above which no data is staged; default 65,536: more makes a
@@ -177,7 +198,7 @@ void smux_stream_commit(struct smux_stream *st, size_t n);
 
 /* The owner has passed n more of the DATA bytes on; n must not exceed what was delivered (checked).
  */
-void smux_stream_consumed(struct smux_stream *st, size_t n);
+void smux_stream_consumed(struct smux_stream *st, size_t n, mtime_ms now);
 
 /* True when writing is hopeless: the peer has sent FIN, looks like a Go peer (which forgets a
    stream with its FIN and never announces again), and gives no credit. The owner may discard what

@@ -29,6 +29,7 @@ struct smux_stream *stream_new(struct smux_session *s, uint32_t sid, void *user)
     st->session = s;
     st->user = user;
     st->peer_window = SMUX_START_WINDOW;
+    st->limit = s->cfg.recv_window;
     list_init(&st->due);
     list_init(&st->wait);
     map_put(&s->streams, &st->node);
@@ -76,6 +77,7 @@ void stream_free(struct smux_stream *st)
     struct smux_session *s = st->session;
     s->excess -= excess_of(st);
     wake_starved(s);
+    window_end(st);
     if (s->cur == st)
         s->cur = NULL;
     list_del(&st->due);
@@ -141,8 +143,10 @@ bool stream_upd(struct smux_stream *st, struct smux_upd upd)
     if ((int32_t)(st->sent - upd.consumed) < 0)
         return true;
     uint32_t before = excess_of(st);
-    if ((int32_t)(upd.consumed - st->peer_consumed) > 0)
+    if ((int32_t)(upd.consumed - st->peer_consumed) > 0) {
         st->peer_consumed = upd.consumed;
+        st->held_steps = 0;
+    }
     st->peer_window = upd.window;
     st->flags |= ST_UPD_SEEN;
     if (upd.window > SMUX_GO_WINDOW && (int32_t)upd.window > 0)
@@ -155,6 +159,7 @@ void stream_fin_seen(struct smux_stream *st)
 {
     uint32_t before = excess_of(st);
     st->recv = HALF_CLOSED;
+    window_rest(st);
     excess_changed(st, before);
     stream_wake(st);
 }
@@ -194,7 +199,7 @@ void stream_due(struct smux_stream *st, unsigned flags)
    last window of what we sent, or it has used up its window and waits for more. */
 static bool peer_is_sending(const struct smux_stream *st)
 {
-    if (st->received - st->announced >= st->session->cfg.recv_window)
+    if (st->received - st->announced >= stream_window(st))
         return true;
     return st->sent_at_rx > 0 && st->sent - st->sent_at_rx <= SMUX_GO_WINDOW;
 }
@@ -226,10 +231,6 @@ void stream_hold_step(struct smux_stream *st)
         stream_due(st, ST_FIN_DUE);
         return;
     }
-    if (st->peer_consumed != st->held_consumed) {
-        st->held_consumed = st->peer_consumed;
-        st->held_steps = 0;
-    }
     if (hold_is_acked(st))
         st->flags |= ST_HOLD_ACKED;
     else if (++st->held_steps > HOLD_STEPS_MAX) {
@@ -252,7 +253,6 @@ void smux_stream_finish(struct smux_stream *st, mtime_ms now)
     }
     list_del(&st->wait);
     if (fin_must_wait(st)) {
-        st->held_consumed = st->peer_consumed;
         if (hold_is_acked(st))
             st->flags |= ST_HOLD_ACKED;
         hold_again(st);
@@ -266,7 +266,8 @@ static void release(struct smux_stream *st)
 {
     st->flags |= ST_RELEASED;
     st->user = NULL;
-    smux_stream_consumed(st, st->received - st->consumed);
+    smux_stream_consumed(st, st->received - st->consumed, st->session->now);
+    window_end(st);
 }
 
 void smux_stream_close(struct smux_stream *st, mtime_ms now)
@@ -329,11 +330,14 @@ void smux_stream_commit(struct smux_stream *st, size_t n)
     s->excess += excess_of(st) - before;
 }
 
-void smux_stream_consumed(struct smux_stream *st, size_t n)
+void smux_stream_consumed(struct smux_stream *st, size_t n, mtime_ms now)
 {
     assert(n <= st->received - st->consumed);
+    st->session->now = now;
     st->consumed += (uint32_t)n;
-    if (st->recv == HALF_OPEN && st->consumed - st->announced >= st->session->cfg.recv_window / 8)
+    if (st->recv != HALF_OPEN)
+        window_rest(st);
+    else if (st->consumed - st->announced >= stream_window(st) / SMUX_ANNOUNCE_PART)
         stream_due(st, ST_UPD_DUE);
 }
 

@@ -289,18 +289,18 @@ static void upd_at_an_eighth_of_the_window(void **state)
     struct kit *k = with_open(&st);
     wire_psh(&k->in, 2, 100000);
     assert_string_equal(fed(k), "DATA:2:100000");
-    smux_stream_consumed(st, 32767);
+    smux_stream_consumed(st, 32767, k->now);
     assert_string_equal(sent(k), "");
-    smux_stream_consumed(st, 1);
+    smux_stream_consumed(st, 1, k->now);
     assert_string_equal(sent(k), "UPD:2:32768/262144");
-    smux_stream_consumed(st, 32767);
+    smux_stream_consumed(st, 32767, k->now);
     assert_string_equal(sent(k), "");
-    smux_stream_consumed(st, 34465);
+    smux_stream_consumed(st, 34465, k->now);
     assert_string_equal(sent(k), "UPD:2:100000/262144");
     wire_psh(&k->in, 2, 50000);
     wire_plain(&k->in, SMUX_FIN, 2);
     (void)fed(k);
-    smux_stream_consumed(st, 50000);
+    smux_stream_consumed(st, 50000, k->now);
     assert_string_equal(sent(k), ""); /* nobody is left to hear it */
     kit_free(k);
 }
@@ -314,7 +314,7 @@ static void what_is_unannounced_stays_below_an_eighth(void **state)
     for (int i = 0; i < 500; i++) {
         wire_psh(&k->in, 2, (size_t)i * 37 % 9000 + 1);
         (void)fed(k);
-        smux_stream_consumed(st, (st->received - st->consumed) * (uint32_t)(i % 4) / 3);
+        smux_stream_consumed(st, (st->received - st->consumed) * (uint32_t)(i % 4) / 3, k->now);
         (void)sent(k);
         assert_true(st->consumed - st->announced < 32768);
     }
@@ -329,6 +329,7 @@ static void counters_wrap(void **state)
     struct kit *k = with_open(&st);
     st->sent = st->peer_consumed = 0xffff8000;
     st->received = st->consumed = st->announced = 0xffff8000;
+    st->limit = st->announced + SMUX_START_WINDOW;
     assert_string_equal(upd(k, 2, 0xffff8000, 65536), "");
     assert_int_equal(fill(k, st), 65536);
     assert_int_equal(st->sent, 0x8000);
@@ -338,6 +339,7 @@ static void counters_wrap(void **state)
     k = with_open(&st);
     st->sent = st->peer_consumed = 0xffff8000;
     st->received = st->consumed = st->announced = 0xffff8000;
+    st->limit = st->announced + SMUX_START_WINDOW;
     assert_int_equal(fill(k, st), 65536);
     assert_string_equal(upd(k, 2, 0xffffffff, 65536), "CREDIT:2");
     assert_int_equal(fill(k, st), 32767);
@@ -348,9 +350,9 @@ static void counters_wrap(void **state)
     assert_string_equal(upd(k, 2, 0x8000, 65536), "CREDIT:2");
     wire_psh(&k->in, 2, SMUX_START_WINDOW);
     assert_string_equal(fed(k), "DATA:2:262144");
-    smux_stream_consumed(st, 32768);
+    smux_stream_consumed(st, 32768, k->now);
     assert_string_equal(sent(k), "UPD:2:0/262144");
-    smux_stream_consumed(st, 200000);
+    smux_stream_consumed(st, 200000, k->now);
     assert_string_equal(sent(k), "UPD:2:200000/262144");
     wire_psh(&k->in, 2, 232768);
     assert_string_equal(fed(k), "DATA:2:232768");
@@ -380,6 +382,7 @@ static void four_gigabytes_in_large_steps(void **state)
         st->received += 16 << 20;
         st->consumed += 16 << 20;
         st->announced += 16 << 20;
+        st->limit += 16 << 20;
         total += 16 << 20;
     }
     assert_true(total > 17ull << 28); /* 4.25 GiB */

@@ -58,7 +58,7 @@ static void half_close_goes_on_receiving(void **state)
     (void)sent(k);
     wire_psh(&k->in, 2, 200000);
     assert_string_equal(fed(k), "DATA:2:200000"); /* D1 */
-    smux_stream_consumed(st, 200000);
+    smux_stream_consumed(st, 200000, k->now);
     assert_string_equal(sent(k), "UPD:2:200000/262144");
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "FIN:2");
@@ -242,7 +242,7 @@ static void close_acknowledges_what_was_not_read(void **state)
     (void)sent(k);
     wire_psh(&k->in, 2, SMUX_START_WINDOW); /* a Go writer waits for window now */
     (void)fed(k);
-    smux_stream_consumed(st, 1000);
+    smux_stream_consumed(st, 1000, k->now);
     smux_stream_close(st, k->now);
     assert_string_equal(sent(k), "UPD:2:262144/262144 FIN:2"); /* D4: or it never ends */
     wire_psh(&k->in, 2, 32768);
@@ -285,7 +285,7 @@ static void what_was_half_read_still_counts_when_broken(void **state)
     wire_upd(&k->in, 2, 77, 65536);
     wire_psh(&k->in, 2, 5000);
     assert_string_equal(fed(k), "DATA:2:5000 RESET:2:protocol error");
-    smux_stream_consumed(st, 5000);
+    smux_stream_consumed(st, 5000, k->now);
     smux_stream_close(st, k->now);
     (void)sent(k);
     kit_free(k);

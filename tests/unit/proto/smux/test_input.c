@@ -27,7 +27,7 @@ static void a_whole_life(void **state)
     wire_psh(&k->in, 2, 5);
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "DATA:2:15 FIN:2");
-    smux_stream_consumed(k->streams[2], 15);
+    smux_stream_consumed(k->streams[2], 15, k->now);
     smux_stream_close(k->streams[2], k->now);
     assert_string_equal(sent(k), "FIN:2");
     assert_int_equal(smux_session_streams(k->s), 0);
@@ -190,10 +190,10 @@ static void consumed_bytes_make_room(void **state)
     struct kit *k = with_stream();
     wire_psh(&k->in, 2, SMUX_START_WINDOW);
     (void)fed(k);
-    smux_stream_consumed(k->streams[2], 100);
+    smux_stream_consumed(k->streams[2], 100, k->now);
     wire_psh(&k->in, 2, 100);
     assert_string_equal(fed(k), "DATA:2:100");
-    smux_stream_consumed(k->streams[2], 1000);
+    smux_stream_consumed(k->streams[2], 1000, k->now);
     wire_psh(&k->in, 2, 1001);
     assert_string_equal(fed(k), "!protocol error");
     kit_free(k);
