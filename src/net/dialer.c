@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dialling: resolve, then try the addresses one after the other. Every result is told from a
- * callback of the loop (timer, poll, resolver), never from inside dial_start().
- *
- * One poll handle serves all attempts: the next one begins when libuv has closed it after the last.
+ * callback of the loop (timer, socket, resolver), never from inside dial_start().
  */
 #include "net/dialer.h"
 
@@ -26,11 +24,10 @@ struct dial {
     mtime_ms deadline;
     uv_getaddrinfo_t resolver;
     uv_timer_t timer;
-    uv_poll_t poll;
+    struct poller_source socket; /* of the attempt in progress */
     struct sockaddr_storage addrs[DIAL_MAX_ADDRS];
     int naddrs, next;
     bool resolving;
-    int fd;      /* of the attempt in progress, with poll on it; -1 */
     int pending; /* handles and requests that still refer to this memory */
     int err;     /* what to tell if nothing else comes: of the resolver or of the last attempt */
     struct errmsg why;
@@ -51,21 +48,13 @@ static void on_timer_closed(uv_handle_t *h)
     unref(h->data);
 }
 
-static void on_poll_closed(uv_handle_t *h)
-{
-    struct dial *d = h->data;
-    if (d->done)
-        try_next(d); /* the handle is free for the next attempt */
-    unref(d);
-}
-
 static void end_attempt(struct dial *d)
 {
-    if (d->fd < 0)
+    int fd = d->socket.fd;
+    if (fd < 0)
         return;
-    uv_close((uv_handle_t *)&d->poll, on_poll_closed);
-    (void)close(d->fd);
-    d->fd = -1;
+    poller_forget(d->loop, &d->socket);
+    (void)close(fd);
 }
 
 /* Lets go of everything; memory goes when libuv has. */
@@ -110,42 +99,38 @@ static void attempt_failed(struct dial *d, int errnum)
 
 /* Dialling a free port of this machine can give it to the dialling socket itself, which then finds
    "somebody" there: TCP's simultaneous open. */
-static bool is_connected_to_itself(int fd)
+static bool is_connected_to_itself(int fd, const struct sockaddr_storage *target)
 {
-    struct sockaddr_storage a, b;
-    socklen_t alen = sizeof a, blen = sizeof b;
-    memset(&a, 0, sizeof a);
-    memset(&b, 0, sizeof b);
-    return getsockname(fd, (struct sockaddr *)&a, &alen) == 0 &&
-           getpeername(fd, (struct sockaddr *)&b, &blen) == 0 && alen == blen &&
-           memcmp(&a, &b, alen) == 0;
+    struct sockaddr_storage own;
+    socklen_t len = sizeof own;
+    memset(&own, 0, sizeof own);
+    return getsockname(fd, (struct sockaddr *)&own, &len) == 0 && memcmp(&own, target, len) == 0;
 }
 
 /* 0 if the attempt has succeeded, or its errno. */
-static int outcome(int fd, int status)
+static int outcome(const struct dial *d, bool failed)
 {
     int errnum = 0;
     socklen_t len = sizeof errnum;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &errnum, &len) < 0)
+    if (getsockopt(d->socket.fd, SOL_SOCKET, SO_ERROR, &errnum, &len) < 0)
         return errno;
-    if (errnum == 0 && (status < 0 || is_connected_to_itself(fd)))
+    if (errnum == 0 && (failed || is_connected_to_itself(d->socket.fd, &d->addrs[d->next - 1])))
         return ECONNREFUSED;
     return errnum;
 }
 
-static void on_connected(uv_poll_t *h, int status, int events)
+static void on_connected(struct poller_source *src, unsigned events)
 {
-    struct dial *d = h->data;
-    int errnum = outcome(d->fd, status);
-    (void)events; /* says no more than: look */
+    struct dial *d = CONTAINER_OF(src, struct dial, socket);
+    int fd = src->fd;
+    int errnum = outcome(d, events & POLLER_ERROR);
     if (errnum != 0) {
         attempt_failed(d, errnum);
-        end_attempt(d); /* the next one follows in on_poll_closed() */
+        end_attempt(d);
+        try_next(d);
         return;
     }
-    int fd = d->fd;
-    d->fd = -1;
-    uv_close((uv_handle_t *)h, on_poll_closed);
+    poller_remove(d->loop, src);
     sock_nodelay(fd);
     tell(d, fd);
 }
@@ -164,21 +149,17 @@ static int start_attempt(struct dial *d)
         (void)close(fd);
         return errnum;
     }
-    if (uv_poll_init(&d->loop->uv, &d->poll, fd) < 0) {
+    if (poller_add(d->loop, &d->socket, fd) < 0) {
         (void)close(fd);
         return ENOMEM;
     }
-    d->poll.data = d;
-    d->pending++;
-    d->fd = fd;
-    uv_poll_start(&d->poll, UV_WRITABLE, on_connected);
     return 0;
 }
 
 static void on_timer(uv_timer_t *t);
 
-/* The next attempt that does not fail at once, or the end. */
-static void try_next(struct dial *d)
+/* Begins the next attempt that does not fail at once. False: there is none left. */
+static bool begin_next(struct dial *d)
 {
     mtime_ms left = d->deadline - loop_now(d->loop);
     while (d->next < d->naddrs && left > 0) {
@@ -186,27 +167,33 @@ static void try_next(struct dial *d)
         int errnum = start_attempt(d);
         if (errnum == 0) {
             uv_timer_start(&d->timer, on_timer, (uint64_t)(share > 0 ? share : 1), 0);
-            return;
+            return true;
         }
         attempt_failed(d, errnum);
     }
-    tell(d, d->err);
+    return false;
 }
 
-/* The time is up: of the resolver, or of an attempt. Or it is the start of a dial that did not need
-   the resolver. */
+static void try_next(struct dial *d)
+{
+    if (!begin_next(d))
+        tell(d, d->err);
+}
+
+/* The time is up: of the resolver, or of an attempt. Or a dial has failed at its start. */
 static void on_timer(uv_timer_t *t)
 {
     struct dial *d = t->data;
     if (d->resolving) {
         fail(d, ERR_TIMEOUT, _("the name could not be resolved in time"));
         tell(d, d->err);
-    } else if (d->fd >= 0) {
-        attempt_failed(d, ETIMEDOUT);
-        end_attempt(d); /* goes on in on_poll_closed() */
-    } else {
-        try_next(d);
+        return;
     }
+    if (d->socket.fd >= 0) {
+        attempt_failed(d, ETIMEDOUT);
+        end_attempt(d);
+    }
+    try_next(d);
 }
 
 /* ---- resolving ---- */
@@ -234,28 +221,23 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
 }
 
 /* A numeric address needs no resolver. */
-static bool use_numeric(struct dial *d, const char *host, const char *port)
+static bool use_numeric(struct dial *d, const char *host, int port)
 {
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-    };
-    struct addrinfo *list;
-    if (getaddrinfo(host, port, &hints, &list) != 0)
-        return false;
-    take_addresses(d, list);
-    freeaddrinfo(list);
-    return true;
+    struct sockaddr_storage *sa = &d->addrs[0];
+    d->naddrs = uv_ip4_addr(host, port, (struct sockaddr_in *)sa) == 0 ||
+                uv_ip6_addr(host, port, (struct sockaddr_in6 *)sa) == 0;
+    return d->naddrs > 0;
 }
 
 /* Asks the resolver. What it does not even want to look up has failed: told from the timer. */
-static void resolve(struct dial *d, const char *host, const char *port)
+static void resolve(struct dial *d, const char *host, int port)
 {
+    char service[8];
+    (void)snprintf(service, sizeof service, "%d", port);
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     mtime_ms left = d->deadline - loop_now(d->loop);
-    int r = uv_getaddrinfo(&d->loop->uv, &d->resolver, on_resolved, host, port, &hints);
+    int r = uv_getaddrinfo(&d->loop->uv, &d->resolver, on_resolved, host, service, &hints);
     if (r < 0) {
         fail(d, r == UV_ENOMEM ? ERR_NOMEM : ERR_RESOLVE, uv_strerror(r));
         left = 0;
@@ -270,23 +252,21 @@ int dial_start(struct loop *loop, const char *host, int port, int timeout_ms, di
                void *ctx, struct dial **ret)
 {
     struct dial *d = calloc(1, sizeof *d);
-    char service[8];
     if (!d)
         return ERR_NOMEM;
-    (void)snprintf(service, sizeof service, "%d", port);
     d->loop = loop;
     d->done = done;
     d->ctx = ctx;
-    d->fd = -1;
+    d->socket = (struct poller_source){on_connected, -1};
     fail(d, ERR_TIMEOUT, strerror(ETIMEDOUT)); /* unless something else comes */
     d->deadline = loop_now(loop) + timeout_ms;
     d->resolver.data = d->timer.data = d;
     uv_timer_init(&loop->uv, &d->timer);
     d->pending = 1;
-    if (use_numeric(d, host, service))
+    if (!use_numeric(d, host, port))
+        resolve(d, host, port);
+    else if (!begin_next(d))
         uv_timer_start(&d->timer, on_timer, 0, 0);
-    else
-        resolve(d, host, service);
     *ret = d;
     return 0;
 }

@@ -32,6 +32,11 @@ int loop_init(struct loop *l)
     int r = uv_loop_init(&l->uv);
     if (r < 0)
         return r == UV_ENOMEM ? ERR_NOMEM : r == UV_EMFILE ? ERR_LIMIT : ERR_IO;
+    int err = poller_init(l);
+    if (err < 0) {
+        (void)uv_loop_close(&l->uv);
+        return err;
+    }
     uv_check_init(&l->uv, &l->check);
     uv_idle_init(&l->uv, &l->idle);
     l->check.data = l;
@@ -45,6 +50,7 @@ void loop_fini(struct loop *l)
     uv_run(&l->uv, UV_RUN_DEFAULT); /* close callbacks, and the jobs they defer */
     uv_close((uv_handle_t *)&l->check, NULL);
     uv_close((uv_handle_t *)&l->idle, NULL);
+    poller_fini(l);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     (void)uv_loop_close(&l->uv); /* EBUSY would be a leaked handle: LeakSanitizer shows it */
 }

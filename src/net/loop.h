@@ -16,6 +16,7 @@
 #include "base/attr.h"
 #include "base/list.h"
 #include "base/mtime.h"
+#include "net/poller.h"
 
 struct loop {
     uv_loop_t uv;
@@ -23,6 +24,7 @@ struct loop {
     uv_check_t check;
     uv_idle_t idle;
     struct list jobs;
+    struct poller poller;
 };
 
 /* Embed in the object that defers; initialise with loop_job_init(). */

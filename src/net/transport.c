@@ -4,10 +4,11 @@
  *
  *   FIRST_BYTE --0x16--> HANDSHAKE --done--> OPEN      (FIRST_BYTE: the server only)
  *   any --error--> FAILED                              (told once, to be closed by the owner)
- *   any --transport_close()--> CLOSED                  (memory goes in libuv's callback)
+ *   any --transport_close()--> CLOSED                  (memory goes at the end of the turn)
  *
- * The poll watches for reading all the time, and for writing while the kernel has not taken
- * everything. An error outside a read of the owner's is reported from a job at the end of the turn.
+ * Events are edges (net/poller.h): what has come is read until the kernel has no more
+ * (wire.drained), or a job goes on in the next turn. An error outside a read of the owner's is
+ * reported from a job at the end of the turn.
  *
  * A failed send is not the end yet: the peer may have said why before it went away (an alert, a
  * line), and that is still to be read. The failure is told in place of what would have come after.
@@ -54,8 +55,7 @@ struct transport {
     void *ev_ctx;
     enum transport_state state;
     struct wire wire;
-    uv_poll_t poll;
-    int watching;
+    struct poller_source socket;
     bool refused;    /* transport_write() took less than it was given */
     bool read_later; /* for the job */
     bool tell_error; /* for the job */
@@ -83,7 +83,7 @@ static int failed(struct transport *t, int err, const struct errmsg *why)
         t->why = *why;
     else
         errmsg_set(&t->why, err, "%s", err_text(err));
-    uv_poll_stop(&t->poll);
+    poller_remove(t->loop, &t->socket);
     return err;
 }
 
@@ -100,7 +100,8 @@ static void fail_later(struct transport *t, int err, const struct errmsg *why)
 /* Before a call of libssl. */
 static void ssl_begin(struct transport *t)
 {
-    ERR_clear_error();
+    if (ERR_peek_error() != 0) /* clearing is ten times as dear */
+        ERR_clear_error();
     t->wire.allowance = READ_BUFFER;
 }
 
@@ -133,24 +134,12 @@ static int ssl_result(struct transport *t, int r, struct errmsg *why)
 
 /* ---- output ---- */
 
-static void on_poll(uv_poll_t *h, int status, int events);
-
-static void watch(struct transport *t)
-{
-    int want = UV_READABLE | (t->wire.len > 0 && !t->write_err ? UV_WRITABLE : 0);
-    if (want == t->watching || t->state >= TR_FAILED)
-        return;
-    t->watching = want;
-    uv_poll_start(&t->poll, want, on_poll);
-}
-
 /* Goes on in on_job(): the input is read to its end. */
 static void write_failed(struct transport *t, int err)
 {
     t->write_err = err;
     t->wire.drained = false; /* really ask the kernel: it may have more since */
     wire_discard(&t->wire);
-    watch(t);
     loop_defer(t->loop, &t->job);
 }
 
@@ -171,7 +160,6 @@ void transport_flush(struct transport *t)
         return;
     }
     t->sent_total += (uint64_t)n;
-    watch(t);
     wake_writer(t);
 }
 
@@ -245,6 +233,8 @@ ssize_t transport_read(struct transport *t, void *buf, size_t n, struct errmsg *
     transport_flush(t); /* an alert or a key update may have come of it */
     if (err == ERR_AGAIN) {
         grow_read_buffer(t);
+        if (!t->wire.drained)
+            transport_read_later(t); /* the allowance was used up */
         return ERR_AGAIN;
     }
     if (why)
@@ -278,7 +268,6 @@ void transport_idle(struct transport *t)
 static void let_read(struct transport *t)
 {
     bool stuck = SSL_in_init(t->ssl); /* half a message: maybe nobody has tried to write */
-    t->read_later = false;
     t->ev->on_readable(t->ev_ctx);
     t->refused = t->refused || stuck;
     wake_writer(t);
@@ -317,8 +306,13 @@ static void handshake(struct transport *t)
     int r = SSL_do_handshake(t->ssl);
     int err = r == 1 ? 0 : ssl_result(t, r, &why);
     transport_flush(t);
-    if (t->state != TR_HANDSHAKE || err == ERR_AGAIN)
+    if (t->state != TR_HANDSHAKE)
         return;
+    if (err == ERR_AGAIN) {
+        if (!t->wire.drained)
+            transport_read_later(t);
+        return;
+    }
     if (err < 0) {
         failed(t, err, &why);
         t->ev->on_error(t->ev_ctx, err, &t->why);
@@ -362,7 +356,7 @@ static void first_byte(struct transport *t)
 
 static void readable(struct transport *t)
 {
-    t->wire.drained = false;
+    t->read_later = false;
     switch (t->state) {
     case TR_FIRST_BYTE:
         first_byte(t);
@@ -389,19 +383,16 @@ static void writable(struct transport *t)
     }
 }
 
-static void on_poll(uv_poll_t *h, int status, int events)
+static void on_ready(struct poller_source *src, unsigned events)
 {
-    struct transport *t = h->data;
-    if (status < 0) { /* POLLERR; libuv has stopped watching: the read finds out what it is */
-        t->watching = 0;
-        events = UV_READABLE;
-    }
-    if (events & UV_WRITABLE)
+    struct transport *t = CONTAINER_OF(src, struct transport, socket);
+    if (events & POLLER_OUT)
         writable(t);
-    if (events & UV_READABLE)
-        readable(t);
-    if (status < 0)
-        watch(t);
+    if (!(events & POLLER_IN))
+        return;
+    t->wire.drained = false;
+    t->wire.hangup = t->wire.hangup || events & POLLER_HUP;
+    readable(t);
 }
 
 static void on_job(struct loop_job *job)
@@ -416,10 +407,8 @@ static void on_job(struct loop_job *job)
         t->refused = false;
         t->ev->on_writable(t->ev_ctx);
     }
-    if (t->write_err)
+    if (t->write_err || t->read_later)
         readable(t);
-    if (t->read_later && t->state == TR_OPEN)
-        let_read(t);
 }
 
 /* ---- life ---- */
@@ -449,13 +438,12 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     t->state = is_server ? TR_FIRST_BYTE : TR_HANDSHAKE;
     if (!is_server && !(t->ssl = new_ssl(t, false)))
         goto no_memory;
-    if (uv_poll_init(&loop->uv, &t->poll, fd) < 0)
+    t->socket.on_ready = on_ready;
+    if (poller_add(loop, &t->socket, fd) < 0)
         goto no_memory;
     SSL_CTX_up_ref(ctx);
-    t->poll.data = t;
     name_peer(t);
     sock_nodelay(fd);
-    watch(t);
     *ret = t;
     if (!is_server) { /* the first flight; errors come at the end of the turn */
         ssl_begin(t);
@@ -475,9 +463,9 @@ no_memory:
     return ERR_NOMEM;
 }
 
-static void on_closed(uv_handle_t *h)
+static void release(struct loop_job *job)
 {
-    free(h->data);
+    free(CONTAINER_OF(job, struct transport, job));
 }
 
 /* The last words: what is sealed, and close_notify, a courtesy. Closing with input that nobody has
@@ -499,7 +487,9 @@ void transport_close(struct transport *t)
         say_goodbye(t);
     t->state = TR_CLOSED;
     loop_cancel(&t->job);
-    uv_close((uv_handle_t *)&t->poll, on_closed);
+    loop_job_init(&t->job, release);
+    loop_defer(t->loop, &t->job);
+    poller_forget(t->loop, &t->socket);
     (void)close(t->wire.fd);
     SSL_free(t->ssl);
     t->ssl = NULL;

@@ -9,7 +9,7 @@
  *
  * Events come through struct transport_events. A handler may call any function here, also
  * transport_close(); no function frees the transport while its caller still holds it: memory goes
- * in libuv's close callback, after which the ctx is never used again. Loop thread only.
+ * at the end of the turn, after which the ctx is never used again. Loop thread only.
  */
 #pragma once
 

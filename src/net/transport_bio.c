@@ -85,7 +85,7 @@ static int bio_read(BIO *b, char *p, int n)
         return -1;
     }
     w->eof = r == 0;
-    w->drained = r > 0 && (size_t)r < want;
+    w->drained = r > 0 && (size_t)r < want && !w->hangup;
     w->allowance -= (size_t)r < w->allowance ? (size_t)r : w->allowance;
     if (w->limited)
         w->budget -= (uint32_t)r;

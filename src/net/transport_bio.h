@@ -17,7 +17,8 @@ struct wire {
     uint32_t budget;  /* bytes that may still be received while limited */
     size_t allowance; /* the same for the call of libssl that is under way, set before each: records
                          that bring no data are read on and on inside it, while others wait */
-    bool drained;     /* the last receive came back short: ask the poll before the kernel */
+    bool drained;     /* the last receive came back short: an event comes before there is more */
+    bool hangup; /* the peer will send no more: its end is told by a receive, not by an event */
     bool eof;
     bool over_budget; /* more was asked for */
     bool over_output; /* more answers were provoked than there is room for */

@@ -23,16 +23,16 @@
 #include "tunnel/internal.h"
 
 enum relay_flags {
-    RL_ATTACHED = 1u << 0, /* fd and poll are in use */
+    RL_ATTACHED = 1u << 0, /* it has, or had, a socket */
     RL_PAUSED = 1u << 1,   /* no credit: the socket is not read */
     RL_EOF = 1u << 2,      /* the socket has said all */
     RL_FIN_IN = 1u << 3,   /* the stream has said all */
     RL_SHUT = 1u << 4,     /* ... and the socket was told */
     RL_DISCARD = 1u << 5,  /* nobody wants what the socket says */
-    RL_HANGUP = 1u << 6,   /* told of it once already: do not watch for it again */
-    RL_BROKEN = 1u << 7,   /* writing failed; what was received before is still to be read */
-    RL_DEAD = 1u << 8,
-    RL_CLOSING = 1u << 9, /* libuv has not said goodbye to poll yet */
+    RL_UNREAD = 1u << 6,   /* the socket may have something to say */
+    RL_HANGUP = 1u << 7,   /* ... and its end for sure: a short read does not mean drained */
+    RL_BROKEN = 1u << 8,   /* writing failed; what was received before is still to be read */
+    RL_DEAD = 1u << 9,
 };
 
 struct relay {
@@ -41,16 +41,14 @@ struct relay {
     struct link *link;       /* NULL: orphan */
     struct smux_stream *st;  /* NULL: closed */
     struct list of_link;     /* in link->relays */
-    struct list readable;    /* in link->readable */
+    struct list readable;    /* in link->readable, or rs->discarding */
     struct list half_closed; /* in rs->half_closed, or rs->dead */
     mtime_ms cut_at;         /* while half closed */
     void (*on_cut)(void *maker);
     void *maker;
     struct backlog late; /* what the socket would not take; the window bounds it */
-    int fd;
-    unsigned flags;   /* enum relay_flags */
-    uint8_t watching; /* enum uv_poll_event */
-    uv_poll_t poll;
+    struct poller_source socket;
+    unsigned flags; /* enum relay_flags */
 };
 
 static void relay_check_end(struct relay *r);
@@ -67,23 +65,13 @@ struct relay *relay_of_link_node(struct list *n)
     return LIST_ENTRY(n, struct relay, of_link);
 }
 
-/* The memory goes when libuv has let go of poll and the reaper of the relay, whichever is later. */
-static void on_poll_closed(uv_handle_t *h)
-{
-    struct relay *r = CONTAINER_OF(h, struct relay, poll);
-    r->flags &= ~RL_CLOSING;
-    if (list_empty(&r->half_closed))
-        free(r);
-}
-
 static void reap(struct loop_job *job)
 {
     struct relays *rs = CONTAINER_OF(job, struct relays, reaper);
     for (struct list *n; (n = list_first(&rs->dead));) {
         struct relay *r = LIST_ENTRY(n, struct relay, half_closed);
         list_del(n);
-        if (!(r->flags & RL_CLOSING))
-            free(r);
+        free(r);
     }
     if (rs->made_room) {
         rs->made_room = false;
@@ -120,15 +108,14 @@ static void close_socket(struct relay *r, bool reset)
         r->on_cut = NULL;
         return;
     }
-    /* Before the descriptor: closing poll later would take whatever socket has that number by then
-       out of epoll. */
-    r->flags |= RL_CLOSING;
-    uv_close((uv_handle_t *)&r->poll, on_poll_closed);
+    int fd = r->socket.fd;
+    poller_forget(r->rs->loop, &r->socket);
+    if (fd < 0)
+        return; /* attaching failed */
     if (reset)
-        sock_close_reset(r->fd);
+        sock_close_reset(fd);
     else
-        (void)close(r->fd); /* nothing can be done about a failing close */
-    r->fd = -1;
+        (void)close(fd); /* nothing can be done about a failing close */
 }
 
 void relay_reset(struct relay *r)
@@ -172,38 +159,6 @@ static void touch(struct relay *r)
         uv_timer_start(&rs->timer, on_timer, RELAY_HALF_CLOSED_MS, 0);
 }
 
-/* ---- what the poll watches ---- */
-
-static void on_poll(uv_poll_t *h, int status, int events);
-
-static void watch(struct relay *r)
-{
-    int want = 0;
-    if (!(r->flags & RL_ATTACHED) || r->fd < 0)
-        return;
-    if (!(r->flags & RL_EOF)) {
-        if (!(r->flags & RL_PAUSED))
-            want |= UV_READABLE;
-        else if (!(r->flags & RL_HANGUP))
-            want |= UV_DISCONNECT; /* a reset is to be noticed while the socket is not read */
-    }
-    if (r->late.len > 0)
-        want |= UV_WRITABLE;
-    if (want == r->watching)
-        return;
-    r->watching = (uint8_t)want;
-    if (want)
-        uv_poll_start(&r->poll, want, on_poll);
-    else
-        uv_poll_stop(&r->poll);
-}
-
-static void pause_reading(struct relay *r, bool paused)
-{
-    r->flags = paused ? r->flags | RL_PAUSED : r->flags & ~RL_PAUSED;
-    watch(r);
-}
-
 /* ---- up: socket to stream ---- */
 
 static void on_socket_eof(struct relay *r)
@@ -215,7 +170,6 @@ static void on_socket_eof(struct relay *r)
         link_wake(r->link);
     }
     touch(r);
-    watch(r);
     relay_check_end(r);
 }
 
@@ -226,16 +180,18 @@ static void on_recv_nothing(struct relay *r, ssize_t n, int errnum)
         relay_reset(r); /* after a failed write even an end of file is not a clean one */
     else if (n == 0)
         on_socket_eof(r);
-    else if (errnum != EAGAIN && errnum != EINTR)
+    else if (errnum == EAGAIN || errnum == EINTR)
+        r->flags &= ~RL_UNREAD;
+    else
         relay_reset(r);
 }
 
-/* Reads and forgets, so that the other side of the socket can come to its end. */
+/* Reads and forgets a share, so that the other side of the socket can come to its end. */
 static void discard(struct relay *r)
 {
     uint8_t scratch[16384];
     for (int i = 0; i < RELAY_TURN_BYTES / (int)sizeof scratch; i++) {
-        ssize_t n = recv(r->fd, scratch, sizeof scratch, 0);
+        ssize_t n = recv(r->socket.fd, scratch, sizeof scratch, 0);
         if (n <= 0) {
             on_recv_nothing(r, n, errno);
             return;
@@ -243,13 +199,46 @@ static void discard(struct relay *r)
     }
 }
 
+/* The socket has something to say, as far as is known: has it read at the end of the turn. */
+static void serve(struct relay *r)
+{
+    struct relays *rs = r->rs;
+    if (!(r->flags & RL_UNREAD) || r->flags & (RL_EOF | RL_DEAD))
+        return;
+    if (r->flags & RL_DISCARD || !r->st) {
+        list_move(&rs->discarding, &r->readable);
+        loop_defer(rs->loop, &rs->discarder);
+    } else if (!(r->flags & RL_PAUSED)) {
+        if (list_empty(&r->readable))
+            list_push(&r->link->readable, &r->readable);
+        link_wake(r->link);
+    }
+}
+
+static void discard_all(struct loop_job *job)
+{
+    struct relays *rs = CONTAINER_OF(job, struct relays, discarder);
+    struct list round;
+    list_init(&round);
+    list_splice(&round, &rs->discarding);
+    for (struct list *n; (n = list_first(&round));) {
+        struct relay *r = relay_of(n);
+        list_del(n);
+        discard(r);
+        serve(r);
+    }
+}
+
 /* There is no credit, now or for good. */
 static void on_no_credit(struct relay *r)
 {
-    bool gone = smux_stream_peer_gone(r->st);
-    if (gone)
+    if (smux_stream_peer_gone(r->st)) {
         r->flags |= RL_DISCARD;
-    pause_reading(r, !gone);
+        r->flags &= ~RL_PAUSED;
+        serve(r);
+    } else {
+        r->flags |= RL_PAUSED;
+    }
 }
 
 enum relay_progress relay_read(struct relay *r)
@@ -265,17 +254,15 @@ enum relay_progress relay_read(struct relay *r)
             on_no_credit(r);
             return RELAY_IDLE;
         }
-        ssize_t n = recv(r->fd, p, room, 0);
+        ssize_t n = recv(r->socket.fd, p, room, 0);
         if (n <= 0) {
-            int errnum = errno;
-            pause_reading(r, false);
-            on_recv_nothing(r, n, errnum);
+            on_recv_nothing(r, n, errno);
             return RELAY_IDLE;
         }
         smux_stream_commit(r->st, (size_t)n);
         touch(r);
-        if ((size_t)n < room) {
-            pause_reading(r, false); /* drained; if not, the poll says so */
+        if ((size_t)n < room && !(r->flags & RL_HANGUP)) {
+            r->flags &= ~RL_UNREAD; /* drained; if more has come meanwhile, an event follows */
             return RELAY_IDLE;
         }
         left = (size_t)n < left ? left - (size_t)n : 0;
@@ -283,31 +270,11 @@ enum relay_progress relay_read(struct relay *r)
     return RELAY_MORE;
 }
 
-static void on_readable(struct relay *r)
-{
-    if (r->flags & RL_EOF) {
-        relay_reset(r); /* an error after the end of file: there is nothing more to read */
-        return;
-    }
-    if (r->flags & RL_DISCARD || !r->st) {
-        discard(r);
-        return;
-    }
-    if (list_empty(&r->readable))
-        list_push(&r->link->readable, &r->readable);
-    else if (link_is_blocked(r->link))
-        pause_reading(r, true); /* still not served: do not spin until it can be */
-    link_wake(r->link);
-}
-
 static void on_credit(struct stream_owner *o)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
-    if (!(r->flags & RL_ATTACHED) || r->flags & RL_EOF)
-        return;
-    if (list_empty(&r->readable))
-        list_push(&r->link->readable, &r->readable);
-    link_wake(r->link);
+    r->flags &= ~RL_PAUSED;
+    serve(r);
 }
 
 /* ---- down: stream to socket ---- */
@@ -325,8 +292,8 @@ static void consumed(struct relay *r, size_t n)
 static ssize_t send_pieces(struct relay *r, struct iovec *iov, int n)
 {
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-    ssize_t sent = n == 1 ? send(r->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
-                          : sendmsg(r->fd, &m, MSG_NOSIGNAL);
+    ssize_t sent = n == 1 ? send(r->socket.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+                          : sendmsg(r->socket.fd, &m, MSG_NOSIGNAL);
     if (sent < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     return sent;
@@ -344,8 +311,8 @@ static void on_write_failed(struct relay *r)
         relay_reset(r);
         return;
     }
-    watch(r);
-    on_readable(r);
+    r->flags |= RL_UNREAD;
+    serve(r);
 }
 
 /* Data for a socket that takes no more. */
@@ -382,7 +349,6 @@ static void write_or_keep(struct relay *r, struct iovec *iov, int n)
             return;
         }
     }
-    watch(r);
 }
 
 void relay_flush_gathered(struct link *l)
@@ -417,7 +383,6 @@ static void on_writable(struct relay *r)
     }
     backlog_drop(&r->late, (size_t)n);
     consumed(r, (size_t)n);
-    watch(r);
     relay_check_end(r);
 }
 
@@ -452,7 +417,8 @@ static void relay_check_end(struct relay *r)
         return;
     if (r->flags & RL_FIN_IN && r->late.len == 0 && !(r->flags & RL_SHUT)) {
         r->flags |= RL_SHUT;
-        (void)shutdown(r->fd, SHUT_WR); /* fails only if the peer has gone: the read side tells */
+        (void)shutdown(r->socket.fd,
+                       SHUT_WR); /* fails only if the peer has gone: the read side tells */
     }
     if (!(r->flags & RL_SHUT) || !(r->flags & RL_EOF))
         return;
@@ -480,47 +446,38 @@ void relay_orphan(struct relay *r)
     list_del(&r->of_link);
     list_del(&r->readable);
     r->link = NULL;
-    r->flags |= RL_DISCARD;
+    r->flags |= RL_DISCARD | RL_UNREAD;
     touch(r);
-    pause_reading(r, false);
+    serve(r);
 }
 
 /* ---- the socket ---- */
 
-static void on_poll(uv_poll_t *h, int status, int events)
+static void on_ready(struct poller_source *src, unsigned events)
 {
-    struct relay *r = CONTAINER_OF(h, struct relay, poll);
-    if (r->flags & RL_DEAD)
-        return;
-    if (status < 0) {
-        /* POLLERR; libuv has stopped watching. A reset: what came before it can still be read. */
-        r->watching = 0;
-        events = UV_READABLE;
-    }
-    if (events & UV_WRITABLE && r->late.len > 0)
+    struct relay *r = CONTAINER_OF(src, struct relay, socket);
+    if (events & POLLER_OUT && r->late.len > 0)
         on_writable(r);
-    if (!(r->flags & RL_DEAD) && events & UV_READABLE)
-        on_readable(r);
-    if (!(r->flags & RL_DEAD) && events & UV_DISCONNECT && r->flags & RL_PAUSED) {
-        r->flags |= RL_HANGUP;
-        watch(r);
-    }
+    if (r->flags & RL_DEAD || !(events & POLLER_IN))
+        return;
+    r->flags |= RL_UNREAD | (events & POLLER_HUP ? RL_HANGUP : 0);
+    if (events & POLLER_ERROR && r->flags & RL_EOF)
+        relay_reset(r); /* there is nothing more to read */
+    else
+        serve(r);
 }
 
 void relay_attach(struct relay *r, int fd)
 {
     r->on_cut = NULL;
-    if (uv_poll_init(&r->rs->loop->uv, &r->poll, fd) < 0) {
+    r->flags |= RL_ATTACHED;
+    if (poller_add(r->rs->loop, &r->socket, fd) < 0) {
         (void)close(fd);
         relay_reset(r);
         return;
     }
-    r->fd = fd;
-    r->flags |= RL_ATTACHED;
-    sock_keepalive(fd);
     if (r->late.len > 0)
         on_writable(r);
-    watch(r);
     relay_check_end(r);
 }
 
@@ -534,7 +491,7 @@ struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream
     r->rs = rs;
     r->link = link;
     r->st = st;
-    r->fd = -1;
+    r->socket = (struct poller_source){on_ready, -1};
     list_init(&r->of_link);
     list_init(&r->readable);
     list_init(&r->half_closed);
@@ -562,7 +519,9 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     rs->windows.max = RELAYS_WINDOW_BYTES;
     list_init(&rs->half_closed);
     list_init(&rs->dead);
+    list_init(&rs->discarding);
     loop_job_init(&rs->reaper, reap);
+    loop_job_init(&rs->discarder, discard_all);
     uv_timer_init(&loop->uv, &rs->timer);
     rs->timer.data = rs;
     return 0;
@@ -578,6 +537,7 @@ void relays_fini(struct relays *rs)
 {
     reap(&rs->reaper);
     loop_cancel(&rs->reaper);
+    loop_cancel(&rs->discarder);
     uv_close((uv_handle_t *)&rs->timer, NULL);
     free(rs->scratch);
 }

@@ -56,8 +56,9 @@ struct relays {
     /* private */
     struct list half_closed; /* in the order of their deadlines */
     struct list dead;        /* freed at the end of the turn */
+    struct list discarding;  /* with something to read that nobody wants */
     uv_timer_t timer;
-    struct loop_job reaper;
+    struct loop_job reaper, discarder;
     bool made_room;
 };
 
@@ -76,8 +77,8 @@ void relays_fini(struct relays *rs);
  */
 struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream *st);
 
-/* Takes over fd, connected and non-blocking, and begins. On failure (ERR_NOMEM, ERR_IO) the relay
- * is reset. */
+/* Takes over fd, connected, non-blocking and with its options set, and begins. On failure
+ * (ERR_NOMEM, ERR_IO) the relay is reset. */
 void relay_attach(struct relay *r, int fd);
 
 /* Cuts both sides, visibly as a reset. The relay is freed at the end of the turn. */

@@ -49,6 +49,10 @@ int kit_teardown(void **state)
                     LOOP_OWN_HANDLES);
         return -1; /* loop_fini() would wait for ever */
     }
+    if (k->loop.poller.sources != 0) {
+        print_error("%u sockets are still watched\n", k->loop.poller.sources);
+        return -1;
+    }
     loop_fini(&k->loop);
     free(k);
     return 0;

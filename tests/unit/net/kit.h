@@ -11,7 +11,7 @@
 enum { KIT_LIMIT_MS = 20000 }; /* after that a test has failed; nothing waits so long */
 
 /* Handles that loop_init() opens for itself. */
-enum { LOOP_OWN_HANDLES = 2 };
+enum { LOOP_OWN_HANDLES = 3 };
 
 struct kit {
     struct loop loop;
