@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/quota.h"
 #include "net/dialer.h"
+#include "net/sock.h"
 #include "proto/smux/session.h"
 
 enum { COMPLAIN_MS = 1000 };
@@ -27,6 +28,7 @@ void target_init(struct target *t, struct loop *loop, struct relays *relays, con
                  const char *host, int port)
 {
     *t = (struct target){.loop = loop, .relays = relays, .name = name, .host = host, .port = port};
+    t->may_vanish = !sock_is_loopback(host);
     list_init(&t->waiting);
 }
 
@@ -60,6 +62,8 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
         complain(t, why->text);
         relay_reset(r);
     } else {
+        if (t->may_vanish)
+            sock_keepalive(fd_or_err);
         relay_attach(r, fd_or_err);
     }
     errand_done(e);

@@ -82,7 +82,6 @@ static bool accept_one(struct listener *l)
     socklen_t len = sizeof sa;
     int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        sock_nodelay(fd);
         l->ev->on_accept(l->ctx, fd, (struct sockaddr *)&sa);
         return true;
     }
@@ -144,7 +143,7 @@ int listener_port(const struct listener *l)
 /* ---- opening ---- */
 
 /* A bound, listening socket on one address, or a negative errno. */
-static int listen_on(const struct sockaddr *sa, socklen_t len, int defer_accept_s)
+static int listen_on(const struct sockaddr *sa, socklen_t len, const struct listener_config *cfg)
 {
     int one = 1, zero = 0;
     int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -153,8 +152,12 @@ static int listen_on(const struct sockaddr *sa, socklen_t len, int defer_accept_
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (sa->sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-    if (defer_accept_s > 0)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_accept_s, sizeof defer_accept_s);
+    if (cfg->defer_accept_s > 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &cfg->defer_accept_s,
+                         sizeof cfg->defer_accept_s);
+    sock_nodelay(fd); /* as the next, inherited by what it accepts: one call instead of thousands */
+    if (cfg->keepalive)
+        sock_keepalive(fd);
     if (bind(fd, sa, len) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
         return fd;
     int errnum = errno;
@@ -163,14 +166,14 @@ static int listen_on(const struct sockaddr *sa, socklen_t len, int defer_accept_
 }
 
 /* All addresses: IPv6 with IPv4 inside, or IPv4 alone where IPv6 is off. */
-static int listen_on_all(int port, int defer_accept_s)
+static int listen_on_all(const struct listener_config *cfg)
 {
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-    int fd = listen_on((struct sockaddr *)&in6, sizeof in6, defer_accept_s);
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)cfg->port)};
+    int fd = listen_on((struct sockaddr *)&in6, sizeof in6, cfg);
     if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
         return fd;
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    return listen_on((struct sockaddr *)&in, sizeof in, defer_accept_s);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)cfg->port)};
+    return listen_on((struct sockaddr *)&in, sizeof in, cfg);
 }
 
 /* *ret_fd is what listen_on() returned for the last address tried. 0 or ERR_RESOLVE. */
@@ -189,7 +192,7 @@ static int listen_on_host(const struct listener_config *cfg, int *ret_fd, struct
         return errmsg_set(why, ERR_RESOLVE, "%s: %s", cfg->host, gai_strerror(r));
     int fd = -EADDRNOTAVAIL;
     for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
-        fd = listen_on(a->ai_addr, a->ai_addrlen, cfg->defer_accept_s);
+        fd = listen_on(a->ai_addr, a->ai_addrlen, cfg);
     freeaddrinfo(list);
     *ret_fd = fd;
     return 0;
@@ -215,7 +218,7 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
         return errmsg_set(why, ERR_RANGE, _("port %d is not between 0 and 65535"), cfg->port);
     int fd;
     if (all)
-        fd = listen_on_all(cfg->port, cfg->defer_accept_s);
+        fd = listen_on_all(cfg);
     else if (listen_on_host(cfg, &fd, why) < 0)
         return ERR_RESOLVE;
     if (fd < 0)

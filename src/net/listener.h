@@ -39,6 +39,7 @@ struct listener_config {
                  address or a name that resolves locally (blocking look-up: start-up only) */
     int port; /* 0..65535; 0: the system chooses */
     int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
+    bool keepalive;     /* accepted sockets have sock_keepalive() */
 };
 
 /* Binds (SO_REUSEADDR) and listens. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO

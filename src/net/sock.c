@@ -63,6 +63,17 @@ const char *sock_source(char out[SOCK_NAME_MAX], const struct sockaddr *sa)
     return out;
 }
 
+bool sock_is_loopback(const char *host)
+{
+    struct in_addr in;
+    struct in6_addr in6;
+    if (inet_pton(AF_INET, host, &in) == 1)
+        return ntohl(in.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (inet_pton(AF_INET6, host, &in6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&in6);
+    return strcmp(host, "localhost") == 0;
+}
+
 static void set_int(int fd, int level, int name, int value)
 {
     (void)setsockopt(fd, level, name, &value, sizeof value); /* all of these are hints */

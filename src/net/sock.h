@@ -2,6 +2,7 @@
 /* Small helpers around sockets and addresses. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -16,6 +17,9 @@ const char *sock_name(char out[SOCK_NAME_MAX], const struct sockaddr *sa);
 /* A key for "the same source": the IPv4 address, or the first 64 bits of an IPv6 one (a host owns
    its /64), as text without port in out. Returns out. */
 const char *sock_source(char out[SOCK_NAME_MAX], const struct sockaddr *sa);
+
+/* True for 127.0.0.0/8 and ::1 in digits, and for "localhost". */
+bool sock_is_loopback(const char *host);
 
 /* TCP_NODELAY; errors are ignored on purpose (a hint). */
 void sock_nodelay(int fd);

@@ -111,6 +111,27 @@ static void addresses_read_as_the_original_prints_them(void **state)
     }
 }
 
+/* Set once, on the listening socket. */
+static void accepted_sockets_inherit_their_options(void **state)
+{
+    for (int keepalive = 0; keepalive <= 1; keepalive++) {
+        struct owner o = {.k = *state};
+        struct listener_config cfg = {.host = "127.0.0.1", .keepalive = keepalive};
+        struct errmsg why = {""};
+        int on = -1, idle = -1;
+        socklen_t len = sizeof on;
+        assert_int_equal(listener_open(&o.k->loop, &cfg, &events, &o, &o.l, &why), 0);
+        int c = kit_connect(listener_port(o.l));
+        KIT_UNTIL(o.k, o.accepted == 1);
+        assert_int_equal(getsockopt(o.fd[0], SOL_SOCKET, SO_KEEPALIVE, &on, &len), 0);
+        assert_int_equal(on, keepalive);
+        assert_int_equal(getsockopt(o.fd[0], IPPROTO_TCP, TCP_KEEPIDLE, &idle, &len), 0);
+        assert_int_equal(idle == 60, keepalive);
+        (void)close(c);
+        owner_close(&o);
+    }
+}
+
 static void all_addresses_are_both_families(void **state)
 {
     struct owner o = {.k = *state};
@@ -426,6 +447,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(addresses_read_as_the_original_prints_them),
+        TEST(accepted_sockets_inherit_their_options),
         TEST(all_addresses_are_both_families),
         TEST(ports_out_of_range),
         TEST(a_port_in_use),

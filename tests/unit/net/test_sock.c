@@ -102,6 +102,17 @@ static void options(void **state)
     sock_nodelay(fd[0]); /* a hint: not even a closed descriptor is an error */
 }
 
+static void loopback_is_known_by_name_and_number(void **state)
+{
+    (void)state;
+    static const char *const own[] = {"127.0.0.1", "127.9.8.7", "::1", "localhost"};
+    static const char *const other[] = {"126.0.0.1", "128.0.0.1", "::2", "10.0.0.1", "nas", ""};
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        assert_true(sock_is_loopback(own[i]));
+    for (size_t i = 0; i < ARRAY_LEN(other); i++)
+        assert_false(sock_is_loopback(other[i]));
+}
+
 static void close_reset_is_a_reset(void **state)
 {
     (void)state;
@@ -137,7 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names),    cmocka_unit_test(other_families_have_no_name),
         cmocka_unit_test(options),  cmocka_unit_test(close_reset_is_a_reset),
-        cmocka_unit_test(services),
+        cmocka_unit_test(services), cmocka_unit_test(loopback_is_known_by_name_and_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
