@@ -2,6 +2,7 @@
 """python3 -m bench: measures tunnels side by side. See docs/benchmarks.md."""
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -21,6 +22,9 @@ def arguments():
                         "with; NAME=COMMAND is another build of gotunnel, or one with flags")
     p.add_argument("--rounds", type=int, default=5, help="default: 5")
     p.add_argument("--out", type=Path, metavar="DIRECTORY", help="leave results.json, results.md, chart.svg there")
+    p.add_argument("--keep", action="store_true",
+                   help="with --out: keep what an earlier run left there of figures that this one does not measure")
+    p.add_argument("--doc", action="store_true", help="put the results into docs/benchmarks.md, .json and .svg")
     p.add_argument("--tools", type=Path, default=ROOT / "build-bench/bench", help="where load, limit, delay are")
     p.add_argument("--gotunnel", metavar="PATH", default=os.environ.get("GOTUNNEL"),
                    help="the program to measure (default: $GOTUNNEL, or build-bench/gotunnel)")
@@ -29,6 +33,8 @@ def arguments():
     for name in a.figure or ():
         if name not in figures.BY_NAME:
             p.error(f"no figure {name!r}; there are: {', '.join(figures.BY_NAME)}")
+    if (a.keep or a.doc) and not a.out:
+        p.error("--keep and --doc need --out")
     if a.rounds < 1:
         p.error("--rounds: at least 1")
     return a
@@ -40,15 +46,39 @@ def show_list():
     return 0
 
 
+def earlier(out, order, bench):
+    """Takes over figures that an earlier run left and this one does not measure. All names, in our order."""
+    path = out / "results.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
+    kept = {name: data for name, data in kept.items() if name in figures.BY_NAME and name not in order}
+    bench.results.keep(kept, bench.names)
+    return [name for name in figures.BY_NAME if name in order or name in kept]
+
+
 def write(out, bench, order, settings):
+    """Leaves the three files. Their texts by name."""
     facts = machine.facts()
     out.mkdir(parents=True, exist_ok=True)
     given = (bench.results, bench.names, order, facts, settings)
     caption = f"{facts['cpu']}, {facts['processors']} processors, {facts['system']}, medians of {bench.rounds} rounds"
-    (out / "results.json").write_text(report.as_json(*given), encoding="utf-8")
-    (out / "results.md").write_text(report.as_markdown(*given), encoding="utf-8")
-    (out / "chart.svg").write_text(chart.svg(bench.results, bench.names, bench.names[0], caption), encoding="utf-8")
+    texts = {"results.json": report.as_json(*given), "results.md": report.as_markdown(*given),
+             "chart.svg": chart.svg(bench.results, bench.names, bench.names[0], caption)}
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
     print(f"\nresults.json, results.md, chart.svg are in {out}")
+    return texts
+
+
+def publish(texts):
+    """Puts a run into the documentation, between the two marks of docs/benchmarks.md."""
+    docs = ROOT / "docs"
+    page = (docs / "benchmarks.md").read_text(encoding="utf-8")
+    head, rest = page.split("<!-- results -->\n")
+    _, tail = rest.split("<!-- end of results -->\n")
+    (docs / "benchmarks.md").write_text(
+        f"{head}<!-- results -->\n{texts['results.md']}<!-- end of results -->\n{tail}", encoding="utf-8")
+    (docs / "benchmarks.json").write_text(texts["results.json"], encoding="utf-8")
+    (docs / "benchmarks.svg").write_text(texts["chart.svg"], encoding="utf-8")
 
 
 def main():
@@ -65,13 +95,17 @@ def main():
         for name in order:
             bench.run(figures.BY_NAME[name])
             print(report.figure_text(bench.results, name, bench.names, bench.names[0]), flush=True)
+    if a.keep:
+        order = earlier(a.out, order, bench)
     print(report.goals_text(bench.results, bench.names[0]))
     if bench.results.absent:
         print("\n" + report.absent_text(bench.results))
     print(f"\n{time.monotonic() - start:.0f} s")
     settings = {"set": a.set, "rounds": a.rounds, "load": f"{before:.2f}, {machine.load():.2f}"}
     if a.out:
-        write(a.out, bench, order, settings)
+        texts = write(a.out, bench, order, settings)
+        if a.doc:
+            publish(texts)
     return 1 if bench.names[0] in {s for _, s in bench.results.failed} else 0
 
 

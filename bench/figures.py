@@ -23,9 +23,11 @@ class Figure:
     service: str = "sink"  # or nginx
     link: tuple = None  # arguments of bench/delay
     fresh: bool = False  # a new tunnel for each round
+    cold: bool = False  # nothing has gone through the tunnel before
     starts: bool = False  # the measure starts its own tunnels
     multiplexed: bool = False  # only systems that have one connection for all users
-    sessions: bool = False  # only systems whose recipe can start more clients
+    kin: bool = False  # only systems with our command line: recipes that can start more clients
+    rounds: int = 0  # at most so many: it hardly varies, and takes long
     headline: str = ""  # the metric of the ratios and the chart; the first one without
 
     def arguments(self, profile):
@@ -48,26 +50,26 @@ def _bulk(direction, words, conns):
     return Figure(
         f"bulk-{direction}-{conns}", f"Bulk {words}, {conns} stream{'s' if conns > 1 else ''}", m.bulk,
         ["bulk", "-d", direction, "-c", conns, "-b", "{size}"],
-        {"tiny": 4_000_000 // share, "short": 200_000_000 // share, "full": 600_000_000 // share})
+        {"tiny": 4_000_000 // share, "short": 120_000_000 // share, "full": 400_000_000 // share})
 
 
 def _ping(conns):
     return Figure(
         f"ping-{conns}", f"64-byte ping-pong, {conns} connection{'s' if conns > 1 else ''}", m.pingpong,
-        ["pp", "-c", conns, "-s", 64, "-t", "{size}"], {"tiny": 0.1, "short": 0.6, "full": 2})
+        ["pp", "-c", conns, "-s", 64, "-t", "{size}"], {"tiny": 0.5, "short": 0.4, "full": 1.5})
 
 
 def _http(name, words, header):
     return Figure(
         f"http-{name}", f"HTTP, wrk against nginx, {words}", m.http,
-        ["-t", 1, "-c", HTTP_CONNECTIONS, "-d", "{size}s", *header], {"tiny": 1, "short": 1, "full": 3},
+        ["-t", 1, "-c", HTTP_CONNECTIONS, "-d", "{size}s", *header], {"tiny": 1, "short": 1, "full": 2},
         service="nginx", headline="requests_per_s")
 
 
-def _mix(name, words, link=None, sizes=("0.2", "0.6", "3")):
+def _mix(name, words, link=None, sizes=("0.5", "0.5", "2")):
     return Figure(
         f"mix-{name}", f"A 64-byte ping-pong beside a download, {words}", m.beside_bulk,
-        ["mix", "-d", "down", "-c", 1, "-s", 64, "-w", 0.3, "-t", "{size}"],
+        ["mix", "-d", "down", "-c", 1, "-s", 64, "-w", 0.2, "-t", "{size}"],
         dict(zip(("tiny", "short", "full"), sizes)), link=link, headline="p99_us")
 
 
@@ -76,7 +78,7 @@ def _far(ms, conns):
     return Figure(
         f"far-{ms}-{conns}", f"Download over a {ms} ms round trip, {words}", m.rate,
         ["bulk", "-d", "down", "-c", conns, "-w", "1.5", "-t", "{size}"],
-        {"tiny": 0.5, "short": 1, "full": 2.5}, link=("-d", ms // 2), multiplexed=True)
+        {"tiny": 0.5, "short": 0.7, "full": 2}, link=("-d", ms // 2), multiplexed=True, rounds=3)
 
 
 _WAN = ("-d", 10, "-r", 12.5, "-q", 256)
@@ -88,20 +90,20 @@ FIGURES = [
     _http("keepalive", "keep-alive", []),
     _http("close", "Connection: close", ["-H", "Connection: close"]),
     Figure("connections", "New connections, 16 at a time", m.connections,
-           ["cps", "-c", 16, "-t", "{size}"], {"tiny": 0.1, "short": 0.6, "full": 2},
+           ["cps", "-c", 16, "-t", "{size}"], {"tiny": 0.5, "short": 0.5, "full": 1.5},
            headline="connections_per_s"),
     _mix("loopback", "loopback"),
-    _mix("wan", "100 Mbit/s, 20 ms round trip", _WAN, ("0.3", "1.5", "4")),
+    _mix("wan", "100 Mbit/s, 20 ms round trip", _WAN, ("0.5", "1.5", "3")),
     *(_far(ms, n) for ms in (50, 100) for n in (1, 8)),
     Figure("memory", "Memory of idle connections", m.memory,
-           steps={"tiny": [1000], "short": [1000], "full": [1000, 5000, 15000]}, fresh=True,
+           steps={"tiny": [1000], "short": [1000], "full": [1000, 5000, 15000]}, fresh=True, cold=True, rounds=3,
            headline="kb_per_idle_1000"),
     Figure("growth-connections", "Cost of a round trip beside idle connections", m.beside_idle,
-           ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.1, "short": 0.6, "full": 1.5},
-           steps={"tiny": 50, "short": 1000, "full": 15000}, fresh=True, headline="growth"),
+           ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.5, "short": 0.6, "full": 1.5},
+           steps={"tiny": 50, "short": 1000, "full": 15000}, fresh=True, kin=True, headline="growth"),
     Figure("growth-sessions", "Cost of a round trip beside other sessions", m.beside_sessions,
-           ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.1, "short": 0.6, "full": 1.5},
-           steps={"tiny": 3, "short": 50, "full": 500}, fresh=True, sessions=True, headline="growth"),
+           ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.5, "short": 0.6, "full": 1.5},
+           steps={"tiny": 3, "short": 50, "full": 500}, fresh=True, kin=True, headline="growth"),
 ]
 
 BY_NAME = {f.name: f for f in FIGURES}

@@ -37,6 +37,17 @@ class Results:
     def add(self, figure, system, numbers):
         self.series.setdefault((figure, system), Series()).add(numbers)
 
+    def keep(self, figures, names):
+        """Takes over figures of an earlier run, as its JSON has them, of these systems."""
+        for figure, data in figures.items():
+            for system, rounds in data["systems"].items():
+                if system in names:
+                    series = self.series.setdefault((figure, system), Series())
+                    series.rounds = rounds
+            self.failed |= {(figure, s): why for s, why in data["failed"].items() if s in names}
+            if data["notes"]:
+                self.notes[figure] = data["notes"]
+
     def median(self, figure, system, metric):
         series = self.series.get((figure, system))
         return series.median(metric) if series else None

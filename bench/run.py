@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from bench.lab import Failed, Lab, Unavailable, free_port, tool
-from bench.measures import stripped_kb
+from bench.measures import stripped_kb, warm_up
 from bench.results import Results
 
 
@@ -79,7 +79,7 @@ class Bench:
 
     def run(self, figure):
         """All rounds of a figure. The order of the systems moves on by one in each round."""
-        say(f"{figure.name}: {figure.title}")
+        say(f"{figure.name} ...")
         services = Lab(self.path / "services", self.tools)
         tunnels = {}
         try:
@@ -89,8 +89,8 @@ class Bench:
                 self.note(figure, f"not measured: {e}")
                 return
             systems = [s for s in self.systems if self._takes_part(s, figure)]
-            first = 0 if figure.fresh else -1  # one to warm up, which does not count
-            for n in range(first, self.rounds):
+            first = -1 if figure.starts else 0  # the first start makes keys and certificates
+            for n in range(first, min(self.rounds, figure.rounds or self.rounds)):
                 at = n % len(systems) if systems else 0
                 for s in systems[at:] + systems[:at]:
                     if (figure.name, s.name) not in self.results.failed:
@@ -103,7 +103,7 @@ class Bench:
     @staticmethod
     def _takes_part(system, figure):
         return (system.multiplexed or not figure.multiplexed) and \
-            (hasattr(system, "more_clients") or not figure.sessions)
+            (hasattr(system, "more_clients") or not figure.kin)
 
     def _round(self, figure, system, target, tunnels, counts):
         numbers = self._try(figure, system, lambda: self._measure(figure, system, target, tunnels))
@@ -117,6 +117,8 @@ class Bench:
             return figure.measure(self, system, figure, target)
         if system.name not in tunnels:
             tunnels[system.name] = self.start(system, figure, target)
+            if figure.service == "sink" and not figure.cold:
+                warm_up(self, tunnels[system.name])
         return figure.measure(self, tunnels[system.name], figure)
 
 
