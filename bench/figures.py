@@ -34,14 +34,20 @@ class Figure:
         return [str(a).format(size=self.size.get(profile, "")) for a in self.load]
 
     def command(self, profile):
-        """What runs, for people."""
+        """What runs, for people: the driver's command, and the load's."""
+        return f"python3 -m bench --set {profile} --figure {self.name}: {self._load_command(profile)}"
+
+    def _load_command(self, profile):
         if self.starts:
             return "start both ends, connect, send a byte, receive it"
-        program = "wrk --latency" if self.service == "nginx" else "load"
-        text = " ".join([program, *self.arguments(profile)])
-        if self.steps:
-            text += f" beside {self.steps[profile]}" if text != "load" else f"load idle -c {self.steps[profile]}"
-        return text + (f", through delay {' '.join(map(str, self.link))}" if self.link else "")
+        words = ["wrk --latency" if self.service == "nginx" else "load", *self.arguments(profile)]
+        if self.steps and self.load:
+            words.append(f"beside {self.steps[profile]}")
+        elif self.steps:
+            words.append(f"idle -c {self.steps[profile]}")
+        if self.link:
+            words.append(f"through delay {' '.join(map(str, self.link))}")
+        return " ".join(words)
 
 
 def _bulk(direction, words, conns):

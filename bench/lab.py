@@ -96,14 +96,15 @@ class Usage:
 
 @dataclass
 class Memory:
-    """Bytes. `private` is what only these processes have."""
+    """Bytes. `own` is what the processes have written themselves (heap, stacks): other than with RSS and PSS,
+    neither files nor who else maps them play a part."""
 
     rss: int = 0
     pss: int = 0
-    private: int = 0
+    own: int = 0
 
     def __add__(self, other):
-        return Memory(self.rss + other.rss, self.pss + other.pss, self.private + other.private)
+        return Memory(self.rss + other.rss, self.pss + other.pss, self.own + other.own)
 
 
 def _stat(pid):
@@ -164,8 +165,7 @@ def memory_of(pid):
     except OSError:
         return Memory()
     size = {m[1]: int(m[2]) * 1024 for m in re.finditer(r"^(\w+): +(\d+) kB", text, re.M)}
-    return Memory(size.get("Rss", 0), size.get("Pss", 0),
-                  size.get("Private_Clean", 0) + size.get("Private_Dirty", 0))
+    return Memory(size.get("Rss", 0), size.get("Pss", 0), size.get("Anonymous", 0))
 
 
 def tree_memory(roots):

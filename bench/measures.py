@@ -175,7 +175,7 @@ def memory(bench, tunnel, figure):
             n = more
             time.sleep(SETTLE_SECONDS)
             now = tunnel.memory()
-            grown = sum(m.pss for m in now) - sum(m.pss for m in base)
+            grown = sum(m.own for m in now) - sum(m.own for m in base)
             numbers[f"kb_per_idle_{n}"] = grown / 2 / n / 1e3
     except Failed as e:
         bench.note(figure, f"{tunnel.lab.path.parent.name}: {e}, after {n:,} idle ones")

@@ -86,7 +86,7 @@ def as_json(results, names, order, facts, settings):
     for name in order:
         figures[name] = {
             "title": BY_NAME[name].title,
-            "command": BY_NAME[name].command(settings["set"]),
+            "command": results.commands[name],
             "systems": {s: results.series[name, s].rounds for s in names if (name, s) in results.series},
             "failed": {s: why for (f, s), why in results.failed.items() if f == name},
             "notes": results.notes.get(name, []),
@@ -136,7 +136,7 @@ def as_markdown(results, names, order, facts, settings):
              f"column is {ours} divided by the system of the row, the median of the ratios of each round."]
     for name in order:
         f = BY_NAME[name]
-        parts += [f"#### {f.title}", f"`{f.command(settings['set'])}`",
+        parts += [f"#### {f.title}", f"`{results.commands[name]}`",
                   _markdown_table(figure_table(results, name, names, ours))]
         parts += [f"- {r}" for r in remarks(results, name)]
     return "\n\n".join(parts) + "\n"

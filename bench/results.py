@@ -33,6 +33,7 @@ class Results:
         self.absent = {}  # system: why
         self.versions = {}  # system: what was measured
         self.notes = {}  # figure: [sentences]
+        self.commands = {}  # figure: what ran
 
     def add(self, figure, system, numbers):
         self.series.setdefault((figure, system), Series()).add(numbers)
@@ -44,6 +45,7 @@ class Results:
                 if system in names:
                     series = self.series.setdefault((figure, system), Series())
                     series.rounds = rounds
+            self.commands[figure] = data["command"]
             self.failed |= {(figure, s): why for s, why in data["failed"].items() if s in names}
             if data["notes"]:
                 self.notes[figure] = data["notes"]

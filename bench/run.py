@@ -80,6 +80,7 @@ class Bench:
     def run(self, figure):
         """All rounds of a figure. The order of the systems moves on by one in each round."""
         say(f"{figure.name} ...")
+        self.results.commands[figure.name] = figure.command(self.profile)
         services = Lab(self.path / "services", self.tools)
         tunnels = {}
         try:

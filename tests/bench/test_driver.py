@@ -117,7 +117,7 @@ def test_switches_and_memory_are_of_the_tree(processes):
     assert lab.tree_usage([p.pid]).switches >= 50
     memory = lab.tree_memory([p.pid])
     assert memory.rss >= 64 << 20 and memory.pss >= 64 << 20
-    assert memory.pss <= memory.rss
+    assert memory.own >= 64 << 20 and memory.own <= memory.rss and memory.pss <= memory.rss
 
 
 def test_a_process_that_has_gone_is_nothing(processes):
