@@ -2,7 +2,9 @@
 /* Resource limits at start-up. */
 #include "app/limits.h"
 
+#include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/i18n.h"
 #include "base/log.h"
@@ -35,4 +37,26 @@ uint32_t limits_connections(uint64_t descriptors, unsigned loops)
     log_info(_("descriptor limit %llu: up to %u connections at once"),
              (unsigned long long)descriptors, (unsigned)most);
     return (uint32_t)most;
+}
+
+/* The machine's processors, where there are more than fit into a cpu_set_t. */
+static unsigned processors(void)
+{
+    cpu_set_t usable;
+    if (sched_getaffinity(0, sizeof usable, &usable) == 0)
+        return (unsigned)CPU_COUNT(&usable);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (unsigned)n : 1;
+}
+
+unsigned limits_threads(int asked, uint64_t descriptors)
+{
+    if (asked > 0)
+        return (unsigned)asked;
+    unsigned n = processors();
+    if (n > LIMITS_THREADS_MAX)
+        n = LIMITS_THREADS_MAX;
+    if (n > descriptors / LIMITS_THREAD)
+        n = (unsigned)(descriptors / LIMITS_THREAD);
+    return n > 0 ? n : 1;
 }

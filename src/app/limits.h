@@ -11,6 +11,9 @@ enum {
     /* What a further event loop takes of libuv 1.44: epoll, the waking, two ends of the signals'
        pipe; and one connection that its thread may accept beyond the limit (base/quota.h). */
     LIMITS_LOOP = 5,
+    /* Unless it is asked for, a further thread wants so many descriptors to serve. */
+    LIMITS_THREAD = 32,
+    LIMITS_THREADS_MAX = 8,
 };
 
 /* Raises the soft descriptor limit to the hard one, and returns it. Core dumps, which would hold
@@ -25,3 +28,8 @@ uint64_t limits_raise(void);
  * aborts on a few).
  */
 uint32_t limits_connections(uint64_t descriptors, unsigned loops);
+
+/* How many threads shall serve: asked, or if that is 0, one for each processor this process may
+   use, at most LIMITS_THREADS_MAX and as many as the descriptor limit makes sense for. At least 1.
+ */
+unsigned limits_threads(int asked, uint64_t descriptors);

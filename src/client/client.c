@@ -325,6 +325,8 @@ static int begin(struct client *c)
     backoff_init(&c->backoff, c->opt->max_retry_ns / 1000000);
     if (c->opt->max_retry_ns / 1000000 < BACKOFF_MAX_FLOOR_MS)
         log_warn(_("-max-retry-interval is below one second: one second is used"));
+    if (c->opt->common.threads > 1)
+        log_warn(_("-threads %d: a client uses one"), c->opt->common.threads);
     target_init(&c->target, &c->loop, &c->relays, c->opt->local_target, c->local.host,
                 c->local.port);
     return EXIT_STATUS_OK;

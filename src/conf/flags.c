@@ -54,6 +54,18 @@ static int set_secret(const char *text, char ret[OPTION_SECRET_MAX + 1])
     return 0;
 }
 
+static int set_threads(const char *text, int *ret)
+{
+    int64_t n;
+    int err = number_parse(text, &n);
+    if (err < 0)
+        return err;
+    if (n < 1 || n > OPTION_THREADS_MAX)
+        return ERR_RANGE;
+    *ret = (int)n;
+    return 0;
+}
+
 /* Sets o's field from text. 0 or a negative error; the field is then as before. */
 static int set(const struct option *o, const char *text, void *opt)
 {
@@ -72,6 +84,8 @@ static int set(const struct option *o, const char *text, void *opt)
         return ports_parse(text, field);
     case OPTION_CHOICE:
         return set_choice(o, text, field);
+    case OPTION_THREADS:
+        return set_threads(text, field);
     case OPTION_BOOL:
         return set_bool(text, field);
     }
@@ -117,6 +131,9 @@ static enum flags_outcome bad_value(struct flags_error *why, const struct option
     if (o->type == OPTION_CHOICE)
         return bad(why, "invalid value %s for flag -%s: must be one of: %s", value, o->name,
                    o->choices);
+    if (o->type == OPTION_THREADS)
+        return bad(why, "invalid value %s for flag -%s: must be a number from 1 to %d", value,
+                   o->name, OPTION_THREADS_MAX);
     if (o->type == OPTION_PORTS)
         return bad(why, "invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80",
                    value, o->name);
@@ -200,6 +217,7 @@ static const char *type_word(enum option_type type)
 {
     switch (type) {
     case OPTION_INT:
+    case OPTION_THREADS:
         return " int";
     case OPTION_DURATION:
         return " duration";
@@ -219,7 +237,8 @@ size_t flags_usage(const struct mode *m, char *out, size_t room)
     size_t len = 0;
     for (size_t i = 0; i < m->count; i++) {
         const struct option *o = &m->options[i];
-        bool bare = o->type == OPTION_INT || o->type == OPTION_DURATION;
+        bool bare =
+            o->type == OPTION_INT || o->type == OPTION_DURATION || o->type == OPTION_THREADS;
         const char *mark = bare ? "" : "\"";
         char def[128] = "";
         if (*o->def)

@@ -20,6 +20,8 @@ static const struct option server_rows[] = {
      N_("shared secret (required)")},
     {"secret-file", OPTION_STRING, COMMON(server_options, secret_file), "", NULL, "FILE",
      N_("file with the shared secret, - for standard input; keeps it off the command line")},
+    {"threads", OPTION_THREADS, COMMON(server_options, threads), "", NULL, "N",
+     N_("threads that serve clients, 1 to 64; one for each processor, but at most 8, if not given")},
     {"version", OPTION_BOOL, COMMON(server_options, version), "", NULL, NULL,
      N_("print the version and exit")},
 };
@@ -41,6 +43,8 @@ static const struct option client_rows[] = {
      N_("file with the shared secret, - for standard input; keeps it off the command line")},
     {"server", OPTION_STRING, offsetof(struct client_options, server), "", NULL, "ADDRESS",
      N_("address of the server, e.g. my.server.com:7000 (required)")},
+    {"threads", OPTION_THREADS, COMMON(client_options, threads), "1", NULL, "N",
+     N_("threads, 1 to 64; a client has one tunnel, which one thread serves: more change nothing")},
     {"version", OPTION_BOOL, COMMON(client_options, version), "", NULL, NULL,
      N_("print the version and exit")},
 };

@@ -15,6 +15,8 @@
 enum {
     /* With its LF a secret fills a line of at most 4,096 bytes (proto/auth.h, D12). */
     OPTION_SECRET_MAX = 4095,
+    /* More would only compete for processors; each takes five descriptors (app/limits.h). */
+    OPTION_THREADS_MAX = 64,
 };
 
 enum option_type {
@@ -24,6 +26,7 @@ enum option_type {
     OPTION_DURATION, /* int64_t nanoseconds, Go's duration grammar */
     OPTION_PORTS,    /* struct ports; none: every port */
     OPTION_CHOICE,   /* int: index of a word in choices */
+    OPTION_THREADS,  /* int: 1 to OPTION_THREADS_MAX; 0: not given */
     OPTION_BOOL,     /* bool; takes no argument */
 };
 
@@ -49,6 +52,7 @@ struct common_options {
     char secret[OPTION_SECRET_MAX + 1]; /* "" until one is given */
     const char *secret_file;            /* "": none */
     int log_level;                      /* enum log_level */
+    int threads;                        /* 0: as many as the program thinks best */
     bool version;
 };
 

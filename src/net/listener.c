@@ -216,7 +216,7 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     bool all = !cfg->host || !*cfg->host;
     if (cfg->port < 0 || cfg->port > 65535)
         return errmsg_set(why, ERR_RANGE, _("port %d is not between 0 and 65535"), cfg->port);
-    int fd;
+    int fd = -1;
     if (all)
         fd = listen_on_all(cfg);
     else if (listen_on_host(cfg, &fd, why) < 0)

@@ -195,9 +195,9 @@ static int start_workers(struct server *srv, unsigned count)
 }
 
 /* The main loop and what runs on it. */
-static int begin(struct server *srv, unsigned workers)
+static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
 {
-    uint32_t most = limits_connections(limits_raise(), workers > 1 ? workers + 1 : 1);
+    uint32_t most = limits_connections(descriptors, workers > 1 ? workers + 1 : 1);
     int err = most == 0 ? ERR_LIMIT : loop_init(&srv->loop);
     if (err < 0)
         goto no_loop;
@@ -256,8 +256,10 @@ int server_main(const struct server_options *opt)
 {
     struct server srv = {.opt = opt};
     int status = EXIT_STATUS_FAILED;
-    if (load_identity(&srv) == 0 && begin(&srv, 1) == 0)
-        status = run(&srv, 1);
+    uint64_t descriptors = limits_raise();
+    unsigned workers = limits_threads(opt->common.threads, descriptors);
+    if (load_identity(&srv) == 0 && begin(&srv, descriptors, workers) == 0)
+        status = run(&srv, workers);
     finish(&srv);
     return status;
 }

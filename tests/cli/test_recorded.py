@@ -16,7 +16,7 @@ RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 # What is meant to differ (README.md).
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
-OUR_ROWS = ("allow-ports", "certs", "log-level", "secret-file", "version")
+OUR_ROWS = ("allow-ports", "certs", "log-level", "secret-file", "threads", "version")
 
 
 def run(argv, path):
@@ -27,7 +27,7 @@ def run(argv, path):
 def without_our_rows(text):
     """The list of flags without those the original does not have."""
     for name in OUR_ROWS:
-        text = re.sub(rf"(?m)^  -{name}( string)?\n    \t.*\n", "", text)
+        text = re.sub(rf"(?m)^  -{name}( string| int)?\n    \t.*\n", "", text)
     return re.sub(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ", "YYYY/MM/DD hh:mm:ss.uuuuuu ", text)
 
 
@@ -88,6 +88,11 @@ def test_an_argument_left_over_is_an_error(argv, tmp_path):
 @pytest.mark.parametrize("argv,words", [
     (["server", "-log-level", "loud"], "error warn info debug"),
     (["server", "-allow-ports", "80-x"], "8000-8999,80"),
+    (["server", "-threads", "0"], "must be a number from 1 to 64"),
+    (["server", "-threads", "-1"], "must be a number from 1 to 64"),
+    (["server", "-threads", "1000"], "must be a number from 1 to 64"),
+    (["client", "-threads", "two"], "must be a number from 1 to 64"),
+    (["client", "-threads="], "must be a number from 1 to 64"),
     (["server", "-secret", "x" * 5000], "4095 bytes"),
     (["client", "-version=maybe"], "parse error")])
 def test_values_that_are_not_taken(argv, words, tmp_path):

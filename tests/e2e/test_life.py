@@ -217,7 +217,7 @@ def test_at_the_descriptor_limit_d22(lab, echo):
 
 @pytest.mark.parametrize("limit", [32, 256, 1024])
 def test_any_limit_is_started_with(lab, echo, limit):
-    server = lab.server(wrapper=("prlimit", f"--nofile={limit}:{limit}"))
+    server = lab.server(wrapper=("prlimit", f"--nofile={limit}:{limit}"), threads=None)
     client = lab.client(server, echo.port, wrapper=("prlimit", f"--nofile={limit}:{limit}"))
     assert f"descriptor limit {limit}" in server.log()
     assert works(client.port)

@@ -24,6 +24,7 @@ PROGRAM = Path(os.environ.get("GOTUNNEL", ROOT / "build/gotunnel")).resolve()
 PEERS = ROOT / "build/interop"
 SANITIZED = "asan" in str(PROGRAM) or "tsan" in str(PROGRAM)
 PATIENCE = 60 if SANITIZED else 30  # seconds until something that must happen has happened
+THREADS = os.environ.get("GOTUNNEL_TEST_THREADS")  # of servers that are not told; None: their default
 SECRET = "s3cr3t-p@ssw0rd-f0r-tunn3l"
 
 
@@ -37,6 +38,12 @@ def wait_for(what, check, timeout=PATIENCE, step=0.02):
         if time.monotonic() > deadline:
             pytest.fail(f"waited {timeout} s for {what}")
         time.sleep(step)
+
+
+def cpu_seconds(task):
+    """What a process, or a thread, has worked; its directory in /proc."""
+    fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def go_peer(name):
@@ -149,8 +156,11 @@ class Process:
         raise KeyError(field)
 
     def cpu_seconds(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(Path(f"/proc/{self.pid}"))
+
+    def threads(self):
+        """The directories of its threads in /proc, by name."""
+        return {(task / "comm").read_text().strip(): task for task in Path(f"/proc/{self.pid}/task").iterdir()}
 
 
 class Tunnel:
@@ -184,10 +194,13 @@ class Lab:
         """Any program, ended with the test."""
         return Process(self, self._name(name), command, **how)
 
-    def server(self, impl="c", listen=None, secret=SECRET, flags=(), ready=True, **how):
+    def server(self, impl="c", listen=None, secret=SECRET, flags=(), ready=True, threads=THREADS,
+               **how):
         """A server; port, ca and secret say how to reach it."""
         at = listen if listen is not None else "127.0.0.1:0" if impl == "c" else "0"
         given = ("-secret", secret) if secret else ()
+        if impl == "c" and threads:
+            given += ("-threads", threads)
         p = Process(self, self._name("server"),
                     (self.program(impl), "server", *given, "-listen", at, *flags), **how)
         p.secret = secret

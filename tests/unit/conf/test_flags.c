@@ -105,6 +105,25 @@ static void port_lists_d27(void **state)
     assert_non_null(strstr(why.text, "-allow-ports"));
 }
 
+static void threads_have_bounds(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"-threads 0",  "-threads -1",  "-threads 65",
+                                        "-threads x",  "-threads=",    "-threads 1000",
+                                        "-threads 1s", "-threads 2.5", "-threads 4294967297"};
+    assert_int_equal(parse("-listen 1"), FLAGS_OK);
+    assert_int_equal(opt.common.threads, 0); /* not given */
+    assert_int_equal(parse("-threads 1"), FLAGS_OK);
+    assert_int_equal(opt.common.threads, 1);
+    assert_int_equal(parse("-threads 2 --threads=64"), FLAGS_OK);
+    assert_int_equal(opt.common.threads, 64);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_int_equal(parse(wrong[i]), FLAGS_BAD);
+        assert_non_null(strstr(why.text, "for flag -threads: must be a number from 1 to 64"));
+        assert_int_equal(opt.common.threads, 0);
+    }
+}
+
 static void the_secret_leaves_the_command_line_d13(void **state)
 {
     (void)state;
@@ -158,6 +177,7 @@ int main(void)
         cmocka_unit_test(levels_are_words_in_order),
         cmocka_unit_test(bools_as_go_reads_them),
         cmocka_unit_test(port_lists_d27),
+        cmocka_unit_test(threads_have_bounds),
         cmocka_unit_test(the_secret_leaves_the_command_line_d13),
         cmocka_unit_test(a_secret_that_no_line_can_carry_d12),
         cmocka_unit_test(usage_lists_every_row),
