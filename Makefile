@@ -39,7 +39,7 @@ install: $(BUILD)/build.ninja
 	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --skip-subprojects
 
 clean:
-	rm -rf $(BUILD) build-asan build-fuzz build-bench
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-bench
 
 format:
 	@tools/check-format --fix .
