@@ -106,10 +106,10 @@ FIGURES = [
            headline="kb_per_idle_1000"),
     Figure("growth-connections", "Cost of a round trip beside idle connections", m.beside_idle,
            ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.5, "short": 0.6, "full": 1.5},
-           steps={"tiny": 50, "short": 1000, "full": 15000}, fresh=True, kin=True, headline="growth"),
+           steps={"tiny": 50, "short": 1000, "full": 15000}, fresh=True, kin=True),
     Figure("growth-sessions", "Cost of a round trip beside other sessions", m.beside_sessions,
            ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.5, "short": 0.6, "full": 1.5},
-           steps={"tiny": 3, "short": 50, "full": 500}, fresh=True, kin=True, headline="growth"),
+           steps={"tiny": 3, "short": 50, "full": 500}, fresh=True, kin=True),
 ]
 
 BY_NAME = {f.name: f for f in FIGURES}

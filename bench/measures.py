@@ -43,7 +43,7 @@ METRICS = {
     "binary_kb": Metric("KB stripped", True, 0),
     "cpu_us_alone": Metric("CPU µs/trip alone", True, 2),
     "cpu_us_beside": Metric("CPU µs/trip beside them", True, 2),
-    "growth": Metric("growth", True, 3),
+    **{f"growth_{n}": Metric(f"growth beside {n:,}", True, 3) for n in (3, 50, 500, 1000, 15000)},
 }
 
 SETTLE_SECONDS = 0.2
@@ -238,17 +238,17 @@ def _trip_cost(bench, tunnel, figure):
     return used.cpu / result["n"] * 1e6
 
 
-def _growth(alone, beside):
-    return {"cpu_us_alone": alone, "cpu_us_beside": beside, "growth": beside / alone}
+def _growth(n, alone, beside):
+    return {f"growth_{n}": beside / alone, "cpu_us_alone": alone, "cpu_us_beside": beside}
 
 
 def beside_idle(bench, tunnel, figure):
     """Processor time of a round trip alone, and while thousands of connections are silent."""
-    alone = _trip_cost(bench, tunnel, figure)
-    idle = _open_idle(bench, tunnel, figure.steps[bench.profile])
+    n, alone = figure.steps[bench.profile], _trip_cost(bench, tunnel, figure)
+    idle = _open_idle(bench, tunnel, n)
     try:
         time.sleep(SETTLE_SECONDS)
-        return _growth(alone, _trip_cost(bench, tunnel, figure))
+        return _growth(n, alone, _trip_cost(bench, tunnel, figure))
     finally:
         idle.release()
         time.sleep(SETTLE_SECONDS)
@@ -261,7 +261,7 @@ def beside_sessions(bench, tunnel, figure):
     others = system.more_clients(tunnel, n - 1)
     try:
         time.sleep(SETTLE_SECONDS)
-        return _growth(alone, _trip_cost(bench, tunnel, figure))
+        return _growth(n, alone, _trip_cost(bench, tunnel, figure))
     finally:
         for p in others:
             p.stop()

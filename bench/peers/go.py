@@ -4,7 +4,7 @@
 import shutil
 import subprocess
 
-from bench.lab import ROOT, Unavailable
+from bench.lab import ROOT, Failed, Unavailable
 from bench.peers.gotunnel import FlagTunnel
 
 OUT = ROOT / "build/interop"
@@ -19,7 +19,7 @@ class Go(FlagTunnel):
 
     def version(self, lab):
         skip = self.program.with_suffix(".skip")
-        build = subprocess.run([ROOT / "tests/interop/build.sh", OUT], capture_output=True, text=True,
+        build = subprocess.run([ROOT / "tests/interop/build.sh", OUT, self.program.name], capture_output=True, text=True,
                                stdin=subprocess.DEVNULL)
         if build.returncode:
             raise Unavailable(build.stderr.strip() or "does not build")
@@ -27,11 +27,16 @@ class Go(FlagTunnel):
             raise Unavailable(skip.read_text().strip())
         go = shutil.which("go") or "/usr/bin/go"
         text = lab.run(go, "version", "-m", self.program)
-        return " ".join(w for w in text.split()[1:2] + [self._smux(text)] if w)
+        found = [line.split()[2] for line in text.splitlines() if "xtaci/smux" in line]
+        return f"{text.split()[1]}, smux {found[0] if found else self._debians(lab)}"
 
     @staticmethod
-    def _smux(text):
-        return next((f"smux {line.split()[2]}" for line in text.splitlines() if "xtaci/smux" in line), "")
+    def _debians(lab):
+        """Built without modules, the program does not know what it was built with."""
+        try:
+            return lab.run("dpkg-query", "-W", "-f", "${Version}", "golang-github-xtaci-smux-dev")
+        except (Failed, OSError):
+            return "of the system"
 
 
 SYSTEMS = [

@@ -5,13 +5,14 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 from bench import figures, goals, lab, measures, results
 
 PATIENCE = 600
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(tools, out, *args):
