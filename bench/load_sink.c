@@ -92,10 +92,10 @@ static bool bulk(struct load_conn *c, uint32_t events)
         ssize_t n = load_swallow(c, LOAD_CHUNK);
         if (n == -EBADMSG) {
             answer(c, LOAD_BAD);
+            c->verify = false; /* closing now, with bytes unread, could take the answer away */
+        } else if (n <= 0 && n != -EAGAIN) {
             return false;
         }
-        if (n <= 0 && n != -EAGAIN)
-            return false;
     }
     if (c->tx < c->tx_want) {
         ssize_t n = load_pump(c);
