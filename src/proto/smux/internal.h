@@ -56,6 +56,7 @@ struct smux_gauge {
     uint32_t want;   /* to be announced next, budget permitting */
     /* the lap, and those measured together with it */
     bool running;
+    bool sure;               /* none of them can have been longer than it seems */
     uint32_t laps;           /* finished */
     uint32_t lap_limit;      /* the first byte beyond ends the lap */
     uint32_t first_consumed; /* `consumed` when the first one began */

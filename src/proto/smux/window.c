@@ -159,16 +159,22 @@ void window_lap(struct smux_stream *st)
     g->laps_ms += st->session->now - g->lap_at;
 }
 
-static void lap_begin(struct smux_gauge *g, mtime_ms now)
+/* `before` is the limit the peer knew until now. If it was told of a higher one once, and then of a
+   smaller window, it may not have heard of that yet: the lap may seem shorter than it is. */
+static void lap_begin(struct smux_gauge *g, uint32_t before)
 {
+    const struct smux_stream *st = g->stream;
+    mtime_ms now = st->session->now;
     if (g->laps == 0) {
         g->first_at = now;
-        g->first_consumed = g->stream->consumed;
+        g->first_consumed = st->consumed;
         g->laps_ms = 0;
+        g->sure = true;
     }
+    g->sure = g->sure && before == st->limit;
     g->running = true;
     g->lap_at = now;
-    g->lap_limit = g->stream->limit;
+    g->lap_limit = before;
 }
 
 static void take_sample(struct smux_session *s, uint32_t us)
@@ -188,21 +194,22 @@ static void judge(struct smux_gauge *g)
     mtime_ms took = s->now - g->first_at;
     if (took < LAPS_MIN_MS)
         return;
-    mtime_ms mean = g->laps_ms / g->laps;
-    if (mean < LAP_MAX_MS) {
-        take_sample(s, (uint32_t)(g->laps_ms * 1000 / g->laps));
-        uint64_t consumed = st->consumed - g->first_consumed;
-        uint64_t want = ROUND_TRIPS * consumed * s->rtt_us / ((uint64_t)took * 1000);
-        want = (want + STEP - 1) / STEP * STEP;
-        if (want > g->window)
-            g->want = want < s->cfg.recv_window_max ? (uint32_t)want : s->cfg.recv_window_max;
-    }
+    mtime_ms mean_us = g->laps_ms * 1000 / g->laps;
     g->laps = 0;
+    if (mean_us >= LAP_MAX_MS * 1000)
+        return;
+    if (g->sure)
+        take_sample(s, (uint32_t)mean_us);
+    uint64_t consumed = st->consumed - g->first_consumed;
+    uint64_t want = ROUND_TRIPS * consumed * s->rtt_us / ((uint64_t)took * 1000);
+    want = (want + STEP - 1) / STEP * STEP;
+    if (want > g->window)
+        g->want = want < s->cfg.recv_window_max ? (uint32_t)want : s->cfg.recv_window_max;
 }
 
 uint32_t window_announce(struct smux_stream *st)
 {
-    mtime_ms now = st->session->now;
+    uint32_t before = st->announced + stream_window(st);
     if (!st->gauge)
         begin(st);
     struct smux_gauge *g = st->gauge;
@@ -210,14 +217,13 @@ uint32_t window_announce(struct smux_stream *st)
         if (!g->running && g->laps > 0)
             judge(g);
         set_window(g, g->want);
-        g->idle_at = now + SMUX_WINDOW_IDLE_MS;
+        g->idle_at = st->session->now + SMUX_WINDOW_IDLE_MS;
         list_move(&st->session->gauges, &g->node);
     }
     uint32_t limit = st->consumed + stream_window(st);
-    if ((int32_t)(limit - st->limit) > 0) {
-        if (g && !g->running)
-            lap_begin(g, now);
+    if (g && !g->running)
+        lap_begin(g, before);
+    if ((int32_t)(limit - st->limit) > 0)
         st->limit = limit;
-    }
     return stream_window(st);
 }

@@ -234,6 +234,27 @@ static void a_short_round_trip_is_measured_over_several(void **state)
     kit_free(k);
 }
 
+/* Such a group ends with the end of a lap, not in the midst of one. */
+static void laps_are_measured_whole(void **state)
+{
+    (void)state;
+    struct kit *k = kit_with_budget(64 << 20);
+    struct smux_stream *st = open_one(k);
+    (void)fill(k, st);
+    take(k, st, START / 2);
+    k->now += 3;
+    (void)fill(k, st);
+    take(k, st, START / 2);
+    k->now += 6;
+    take(k, st, START / 2);
+    assert_int_equal(k->s->rtt_us, 0);
+    k->now += 1;
+    (void)fill(k, st);
+    take(k, st, START);
+    assert_int_equal(k->s->rtt_us, 5000);
+    kit_free(k);
+}
+
 /* Over the loopback a lap is often no time at all by the clock: that is no reason to believe it. */
 static void a_lap_of_no_time_is_not_believed(void **state)
 {
@@ -418,6 +439,31 @@ static void one_that_never_grew_rests_silently(void **state)
     (void)ticked(k, k->now + SMUX_WINDOW_IDLE_MS);
     assert_null(st->gauge);
     assert_null(strstr(sent(k), "UPD"));
+    kit_free(k);
+}
+
+static void after_a_rest_it_grows_again(void **state)
+{
+    (void)state;
+    struct kit *k = kit_with_budget(64 << 20);
+    struct smux_stream *st = open_one(k);
+    grow(k, st, 4);
+    (void)ticked(k, k->now + SMUX_WINDOW_IDLE_MS);
+    (void)sent(k);
+    assert_int_equal(stream_window(st), START);
+    wire_psh(&k->in, 2, 2 * START); /* a peer that has not heard of that: no lap of 10 ms */
+    (void)fed(k);
+    take(k, st, START / 2);
+    k->now += 10;
+    wire_psh(&k->in, 2, START);
+    (void)fed(k);
+    assert_int_equal(st->gauge->laps_ms, 10);
+    take(k, st, 2 * START + START / 2);
+    assert_int_equal(k->s->rtt_us, RTT * 1000);
+    k->now += RTT;
+    grow(k, st, 4);
+    assert_true(stream_window(st) >= 4 * START);
+    assert_int_equal(k->s->rtt_us, RTT * 1000);
     kit_free(k);
 }
 
@@ -633,6 +679,7 @@ int main(void)
         cmocka_unit_test(a_stalled_reader_gets_no_growth),
         cmocka_unit_test(a_slow_reader_gets_no_growth),
         cmocka_unit_test(a_short_round_trip_is_measured_over_several),
+        cmocka_unit_test(laps_are_measured_whole),
         cmocka_unit_test(a_lap_of_no_time_is_not_believed),
         cmocka_unit_test(a_pause_is_not_a_round_trip),
         cmocka_unit_test(a_round_trip_is_forgotten),
@@ -643,6 +690,7 @@ int main(void)
         cmocka_unit_test(an_idle_window_falls),
         cmocka_unit_test(each_stream_rests_in_its_turn),
         cmocka_unit_test(one_that_never_grew_rests_silently),
+        cmocka_unit_test(after_a_rest_it_grows_again),
         cmocka_unit_test(what_was_announced_stays_allowed),
         cmocka_unit_test(and_then_the_new_window_rules),
         cmocka_unit_test(what_a_reader_holds_stays_charged),

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What receive windows become on a path: two sessions, a link with a delay and a rate, virtual
+ * milliseconds. One side sends as much as it is allowed on some streams, the other takes it, or
+ * not.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/smux/internal.h"
+
+enum {
+    STREAMS = 200,
+    PIPE = 32 << 20,
+    MB = 1000000,
+};
+
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what)) {                                                                             \
+            (void)fprintf(stderr, "%s, line %d: %s\n", current, __LINE__, #what);                  \
+            exit(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+static const char *current;
+
+/* Bytes on their way in one direction: those of each millisecond arrive together. */
+struct pipe {
+    uint8_t *buf;
+    uint64_t in, out;        /* bytes put in, taken out */
+    uint64_t arrived[16384]; /* `in` at the end of a millisecond, by time */
+};
+
+struct user {
+    struct smux_stream *from, *to;
+    uint64_t taken, held;
+    uint64_t sends, takes; /* bytes a millisecond */
+    uint64_t sent_now, taken_now;
+};
+
+static struct pipe there, back;
+static struct smux_session *sender, *receiver;
+static struct smux_budget budget;
+static struct user users[STREAMS];
+static int count;
+static mtime_ms now;
+static uint64_t link_rate; /* bytes a millisecond */
+static int delay_there, delay_back;
+
+static void pipe_put(struct pipe *p, const uint8_t *bytes, size_t n)
+{
+    CHECK(p->in + n - p->out <= PIPE);
+    for (size_t done = 0; done < n;) {
+        size_t at = (size_t)((p->in + done) % PIPE);
+        size_t part = n - done < PIPE - at ? n - done : PIPE - at;
+        memcpy(p->buf + at, bytes + done, part);
+        done += part;
+    }
+    p->in += n;
+}
+
+static void on_event(const struct smux_event *ev)
+{
+    if (ev->type == SMUX_EV_OPENED) {
+        users[smux_stream_id(ev->stream) / 2 - 1].to = ev->stream;
+        smux_stream_set_user(ev->stream, &users[smux_stream_id(ev->stream) / 2 - 1]);
+    } else if (ev->type == SMUX_EV_DATA) {
+        ((struct user *)ev->user)->held += ev->len;
+    }
+}
+
+/* What was put in by the end of the millisecond `at` arrives. */
+static void pipe_take(struct pipe *p, mtime_ms at, struct smux_session *s)
+{
+    uint64_t upto = at < 0 ? 0 : p->arrived[at % 16384];
+    while (p->out < upto) {
+        struct smux_event ev;
+        size_t from = (size_t)(p->out % PIPE);
+        uint64_t n = upto - p->out < PIPE - from ? upto - p->out : PIPE - from;
+        struct smux_input in = {p->buf + from, (size_t)n};
+        p->out += n;
+        int r;
+        while ((r = smux_session_feed(s, &in, now, &ev)) > 0)
+            on_event(&ev);
+        CHECK(r == 0);
+    }
+}
+
+/* Readers take what they have, as fast as they do; what is announced by it leaves. */
+static void take(void)
+{
+    for (int i = 0; i < count; i++) {
+        struct user *u = &users[i];
+        uint64_t n = u->takes - u->taken_now < u->held ? u->takes - u->taken_now : u->held;
+        if (n == 0 || !u->to)
+            continue;
+        smux_stream_consumed(u->to, n, now);
+        u->taken += n;
+        u->taken_now += n;
+        u->held -= n;
+    }
+    size_t n;
+    const uint8_t *p = smux_session_output(receiver, &n);
+    pipe_put(&back, p, n);
+    smux_session_sent(receiver, n);
+}
+
+/* A frame of one stream; false if it has nothing to send, or may not. */
+static bool send_frame(struct user *u)
+{
+    uint8_t *p;
+    size_t room;
+    if (u->sent_now >= u->sends || smux_stream_reserve(u->from, &p, &room) < 0)
+        return false;
+    room = room < u->sends - u->sent_now ? room : (size_t)(u->sends - u->sent_now);
+    smux_stream_commit(u->from, room);
+    u->sent_now += room;
+    return true;
+}
+
+/* As much as the link takes in a millisecond, by turns. */
+static void send(uint64_t link_left)
+{
+    for (bool more = true; more && link_left > 0;) {
+        more = false;
+        for (int i = 0; i < count && smux_session_can_stage(sender); i++)
+            more |= send_frame(&users[(i + now) % count]);
+        size_t n;
+        const uint8_t *p = smux_session_output(sender, &n);
+        n = n < link_left ? n : (size_t)link_left;
+        pipe_put(&there, p, n);
+        smux_session_sent(sender, n);
+        link_left -= n;
+        more |= n > 0;
+    }
+}
+
+static void tick(struct smux_session *s)
+{
+    struct smux_event ev;
+    int r;
+    while ((r = smux_session_tick(s, now, &ev)) > 0)
+        on_event(&ev);
+    CHECK(r == 0);
+}
+
+static void run(mtime_ms ms)
+{
+    for (mtime_ms end = now + ms; now < end; now++) {
+        for (int i = 0; i < count; i++)
+            users[i].sent_now = users[i].taken_now = 0;
+        tick(sender);
+        tick(receiver);
+        pipe_take(&there, now - delay_there, receiver);
+        take();
+        back.arrived[now % 16384] = back.in;
+        pipe_take(&back, now - delay_back, sender);
+        send(link_rate);
+        there.arrived[now % 16384] = there.in;
+        CHECK(budget.used <= budget.max);
+    }
+}
+
+static void begin(const char *name, int rtt, double mb_per_s, uint64_t budget_bytes)
+{
+    struct smux_config cfg = smux_config_default(false);
+    current = name;
+    now = 0;
+    count = 0;
+    delay_there = (rtt + 1) / 2;
+    delay_back = rtt / 2;
+    link_rate = (uint64_t)(mb_per_s * MB / 1000);
+    there.in = there.out = back.in = back.out = 0;
+    budget = (struct smux_budget){.max = budget_bytes};
+    CHECK(smux_session_new(&cfg, now, &sender) == 0);
+    cfg.is_client = true;
+    cfg.budget = &budget;
+    CHECK(smux_session_new(&cfg, now, &receiver) == 0);
+}
+
+/* One more stream; MB/s that its source has and its reader takes. */
+static struct user *add(double sends, double takes)
+{
+    struct user *u = &users[count++];
+    *u = (struct user){.sends = (uint64_t)(sends * MB / 1000),
+                       .takes = (uint64_t)(takes * MB / 1000)};
+    CHECK(smux_stream_open(sender, u, &u->from) == 0);
+    return u;
+}
+
+static void end(void)
+{
+    smux_session_free(sender);
+    smux_session_free(receiver);
+    CHECK(budget.used == 0);
+}
+
+/* MB/s that arrive during the next ms milliseconds. */
+static double rate_over(mtime_ms ms)
+{
+    uint64_t before = 0, after = 0;
+    for (int i = 0; i < count; i++)
+        before += users[i].taken;
+    run(ms);
+    for (int i = 0; i < count; i++)
+        after += users[i].taken;
+    return (double)(after - before) / MB * 1000 / (double)ms;
+}
+
+static void one_stream(int rtt, double link, mtime_ms settle, double least)
+{
+    begin("one stream", rtt, link, 256 << 20);
+    add(1e5, 1e5);
+    run(settle);
+    double got = rate_over(500);
+    printf("%3d ms, link %6.1f MB/s: %6.1f MB/s after %.1f s, window %u\n", rtt, link, got,
+           (double)settle / 1000, stream_window(users[0].to));
+    CHECK(got >= least);
+    end();
+}
+
+/* What it was before, and what a budget of nothing means. */
+static void without_growth(int rtt)
+{
+    begin("no growth", rtt, 100, 0);
+    add(1e5, 1e5);
+    run(1000);
+    double got = rate_over(1000);
+    printf("%3d ms, windows fixed: %6.1f MB/s\n", rtt, got);
+    CHECK(got <= 262.144 / rtt);
+    end();
+}
+
+static void the_rates(void)
+{
+    without_growth(50);
+    without_growth(100);
+    one_stream(50, 100, 1000, 95);
+    one_stream(100, 100, 2000, 95);
+    one_stream(100, 200, 2000, 140);  /* 16 MiB for each round trip, an eighth of it unannounced */
+    one_stream(1, 1250, 200, 1150);   /* 10 Gbit/s in a building */
+    one_stream(20, 12.5, 3000, 11.8); /* 100 Mbit/s */
+    one_stream(300, 20, 5000, 19);
+}
+
+/* Windows end near twice what the path holds: the rest would be memory for nothing. */
+static void no_more_than_needed(void)
+{
+    begin("path-limited", 40, 50, 256 << 20);
+    add(1e5, 1e5);
+    run(5000);
+    CHECK(stream_window(users[0].to) >= 2 * MB && stream_window(users[0].to) <= 5 * MB);
+    end();
+
+    begin("slow source", 100, 100, 256 << 20);
+    add(1e5, 1e5);
+    add(1, 1e5);
+    run(3000);
+    CHECK(stream_window(users[1].to) == SMUX_START_WINDOW);
+    end();
+}
+
+static void readers_that_do_not_take(void)
+{
+    begin("stalled and slow readers", 50, 100, 256 << 20);
+    add(1e5, 1e5);
+    add(1e5, 0);
+    add(1e5, 2); /* 100 KB for each round trip */
+    run(4000);
+    CHECK(stream_window(users[0].to) >= 8 * MB);
+    CHECK(stream_window(users[1].to) == SMUX_START_WINDOW);
+    CHECK(users[1].held == SMUX_START_WINDOW);
+    CHECK(stream_window(users[2].to) == SMUX_START_WINDOW);
+    CHECK(users[2].taken >= 7 * MB);
+    end();
+}
+
+/* A reader that was quick and stalls: it holds its window and no more, and keeps the charge. */
+static void a_reader_that_stalls(void)
+{
+    begin("a reader that stalls", 50, 100, 256 << 20);
+    struct user *u = add(1e5, 1e5);
+    run(2000);
+    uint32_t window = stream_window(u->to);
+    u->takes = 0;
+    run(1000);
+    CHECK(u->held <= window);
+    run(SMUX_WINDOW_IDLE_MS + 1000);
+    CHECK(budget.used + SMUX_START_WINDOW >= u->held);
+    u->takes = UINT64_MAX / 2;
+    CHECK(rate_over(1000) >= 90); /* and it goes on where it was */
+    end();
+}
+
+static void rest_and_again(void)
+{
+    begin("rest", 100, 100, 256 << 20);
+    struct user *u = add(1e5, 1e5);
+    run(2000);
+    u->sends = 0;
+    run(SMUX_WINDOW_IDLE_MS + 1000);
+    CHECK(budget.used == 0 && stream_window(u->to) == SMUX_START_WINDOW);
+    u->sends = UINT64_MAX / 2;
+    run(2000);
+    CHECK(rate_over(500) >= 95);
+    end();
+}
+
+static void many_share(void)
+{
+    begin("many", 100, 100, 32 << 20);
+    for (int i = 0; i < STREAMS; i++)
+        add(1e5, 1e5);
+    run(5000);
+    uint32_t least = UINT32_MAX, most = 0;
+    for (int i = 0; i < STREAMS; i++) {
+        uint32_t w = stream_window(users[i].to);
+        least = w < least ? w : least;
+        most = w > most ? w : most;
+    }
+    double got = rate_over(1000);
+    printf("%d streams: %.1f MB/s, windows %u to %u\n", STREAMS, got, least, most);
+    CHECK(least >= SMUX_START_WINDOW && got >= 95);
+    end();
+
+    begin("one among hungry ones", 100, 400, 16 << 20);
+    for (int i = 0; i < 20; i++)
+        add(1e5, 1e5);
+    run(4000);
+    struct user *late = add(1e5, 1e5);
+    run(4000);
+    printf("late to 20 hungry ones: window %u of a budget of %llu\n", stream_window(late->to),
+           (unsigned long long)budget.max);
+    CHECK(stream_window(late->to) >= SMUX_START_WINDOW + (budget.max / 22) / 2);
+    end();
+}
+
+int main(void)
+{
+    there.buf = malloc(PIPE);
+    back.buf = malloc(PIPE);
+    current = "begin";
+    CHECK(there.buf && back.buf);
+    the_rates();
+    no_more_than_needed();
+    readers_that_do_not_take();
+    a_reader_that_stalls();
+    rest_and_again();
+    many_share();
+    free(there.buf);
+    free(back.buf);
+    return 0;
+}
