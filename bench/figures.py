@@ -27,7 +27,7 @@ class Figure:
     starts: bool = False  # the measure starts its own tunnels
     multiplexed: bool = False  # only systems that have one connection for all users
     kin: bool = False  # only systems with our command line: recipes that can start more clients
-    rounds: int = 0  # at most so many: it hardly varies, and takes long
+    rounds: dict = field(default_factory=dict)  # profile: at most so many; it hardly varies, and takes long
     headline: str = ""  # the metric of the ratios and the chart; the first one without
 
     def arguments(self, profile):
@@ -84,7 +84,7 @@ def _far(ms, conns):
     return Figure(
         f"far-{ms}-{conns}", f"Download over a {ms} ms round trip, {words}", m.rate,
         ["bulk", "-d", "down", "-c", conns, "-w", "1.5", "-t", "{size}"],
-        {"tiny": 0.5, "short": 0.7, "full": 2}, link=("-d", ms // 2), multiplexed=True, rounds=3)
+        {"tiny": 0.5, "short": 0.7, "full": 2}, link=("-d", ms // 2), multiplexed=True, rounds={"short": 3, "full": 3})
 
 
 _WAN = ("-d", 10, "-r", 12.5, "-q", 256)
@@ -102,7 +102,7 @@ FIGURES = [
     _mix("wan", "100 Mbit/s, 20 ms round trip", _WAN, ("0.5", "1.5", "3")),
     *(_far(ms, n) for ms in (50, 100) for n in (1, 8)),
     Figure("memory", "Memory of idle connections", m.memory,
-           steps={"tiny": [1000], "short": [1000], "full": [1000, 5000, 15000]}, fresh=True, cold=True, rounds=3,
+           steps={"tiny": [1000], "short": [1000], "full": [1000, 5000, 15000]}, fresh=True, cold=True, rounds={"short": 1, "full": 3},
            headline="kb_per_idle_1000"),
     Figure("growth-connections", "Cost of a round trip beside idle connections", m.beside_idle,
            ["pp", "-c", 64, "-s", 64, "-t", "{size}"], {"tiny": 0.5, "short": 0.6, "full": 1.5},

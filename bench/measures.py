@@ -108,8 +108,11 @@ def beside_bulk(bench, tunnel, figure):
 
 
 def _microseconds(text):
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
-    return float(number) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
+    """A time as wrk prints it; it says -nan when too few requests were answered."""
+    found = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
+    if not found:
+        raise Failed(f"wrk gave {text} as a latency")
+    return float(found[1]) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[found[2]]
 
 
 def http(bench, tunnel, figure):
@@ -127,7 +130,7 @@ def http(bench, tunnel, figure):
     if errors and sum(int(n) for n in re.findall(r"\d+", errors[0])) > int(requests[1]) / 100:
         raise Failed(f"wrk: {errors[0]}")
     return {"requests_per_s": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
-            "p99_us": _microseconds(re.search(r"99%\s+(\S+)", text)[1]),
+            "p99_us": _microseconds(re.search(r"^\s+99%\s+(\S+)$", text, re.M)[1]),
             "cpu_us_per_request": used.cpu / int(requests[1]) * 1e6}
 
 

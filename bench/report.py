@@ -131,9 +131,9 @@ def as_markdown(results, names, order, facts, settings):
     ours = names[0]
     parts = ["### Goals", _markdown_table(goals.table(results, ours), 6),
              "### Machine", _facts(facts, settings), "### Systems", _systems(results, names), "### Figures",
-             f"Medians of {settings['rounds']} interleaved rounds (3 of what hardly varies: memory and long round "
-             "trips), in brackets the least and the most. The last "
-             f"column is {ours} divided by the system of the row, the median of the ratios of each round."]
+             f"Medians of {settings['rounds']} interleaved rounds (fewer of what hardly varies: memory, long "
+             f"round trips), in brackets the least and the most. The last column is {ours} divided by the system "
+             "of the row, the median of the ratios of each round."]
     for name in order:
         f = BY_NAME[name]
         parts += [f"#### {f.title}", f"`{results.commands[name]}`",

@@ -3,6 +3,8 @@
 
 import subprocess
 import sys
+import time
+import traceback
 
 from bench.lab import Failed, Lab, Unavailable, free_port, tool
 from bench.measures import stripped_kb, warm_up
@@ -67,9 +69,12 @@ class Bench:
             return action()
         except (Failed, Unavailable, OSError, subprocess.SubprocessError) as e:
             why = " ".join(str(e).split())[:300]
-            self.results.failed[figure.name, system.name] = why
-            say(f"failed: {figure.name}: {system.name}: {why}")
-            return None
+        except Exception as e:  # noqa: BLE001: a bug in one figure must not cost the others
+            traceback.print_exc()
+            why = f"the driver failed: {type(e).__name__}: {e}"
+        self.results.failed[figure.name, system.name] = why
+        say(f"failed: {figure.name}: {system.name}: {why}")
+        return None
 
     def _service(self, services, figure):
         """The port of the service at the far end."""
@@ -79,7 +84,7 @@ class Bench:
 
     def run(self, figure):
         """All rounds of a figure. The order of the systems moves on by one in each round."""
-        say(f"{figure.name} ...")
+        start = time.monotonic()
         self.results.commands[figure.name] = figure.command(self.profile)
         services = Lab(self.path / "services", self.tools)
         tunnels = {}
@@ -91,7 +96,7 @@ class Bench:
                 return
             systems = [s for s in self.systems if self._takes_part(s, figure)]
             first = -1 if figure.starts else 0  # the first start makes keys and certificates
-            for n in range(first, min(self.rounds, figure.rounds or self.rounds)):
+            for n in range(first, min(self.rounds, figure.rounds.get(self.profile, self.rounds))):
                 at = n % len(systems) if systems else 0
                 for s in systems[at:] + systems[:at]:
                     if (figure.name, s.name) not in self.results.failed:
@@ -100,6 +105,7 @@ class Bench:
             for tunnel in tunnels.values():
                 tunnel.close()
             services.close()
+            say(f"{figure.name}: {time.monotonic() - start:.0f} s")
 
     @staticmethod
     def _takes_part(system, figure):

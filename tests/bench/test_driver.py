@@ -164,4 +164,7 @@ def test_goals_name_figures_and_metrics_that_exist():
 
 
 def test_wrk_times():
-    assert [measures._microseconds(t) for t in ("730.00us", "1.25ms", "2.00s")] == [730, 1250, 2000000]
+    times = ("730.00us", "1.25ms", "2.00s", "1.50m")
+    assert [measures._microseconds(t) for t in times] == [730, 1250, 2000000, 90000000]
+    with pytest.raises(lab.Failed):
+        measures._microseconds("-nan")
