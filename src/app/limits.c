@@ -30,7 +30,10 @@ uint32_t limits_connections(uint64_t descriptors, unsigned loops)
     if (descriptors < LIMITS_DESCRIPTORS_MIN + further)
         return 0;
     uint64_t limit = descriptors - further;
+    uint64_t own = limit / 2 < LIMITS_OWN ? limit / 2 : LIMITS_OWN;
     uint64_t reserve = limit / 4 < LIMITS_RESERVE ? limit / 4 : LIMITS_RESERVE;
+    if (reserve < own)
+        reserve = own;
     uint64_t most = limit - reserve;
     if (most > LIMITS_CONNECTIONS_MAX)
         most = LIMITS_CONNECTIONS_MAX;

@@ -8,9 +8,14 @@ enum {
     LIMITS_RESERVE = 256,
     LIMITS_CONNECTIONS_MAX = 100000,
     LIMITS_DESCRIPTORS_MIN = 20,
-    /* What a further event loop takes of libuv 1.44: epoll, the waking, two ends of the signals'
-       pipe; and one connection that its thread may accept beyond the limit (base/quota.h). */
-    LIMITS_LOOP = 5,
+    /* What a program of one event loop has open itself, with one tunnel and its port
+     * (/proc/PID/fd).
+     */
+    LIMITS_OWN = 16,
+    /* What a further event loop takes: two epoll sets, the waking, two ends of the signals' pipe
+       (libuv 1.44); and one connection that its thread may accept beyond the limit (base/quota.h).
+     */
+    LIMITS_LOOP = 6,
     /* Unless it is asked for, a further thread wants so many descriptors to serve. */
     LIMITS_THREAD = 32,
     LIMITS_THREADS_MAX = 8,
@@ -23,9 +28,9 @@ uint64_t limits_raise(void);
 /*
  * Logs and returns how many forwarded connections a program with so many event loops, at least one,
  * may have under a descriptor limit: each costs one descriptor, and a quarter of a small limit, at
- * most LIMITS_RESERVE, stays free for tunnels, listeners, dials and files. At most
- * LIMITS_CONNECTIONS_MAX; 0 below LIMITS_DESCRIPTORS_MIN, with which nothing would work (libuv
- * aborts on a few).
+ * least LIMITS_OWN and at most LIMITS_RESERVE, stays free for tunnels, listeners, dials and files.
+ * At most LIMITS_CONNECTIONS_MAX; 0 below LIMITS_DESCRIPTORS_MIN, with which nothing would work
+ * (libuv aborts on a few).
  */
 uint32_t limits_connections(uint64_t descriptors, unsigned loops);
 

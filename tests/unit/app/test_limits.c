@@ -15,8 +15,10 @@ static void connections_leave_a_reserve(void **state)
 {
     (void)state;
     assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN - 1, 1), 0);
-    assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN, 1), 15);
+    assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN, 1), 10);
+    assert_int_equal(limits_connections(40, 1), 40 - LIMITS_OWN);
     assert_int_equal(limits_connections(64, 1), 48);
+    assert_int_equal(limits_connections(100, 1), 75);
     assert_int_equal(limits_connections(20000, 1), 20000 - LIMITS_RESERVE);
     assert_int_equal(limits_connections(1ull << 40, 1), LIMITS_CONNECTIONS_MAX);
 }
@@ -26,7 +28,8 @@ static void further_loops_have_their_price(void **state)
     (void)state;
     enum { FOUR = 3 * LIMITS_LOOP };
     assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN + FOUR - 1, 4), 0);
-    assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN + FOUR, 4), 15);
+    assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN + FOUR, 4), 10);
+    assert_int_equal(limits_connections(64 + FOUR, 4), 64 - LIMITS_OWN);
     assert_int_equal(limits_connections(20000, 4), 20000 - LIMITS_RESERVE - FOUR);
 }
 
