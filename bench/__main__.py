@@ -86,6 +86,7 @@ def main():
     if a.list:
         return show_list()
     raise_descriptor_limit()
+    systems.RECIPES["limit"].program = a.tools.resolve() / "limit"
     chosen = systems.select(a.system, a.set == "full", a.gotunnel)
     order = a.figure or figures.SETS[a.set]
     before, start = machine.load(), time.monotonic()
