@@ -375,8 +375,8 @@ static void on_data(struct stream_owner *o, const uint8_t *p, size_t n)
 
 static void on_writable(struct relay *r)
 {
-    struct iovec piece = {r->late.buf + r->late.off, r->late.len};
-    ssize_t n = send_pieces(r, &piece, 1);
+    struct iovec pieces[2]; /* both at once: edges are told only after a send that took less */
+    ssize_t n = send_pieces(r, pieces, backlog_pieces(&r->late, pieces));
     if (n < 0) {
         on_write_failed(r);
         return;
