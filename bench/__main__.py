@@ -4,6 +4,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -46,26 +47,25 @@ def show_list():
     return 0
 
 
-def earlier(out, order, bench):
-    """Takes over figures that an earlier run left and this one does not measure. All names, in our order."""
+def earlier(out, bench, order):
+    """Takes over figures that an earlier run left and this one does not measure. Their names."""
     path = out / "results.json"
     kept = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
     kept = {name: data for name, data in kept.items() if name in figures.BY_NAME and name not in order}
     bench.results.keep(kept, bench.names)
-    return [name for name in figures.BY_NAME if name in order or name in kept]
+    return set(kept)
 
 
-def write(out, bench, order, settings):
-    """Leaves the three files. Their texts by name."""
+def write(out, bench, done, settings):
+    """Leaves the three files about the figures that are done. Their texts by name."""
     facts = machine.facts()
     out.mkdir(parents=True, exist_ok=True)
-    given = (bench.results, bench.names, order, facts, settings)
+    given = (bench.results, bench.names, [name for name in figures.BY_NAME if name in done], facts, settings)
     caption = f"{facts['cpu']}, {facts['processors']} processors, {facts['system']}, medians of {bench.rounds} rounds"
     texts = {"results.json": report.as_json(*given), "results.md": report.as_markdown(*given),
              "chart.svg": chart.svg(bench.results, bench.names, bench.names[0], caption)}
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8")
-    print(f"\nresults.json, results.md, chart.svg are in {out}")
     return texts
 
 
@@ -81,33 +81,43 @@ def publish(texts):
     (docs / "benchmarks.svg").write_text(texts["chart.svg"], encoding="utf-8")
 
 
+def measure(a, bench):
+    """Runs the figures one by one; what is done is written after each, so that a long run that is ended early
+    was not for nothing. The texts of the files, None without --out."""
+    order, texts, before = a.figure or figures.SETS[a.set], None, machine.load()
+    done = earlier(a.out, bench, order) if a.keep else set()
+    for name in order:
+        bench.run(figures.BY_NAME[name])
+        print(report.figure_text(bench.results, name, bench.names, bench.names[0]), flush=True)
+        done.add(name)
+        if a.out:
+            settings = {"set": a.set, "rounds": a.rounds, "load": f"{before:.2f}, {machine.load():.2f}"}
+            texts = write(a.out, bench, done, settings)
+    return texts
+
+
 def main():
     a = arguments()
     if a.list:
         return show_list()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as after Ctrl-C: what was started is ended
     raise_descriptor_limit()
     systems.RECIPES["limit"].program = a.tools.resolve() / "limit"
-    chosen = systems.select(a.system, a.set == "full", a.gotunnel)
-    order = a.figure or figures.SETS[a.set]
-    before, start = machine.load(), time.monotonic()
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gotunnel-bench-") as path:
         bench = run.Bench(Path(path), a.tools.resolve(), a.set, a.rounds)
-        bench.find(chosen)
-        for name in order:
-            bench.run(figures.BY_NAME[name])
-            print(report.figure_text(bench.results, name, bench.names, bench.names[0]), flush=True)
-    if a.keep:
-        order = earlier(a.out, order, bench)
+        bench.find(systems.select(a.system, a.set == "full", a.gotunnel))
+        texts = measure(a, bench)
     print(report.goals_text(bench.results, bench.names[0]))
     if bench.results.absent:
         print("\n" + report.absent_text(bench.results))
     print(f"\n{time.monotonic() - start:.0f} s")
-    settings = {"set": a.set, "rounds": a.rounds, "load": f"{before:.2f}, {machine.load():.2f}"}
     if a.out:
-        texts = write(a.out, bench, order, settings)
-        if a.doc:
-            publish(texts)
+        print(f"\nresults.json, results.md, chart.svg are in {a.out}")
+    if a.doc:
+        publish(texts)
     return 1 if bench.names[0] in {s for _, s in bench.results.failed} else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
