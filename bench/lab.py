@@ -329,9 +329,12 @@ class Load:
     def line(self, timeout):
         """The next line that it prints."""
         timer = threading.Timer(timeout, self.popen.kill)
+        timer.daemon = True
         timer.start()
-        line = self.popen.stdout.readline()
-        timer.cancel()
+        try:
+            line = self.popen.stdout.readline()
+        finally:
+            timer.cancel()
         if not line:
             raise Failed(self.release() or f"load gave up after {timeout} s")
         return json.loads(line)
