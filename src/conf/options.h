@@ -15,7 +15,7 @@
 enum {
     /* With its LF a secret fills a line of at most 4,096 bytes (proto/auth.h, D12). */
     OPTION_SECRET_MAX = 4095,
-    /* More would only compete for processors; each takes five descriptors (app/limits.h). */
+    /* More would only compete for processors; each takes six descriptors (app/limits.h). */
     OPTION_THREADS_MAX = 64,
 };
 
