@@ -92,6 +92,11 @@ void sock_keepalive(int fd)
     set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
 }
 
+void sock_discard(int fd, size_t n)
+{
+    (void)!recv(fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT); /* there may be none, or no connection */
+}
+
 void sock_close_reset(int fd)
 {
     struct linger hard = {.l_onoff = 1, .l_linger = 0};

@@ -28,6 +28,9 @@ void sock_nodelay(int fd);
    minutes instead of the kernel's 2 hours. */
 void sock_keepalive(int fd);
 
+/* Drops up to n bytes that the peer of a TCP connection has sent, without copying them (tcp(7)). */
+void sock_discard(int fd, size_t n);
+
 /* Closes so that the peer gets RST: a cut stream must not look complete. */
 void sock_close_reset(int fd);
 

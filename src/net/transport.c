@@ -476,7 +476,7 @@ static void say_goodbye(struct transport *t)
     (void)SSL_shutdown(t->ssl);
     if (!t->write_err)
         (void)!wire_send(&t->wire);
-    (void)!recv(t->wire.fd, NULL, DISCARD_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+    sock_discard(t->wire.fd, DISCARD_BYTES);
 }
 
 void transport_close(struct transport *t)

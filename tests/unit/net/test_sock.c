@@ -133,6 +133,23 @@ static void close_reset_is_a_reset(void **state)
     assert_int_equal(sock_error(fd[1]), ERR_IO); /* EBADF */
 }
 
+/* As much as was asked for is dropped, the rest stays; nothing there is no trouble. */
+static void what_is_discarded_is_gone(void **state)
+{
+    (void)state;
+    int fd[2];
+    char buf[8] = "";
+    kit_tcp_pair(fd);
+    sock_discard(fd[1], 4);
+    assert_int_equal(write(fd[0], "unreadxyz", 9), 9);
+    sock_discard(fd[1], 6);
+    assert_int_equal(recv(fd[1], buf, sizeof buf, 0), 3);
+    assert_string_equal(buf, "xyz");
+    (void)close(fd[0]);
+    (void)close(fd[1]);
+    sock_discard(fd[1], 1); /* not even a descriptor */
+}
+
 static void services(void **state)
 {
     (void)state;
@@ -146,9 +163,13 @@ static void services(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),    cmocka_unit_test(other_families_have_no_name),
-        cmocka_unit_test(options),  cmocka_unit_test(close_reset_is_a_reset),
-        cmocka_unit_test(services), cmocka_unit_test(loopback_is_known_by_name_and_number),
+        cmocka_unit_test(names),
+        cmocka_unit_test(other_families_have_no_name),
+        cmocka_unit_test(options),
+        cmocka_unit_test(close_reset_is_a_reset),
+        cmocka_unit_test(what_is_discarded_is_gone),
+        cmocka_unit_test(services),
+        cmocka_unit_test(loopback_is_known_by_name_and_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
