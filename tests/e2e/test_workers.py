@@ -119,6 +119,16 @@ def test_how_many_threads_there_are(lab, echo, flags, wrapper, count):
     assert works(lab.client(server, echo.port).port)
 
 
+@RELEASE_ONLY
+def test_what_a_thread_takes_of_the_descriptors(lab):
+    def fds_and_limit(threads):
+        server = lab.server(flags=("-threads", threads), wrapper=("prlimit", "--nofile=4000:4000"))
+        return server.fds(), int(re.search(r"up to (\d+) connections", server.log()).group(1))
+
+    two, four = fds_and_limit(2), fds_and_limit(4)
+    assert two[1] - four[1] == four[0] - two[0] + 2  # and one user each that may come beyond the limit
+
+
 def test_a_client_uses_one(lab, echo):
     server = lab.server()
     client = lab.client(server, echo.port, flags=("-threads", "4"))
