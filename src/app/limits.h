@@ -8,13 +8,10 @@ enum {
     LIMITS_RESERVE = 256,
     LIMITS_CONNECTIONS_MAX = 100000,
     LIMITS_DESCRIPTORS_MIN = 20,
-    /* What a program of one event loop has open itself, with one tunnel and its port
-     * (/proc/PID/fd).
-     */
+    /* What a program of one event loop has open itself, with one tunnel and its port. */
     LIMITS_OWN = 16,
-    /* What a further event loop takes: two epoll sets, the waking, two ends of the signals' pipe
-       (libuv 1.44); and one connection that its thread may accept beyond the limit (base/quota.h).
-     */
+    /* What a further event loop takes: two epoll sets, the waking, two ends of libuv's pipe for
+       signals; and one connection that its thread may accept beyond the limit (base/quota.h). */
     LIMITS_LOOP = 6,
     /* Unless it is asked for, a further thread wants so many descriptors to serve. */
     LIMITS_THREAD = 32,

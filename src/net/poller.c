@@ -3,7 +3,6 @@
 #include "net/poller.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 

@@ -2,7 +2,7 @@
 /*
  * A worker: one loop with its clients, their public ports and their users' connections.
  *
- * What a loop has for itself belongs here: receive buffer, list of relays, timers, later budgets.
+ * What a loop has for itself belongs here: receive buffer, list of relays, timers, window budget.
  */
 #include <pthread.h>
 #include <signal.h>

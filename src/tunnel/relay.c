@@ -417,8 +417,8 @@ static void relay_check_end(struct relay *r)
         return;
     if (r->flags & RL_FIN_IN && r->late.len == 0 && !(r->flags & RL_SHUT)) {
         r->flags |= RL_SHUT;
-        (void)shutdown(r->socket.fd,
-                       SHUT_WR); /* fails only if the peer has gone: the read side tells */
+        /* Fails only if the peer has gone: the read side tells. */
+        (void)shutdown(r->socket.fd, SHUT_WR);
     }
     if (!(r->flags & RL_SHUT) || !(r->flags & RL_EOF))
         return;

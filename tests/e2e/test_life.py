@@ -191,6 +191,32 @@ def test_stopping_with_nothing_to_do_is_immediate(lab):
         assert p.wait(10) == 0
 
 
+# ---- users and targets that vanish ----
+
+
+def keepalive_timers(lines):
+    return ["timer:(keepalive" in line for line in lines.splitlines()]
+
+
+def sockets(*filter):
+    """Established connections as ss shows them, with their timers."""
+    return subprocess.run(["ss", "-tnoH", "state", "established", *filter], check=True, capture_output=True,
+                          text=True).stdout
+
+
+@pytest.mark.parametrize("host, watched", [("127.0.0.1", False), ("127.1", True)])
+def test_who_can_vanish_without_a_word_is_asked_now_and_then(lab, echo, host, watched):
+    """Users always; a target unless it is known to be on this machine (127.1 is, but does not look it)."""
+    server = lab.server()
+    client = lab.client(server, f"{host}:{echo.port}")
+    with connect(client.port) as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"a"
+        wait_for("nothing but keepalive timers",
+                 lambda: keepalive_timers(sockets("sport", "=", f":{client.port}")) == [True])
+        wait_for("the target's timer", lambda: keepalive_timers(sockets("dport", "=", f":{echo.port}")) == [watched])
+
+
 # ---- descriptors and memory ----
 
 

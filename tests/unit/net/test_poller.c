@@ -40,6 +40,14 @@ static void add(struct watched *w, int fd)
     assert_int_equal(poller_add(&w->k->loop, &w->src, fd), 0);
 }
 
+/* Ends the watch, and both ends of the connection. */
+static void finish(struct watched *w, const int fd[2])
+{
+    poller_remove(&w->k->loop, &w->src);
+    (void)close(fd[0]);
+    (void)close(fd[1]);
+}
+
 static void what_is_ready_at_first_is_told(void **state)
 {
     struct watched w = watched(*state);
@@ -50,9 +58,7 @@ static void what_is_ready_at_first_is_told(void **state)
     KIT_UNTIL(w.k, w.events & POLLER_IN);
     assert_true(w.events & POLLER_OUT);
     assert_false(w.events & (POLLER_HUP | POLLER_ERROR));
-    poller_remove(&w.k->loop, &w.src);
-    (void)close(fd[0]);
-    (void)close(fd[1]);
+    finish(&w, fd);
 }
 
 /* Once told, never again until something changes; then again, whether it was read or not. */
@@ -69,9 +75,7 @@ static void an_edge_is_told_once(void **state)
     assert_int_equal(w.told, before);
     assert_int_equal(send(fd[1], "b", 1, 0), 1);
     KIT_UNTIL(w.k, w.told > before);
-    poller_remove(&w.k->loop, &w.src);
-    (void)close(fd[0]);
-    (void)close(fd[1]);
+    finish(&w, fd);
 }
 
 static void an_end_of_file_is_a_hangup(void **state)
@@ -117,9 +121,7 @@ static void room_is_told(void **state)
         (void)!recv(fd[1], block, sizeof block, MSG_DONTWAIT);
         kit_turn(w.k);
     }
-    poller_remove(&w.k->loop, &w.src);
-    (void)close(fd[0]);
-    (void)close(fd[1]);
+    finish(&w, fd);
 }
 
 /* Both are ready in the same turn: the one that is forgotten by the other's handler hears nothing.
@@ -157,9 +159,7 @@ static void a_removed_socket_can_be_added_again(void **state)
     add(&b, fd[0]);
     KIT_UNTIL(a.k, b.told > 0);
     assert_int_equal(a.told, 0);
-    poller_remove(&b.k->loop, &b.src);
-    (void)close(fd[0]);
-    (void)close(fd[1]);
+    finish(&b, fd);
 }
 
 /* More than one batch: each is served in the end. */
