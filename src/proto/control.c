@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "base/err.h"
+#include "proto/json_text.h"
 
 /* ---- collecting ---- */
 
@@ -203,65 +204,12 @@ size_t control_request_put(char out[CONTROL_REQUEST_BUF], int64_t remote_port)
                             (long long)remote_port);
 }
 
-/* Length of the UTF-8 character at s, 0 if there is none (RFC 3629, table 3-7 of Unicode). */
-static size_t utf8_len(const unsigned char *s)
-{
-    unsigned char low = 0x80, high = 0xbf;
-    size_t n = s[0] < 0x80                   ? 1
-               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-               : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-                                             : 4;
-    if (s[0] >= 0x80 && (s[0] < 0xc2 || s[0] > 0xf4))
-        return 0;
-    if (s[0] == 0xe0)
-        low = 0xa0;
-    else if (s[0] == 0xed)
-        high = 0x9f;
-    else if (s[0] == 0xf0)
-        low = 0x90;
-    else if (s[0] == 0xf4)
-        high = 0x8f;
-    for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
-        if (s[i] < low || s[i] > high)
-            return 0;
-    return n;
-}
-
-/* One character of a string as Go's encoder writes it. *s moves on. */
-static void encode_char(char out[8], const unsigned char **s)
-{
-    const unsigned char *p = *s;
-    size_t n = utf8_len(p);
-    *s += n ? n : 1;
-    if (n == 0)
-        strcpy(out, "\\ufffd");
-    else if (*p == '"' || *p == '\\')
-        (void)snprintf(out, 8, "\\%c", *p);
-    else if (*p == '\n' || *p == '\r' || *p == '\t')
-        (void)snprintf(out, 8, "\\%c", *p == '\n' ? 'n' : *p == '\r' ? 'r' : 't');
-    else if (*p < 0x20 || *p == '<' || *p == '>' || *p == '&')
-        (void)snprintf(out, 8, "\\u%04x", *p);
-    else if (n == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
-        (void)snprintf(out, 8, "\\u202%c", p[2] == 0xa8 ? '8' : '9');
-    else
-        (void)snprintf(out, 8, "%.*s", (int)n, (const char *)p);
-}
-
 size_t control_response_put(char *out, size_t room, bool ok, const char *message)
 {
     static const char end[] = "\"}\n";
-    const unsigned char *s = (const unsigned char *)message;
     size_t at =
         (size_t)snprintf(out, room, "{\"status\":\"%s\",\"message\":\"", ok ? "success" : "error");
-    while (*s) {
-        char c[8];
-        encode_char(c, &s);
-        size_t n = strlen(c);
-        if (at + n + sizeof end > room)
-            break;
-        memcpy(out + at, c, n);
-        at += n;
-    }
+    at += json_text_put(out + at, room - at - sizeof end + 1, message);
     memcpy(out + at, end, sizeof end);
     return at + sizeof end - 1;
 }
