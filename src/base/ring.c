@@ -98,11 +98,41 @@ void ring_release(struct ring *r, uint64_t upto)
     r->released = upto;
 }
 
+void ring_rewind(struct ring *r, uint64_t upto)
+{
+    assert(upto >= r->released && upto <= r->staged);
+    r->released = r->sent = upto;
+}
+
+int ring_resize(struct ring *r, size_t size)
+{
+    size_t held = (size_t)(r->staged - r->released);
+    struct ring fresh;
+    assert(held <= size);
+    int err = ring_init(&fresh, size);
+    if (err < 0)
+        return err;
+    if (held > 0)
+        memcpy(fresh.base, at_count(r, r->released), held);
+    fresh.origin = fresh.released = r->released;
+    fresh.sent = r->sent;
+    fresh.staged = r->staged;
+    ring_fini(r);
+    *r = fresh;
+    return 0;
+}
+
 void ring_trim(struct ring *r)
 {
-    if (!r->base || r->released != r->staged)
+    uint8_t rest[RING_TRIM_MAX];
+    size_t held = (size_t)(r->staged - r->released);
+    if (!r->base || held > sizeof rest)
         return;
+    if (held > 0)
+        memcpy(rest, at_count(r, r->released), held);
     (void)madvise(r->base, r->size,
                   MADV_REMOVE); /* DONTNEED does not free a shared mapping; a hint */
-    r->origin = r->staged;
+    r->origin = r->released;
+    if (held > 0)
+        memcpy(r->base, rest, held);
 }

@@ -17,6 +17,8 @@
 
 #include "base/attr.h"
 
+enum { RING_TRIM_MAX = 1024 };
+
 struct ring {
     uint8_t *base; /* mapped twice: base[i] and base[i + size] are the same byte */
     size_t size;
@@ -49,6 +51,14 @@ void ring_advance(struct ring *r, size_t n);
 /* Everything before the count upto (released <= upto <= sent) is not needed any more. */
 void ring_release(struct ring *r, uint64_t upto);
 
-/* Gives the memory of an empty ring back to the system; it comes back as it is used. Nothing
-   happens while bytes are in the ring. */
+/* Back to the count upto (released <= upto <= staged): what is before it is released, what is from
+   there on is unsent, whatever was sent already. */
+void ring_rewind(struct ring *r, uint64_t upto);
+
+/* Moves what is in the ring to a new one of this size (rounded up), which must hold it. 0, or
+   ERR_NOMEM: nothing has changed. */
+int ring_resize(struct ring *r, size_t size) MUST_USE;
+
+/* Gives the memory of a ring with next to nothing in it (RING_TRIM_MAX) back to the system; it
+   comes back as it is used. Otherwise nothing happens. What is in the ring moves. */
 void ring_trim(struct ring *r);

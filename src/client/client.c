@@ -179,7 +179,7 @@ static void on_stream(void *ctx, struct smux_stream *st)
 {
     struct client *c = ctx;
     if (stop_asked(&c->stop))
-        smux_stream_reset(st, loop_now(&c->loop));
+        smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
     else
         target_serve(&c->target, c->link, st);
 }

@@ -108,7 +108,7 @@ void target_serve(struct target *t, struct link *link, struct smux_stream *st)
     struct relay *r = e && !quota_is_full(t->relays->quota) ? relay_new(t->relays, link, st) : NULL;
     if (!r) {
         free(e);
-        smux_stream_reset(st, loop_now(t->loop));
+        smux_stream_reset(st, SMUX_RST_BUSY, loop_now(t->loop));
         return;
     }
     e->target = t;

@@ -239,6 +239,8 @@ static void dispatch(struct link *l, const struct smux_event *ev)
     case SMUX_EV_CREDIT:
         o->ops->on_credit(o);
         break;
+    case SMUX_EV_GOAWAY: /* not of the legacy wire */
+        break;
     }
 }
 
@@ -326,7 +328,7 @@ static void on_error(void *ctx, int err, const struct errmsg *why)
 bool link_begin_session(struct link *l)
 {
     mtime_ms now = loop_now(l->cfg.loop);
-    struct smux_config cfg = smux_config_default(!l->cfg.is_server);
+    struct smux_config cfg = smux_config_default(!l->cfg.is_server, SMUX_VERSION_LEGACY);
     cfg.budget = &l->cfg.relays->windows;
     if (smux_session_new(&cfg, now, &l->mux) < 0) {
         link_close(l, LINK_END_LOCAL, NULL);
@@ -379,6 +381,7 @@ static void turn(struct loop_job *job)
         return;
     }
     if (l->mux) {
+        smux_session_clock(l->mux, loop_now(l->cfg.loop));
         serve_readers(l);
         (void)output(l);
     }

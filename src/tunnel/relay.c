@@ -123,7 +123,7 @@ void relay_reset(struct relay *r)
     if (r->flags & RL_DEAD)
         return;
     if (r->st) {
-        smux_stream_reset(r->st, loop_now(r->rs->loop));
+        smux_stream_reset(r->st, SMUX_RST_PEER_RESET, loop_now(r->rs->loop));
         r->st = NULL;
         link_wake(r->link);
     }
@@ -436,7 +436,7 @@ void relay_orphan(struct relay *r)
     bool whole = r->flags & RL_FIN_IN && r->flags & RL_ATTACHED;
     if (r->st) {
         if (!whole)
-            smux_stream_reset(r->st, loop_now(r->rs->loop));
+            smux_stream_reset(r->st, SMUX_RST_SHUTDOWN, loop_now(r->rs->loop));
         r->st = NULL; /* of a whole one the session takes care */
     }
     if (!whole) {

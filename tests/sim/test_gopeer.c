@@ -231,7 +231,7 @@ static bool may_finish(const struct end *e)
 static void leave(struct end *e)
 {
     if (e->kind == RESET || (e->kind == ABANDON && below(2)))
-        smux_stream_reset(e->st, now);
+        smux_stream_reset(e->st, SMUX_RST_UNSPECIFIED, now);
     else
         smux_stream_close(e->st, now);
     e->st = NULL;
@@ -397,7 +397,7 @@ static void begin(void)
             users[i].read_from = ends[i].read_from = 0;
         }
     }
-    struct smux_config cfg = smux_config_default(we_are_client);
+    struct smux_config cfg = smux_config_default(we_are_client, SMUX_VERSION_LEGACY);
     cfg.alloc = &meter.alloc;
     windows = (struct smux_budget){.max = below(2) ? 64 << 20 : below(1 << 20)};
     cfg.budget = &windows;

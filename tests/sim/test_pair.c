@@ -182,7 +182,7 @@ static void live(int me, struct end *e)
         e->st = NULL;
         e->done = true;
     } else if (rng_below(&rng, 20000) == 0) {
-        smux_stream_reset(e->st, now);
+        smux_stream_reset(e->st, SMUX_RST_UNSPECIFIED, now);
         e->st = NULL;
         e->done = e->reset = true;
     }
@@ -202,7 +202,7 @@ static void begin(void)
     now = 1000;
     rng_seed(&rng, seed);
     for (int me = 0; me < 2; me++) {
-        struct smux_config cfg = smux_config_default(me == 1);
+        struct smux_config cfg = smux_config_default(me == 1, SMUX_VERSION_LEGACY);
         struct side *sd = &sides[me];
         budgets[me] = (struct smux_budget){.max = rng_below(&rng, 4) << 18};
         cfg.budget = &budgets[me];

@@ -167,7 +167,7 @@ static void run(mtime_ms ms)
 
 static void begin(const char *name, int rtt, double mb_per_s, uint64_t budget_bytes)
 {
-    struct smux_config cfg = smux_config_default(false);
+    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
     current = name;
     now = 0;
     count = 0;

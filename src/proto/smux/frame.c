@@ -1,34 +1,51 @@
 /* SPDX-License-Identifier: MIT */
-/* The smux v2 frame codec. */
+/* The frame codec of both versions. */
 #include "proto/smux/frame.h"
+
+#include <stdbool.h>
 
 #include "base/endian.h"
 #include "base/err.h"
 
-int smux_header_get(const uint8_t *p, struct smux_header *ret)
+/* What a header must look like. */
+struct rule {
+    int len;       /* of the payload; -1 leaves it to the sender */
+    uint8_t since; /* the first version with this command */
+    bool of_stream;
+};
+
+static const struct rule rules[] = {
+    [SMUX_SYN] = {0, SMUX_VERSION_LEGACY, true},
+    [SMUX_FIN] = {0, SMUX_VERSION_LEGACY, true},
+    [SMUX_PSH] = {-1, SMUX_VERSION_LEGACY, true},
+    [SMUX_NOP] = {0, SMUX_VERSION_LEGACY, false},
+    [SMUX_UPD] = {SMUX_UPD_BYTES, SMUX_VERSION_LEGACY, true},
+    [SMUX_RST] = {SMUX_RST_BYTES, SMUX_VERSION_RESUMABLE, true},
+    [SMUX_ACK] = {SMUX_WORD_BYTES, SMUX_VERSION_RESUMABLE, false},
+    [SMUX_PING] = {SMUX_WORD_BYTES, SMUX_VERSION_RESUMABLE, false},
+    [SMUX_PONG] = {SMUX_WORD_BYTES, SMUX_VERSION_RESUMABLE, false},
+    [SMUX_GOAWAY] = {SMUX_WORD_BYTES, SMUX_VERSION_RESUMABLE, false},
+};
+
+int smux_header_get(const uint8_t *p, uint8_t version, struct smux_header *ret)
 {
-    /* The payload length each command must have; -1 leaves it to the sender. */
-    static const int want_len[] = {
-        [SMUX_SYN] = 0,
-        [SMUX_FIN] = 0,
-        [SMUX_PSH] = -1,
-        [SMUX_NOP] = 0,
-        [SMUX_UPD] = SMUX_UPD_BYTES,
-    };
     uint8_t cmd = p[1];
     uint16_t len = get_le16(p + 2);
+    uint32_t sid = get_le32(p + 4);
 
-    if (p[0] != SMUX_VERSION || cmd >= ARRAY_LEN(want_len))
+    if (p[0] != version || cmd >= ARRAY_LEN(rules) || version < rules[cmd].since)
         return ERR_PROTO;
-    if (want_len[cmd] >= 0 && len != want_len[cmd])
+    if (rules[cmd].len >= 0 && len != rules[cmd].len)
         return ERR_PROTO;
-    *ret = (struct smux_header){.cmd = (enum smux_cmd)cmd, .len = len, .sid = get_le32(p + 4)};
+    if (version >= SMUX_VERSION_RESUMABLE && rules[cmd].of_stream != (sid != 0))
+        return ERR_PROTO;
+    *ret = (struct smux_header){.cmd = (enum smux_cmd)cmd, .len = len, .sid = sid};
     return 0;
 }
 
-void smux_header_put(uint8_t *p, enum smux_cmd cmd, uint16_t len, uint32_t sid)
+void smux_header_put(uint8_t *p, uint8_t version, enum smux_cmd cmd, uint16_t len, uint32_t sid)
 {
-    p[0] = SMUX_VERSION;
+    p[0] = version;
     p[1] = (uint8_t)cmd;
     put_le16(p + 2, len);
     put_le32(p + 4, sid);

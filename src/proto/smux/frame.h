@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * smux version 2 frames: 8 bytes of header, then the payload.
+ * Mux frames: 8 bytes of header, then the payload.
  *
- *     u8 version = 2 | u8 command | u16 payload length | u32 stream id      (little-endian)
+ *     u8 version | u8 command | u16 payload length | u32 stream id      (little-endian)
  *
- * This file turns bytes into structs and back, and knows nothing of sessions. docs/protocol.md 2.1.
+ * Version 2 is smux's (docs/protocol.md 2), version 3 our own (docs/protocol.md 4): the same five
+ * commands, and five more. This file turns bytes into structs and back, and knows nothing of
+ * sessions.
  */
 #pragma once
 
@@ -18,12 +20,22 @@ enum smux_cmd {
     SMUX_PSH = 2, /* data; empty is legal */
     SMUX_NOP = 3, /* keepalive; any stream id */
     SMUX_UPD = 4, /* u32 consumed, u32 window: see session.h */
+    /* version 3 only */
+    SMUX_RST = 5,    /* u32 code: the stream is over, in both directions, at once */
+    SMUX_ACK = 6,    /* u64: bytes of the mux received so far */
+    SMUX_PING = 7,   /* u64: any; asks for a PONG with the same */
+    SMUX_PONG = 8,   /* u64 */
+    SMUX_GOAWAY = 9, /* u32 code, u32 milliseconds: the sender ends the session after them */
 };
 
 enum {
-    SMUX_VERSION = 2,
+    SMUX_VERSION_LEGACY = 2,
+    SMUX_VERSION_RESUMABLE = 3,
     SMUX_HEADER_BYTES = 8,
     SMUX_UPD_BYTES = 8,
+    SMUX_RST_BYTES = 4,
+    SMUX_WORD_BYTES = 8,      /* of ACK, PING, PONG and GOAWAY */
+    SMUX_FIXED_BYTES = 8,     /* the longest payload of any command but PSH */
     SMUX_PAYLOAD_MAX = 65535, /* what the length field can say */
 };
 
@@ -39,13 +51,15 @@ struct smux_upd {
 };
 
 /*
- * Reads a header of SMUX_HEADER_BYTES. 0, or ERR_PROTO: wrong version, unknown command, a length
- * other than 0 for SYN, FIN and NOP, other than 8 for UPD (as smux 1.5.56 and later check it).
+ * Reads a header of SMUX_HEADER_BYTES. 0, or ERR_PROTO: another version, a command that version
+ * does not have, a length other than the command's own (as smux 1.5.56 and later check it; only PSH
+ * has any length). In version 3 also: stream id 0 in a frame of a stream, another one in a frame of
+ * the session (NOP, ACK, PING, PONG, GOAWAY).
  */
-int smux_header_get(const uint8_t *p, struct smux_header *ret) MUST_USE;
+int smux_header_get(const uint8_t *p, uint8_t version, struct smux_header *ret) MUST_USE;
 
 /* Writes SMUX_HEADER_BYTES. */
-void smux_header_put(uint8_t *p, enum smux_cmd cmd, uint16_t len, uint32_t sid);
+void smux_header_put(uint8_t *p, uint8_t version, enum smux_cmd cmd, uint16_t len, uint32_t sid);
 
 /* Read and write the SMUX_UPD_BYTES of payload of an UPD. */
 struct smux_upd smux_upd_get(const uint8_t *p);

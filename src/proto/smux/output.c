@@ -11,20 +11,25 @@
    waits as marks, so the figure is for speed, not for safety. */
 enum { CONTROL_RESERVE = 16 << 10 };
 
+uint8_t *output_frame(struct smux_session *s, enum smux_cmd cmd, uint16_t len, uint32_t sid)
+{
+    uint8_t *p = ring_reserve(&s->out, SMUX_HEADER_BYTES + len);
+    smux_header_put(p, s->cfg.version, cmd, len, sid);
+    ring_commit(&s->out, SMUX_HEADER_BYTES + len);
+    if (cmd != SMUX_ACK)
+        replay_asks(s);
+    return p + SMUX_HEADER_BYTES;
+}
+
 static void put_plain(struct smux_session *s, enum smux_cmd cmd, uint32_t sid)
 {
-    smux_header_put(ring_reserve(&s->out, SMUX_HEADER_BYTES), cmd, 0, sid);
-    ring_commit(&s->out, SMUX_HEADER_BYTES);
+    (void)output_frame(s, cmd, 0, sid);
 }
 
 static void put_upd(struct smux_stream *st, uint32_t window)
 {
-    struct ring *out = &st->session->out;
-    uint8_t *p = ring_reserve(out, SMUX_HEADER_BYTES + SMUX_UPD_BYTES);
-    smux_header_put(p, SMUX_UPD, SMUX_UPD_BYTES, st->node.key);
-    smux_upd_put(p + SMUX_HEADER_BYTES,
+    smux_upd_put(output_frame(st->session, SMUX_UPD, SMUX_UPD_BYTES, st->node.key),
                  (struct smux_upd){.consumed = st->consumed, .window = window});
-    ring_commit(out, SMUX_HEADER_BYTES + SMUX_UPD_BYTES);
     st->announced = st->consumed;
 }
 
@@ -36,8 +41,12 @@ static void put_due(struct smux_stream *st)
 {
     struct smux_session *s = st->session;
     unsigned due = st->flags;
-    st->flags &= ~(ST_SYN_DUE | ST_UPD_DUE | ST_FIN_DUE | ST_RST_DUE);
+    st->flags &= ~ST_DUE;
     list_del(&st->due);
+    if (due & ST_RST_DUE && is_resumable(s)) {
+        exact_put_rst(st);
+        return;
+    }
 
     bool fin = due & (ST_FIN_DUE | ST_RST_DUE) && st->send != HALF_CLOSED;
     if (due & ST_SYN_DUE)
@@ -48,6 +57,7 @@ static void put_due(struct smux_stream *st)
         put_upd(st, window_announce(st));
     if (fin) {
         put_plain(s, SMUX_FIN, st->node.key);
+        s->replay.ends_to = s->out.staged;
         st->send = HALF_CLOSED;
     }
     if (due & ST_RST_DUE)
@@ -55,42 +65,90 @@ static void put_due(struct smux_stream *st)
     stream_end_check(st);
 }
 
+/* Room the control frames of one stream need. */
+static size_t due_room(const struct smux_session *s)
+{
+    return DUE_BYTES_MAX + (is_resumable(s) ? REPLAY_RESERVE : 0);
+}
+
+static bool has_due_room(struct smux_session *s)
+{
+    return ring_room(&s->out) >= due_room(s) || replay_grow(s);
+}
+
 void output_control(struct smux_session *s)
 {
+    if (is_resumable(s))
+        liveness_control(s);
     if (s->nop_due && ring_room(&s->out) >= SMUX_HEADER_BYTES) {
         put_plain(s, SMUX_NOP, 0);
         s->nop_due = false;
     }
-    for (struct list *n; ring_room(&s->out) >= DUE_BYTES_MAX && (n = list_first(&s->due));)
+    for (struct list *n; (n = list_first(&s->due)) && has_due_room(s);)
         put_due(LIST_ENTRY(n, struct smux_stream, due));
 }
 
+/* Nothing is sent while detached, and only a GOAWAY after an error. */
 const uint8_t *smux_session_output(struct smux_session *s, size_t *ret_n)
 {
+    if (s->replay.detached) {
+        *ret_n = 0;
+        return s->out.base;
+    }
     if (!s->dead)
         output_control(s);
+    else if (is_resumable(s))
+        liveness_control(s);
     return ring_unsent(&s->out, ret_n);
 }
 
 void smux_session_sent(struct smux_session *s, size_t n)
 {
+    if (is_resumable(s)) {
+        replay_sent(s, n);
+        return;
+    }
     ring_advance(&s->out, n);
     ring_release(&s->out, s->out.sent); /* the legacy wire acknowledges nothing */
 }
 
 void smux_session_trim(struct smux_session *s)
 {
+    if (is_resumable(s))
+        replay_shrink(s);
     ring_trim(&s->out);
 }
 
 bool smux_session_has_output(const struct smux_session *s)
 {
-    return s->out.staged != s->out.sent || (!s->dead && (s->nop_due || !list_empty(&s->due)));
+    if (s->replay.detached)
+        return false;
+    if (s->out.staged != s->out.sent || (is_resumable(s) && liveness_has_control(s)))
+        return true;
+    if (s->dead || (list_empty(&s->due) && !s->nop_due))
+        return false;
+    return !is_resumable(s) || ring_room(&s->out) >= due_room(s) || replay_can_grow(s);
+}
+
+/* Room a frame of data needs: it leaves the reserves alone. */
+static bool has_data_room(const struct smux_session *s)
+{
+    size_t frame = SMUX_HEADER_BYTES + SMUX_FRAME_PAYLOAD;
+    size_t reserve = CONTROL_RESERVE + (is_resumable(s) ? REPLAY_RESERVE : 0);
+    return ring_room(&s->out) >= frame + reserve;
+}
+
+static bool is_stage_full(const struct smux_session *s)
+{
+    return s->out.staged - s->out.sent >= s->cfg.stage_max;
 }
 
 bool smux_session_can_stage(const struct smux_session *s)
 {
-    size_t frame = SMUX_HEADER_BYTES + SMUX_FRAME_PAYLOAD;
-    return s->out.staged - s->out.sent < s->cfg.stage_max &&
-           ring_room(&s->out) >= frame + CONTROL_RESERVE;
+    return !s->replay.detached && !is_stage_full(s) && (has_data_room(s) || replay_can_grow(s));
+}
+
+bool output_make_room(struct smux_session *s)
+{
+    return !is_stage_full(s) && (has_data_room(s) || replay_grow(s));
 }

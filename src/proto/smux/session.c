@@ -9,21 +9,27 @@
 
 #include <string.h>
 
+#include "base/endian.h"
 #include "base/err.h"
 
-struct smux_config smux_config_default(bool is_client)
+struct smux_config smux_config_default(bool is_client, uint8_t version)
 {
+    bool resumable = version == SMUX_VERSION_RESUMABLE;
     return (struct smux_config){
+        .version = version,
         .is_client = is_client,
         .recv_window = SMUX_START_WINDOW,
         .recv_window_max = 16 << 20,
         .max_streams = 131072,
         .stage_max = 64 << 10,
-        .ring_bytes = 256 << 10,
+        .ring_bytes = resumable ? 1 << 20 : 256 << 10,
+        .ring_max = 8 << 20,
         .peer_excess_max = 1 << 20,
         .linger_max = 4096,
         .nop_ms = 10000,
-        .dead_ms = 30000,
+        .dead_ms = resumable ? 15000 : 30000,
+        .ping_ms = 5000,
+        .refuse_syn = resumable && !is_client,
         .settle_ms = 20,
         .linger_ms = 60000,
     };
@@ -32,13 +38,22 @@ struct smux_config smux_config_default(bool is_client)
 static bool config_is_valid(const struct smux_config *c)
 {
     return c->recv_window >= SMUX_START_WINDOW && c->recv_window <= INT32_MAX &&
-           c->recv_window_max <= INT32_MAX && c->ring_bytes >= (size_t)c->stage_max + (64 << 10) &&
-           c->nop_ms > 0 && c->dead_ms > 0;
+           c->recv_window_max <= INT32_MAX && c->nop_ms > 0 && c->dead_ms > 0;
+}
+
+/* A ring of version 3 holds what was sent too, so one frame and the reserves are enough. */
+static bool ring_is_valid(const struct smux_config *c)
+{
+    if (c->version == SMUX_VERSION_LEGACY)
+        return c->ring_bytes >= (size_t)c->stage_max + (64 << 10);
+    return c->version == SMUX_VERSION_RESUMABLE && c->ring_bytes >= 64 << 10 &&
+           c->ring_max >= c->ring_bytes && c->ring_max <= 1 << 30 && c->stage_max > 0 &&
+           c->ping_ms > 0;
 }
 
 int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_session **ret)
 {
-    if (!config_is_valid(cfg))
+    if (!config_is_valid(cfg) || !ring_is_valid(cfg))
         return ERR_INVAL;
     struct smux_session *s = alloc_get(cfg->alloc, sizeof *s);
     if (!s)
@@ -56,7 +71,9 @@ int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_se
         list_init(lists[i]);
     s->next_sid = cfg->is_client ? 3 : 2;
     s->now = s->last_rx = now;
-    s->nop_at = now + cfg->nop_ms;
+    s->nop_at = is_resumable(s) ? MTIME_NEVER : now + cfg->nop_ms;
+    replay_init(s);
+    liveness_init(s);
     *ret = s;
     return 0;
 }
@@ -97,6 +114,13 @@ static uint32_t take_sid(struct smux_session *s)
     return sid;
 }
 
+/* The early UPD tells a peer of our kind to use the whole window; a Go peer takes it too. In
+   version 3 it is for another window than every stream begins with. */
+static unsigned first_upd(const struct smux_session *s)
+{
+    return is_resumable(s) && s->cfg.recv_window == SMUX_START_WINDOW ? 0 : ST_UPD_DUE;
+}
+
 int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret)
 {
     if (s->dead)
@@ -106,8 +130,7 @@ int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **re
     struct smux_stream *st = stream_new(s, take_sid(s), user);
     if (!st)
         return ERR_NOMEM;
-    /* The early UPD tells a peer of our kind to use the whole window; a Go peer takes it too. */
-    stream_due(st, ST_SYN_DUE | ST_UPD_DUE);
+    stream_due(st, ST_SYN_DUE | first_upd(s));
     *ret = st;
     return 0;
 }
@@ -134,22 +157,24 @@ static int broken(struct smux_event *ev, struct smux_stream *st, int err)
 
 static int on_syn(struct smux_session *s, uint32_t sid, struct smux_event *ev)
 {
-    if (find(s, sid))
-        return 0; /* as smux: the old stream goes on */
     if (map_count(&s->streams) >= s->cfg.max_streams)
         return ERR_LIMIT;
     struct smux_stream *st = stream_new(s, sid, NULL);
     if (!st)
         return ERR_NOMEM;
+    if (is_resumable(s)) {
+        if (first_upd(s))
+            stream_due(st, ST_UPD_DUE);
+        return event(ev, SMUX_EV_OPENED, st);
+    }
     st->flags = ST_SETTLING | ST_UPD_DUE;
     st->wait_until = s->now + s->cfg.settle_ms;
     list_push(&s->settling, &st->wait);
     return event(ev, SMUX_EV_OPENED, st);
 }
 
-static int on_fin(struct smux_session *s, uint32_t sid, struct smux_event *ev)
+static int on_fin(struct smux_stream *st, struct smux_event *ev)
 {
-    struct smux_stream *st = find(s, sid);
     if (!st || st->recv != HALF_OPEN)
         return 0;
     stream_fin_seen(st);
@@ -161,9 +186,8 @@ static int on_fin(struct smux_session *s, uint32_t sid, struct smux_event *ev)
     return st->flags & ST_BROKEN ? 0 : event(ev, SMUX_EV_FIN, st);
 }
 
-static int on_upd(struct smux_session *s, uint32_t sid, struct smux_upd upd, struct smux_event *ev)
+static int on_upd(struct smux_stream *st, struct smux_upd upd, struct smux_event *ev)
 {
-    struct smux_stream *st = find(s, sid);
     if (!st)
         return 0;
     stream_settled(st); /* so does this: the peer has the stream in its table */
@@ -173,6 +197,15 @@ static int on_upd(struct smux_session *s, uint32_t sid, struct smux_upd upd, str
         return broken(ev, st, ERR_PROTO);
     stream_wake(st);
     return 0;
+}
+
+static int on_rst(struct smux_stream *st, uint32_t code, struct smux_event *ev)
+{
+    if (!st || !exact_reset_seen(st))
+        return 0;
+    int r = broken(ev, st, ERR_RESET);
+    ev->code = code;
+    return r;
 }
 
 /* Nobody reads what comes on st: it is acknowledged and dropped. */
@@ -190,9 +223,8 @@ static int64_t allowance(const struct smux_stream *st)
 }
 
 /* A frame beyond that ends the session, before any of its payload. */
-static int on_psh(struct smux_session *s, const struct smux_header *h)
+static int on_psh(struct smux_session *s, struct smux_stream *st, const struct smux_header *h)
 {
-    struct smux_stream *st = find(s, h->sid);
     s->cur = st;
     s->cur_left = h->len;
     if (!st || st->recv != HALF_OPEN || is_dropped(st))
@@ -203,17 +235,36 @@ static int on_psh(struct smux_session *s, const struct smux_header *h)
 /* A whole head is there. */
 static int on_frame(struct smux_session *s, const struct smux_header *h, struct smux_event *ev)
 {
+    const uint8_t *p = s->head + SMUX_HEADER_BYTES;
+    struct smux_stream *st = find(s, h->sid);
+    if (is_resumable(s)) {
+        int r = exact_check(s, st, h);
+        if (r < 0)
+            return r;
+        if (h->cmd != SMUX_ACK)
+            replay_asked(s);
+    }
     switch (h->cmd) {
     case SMUX_SYN:
-        return on_syn(s, h->sid, ev);
+        return st ? 0 : on_syn(s, h->sid, ev); /* as smux: the old stream goes on */
     case SMUX_FIN:
-        return on_fin(s, h->sid, ev);
+        return on_fin(st, ev);
     case SMUX_PSH:
-        return on_psh(s, h);
+        return on_psh(s, st, h);
     case SMUX_NOP:
         return 0;
     case SMUX_UPD:
-        return on_upd(s, h->sid, smux_upd_get(s->head + SMUX_HEADER_BYTES), ev);
+        return on_upd(st, smux_upd_get(p), ev);
+    case SMUX_RST:
+        return on_rst(st, get_le32(p), ev);
+    case SMUX_ACK:
+        return replay_acked(s, get_le64(p));
+    case SMUX_PING:
+        return liveness_on_ping(s, get_le64(p));
+    case SMUX_PONG:
+        return liveness_on_pong(s, get_le64(p));
+    case SMUX_GOAWAY:
+        return liveness_on_goaway(s, p, ev);
     }
     return ERR_PROTO; /* not reached: smux_header_get() checks */
 }
@@ -237,10 +288,10 @@ static int collect_head(struct smux_session *s, struct smux_input *in, struct sm
         s->head_len += n;
         if (s->head_len < want)
             return 0;
-        int r = smux_header_get(s->head, ret);
+        int r = smux_header_get(s->head, s->cfg.version, ret);
         if (r < 0)
             return r;
-        size_t all = SMUX_HEADER_BYTES + (ret->cmd == SMUX_UPD ? SMUX_UPD_BYTES : 0);
+        size_t all = SMUX_HEADER_BYTES + (ret->cmd == SMUX_PSH ? 0 : ret->len);
         if (want == all)
             break;
         want = all;
@@ -256,6 +307,7 @@ static int on_payload(struct smux_session *s, struct smux_input *in, struct smux
     const uint8_t *p = in->p;
     size_t n = take(in, s->cur_left);
     s->cur_left -= (uint32_t)n;
+    replay_asked(s);
     if (!st || st->recv != HALF_OPEN)
         return 0;
     st->received += (uint32_t)n;
@@ -310,10 +362,14 @@ int smux_session_feed(struct smux_session *s, struct smux_input *in, mtime_ms no
 {
     if (s->dead)
         return s->dead;
+    if (s->replay.detached)
+        return ERR_BADSTATE;
     s->now = now;
     if (in->n > 0)
         s->last_rx = now;
+    size_t before = in->n;
     int r = parse(s, in, ev);
+    s->replay.received += before - in->n;
     if (r < 0)
         s->dead = r;
     return r;
@@ -331,17 +387,39 @@ static struct smux_stream *expired(const struct smux_session *s, const struct li
     return st->wait_until <= s->now ? st : NULL;
 }
 
+void smux_session_clock(struct smux_session *s, mtime_ms now)
+{
+    s->now = now;
+}
+
+/* Keepalive of version 2. 0 or ERR_TIMEOUT. */
+static int keepalive_tick(struct smux_session *s)
+{
+    if (s->now - s->last_rx >= s->cfg.dead_ms)
+        return s->dead = ERR_TIMEOUT;
+    if (s->now >= s->nop_at) {
+        s->nop_due = true;
+        s->nop_at = s->now + s->cfg.nop_ms;
+    }
+    return 0;
+}
+
+static mtime_ms keepalive_deadline(const struct smux_session *s)
+{
+    mtime_ms at = s->last_rx + s->cfg.dead_ms;
+    return s->nop_at < at ? s->nop_at : at;
+}
+
 int smux_session_tick(struct smux_session *s, mtime_ms now, struct smux_event *ev)
 {
     if (s->dead)
         return s->dead;
+    if (s->replay.detached)
+        return 0;
     s->now = now;
-    if (now - s->last_rx >= s->cfg.dead_ms)
-        return s->dead = ERR_TIMEOUT;
-    if (now >= s->nop_at) {
-        s->nop_due = true;
-        s->nop_at = now + s->cfg.nop_ms;
-    }
+    int r = is_resumable(s) ? liveness_tick(s) : keepalive_tick(s);
+    if (r < 0)
+        return r;
     for (struct smux_stream *st; (st = expired(s, &s->settling));)
         stream_settled(st);
     for (struct smux_stream *st; (st = expired(s, &s->held));)
@@ -365,9 +443,9 @@ static mtime_ms earlier(mtime_ms at, const struct list *l)
 
 mtime_ms smux_session_deadline(const struct smux_session *s)
 {
-    mtime_ms at = s->last_rx + s->cfg.dead_ms;
-    if (s->nop_at < at)
-        at = s->nop_at;
+    if (s->replay.detached)
+        return MTIME_NEVER;
+    mtime_ms at = is_resumable(s) ? liveness_deadline(s) : keepalive_deadline(s);
     if (window_deadline(s) < at)
         at = window_deadline(s);
     if (!list_empty(&s->credit))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A smux v2 session without I/O: bytes, time and memory come in as arguments; events and bytes go
+ * A mux session without I/O: bytes, time and memory come in as arguments; events and bytes go
  * out.
  *
  *   in:   smux_session_feed() eats received bytes and returns one event at a time;
@@ -25,6 +25,16 @@
  * memory is bounded by streams x window, and reading the connection never has to stop: a stalled
  * stream stalls alone. Windows grow with what is consumed in a round trip (window.c), all together
  * no further than a budget.
+ *
+ * The wire has two versions. What is said of Go peers is of the legacy one (2). A session of
+ * version 3 (docs/protocol.md 4) outlives its connection: all it sends stays in the outgoing ring
+ * until the peer acknowledges it, so after
+ *
+ *   smux_session_detach()   the connection is gone; nothing is sent or received, streams stay
+ *   smux_session_resume()   there is a new one, and the peer has received so much
+ *
+ * not a byte is missing or comes twice. Its streams end exactly: FIN ends one direction, RST both,
+ * with a reason. A stream whose owner closes it before the peer's FIN is reset.
  */
 #pragma once
 
@@ -35,6 +45,7 @@
 #include "base/alloc.h"
 #include "base/attr.h"
 #include "base/mtime.h"
+#include "proto/smux/frame.h"
 
 struct smux_session;
 struct smux_stream;
@@ -81,6 +92,7 @@ struct smux_budget {
 };
 
 struct smux_config {
+    uint8_t version;          /* SMUX_VERSION_LEGACY or SMUX_VERSION_RESUMABLE */
     bool is_client;           /* we open streams 3, 5, 7 ...; a server 2, 4, 6 ... */
     uint32_t recv_window;     /* bytes a stream may have unconsumed at first, and after a rest:
                                  SMUX_START_WINDOW .. 0x7fffffff; default 262,144 */
@@ -101,17 +113,44 @@ struct smux_config {
     uint32_t
         linger_max;  /* closed streams that wait for the peer's FIN; the oldest goes first; 4,096 */
     mtime_ms nop_ms; /* NOP interval, from the session's start; default 10,000 */
-    mtime_ms dead_ms;   /* silence after which the peer is dead; default 30,000 */
+    mtime_ms dead_ms;   /* silence after which the peer is dead; default 30,000; in version 3
+                           15,000, and as long without progress of what waits for an ACK */
     mtime_ms settle_ms; /* least wait before answering a SYN without having seen data: a Go peer
                            loses what comes before it has entered the stream in its table, which a
                            busy machine delays by some ms (measured); one of ours announces a window
                            with its SYN, so nothing waits for it. Default 20 */
     mtime_ms linger_ms; /* how long a closed stream waits for the peer's FIN; default 60,000 */
+    /* Version 3 only. */
+    size_t ring_max;  /* the ring grows from ring_bytes (default there 1 MiB) to so much as bytes
+                         wait for their ACK on a long path; default 8 MiB: 1 Gbit/s x 50 ms */
+    mtime_ms ping_ms; /* PING after so long without received bytes; default 5,000 */
+    bool refuse_syn;  /* a SYN of the peer ends the session; default: of a server */
     const struct alloc *alloc; /* NULL: malloc */
 };
 
-/* All defaults. */
-struct smux_config smux_config_default(bool is_client);
+/* All defaults of one version. */
+struct smux_config smux_config_default(bool is_client, uint8_t version);
+
+/* Why a stream was reset; on the wire of version 3 only. */
+enum smux_reset_code {
+    SMUX_RST_UNSPECIFIED = 0,
+    SMUX_RST_PEER_RESET = 1,      /* the socket behind the stream was reset */
+    SMUX_RST_CONNECT_REFUSED = 2, /* the target did not take the connection */
+    SMUX_RST_CONNECT_TIMEOUT = 3,
+    SMUX_RST_BUSY = 4, /* a limit was reached */
+    SMUX_RST_IDLE_TIMEOUT = 5,
+    SMUX_RST_STALLED = 6, /* its reader stood still, and room was needed */
+    SMUX_RST_SHUTDOWN = 7,
+};
+
+/* Why a session ends. */
+enum smux_goaway_code {
+    SMUX_GOAWAY_SHUTDOWN = 0,
+    SMUX_GOAWAY_REPLACED = 1, /* another session of the same client has taken its place */
+    SMUX_GOAWAY_PROTOCOL = 2, /* the receiver of GOAWAY broke the protocol */
+    SMUX_GOAWAY_SECRET_CHANGED = 3,
+    SMUX_GOAWAY_EXPIRED = 4, /* the resume window is over */
+};
 
 enum smux_event_type {
     SMUX_EV_OPENED, /* the peer opened stream; give it an owner, or close it */
@@ -120,6 +159,7 @@ enum smux_event_type {
     SMUX_EV_RESET,  /* the peer gave the stream up, or broke its flow control (err); close it. Data
                        that has not  been delivered is lost */
     SMUX_EV_CREDIT, /* stream, refused by smux_stream_reserve(), may be tried again */
+    SMUX_EV_GOAWAY, /* the peer ends the session in ms milliseconds; no stream */
 };
 
 struct smux_event {
@@ -128,7 +168,10 @@ struct smux_event {
     void *user; /* the stream's owner (smux_stream_set_user) */
     const uint8_t *data;
     size_t len;
-    int err; /* of RESET: ERR_RESET or ERR_PROTO */
+    int err;       /* of RESET: ERR_RESET or ERR_PROTO */
+    uint32_t code; /* of RESET: enum smux_reset_code, 0 on the legacy wire; of GOAWAY: enum
+                      smux_goaway_code; the peer may know more than we do */
+    uint32_t ms;   /* of GOAWAY */
 };
 
 struct smux_input {
@@ -145,19 +188,22 @@ void smux_session_free(struct smux_session *s);
 
 /*
  * Eats input until there is an event: 1 and *ev is set (in says what is left: call again), 0 when
- * all was eaten, ERR_PROTO (malformed frame, window overrun) or ERR_LIMIT (too many streams) or
- * ERR_NOMEM: the session is over, and every later call says the same. Any split of the input gives
- * the same events.
+ * all was eaten, ERR_PROTO (malformed frame, window overrun) or ERR_LIMIT (too many streams, or
+ * useless frames) or ERR_NOMEM: the session is over, and every later call says the same. Any split
+ * of the input gives the same events. ERR_BADSTATE while detached.
  */
 int smux_session_feed(struct smux_session *s, struct smux_input *in, mtime_ms now,
                       struct smux_event *ev) MUST_USE;
 
 /* Like feed, for what time brings: 1 an event, 0 nothing more now, ERR_TIMEOUT the peer is silent.
- */
+   The legacy session is over then; one of version 3 is to be detached by its owner. */
 int smux_session_tick(struct smux_session *s, mtime_ms now, struct smux_event *ev) MUST_USE;
 
-/* When tick has something to do next. Never MTIME_NEVER: keepalive always runs. */
+/* When tick has something to do next. MTIME_NEVER only while detached: keepalive always runs. */
 mtime_ms smux_session_deadline(const struct smux_session *s);
+
+/* Says the time where no other call does: before a turn that reserves and sends. */
+void smux_session_clock(struct smux_session *s, mtime_ms now);
 
 /* The bytes to send now, in one piece, valid until the next call; *ret_n 0 if none. Control frames
    that are due are put in first. */
@@ -166,17 +212,54 @@ const uint8_t *smux_session_output(struct smux_session *s, size_t *ret_n);
 /* The first n bytes of that are on their way. */
 void smux_session_sent(struct smux_session *s, size_t n);
 
-/* Nothing has moved for a while: gives the memory of the outgoing ring back if it is empty. */
+/* Nothing has moved for a while: gives the memory of the outgoing ring back if it is (next to)
+   empty. */
 void smux_session_trim(struct smux_session *s);
 
 /* True if smux_session_output() would show bytes. */
 bool smux_session_has_output(const struct smux_session *s);
 
-/* False while stage_max is reached: readers of users' sockets wait until output was sent. */
+/* False while stage_max is reached, in version 3 also while the ring is full of what the peer has
+   not acknowledged: readers of users' sockets wait until output was sent, or something was fed. */
 bool smux_session_can_stage(const struct smux_session *s);
 
 /* Streams that exist, lingering ones included. */
 uint32_t smux_session_streams(const struct smux_session *s);
+
+/* ---- version 3: sessions that outlive connections (replay.c, liveness.c) ---- */
+
+/* Bytes of the mux received so far, every one that feed has eaten: what a resume tells the peer.
+   Connections are read no further once it was told. */
+uint64_t smux_session_received(const struct smux_session *s);
+
+/* The connection is gone: there is no output, no deadline, tick does nothing, reserve says
+   ERR_LIMIT. Streams may still be opened, closed, reset, consumed: it is told after the resume. */
+void smux_session_detach(struct smux_session *s);
+
+/* True if a peer that has received peer_rx bytes can go on from there: not less than it has
+   acknowledged, not more than was ever sent, and the session is not over. */
+bool smux_session_can_resume(const struct smux_session *s, uint64_t peer_rx);
+
+/* A new connection carries on; what the peer has is released, the rest is sent again, from the
+   middle of a frame if need be. Detaches first if that was not done. 0, or ERR_RANGE where
+   can_resume says false: nothing has changed. */
+int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now) MUST_USE;
+
+/* Since when something that asks for an ACK has waited for it without any progress; MTIME_NEVER:
+   nothing does. As exact as the clock was told. */
+mtime_ms smux_session_waiting_since(const struct smux_session *s);
+
+/* The last round trip of a PING, in microseconds; 0: none yet. */
+uint32_t smux_session_rtt_us(const struct smux_session *s);
+
+/* Bytes kept in the ring now: unsent, or sent and not acknowledged. */
+uint64_t smux_session_held(const struct smux_session *s);
+
+/* Tells the peer that we end the session in ms milliseconds. Goes ahead of everything that is not
+   staged yet, also after an error of the session, and waits while detached. */
+void smux_session_goaway(struct smux_session *s, enum smux_goaway_code code, uint32_t ms);
+
+/* ---- streams ---- */
 
 /* Opens a stream. 0; ERR_NOMEM; ERR_LIMIT (max_streams); ERR_BADSTATE after an error. The SYN is
  * queued. */
@@ -213,8 +296,9 @@ bool smux_stream_peer_gone(const struct smux_stream *st);
 void smux_stream_finish(struct smux_stream *st, mtime_ms now);
 
 /* The owner lets go: finish, if it was not yet; data that still comes is acknowledged and dropped.
-   st must not be used any more. */
+   In version 3 it is a reset unless the peer's FIN is here. st must not be used any more. */
 void smux_stream_close(struct smux_stream *st, mtime_ms now);
 
-/* As close, at once and visibly: a peer of our kind gets SMUX_EV_RESET, a Go peer a FIN. */
-void smux_stream_reset(struct smux_stream *st, mtime_ms now);
+/* As close, at once and visibly: a peer of our kind gets SMUX_EV_RESET, a Go peer a FIN. The code
+   is lost on the legacy wire. */
+void smux_stream_reset(struct smux_stream *st, enum smux_reset_code code, mtime_ms now);

@@ -30,6 +30,8 @@ struct smux_stream *stream_new(struct smux_session *s, uint32_t sid, void *user)
     st->user = user;
     st->peer_window = SMUX_START_WINDOW;
     st->limit = s->cfg.recv_window;
+    if (is_resumable(s))
+        st->flags = ST_ROOMY | ST_UPD_SEEN; /* none of the care for Go peers */
     list_init(&st->due);
     list_init(&st->wait);
     map_put(&s->streams, &st->node);
@@ -261,8 +263,7 @@ void smux_stream_finish(struct smux_stream *st, mtime_ms now)
     }
 }
 
-/* The owner is gone: what was delivered to it counts as consumed, what comes is dropped. */
-static void release(struct smux_stream *st)
+void stream_release(struct smux_stream *st)
 {
     st->flags |= ST_RELEASED;
     st->user = NULL;
@@ -272,14 +273,22 @@ static void release(struct smux_stream *st)
 
 void smux_stream_close(struct smux_stream *st, mtime_ms now)
 {
+    if (is_resumable(st->session) && st->recv == HALF_OPEN) {
+        smux_stream_reset(st, SMUX_RST_UNSPECIFIED, now);
+        return;
+    }
     smux_stream_finish(st, now);
-    release(st);
+    stream_release(st);
     stream_end_check(st);
 }
 
-void smux_stream_reset(struct smux_stream *st, mtime_ms now)
+void smux_stream_reset(struct smux_stream *st, enum smux_reset_code code, mtime_ms now)
 {
     st->session->now = now;
+    if (is_resumable(st->session)) {
+        exact_reset(st, code);
+        return;
+    }
     if (st->send != HALF_CLOSED) {
         st->send = HALF_FINISHING;
         if (!(st->flags & ST_SETTLING))
@@ -287,7 +296,7 @@ void smux_stream_reset(struct smux_stream *st, mtime_ms now)
         st->flags &= ~ST_BLOCKED;
     }
     stream_due(st, ST_RST_DUE);
-    release(st);
+    stream_release(st);
 }
 
 /* ---- data ---- */
@@ -297,6 +306,8 @@ int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_roo
     struct smux_session *s = st->session;
     if (s->dead || st->send != HALF_OPEN || st->flags & ST_BROKEN)
         return ERR_BADSTATE;
+    if (s->replay.detached)
+        return ERR_LIMIT;
     bool starved = false;
     int64_t room = st->flags & ST_SETTLING ? 0 : stream_credit(st, &starved);
     if (room <= 0) {
@@ -306,7 +317,7 @@ int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_roo
         return ERR_AGAIN;
     }
     output_control(s); /* SYN, and other streams' control frames, go ahead of data */
-    if (st->flags & ST_SYN_DUE || !smux_session_can_stage(s))
+    if (st->flags & ST_SYN_DUE || !output_make_room(s))
         return ERR_LIMIT;
     size_t n = room < SMUX_FRAME_PAYLOAD ? (size_t)room : SMUX_FRAME_PAYLOAD;
     uint8_t *p = ring_reserve(&s->out, SMUX_HEADER_BYTES + n);
@@ -323,8 +334,9 @@ void smux_stream_commit(struct smux_stream *st, size_t n)
     assert(n > 0 && n <= SMUX_FRAME_PAYLOAD && st->send == HALF_OPEN);
     uint8_t *p = ring_reserve(&s->out, SMUX_HEADER_BYTES + n);
     assert(p);
-    smux_header_put(p, SMUX_PSH, (uint16_t)n, st->node.key);
+    smux_header_put(p, s->cfg.version, SMUX_PSH, (uint16_t)n, st->node.key);
     ring_commit(&s->out, SMUX_HEADER_BYTES + n);
+    replay_asks(s);
     uint32_t before = excess_of(st);
     st->sent += (uint32_t)n;
     s->excess += excess_of(st) - before;

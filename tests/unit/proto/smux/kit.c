@@ -14,7 +14,7 @@
 
 struct kit *kit_new(bool is_client, const struct smux_config *cfg)
 {
-    struct smux_config defaults = smux_config_default(is_client);
+    struct smux_config defaults = smux_config_default(is_client, SMUX_VERSION_LEGACY);
     struct kit *k = calloc(1, sizeof *k);
     assert_non_null(k);
     k->now = 1000;
@@ -178,7 +178,7 @@ static size_t frame_text(struct kit *k, const uint8_t *p, size_t at)
 {
     static const char *const names[] = {"SYN", "FIN", "PSH", "NOP", "UPD"};
     struct smux_header h;
-    assert_int_equal(smux_header_get(p, &h), 0);
+    assert_int_equal(smux_header_get(p, SMUX_VERSION_LEGACY, &h), 0);
     at += (size_t)snprintf(k->text + at, KIT_TEXT - at, "%s%s:%u", at ? " " : "", names[h.cmd],
                            h.sid);
     if (h.cmd == SMUX_PSH)

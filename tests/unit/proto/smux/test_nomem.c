@@ -68,7 +68,7 @@ static void every_allocation_fails_once(void **state)
     for (unsigned n = 0; n == 0 || n <= calls; n++) {
         struct meter m = {.fail_at = n};
         m.alloc = (struct alloc){get, put, &m};
-        struct smux_config cfg = smux_config_default(false);
+        struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
         cfg.alloc = &m.alloc;
         struct smux_session *s = NULL;
         int r = smux_session_new(&cfg, 1000, &s);

@@ -29,7 +29,7 @@ static void between_two_of_our_kind(void **state)
     assert_int_equal(kit_write(a, st, 100, &err), 100);
     assert_string_equal(carry(a, b), "OPENED:2 DATA:2:100");
     assert_string_equal(carry(b, a), "");
-    smux_stream_reset(st, a->now);
+    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, a->now);
     assert_string_equal(carry(a, b), "RESET:2:connection reset"); /* and no FIN after it */
     assert_int_equal(smux_session_streams(a->s), 1);              /* waits for the other's FIN */
     smux_stream_close(b->streams[2], b->now);
@@ -48,8 +48,8 @@ static void a_reset_answered_by_a_reset(void **state)
     (void)carry(a, b);
     (void)ticked(b, b->now + 20);
     (void)carry(b, a);
-    smux_stream_reset(st, a->now);
-    smux_stream_reset(b->streams[2], b->now); /* at the same time */
+    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, a->now);
+    smux_stream_reset(b->streams[2], SMUX_RST_UNSPECIFIED, b->now); /* at the same time */
     assert_string_equal(carry(a, b), "");
     assert_string_equal(carry(b, a), "");
     (void)carry(a, b);
@@ -67,7 +67,7 @@ static void what_a_go_peer_sees(void **state)
     wire_psh(&k->in, 2, 5000);
     (void)fed(k);
     (void)sent(k);
-    smux_stream_reset(st, k->now);
+    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(sent(k), "UPD:2:5000/4294901761 FIN:2 UPD:2:5000/262144");
     wire_psh(&k->in, 2, 262144); /* its writer may use that window */
     assert_string_equal(fed(k), "");
@@ -95,7 +95,7 @@ static void behind_what_was_staged(void **state)
     struct smux_stream *st = kit_open(k);
     int err;
     assert_int_equal(kit_write(k, st, 10, &err), 10);
-    smux_stream_reset(st, k->now);
+    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(sent(k), "SYN:2 UPD:2:0/262144 PSH:2:10 UPD:2:0/4294901761 FIN:2 "
                                  "UPD:2:0/262144");
     kit_free(k);
@@ -105,7 +105,7 @@ static void before_the_syn_went_out(void **state)
 {
     (void)state;
     struct kit *k = kit_new(false, NULL);
-    smux_stream_reset(kit_open(k), k->now);
+    smux_stream_reset(kit_open(k), SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(sent(k), "SYN:2 UPD:2:0/4294901761 FIN:2 UPD:2:0/262144");
     kit_free(k);
 }
@@ -117,7 +117,7 @@ static void after_our_own_fin(void **state)
     struct smux_stream *st = kit_open(k);
     smux_stream_finish(st, k->now);
     (void)sent(k);
-    smux_stream_reset(st, k->now);
+    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(sent(k), "UPD:2:0/4294901761 UPD:2:0/262144"); /* no second FIN */
     wire_plain(&k->in, SMUX_FIN, 2);
     (void)fed(k);
@@ -133,7 +133,7 @@ static void after_the_peer_s_fin(void **state)
     wire_plain(&k->in, SMUX_FIN, 2);
     (void)fed(k);
     (void)sent(k);
-    smux_stream_reset(st, k->now);
+    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(sent(k), "UPD:2:0/4294901761 FIN:2 UPD:2:0/262144");
     assert_int_equal(smux_session_streams(k->s), 0);
     kit_free(k);
@@ -145,7 +145,7 @@ static void while_settling(void **state)
     struct kit *k = kit_new(true, NULL);
     wire_plain(&k->in, SMUX_SYN, 2);
     (void)fed(k);
-    smux_stream_reset(k->streams[2], k->now);
+    smux_stream_reset(k->streams[2], SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(sent(k), "");
     (void)ticked(k, k->now + 20);
     assert_string_equal(sent(k), "UPD:2:0/4294901761 FIN:2 UPD:2:0/262144");
@@ -164,7 +164,7 @@ static void while_a_fin_is_held(void **state)
     (void)sent(k);
     smux_stream_finish(st, k->now);
     assert_string_equal(sent(k), "");
-    smux_stream_reset(st, k->now);
+    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(sent(k), "UPD:2:10/4294901761 FIN:2 UPD:2:10/262144");
     (void)ticked(k, k->now + 1000);
     assert_string_equal(sent(k), "");
@@ -174,7 +174,7 @@ static void while_a_fin_is_held(void **state)
 static void while_blocked_or_starved(void **state)
 {
     (void)state;
-    struct smux_config cfg = smux_config_default(false);
+    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
     cfg.peer_excess_max = 40000;
     struct kit *k = kit_new(false, &cfg);
     struct smux_stream *a = kit_open(k), *b = kit_open(k);
@@ -188,7 +188,7 @@ static void while_blocked_or_starved(void **state)
     assert_string_equal(fed(k), "RESET:4:connection reset");
     smux_stream_close(b, k->now);
     assert_string_equal(sent(k), "FIN:4");
-    smux_stream_reset(a, k->now);
+    smux_stream_reset(a, SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(ticked(k, k->now), "");
     wire_upd(&k->in, 2, 65536, 65536);
     wire_plain(&k->in, SMUX_FIN, 2);

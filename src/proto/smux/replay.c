@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Version 3: what makes a session outlive its connection.
+ *
+ * Every byte of the mux has a number, counted from 0 in each direction; nothing goes outside of
+ * that count. The outgoing ring is the replay buffer: a byte stays until the peer says with ACK, or
+ * in a resume, that it has received it ("parsed into the memory of its session", not "delivered":
+ * slow users do not hold the ring). After a resume the ring goes back to what the peer has and
+ * sends on from there. As the peer's parser lives in its session too, that may be the middle of a
+ * frame, and no frame is ever seen twice.
+ *
+ * ACK must not ask for ACK, or two idle ends would talk for ever. So it is written
+ *   - when a quarter MiB has come since the last one, whatever it was;
+ *   - 100 ms after any frame but ACK;
+ *   - together with anything else, once 16 KiB have come.
+ * It is a mark until there is room for it, and always says the newest count.
+ *
+ * The ring begins small, for the cache's sake, and grows where its size is what limits the path:
+ * when data had to wait for ACKs, and at the pace of those the ring lets less pass than
+ * RATE_ENOUGH.
+ */
+#include "proto/smux/internal.h"
+
+#include "base/endian.h"
+#include "base/err.h"
+
+enum {
+    ACK_BYTES = 256 << 10,   /* a quarter of the ring that a peer begins with */
+    ACK_ANYWAY = 16 << 10,   /* a record is under way anyway: 16 bytes more cost nothing */
+    RATE_ENOUGH = 256 << 10, /* bytes per millisecond */
+};
+
+void replay_init(struct smux_session *s)
+{
+    s->replay.ack_at = s->replay.asks_since = MTIME_NEVER;
+}
+
+/* ---- receiving ---- */
+
+/* Small rings, as in tests, need ACKs sooner; ours tells how big the peer's is. */
+static uint64_t ack_bytes(const struct smux_session *s)
+{
+    return s->cfg.ring_bytes / 4 < ACK_BYTES ? s->cfg.ring_bytes / 4 : ACK_BYTES;
+}
+
+bool replay_ack_is_due(const struct smux_session *s, bool anyway)
+{
+    uint64_t news = s->replay.received - s->replay.told;
+    if (news >= ack_bytes(s) || s->now >= s->replay.ack_at)
+        return true;
+    return anyway && news >= ACK_ANYWAY;
+}
+
+void replay_put_ack(struct smux_session *s)
+{
+    put_le64(output_frame(s, SMUX_ACK, SMUX_WORD_BYTES, 0), s->replay.received);
+    s->replay.told = s->replay.received;
+    s->replay.ack_at = MTIME_NEVER;
+}
+
+uint64_t smux_session_received(const struct smux_session *s)
+{
+    return s->replay.received;
+}
+
+/* ---- the ring ---- */
+
+void replay_sent(struct smux_session *s, size_t n)
+{
+    uint64_t to = s->out.sent + n;
+    if (to > s->replay.sent_most)
+        s->replay.sent_most = to;
+    if (!s->replay.detached) /* else it is decided by the resume what has arrived */
+        ring_advance(&s->out, n);
+}
+
+/* What is before `count` has arrived. */
+static void progress(struct smux_session *s, uint64_t count)
+{
+    struct replay *r = &s->replay;
+    r->asks_since = r->asks_to > count ? s->now : MTIME_NEVER;
+    r->stuck = false;
+}
+
+int replay_acked(struct smux_session *s, uint64_t count)
+{
+    struct replay *r = &s->replay;
+    if (count > s->out.sent)
+        return ERR_PROTO;
+    if (count <= s->out.released)
+        return count > r->stale_to ? liveness_glitch(s) : 0;
+    ring_release(&s->out, count);
+    progress(s, count);
+    if (r->probe_to > 0 && count >= r->probe_to) {
+        r->turnover_ms = s->now - r->probe_since;
+        r->probe_to = 0;
+    }
+    return 0;
+}
+
+mtime_ms smux_session_waiting_since(const struct smux_session *s)
+{
+    return is_resumable(s) ? s->replay.asks_since : MTIME_NEVER;
+}
+
+uint64_t smux_session_held(const struct smux_session *s)
+{
+    return s->out.staged - s->out.released;
+}
+
+/* ---- its size ---- */
+
+bool replay_can_grow(const struct smux_session *s)
+{
+    size_t size = s->out.size;
+    return is_resumable(s) && !s->replay.stuck && size < s->cfg.ring_max &&
+           (uint64_t)s->replay.turnover_ms * RATE_ENOUGH > size;
+}
+
+bool replay_grow(struct smux_session *s)
+{
+    struct replay *r = &s->replay;
+    if (!is_resumable(s))
+        return false;
+    if (!replay_can_grow(s)) {
+        if (r->probe_to == 0) {
+            r->probe_to = s->out.staged;
+            r->probe_since = s->now;
+        }
+        return false;
+    }
+    size_t size = s->out.size * 2 < s->cfg.ring_max ? s->out.size * 2 : s->cfg.ring_max;
+    r->stuck = ring_resize(&s->out, size) < 0;
+    r->turnover_ms = 0;
+    r->probe_to = 0;
+    return !r->stuck;
+}
+
+void replay_shrink(struct smux_session *s)
+{
+    if (s->out.size <= s->cfg.ring_bytes || smux_session_held(s) > RING_TRIM_MAX)
+        return;
+    if (ring_resize(&s->out, s->cfg.ring_bytes) == 0) /* else it stays as it is */
+        s->replay.turnover_ms = 0;
+}
+
+/* ---- connections come and go ---- */
+
+void smux_session_detach(struct smux_session *s)
+{
+    s->replay.detached = true;
+}
+
+bool smux_session_can_resume(const struct smux_session *s, uint64_t peer_rx)
+{
+    return is_resumable(s) && !s->dead && peer_rx >= s->out.released &&
+           peer_rx <= s->replay.sent_most;
+}
+
+int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now)
+{
+    struct replay *r = &s->replay;
+    if (!smux_session_can_resume(s, peer_rx))
+        return ERR_RANGE;
+    s->now = s->last_rx = now;
+    ring_rewind(&s->out, peer_rx);
+    progress(s, peer_rx);
+    r->stale_to = peer_rx;
+    r->told = r->received; /* the resume told it */
+    r->ack_at = MTIME_NEVER;
+    r->probe_to = 0;
+    r->detached = false;
+    liveness_resumed(s);
+    return 0;
+}
