@@ -118,7 +118,7 @@ static void zsh_mode(const struct mode *m)
         printf("            '-%s[", o->name);
         print_zsh(o->help);
         if (o->choices)
-            printf("]:level:(%s)'", o->choices);
+            printf("]:%s:(%s)'", o->value, o->choices);
         else if (is_file(o))
             printf("]:file:_files'");
         else if (is_dir(o))

@@ -66,6 +66,18 @@ static int set_threads(const char *text, int *ret)
     return 0;
 }
 
+static int set_window(const char *text, int64_t *ret)
+{
+    int64_t ns;
+    int err = duration_parse(text, &ns);
+    if (err < 0)
+        return err;
+    if (ns < 0 || ns > OPTION_WINDOW_MAX_S * INT64_C(1000000000))
+        return ERR_RANGE;
+    *ret = ns;
+    return 0;
+}
+
 /* Sets o's field from text. 0 or a negative error; the field is then as before. */
 static int set(const struct option *o, const char *text, void *opt)
 {
@@ -86,6 +98,8 @@ static int set(const struct option *o, const char *text, void *opt)
         return set_choice(o, text, field);
     case OPTION_THREADS:
         return set_threads(text, field);
+    case OPTION_WINDOW:
+        return set_window(text, field);
     case OPTION_BOOL:
         return set_bool(text, field);
     }
@@ -134,6 +148,9 @@ static enum flags_outcome bad_value(struct flags_error *why, const struct option
     if (o->type == OPTION_THREADS)
         return bad(why, "invalid value %s for flag -%s: must be a number from 1 to %d", value,
                    o->name, OPTION_THREADS_MAX);
+    if (o->type == OPTION_WINDOW)
+        return bad(why, "invalid value %s for flag -%s: must be a duration from 0 to %dm", value,
+                   o->name, OPTION_WINDOW_MAX_S / 60);
     if (o->type == OPTION_PORTS)
         return bad(why, "invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80",
                    value, o->name);
@@ -220,6 +237,7 @@ static const char *type_word(enum option_type type)
     case OPTION_THREADS:
         return " int";
     case OPTION_DURATION:
+    case OPTION_WINDOW:
         return " duration";
     case OPTION_BOOL:
         return "";
@@ -232,14 +250,19 @@ static const char *type_word(enum option_type type)
     return ""; /* not reached */
 }
 
+/* Numbers and durations: Go prints their defaults without quotes. */
+static bool is_bare(enum option_type type)
+{
+    return type == OPTION_INT || type == OPTION_DURATION || type == OPTION_THREADS ||
+           type == OPTION_WINDOW;
+}
+
 size_t flags_usage(const struct mode *m, char *out, size_t room)
 {
     size_t len = 0;
     for (size_t i = 0; i < m->count; i++) {
         const struct option *o = &m->options[i];
-        bool bare =
-            o->type == OPTION_INT || o->type == OPTION_DURATION || o->type == OPTION_THREADS;
-        const char *mark = bare ? "" : "\"";
+        const char *mark = is_bare(o->type) ? "" : "\"";
         char def[128] = "";
         if (*o->def)
             (void)snprintf(def, sizeof def, " (default %s%s%s)", mark, o->def, mark);

@@ -17,7 +17,12 @@ enum {
     OPTION_SECRET_MAX = 4095,
     /* More would only compete for processors; each takes six descriptors (app/limits.h). */
     OPTION_THREADS_MAX = 64,
+    /* Longer, a server would keep ports and memory for clients that are gone for good. */
+    OPTION_WINDOW_MAX_S = 600,
 };
+
+/* Whether a peer that knows only the wire of the Go original is served. */
+enum legacy_choice { LEGACY_ALLOW, LEGACY_NEVER };
 
 enum option_type {
     OPTION_STRING,   /* const char * into argv */
@@ -27,6 +32,7 @@ enum option_type {
     OPTION_PORTS,    /* struct ports; none: every port */
     OPTION_CHOICE,   /* int: index of a word in choices */
     OPTION_THREADS,  /* int: 1 to OPTION_THREADS_MAX; 0: not given */
+    OPTION_WINDOW,   /* int64_t nanoseconds, 0 to OPTION_WINDOW_MAX_S seconds */
     OPTION_BOOL,     /* bool; takes no argument */
 };
 
@@ -53,6 +59,8 @@ struct common_options {
     const char *secret_file;            /* "": none */
     int log_level;                      /* enum log_level */
     int threads;                        /* 0: as many as the program thinks best */
+    int legacy;                         /* enum legacy_choice */
+    int64_t resume_window_ns;           /* how long a session outlives its connection; 0: not */
     bool version;
 };
 
@@ -70,6 +78,7 @@ struct client_options {
     const char *local_target;
     int64_t remote_port;
     int64_t max_retry_ns;
+    const char *id; /* "": one is made and kept (client/identity.h) */
 };
 
 extern const struct mode server_mode, client_mode;

@@ -16,7 +16,7 @@ RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 # What is meant to differ (README.md).
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
-OUR_ROWS = ("allow-ports", "certs", "log-level", "secret-file", "threads", "version")
+OUR_ROWS = ("allow-ports", "certs", "id", "legacy", "log-level", "resume-window", "secret-file", "threads", "version")
 
 
 def run(argv, path):
@@ -27,7 +27,7 @@ def run(argv, path):
 def without_our_rows(text):
     """The list of flags without those the original does not have."""
     for name in OUR_ROWS:
-        text = re.sub(rf"(?m)^  -{name}( string| int)?\n    \t.*\n", "", text)
+        text = re.sub(rf"(?m)^  -{name}( string| int| duration)?\n    \t.*\n", "", text)
     return re.sub(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ", "YYYY/MM/DD hh:mm:ss.uuuuuu ", text)
 
 
@@ -94,6 +94,11 @@ def test_an_argument_left_over_is_an_error(argv, tmp_path):
     (["client", "-threads", "two"], "must be a number from 1 to 64"),
     (["client", "-threads="], "must be a number from 1 to 64"),
     (["server", "-secret", "x" * 5000], "4095 bytes"),
+    (["server", "-legacy", "no"], "must be one of: allow never"),
+    (["client", "-legacy="], "must be one of: allow never"),
+    (["server", "-resume-window", "10m1s"], "must be a duration from 0 to 10m"),
+    (["client", "-resume-window", "-1s"], "must be a duration from 0 to 10m"),
+    (["client", "-resume-window", "60"], "must be a duration from 0 to 10m"),
     (["client", "-version=maybe"], "parse error")])
 def test_values_that_are_not_taken(argv, words, tmp_path):
     done = run(argv, tmp_path)

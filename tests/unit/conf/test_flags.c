@@ -124,6 +124,44 @@ static void threads_have_bounds(void **state)
     }
 }
 
+static void the_resume_window_has_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words;
+        int64_t s; /* -1: not taken */
+    } rows[] = {{"-listen 1", 60},
+                {"-resume-window 0", 0},
+                {"-resume-window 10m", 600},
+                {"-resume-window 600s", 600},
+                {"-resume-window 600.000000001s", -1},
+                {"-resume-window 601s", -1},
+                {"-resume-window -1ns", -1},
+                {"-resume-window 60", -1},
+                {"-resume-window=", -1},
+                {"-resume-window 2562047h", -1}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        enum flags_outcome r = parse(rows[i].words);
+        assert_int_equal(r, rows[i].s < 0 ? FLAGS_BAD : FLAGS_OK);
+        if (r == FLAGS_BAD)
+            assert_non_null(strstr(why.text, "-resume-window: must be a duration from 0 to 10m"));
+        else
+            assert_true(opt.common.resume_window_ns == rows[i].s * 1000000000);
+    }
+}
+
+static void the_old_protocol_is_allowed(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("-listen 1"), FLAGS_OK);
+    assert_int_equal(opt.common.legacy, LEGACY_ALLOW);
+    assert_int_equal(parse("-legacy never"), FLAGS_OK);
+    assert_int_equal(opt.common.legacy, LEGACY_NEVER);
+    assert_int_equal(parse("-legacy never -legacy=allow"), FLAGS_OK);
+    assert_int_equal(opt.common.legacy, LEGACY_ALLOW);
+    assert_int_equal(parse("-legacy Never"), FLAGS_BAD);
+}
+
 static void the_secret_leaves_the_command_line_d13(void **state)
 {
     (void)state;
@@ -178,6 +216,8 @@ int main(void)
         cmocka_unit_test(bools_as_go_reads_them),
         cmocka_unit_test(port_lists_d27),
         cmocka_unit_test(threads_have_bounds),
+        cmocka_unit_test(the_resume_window_has_bounds),
+        cmocka_unit_test(the_old_protocol_is_allowed),
         cmocka_unit_test(the_secret_leaves_the_command_line_d13),
         cmocka_unit_test(a_secret_that_no_line_can_carry_d12),
         cmocka_unit_test(usage_lists_every_row),
