@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/cli.h"
+#include "app/genkey.h"
 #include "base/i18n.h"
 #include "client/cmd.h"
 #include "server/cmd.h"
@@ -20,6 +21,7 @@ static int cmd_version(int argc, char **argv);
 static const struct command commands[] = {
     {"server", cmd_server, N_("run on the public host: take tunnels and open public ports")},
     {"client", cmd_client, N_("run beside the service: connect it to a server")},
+    {"genkey", cmd_genkey, N_("print a new random secret for both ends")},
     {"help", cmd_help, N_("show this list")},
     {"version", cmd_version, N_("print the version")},
 };

@@ -92,7 +92,7 @@ static int bash(void)
     printf("# bash completion for gotunnel\n_gotunnel() {\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
            "    if ((COMP_CWORD == 1)); then\n"
-           "        COMPREPLY=($(compgen -W 'server client help version' -- \"$cur\"))\n"
+           "        COMPREPLY=($(compgen -W 'server client genkey help version' -- \"$cur\"))\n"
            "        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (size_t i = 0; i < 2; i++)
         bash_mode(modes[i]);
@@ -133,9 +133,10 @@ static void zsh_mode(const struct mode *m)
 
 static int zsh(void)
 {
-    printf("#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client help "
-           "version\n"
-           "    return\nfi\nlocal mode=$words[2]\nshift words\n((CURRENT--))\ncase $mode in\n");
+    printf(
+        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client genkey help "
+        "version\n"
+        "    return\nfi\nlocal mode=$words[2]\nshift words\n((CURRENT--))\ncase $mode in\n");
     for (size_t i = 0; i < 2; i++)
         zsh_mode(modes[i]);
     printf("esac\n");
@@ -145,7 +146,8 @@ static int zsh(void)
 static int fish(void)
 {
     printf("# fish completion for gotunnel\n"
-           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client help version'\n");
+           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client genkey help "
+           "version'\n");
     for (size_t m = 0; m < 2; m++) {
         for (size_t i = 0; i < modes[m]->count; i++) {
             const struct option *o = &modes[m]->options[i];
