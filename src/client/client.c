@@ -297,7 +297,7 @@ static int prepare(struct client *c)
                   (long long)c->opt->remote_port);
         return EXIT_STATUS_FAILED;
     }
-    if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, &c->tls, &why) < 0) {
+    if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, NULL, &c->tls, &why) < 0) {
         log_error(_("cannot set up the client's TLS: %s"), why.text);
         return EXIT_STATUS_FAILED;
     }

@@ -92,6 +92,33 @@ void sock_keepalive(int fd)
     set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
 }
 
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    char x[SOCK_NAME_MAX], y[SOCK_NAME_MAX];
+    struct sockaddr_storage p = *a, q = *b;
+    /* The ports differ; in both families they are at the same place (RFC 3493, 3.3). */
+    ((struct sockaddr_in *)(void *)&p)->sin_port = 0;
+    ((struct sockaddr_in *)(void *)&q)->sin_port = 0;
+    return strcmp(sock_name(x, (struct sockaddr *)&p), sock_name(y, (struct sockaddr *)&q)) == 0;
+}
+
+bool sock_route_changed(int fd)
+{
+    struct sockaddr_storage peer, now, then;
+    socklen_t peer_len = sizeof peer, now_len = sizeof now, then_len = sizeof then;
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&then, &then_len) < 0)
+        return true; /* it has none any more */
+    int probe = socket(peer.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (probe < 0)
+        return false;
+    bool changed = connect(probe, (struct sockaddr *)&peer, peer_len) < 0 ||
+                   getsockname(probe, (struct sockaddr *)&now, &now_len) < 0 ||
+                   !same_address(&now, &then);
+    (void)close(probe);
+    return changed;
+}
+
 void sock_discard(int fd, size_t n)
 {
     (void)!recv(fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT); /* there may be none, or no connection */

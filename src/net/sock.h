@@ -28,6 +28,10 @@ void sock_nodelay(int fd);
    minutes instead of the kernel's 2 hours. */
 void sock_keepalive(int fd);
 
+/* True if a new connection to the peer of the connected socket fd would not leave from the address
+   that fd has: the network has changed under it. Sends nothing. */
+bool sock_route_changed(int fd);
+
 /* Drops up to n bytes that the peer of a TCP connection has sent, without copying them (tcp(7)). */
 void sock_discard(int fd, size_t n);
 

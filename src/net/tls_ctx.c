@@ -2,6 +2,7 @@
 /* TLS settings, and the translation of OpenSSL's errors into sentences. */
 #include "net/tls_ctx.h"
 
+#include <assert.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -135,29 +136,51 @@ static int no_ctx(SSL_CTX *ctx, struct errmsg *why)
     return tls_take_error(NULL, ERR_TLS, why);
 }
 
-/* None of a client's protocols is ours (yet): go on without, as Go does. */
+/* Selects ours (arg, or NULL) from the client's list of strings with a length before each. If it is
+   not there: go on without, as Go does. */
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen,
                    const unsigned char *in, unsigned int inlen, void *arg)
 {
-    (void)ssl, (void)out, (void)outlen, (void)in, (void)inlen, (void)arg;
+    const char *ours = arg;
+    size_t n = ours ? strlen(ours) : 0;
+    (void)ssl;
+    for (unsigned i = 0; n > 0 && i + 1 + n <= inlen; i += 1 + in[i]) {
+        if (in[i] != n || memcmp(in + i + 1, ours, n) != 0)
+            continue;
+        *out = in + i + 1;
+        *outlen = in[i];
+        return SSL_TLSEXT_ERR_OK;
+    }
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, SSL_CTX **ret, struct errmsg *why)
+/* True if it cannot be offered, for lack of memory. */
+static bool offer_alpn(SSL_CTX *ctx, const char *alpn)
+{
+    unsigned char list[32];
+    size_t n = strlen(alpn);
+    assert(n < sizeof list);
+    list[0] = (unsigned char)n;
+    memcpy(list + 1, alpn, n);
+    return SSL_CTX_set_alpn_protos(ctx, list, (unsigned)n + 1) != 0; /* 0 is success, here */
+}
+
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **ret,
+                       struct errmsg *why)
 {
     SSL_CTX *ctx = new_ctx(TLS_server_method());
     if (!ctx || SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)
         return no_ctx(ctx, why);
     SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN); /* the leaf alone, as the original */
-    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, (void *)(uintptr_t)alpn);
     *ret = ctx;
     return 0;
 }
 
-int tls_client_ctx_new(const char *ca_file, SSL_CTX **ret, struct errmsg *why)
+int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, struct errmsg *why)
 {
     SSL_CTX *ctx = new_ctx(TLS_client_method());
-    if (!ctx)
+    if (!ctx || (alpn && offer_alpn(ctx, alpn)))
         return no_ctx(ctx, why);
     if (SSL_CTX_load_verify_file(ctx, ca_file) != 1) {
         struct errmsg words;

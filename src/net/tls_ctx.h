@@ -17,15 +17,18 @@
  * most 8 KiB; partial writes from moving buffers. 0, or ERR_TLS / ERR_CERT with a sentence.
  */
 
-/* A server that sends cert alone (as the original does). Takes references of its own. An unknown
-   ALPN offer is answered without the extension, never with an alert. */
-int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, SSL_CTX **ret, struct errmsg *why) MUST_USE;
+/* A server that sends cert alone (as the original does). Takes references of its own. alpn, static,
+   is selected where a client offers it; NULL: nothing is. An unknown ALPN offer is answered without
+   the extension, never with an alert. */
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **ret,
+                       struct errmsg *why) MUST_USE;
 
 /* A client that trusts the certificates of the PEM file ca_file only (a file that holds the
    server's certificate itself works too, as in Go), and demands TLS_SERVER_NAME as dNSName: a
    certificate with that as common name only is refused. ERR_CERT: unreadable file, or no
-   certificate in it. */
-int tls_client_ctx_new(const char *ca_file, SSL_CTX **ret, struct errmsg *why) MUST_USE;
+   certificate in it. alpn is offered, unless it is NULL. */
+int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret,
+                       struct errmsg *why) MUST_USE;
 
 /* What OpenSSL's error queue says, emptied, as one clear sentence for a person, e.g.
    "the server's certificate is not signed by the CA in -ca". ssl may be NULL; fallback when the

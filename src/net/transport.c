@@ -411,6 +411,69 @@ static void on_job(struct loop_job *job)
         readable(t);
 }
 
+/* ---- what both ends agreed on ---- */
+
+bool transport_speaks(const struct transport *t, const char *alpn)
+{
+    const unsigned char *name = NULL;
+    unsigned n = 0;
+    if (t->state == TR_OPEN)
+        SSL_get0_alpn_selected(t->ssl, &name, &n);
+    return name && n == strlen(alpn) && memcmp(name, alpn, n) == 0;
+}
+
+int transport_export(const struct transport *t, const char *label, uint8_t *ret, size_t n)
+{
+    if (t->state != TR_OPEN)
+        return ERR_TLS;
+    /* TLS 1.2 without extended master secret gives material that a man in the middle can make equal
+       on two connections (RFC 9266, 4.2). */
+    if (SSL_version(t->ssl) < TLS1_3_VERSION && SSL_get_extms_support(t->ssl) != 1)
+        return ERR_TLS;
+    int r = SSL_export_keying_material(t->ssl, ret, n, label, strlen(label), NULL, 0, 0);
+    return r == 1 ? 0 : ERR_TLS;
+}
+
+void transport_user_timeout(struct transport *t, int ms)
+{
+    (void)setsockopt(t->wire.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
+bool transport_route_changed(const struct transport *t)
+{
+    return sock_route_changed(t->wire.fd);
+}
+
+void transport_set_owner(struct transport *t, const struct transport_events *ev, void *ev_ctx)
+{
+    t->ev = ev;
+    t->ev_ctx = ev_ctx;
+}
+
+void transport_release(struct transport *t)
+{
+    poller_remove(t->loop, &t->socket);
+    loop_cancel(&t->job);
+    transport_set_owner(t, NULL, NULL);
+}
+
+int transport_adopt(struct transport *t, struct loop *loop, const struct transport_events *ev,
+                    void *ev_ctx)
+{
+    t->loop = loop;
+    transport_set_owner(t, ev, ev_ctx);
+    int err = t->state == TR_OPEN ? poller_add(loop, &t->socket, t->wire.fd) : 0;
+    if (err < 0)
+        return failed(t, err, NULL);
+    t->wire.drained = false; /* an edge may have been told to the old owner */
+    if (t->state == TR_OPEN)
+        t->read_later = true;
+    else
+        t->tell_error = true;
+    loop_defer(loop, &t->job);
+    return 0;
+}
+
 /* ---- life ---- */
 
 static void name_peer(struct transport *t)

@@ -94,6 +94,32 @@ size_t transport_backlog(const struct transport *t);
 /* True when transport_write() would take something now. */
 bool transport_writable(const struct transport *t);
 
+/* True when both ends agreed on this protocol by ALPN (RFC 7301). Once ready. */
+bool transport_speaks(const struct transport *t, const char *alpn);
+
+/* Keying material that both ends of this connection have and nobody else (RFC 5705, RFC 9266). Once
+   ready. 0, or ERR_TLS. */
+int transport_export(const struct transport *t, const char *label, uint8_t *ret, size_t n) MUST_USE;
+
+/* Sent bytes that nobody acknowledges for so long end the connection (RFC 5482). A hint. */
+void transport_user_timeout(struct transport *t, int ms);
+
+/* See sock_route_changed(). */
+bool transport_route_changed(const struct transport *t);
+
+/* Another owner, in the same thread, from here on. Also from inside a handler. */
+void transport_set_owner(struct transport *t, const struct transport_events *ev, void *ev_ctx);
+
+/*
+ * Moves a ready transport to another owner, on this loop or on that of another thread: release it
+ * on the old loop, from a job or where no call of the transport is under way, then adopt it on the
+ * new one. In between it may only be closed, by whoever adopts it. What came meanwhile is told after
+ * adopting. transport_adopt(): 0, or ERR_NOMEM / ERR_LIMIT: it has failed, and is to be closed.
+ */
+void transport_release(struct transport *t);
+int transport_adopt(struct transport *t, struct loop *loop, const struct transport_events *ev,
+                    void *ev_ctx) MUST_USE;
+
 /* Total bytes handed to the kernel so far: to see whether a blocked write makes progress. */
 uint64_t transport_sent_total(const struct transport *t);
 

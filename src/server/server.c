@@ -106,7 +106,8 @@ static int load_identity(struct server *srv)
     if (err == 0)
         err = pki_open(srv->opt->certs, time(NULL), &srv->identity, &outcome, &why);
     if (err == 0)
-        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), &srv->tls, &why);
+        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), NULL, &srv->tls,
+                                 &why);
     if (err < 0) {
         log_error(_("cannot set up TLS: %s"), why.text);
         return err;
@@ -138,7 +139,7 @@ static void on_renewal(uv_timer_t *t)
     if (!pki_renew_due(srv->identity, time(NULL)))
         return;
     if (pki_renew(srv->identity, time(NULL), &why) < 0 ||
-        tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), &tls, &why) < 0) {
+        tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), NULL, &tls, &why) < 0) {
         log_error(_("the server certificate cannot be renewed: %s"), why.text);
         return;
     }

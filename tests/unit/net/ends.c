@@ -27,7 +27,7 @@ static SSL_CTX *new_client_ctx(const struct cert *c)
     SSL_CTX *ctx;
     assert_int_equal(close(mkstemp(path)), 0);
     cert_append(c, path);
-    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), 0);
+    assert_int_equal(tls_client_ctx_new(path, "test/1", &ctx, &why), 0);
     assert_int_equal(unlink(path), 0);
     return ctx;
 }
@@ -42,7 +42,7 @@ int ends_setup(void **state)
     client_ctx = new_client_ctx(&ca);
     strange_ctx = new_client_ctx(&other);
     cert_free(&other);
-    return tls_server_ctx_new(server_cert.x, server_cert.key, &server_ctx, &why);
+    return tls_server_ctx_new(server_cert.x, server_cert.key, "test/1", &server_ctx, &why);
 }
 
 int ends_teardown(void **state)
@@ -146,11 +146,12 @@ static void on_error(void *ctx, int err, const struct errmsg *why)
     (void)closes(e, END_ERROR);
 }
 
+const struct transport_events end_events = {on_ready, on_readable, on_writable, on_error};
+
 void end_open_with(struct end *e, struct kit *k, int fd, bool is_server, SSL_CTX *ctx)
 {
-    static const struct transport_events events = {on_ready, on_readable, on_writable, on_error};
     e->k = k;
-    assert_int_equal(transport_new(&k->loop, fd, ctx, is_server, &events, e, &e->t), 0);
+    assert_int_equal(transport_new(&k->loop, fd, ctx, is_server, &end_events, e, &e->t), 0);
     assert_int_equal(e->ready + e->readable + e->writable + e->errors, 0); /* never from inside */
 }
 

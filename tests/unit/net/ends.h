@@ -47,6 +47,9 @@ void end_open_with(struct end *e, struct kit *k, int fd, bool is_server, SSL_CTX
 void end_close(struct end *e); /* and runs the loop until its memory has gone */
 bool end_is(const struct end *e, const void *bytes, size_t n);
 
+/* The handlers of every end, for transport_adopt(); their ctx is the end. */
+extern const struct transport_events end_events;
+
 /* Sends what is left of e->out, as far as it goes. */
 void end_pump(struct end *e);
 

@@ -49,7 +49,7 @@ static SSL_CTX *server_ctx(const struct cert *c)
 {
     SSL_CTX *ctx;
     struct errmsg why;
-    assert_int_equal(tls_server_ctx_new(c->x, c->key, &ctx, &why), 0);
+    assert_int_equal(tls_server_ctx_new(c->x, c->key, NULL, &ctx, &why), 0);
     return ctx;
 }
 
@@ -57,7 +57,7 @@ static SSL_CTX *client_ctx(void)
 {
     SSL_CTX *ctx;
     struct errmsg why;
-    assert_int_equal(tls_client_ctx_new(ca_path, &ctx, &why), 0);
+    assert_int_equal(tls_client_ctx_new(ca_path, NULL, &ctx, &why), 0);
     return ctx;
 }
 
@@ -219,7 +219,7 @@ static void an_expired_ca(void **state)
     char path[] = "/tmp/test-tls-ctx-XXXXXX";
     assert_int_equal(close(mkstemp(path)), 0);
     cert_append(&old, path);
-    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), 0);
+    assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), 0);
     struct shake h = shake_new(ctx, server_ctx(&c));
     shake_run(&h);
     assert_int_equal(h.client_result, ERR_CERT);
@@ -247,11 +247,11 @@ static void what_a_ca_file_may_hold(void **state)
     (void)fclose(f);
     cert_append(&other, path);
     cert_append(&server_cert, path);
-    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), 0);
+    assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), 0);
     struct shake h = shake_new(ctx, server_ctx(&server_cert));
     check_ok(&h);
     struct cert renewed = cert_server(&other);
-    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), 0);
+    assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), 0);
     h = shake_new(ctx, server_ctx(&renewed));
     check_ok(&h);
     cert_free(&other);
@@ -266,18 +266,18 @@ static void unusable_ca_files(void **state)
     struct errmsg why;
     SSL_CTX *ctx = NULL;
     assert_int_equal(close(mkstemp(path)), 0);
-    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), ERR_CERT); /* empty */
+    assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), ERR_CERT); /* empty */
     assert_non_null(strstr(why.text, path));
     FILE *f = fopen(path, "w");
     (void)fputs("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", f);
     (void)fclose(f);
-    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), ERR_CERT);
+    assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), ERR_CERT);
     assert_non_null(strstr(why.text, path));
     (void)unlink(path);
-    assert_int_equal(tls_client_ctx_new(path, &ctx, &why), ERR_CERT); /* none */
+    assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), ERR_CERT); /* none */
     assert_non_null(strstr(why.text, path));
     assert_non_null(strstr(why.text, strerror(ENOENT)));
-    assert_int_equal(tls_client_ctx_new("/", &ctx, &why), ERR_CERT);
+    assert_int_equal(tls_client_ctx_new("/", NULL, &ctx, &why), ERR_CERT);
     assert_non_null(strstr(why.text, "/: "));
     assert_null(ctx);
     assert_int_equal(ERR_peek_error(), 0);
@@ -288,7 +288,7 @@ static void a_key_that_does_not_fit(void **state)
     (void)state;
     SSL_CTX *ctx = NULL;
     struct errmsg why = {""};
-    assert_int_equal(tls_server_ctx_new(server_cert.x, ca.key, &ctx, &why), ERR_TLS);
+    assert_int_equal(tls_server_ctx_new(server_cert.x, ca.key, NULL, &ctx, &why), ERR_TLS);
     assert_non_null(strstr(why.text, "mismatch"));
     assert_null(ctx);
 }

@@ -373,6 +373,81 @@ static void a_descriptor_that_cannot_be_watched(void **state)
     }
 }
 
+/* ---- what both ends agree on ---- */
+
+static void the_protocol_and_the_exporter_are_common(void **state)
+{
+    struct kit *k = *state;
+    uint8_t key[3][32], other[32];
+    struct end s = {0}, c = {0}, s2 = {0}, c2 = {0};
+    open_pair(&s, &c, k);
+    assert_false(transport_speaks(c.t, "test/1"));
+    assert_int_equal(transport_export(c.t, "EXPORTER-test", key[0], 32), ERR_TLS); /* not ready */
+    KIT_UNTIL(k, s.ready && c.ready);
+    open_ready(&s2, &c2, k);
+    assert_true(transport_speaks(s.t, "test/1") && transport_speaks(c.t, "test/1"));
+    assert_false(transport_speaks(s.t, "test/") || transport_speaks(c.t, "test/12"));
+    assert_int_equal(transport_export(s.t, "EXPORTER-test", key[0], 32), 0);
+    assert_int_equal(transport_export(c.t, "EXPORTER-test", key[1], 32), 0);
+    assert_int_equal(transport_export(c2.t, "EXPORTER-test", key[2], 32), 0);
+    assert_int_equal(transport_export(c.t, "EXPORTER-tests", other, 32), 0);
+    assert_memory_equal(key[0], key[1], 32);
+    assert_memory_not_equal(key[0], key[2], 32); /* of this connection only */
+    assert_memory_not_equal(key[0], other, 32);
+    end_close(&s);
+    end_close(&c);
+    end_close(&s2);
+    end_close(&c2);
+}
+
+/* ---- another owner ---- */
+
+static void what_comes_while_it_moves_is_told_to_the_new_owner(void **state)
+{
+    struct kit *k = *state;
+    struct kit *other = NULL;
+    struct end s = {0}, c = {0};
+    assert_int_equal(kit_setup((void **)&other), 0);
+    open_ready(&s, &c, k);
+    struct end moved = {.k = other, .t = s.t};
+    kit_pass(k, 5);
+    transport_release(s.t);
+    c.out = (const uint8_t *)"on the way";
+    c.out_len = 10;
+    end_pump(&c);
+    kit_pass(k, 5);
+    assert_int_equal(s.in_len, 0);
+    assert_int_equal(transport_adopt(moved.t, &other->loop, &end_events, &moved), 0);
+    KIT_UNTIL(other, moved.in_len == 10);
+    assert_true(end_is(&moved, "on the way", 10));
+    assert_int_equal(transport_write(moved.t, "back", 4), 4);
+    transport_flush(moved.t);
+    KIT_UNTIL(k, c.in_len == 4);
+    assert_int_equal(s.readable + s.errors, s.readable); /* the old one hears nothing more */
+    s.t = NULL;
+    end_close(&c);
+    KIT_UNTIL(other, moved.err == ERR_EOF);
+    end_close(&moved);
+    assert_int_equal(kit_teardown((void **)&other), 0);
+    free(s.in);
+}
+
+static void one_that_broke_while_it_moved_says_so(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    open_ready(&s, &c, k);
+    kit_pass(k, 5);
+    transport_release(s.t);
+    end_close(&c);
+    struct end moved = {.k = k, .t = s.t};
+    assert_int_equal(transport_adopt(moved.t, &k->loop, &end_events, &moved), 0);
+    KIT_UNTIL(k, moved.err == ERR_EOF);
+    s.t = NULL;
+    end_close(&moved);
+    free(s.in);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
 
 int main(void)
@@ -392,6 +467,9 @@ int main(void)
         TEST(d2_closing_does_not_reset_what_was_said),
         TEST(closing_inside_callbacks),
         TEST(a_descriptor_that_cannot_be_watched),
+        TEST(the_protocol_and_the_exporter_are_common),
+        TEST(what_comes_while_it_moves_is_told_to_the_new_owner),
+        TEST(one_that_broke_while_it_moved_says_so),
     };
     return cmocka_run_group_tests(tests, ends_setup, ends_teardown);
 }
