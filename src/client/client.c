@@ -10,12 +10,14 @@
 #include "client/client.h"
 
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
 #include "app/stop.h"
+#include "app/wire.h"
 #include "base/escape.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -24,12 +26,18 @@
 #include "conf/hostport.h"
 #include "conf/options.h"
 #include "net/dialer.h"
+#include "net/netwatch.h"
 #include "net/tls_ctx.h"
 #include "proto/backoff.h"
 #include "proto/smux/session.h"
 #include "tunnel/link.h"
 
-enum { CONNECT_MS = 10000 }; /* TCP and TLS together, as the original */
+enum {
+    CONNECT_MS = 10000,       /* TCP and TLS together, as the original */
+    RESUME_CONNECT_MS = 1000, /* TCP alone, of a resume, and four round trips */
+    RESUME_FIRST_MS = 50,     /* the first wait between two attempts, doubled each time ... */
+    RESUME_MOST_MS = 1000,    /* ... up to this: how late a heal is noticed at most */
+};
 
 /* How far the connection has come. */
 enum stage {
@@ -46,10 +54,14 @@ struct client {
     struct quota connections;
     struct relays relays;
     struct target target;
+    struct netwatch network;
     struct stop stop;
     struct backoff backoff;
     struct rng rng;
     uv_timer_t retry;
+    char id[HELLO_ID_MAX + 1];
+    struct hostport session_at; /* the address the session was opened at: it is nowhere else */
+    mtime_ms resume_wait;       /* before the next attempt to resume */
     SSL_CTX *tls;
     struct dial *dial;
     struct link *link;
@@ -59,6 +71,7 @@ struct client {
 };
 
 static void dial_server(struct client *c);
+static void dial_again(struct client *c);
 
 /* ---- the end ---- */
 
@@ -66,6 +79,7 @@ static void close_handles(struct client *c)
 {
     relays_cut_orphans(&c->relays);
     relays_fini(&c->relays);
+    netwatch_stop(&c->network);
     uv_close((uv_handle_t *)&c->retry, NULL);
     stop_fini(&c->stop);
 }
@@ -87,15 +101,17 @@ static void end(void *ctx)
 static void drain(void *ctx)
 {
     struct client *c = ctx;
-    uv_timer_stop(&c->retry);
-    dial_cancel(c->dial);
-    c->dial = NULL;
     if (c->relays.count == 0) {
         log_info(_("stopping"));
         end(c);
         return;
     }
-    if (c->link && !link_is_up(c->link))
+    if (!c->link || !link_is_established(c->link)) {
+        uv_timer_stop(&c->retry);
+        dial_cancel(c->dial);
+        c->dial = NULL;
+    }
+    if (c->link && !link_is_established(c->link))
         link_close(c->link, LINK_END_SHUTDOWN, NULL); /* the connections are of the one before */
     log_info(
         _("stopping: %u connections may finish, for up to %d seconds; a second signal ends now"),
@@ -115,7 +131,11 @@ static void on_empty(void *ctx)
 
 static void on_retry(uv_timer_t *t)
 {
-    dial_server(t->data);
+    struct client *c = t->data;
+    if (c->link)
+        dial_again(c);
+    else
+        dial_server(c);
 }
 
 static void retry_later(struct client *c, enum backoff_kind kind)
@@ -169,6 +189,8 @@ static void on_up(void *ctx, const char *message)
     char text[ESCAPE_BUF];
     c->stage = STAGE_UP;
     backoff_up(&c->backoff, loop_now(&c->loop));
+    if (hostport_parse(link_peer(c->link), &c->session_at, NULL) < 0)
+        c->session_at = c->server; /* not reached */
     log_info(_("the server answered: %s"), escape_text(text, message, strlen(message)));
     log_info(_("public port %u of %s -> local target %s"), port_in(message), c->server.host,
              c->opt->local_target);
@@ -182,6 +204,98 @@ static void on_stream(void *ctx, struct smux_stream *st)
         smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
     else
         target_serve(&c->target, c->link, st);
+}
+
+/* ---- going on after a break ---- */
+
+static void resume_at_once(struct client *c)
+{
+    c->resume_wait = 0;
+    if (!c->dial && !link_is_resuming(c->link))
+        uv_timer_start(&c->retry, on_retry, 0, 0);
+}
+
+static void on_detached(void *ctx, enum link_reason reason, const struct errmsg *why,
+                        mtime_ms window)
+{
+    struct client *c = ctx;
+    char text[ESCAPE_BUF];
+    const char *words =
+        *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
+    log_warn(_("the connection to the server broke: %s; %u connections wait for up to %d seconds"),
+             words, c->relays.count, (int)(window / 1000));
+    resume_at_once(c);
+}
+
+static void on_suspect(void *ctx)
+{
+    struct client *c = ctx;
+    log_info(_("the server has not answered for 3 seconds: trying another connection"));
+    resume_at_once(c);
+}
+
+static void on_network_change(void *ctx)
+{
+    struct client *c = ctx;
+    if (!c->link || !link_network_changed(c->link))
+        return;
+    log_debug("the network has changed");
+    resume_at_once(c);
+}
+
+static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
+{
+    struct client *c = ctx;
+    (void)peer; /* as before: the server's address */
+    log_info(_("the session goes on after %.1f seconds, with %u connections"), (double)gap / 1000,
+             c->relays.count);
+    uv_timer_stop(&c->retry);
+    dial_cancel(c->dial);
+    c->dial = NULL;
+}
+
+/* Another attempt, a little later each time. */
+static void resume_later(struct client *c)
+{
+    mtime_ms wait = c->resume_wait;
+    c->resume_wait = wait == 0 ? RESUME_FIRST_MS : wait * 2;
+    if (c->resume_wait > RESUME_MOST_MS)
+        c->resume_wait = RESUME_MOST_MS;
+    wait += rng_below(&c->rng, (uint32_t)(wait / 2 + 1)) - wait / 4;
+    uv_timer_start(&c->retry, on_retry, (uint64_t)wait, 0);
+}
+
+static void on_resume_failed(void *ctx, int err, const struct errmsg *why)
+{
+    struct client *c = ctx;
+    log_debug("resuming failed: %d %s", err, why->text);
+    if (err == HELLO_ERR_UNKNOWN || err == HELLO_ERR_RANGE)
+        link_close(c->link, LINK_END_LOST, NULL);
+    else
+        resume_later(c);
+}
+
+static void on_dialled_again(void *ctx, int fd_or_err, const struct errmsg *why)
+{
+    struct client *c = ctx;
+    (void)why;
+    c->dial = NULL;
+    if (fd_or_err < 0 || link_resume(c->link, fd_or_err) < 0)
+        resume_later(c);
+}
+
+/* The session is at one address, whatever the name resolves to by now. An attempt is given up
+   early: the kernel would repeat a lost SYN after 1, 3, 7 seconds only. */
+static void dial_again(struct client *c)
+{
+    mtime_ms patience = RESUME_CONNECT_MS + 4 * link_rtt_us(c->link) / 1000;
+    if (link_is_up(c->link) && !link_is_suspected(c->link))
+        return; /* it goes on by itself */
+    if (c->dial || link_is_resuming(c->link))
+        return;
+    if (dial_start(&c->loop, c->session_at.host, c->session_at.port, (int)patience,
+                   on_dialled_again, c, &c->dial) < 0)
+        resume_later(c);
 }
 
 /* The line for an end that nobody asked for, by how far the connection had come. */
@@ -219,6 +333,13 @@ static void log_end(enum stage stage, enum link_reason reason, const struct errm
         log_loss(stage, words);
 }
 
+/* The server is there and says no. Of two clients with one id each would push the other out. */
+static bool is_rejection(enum link_reason reason)
+{
+    return reason == LINK_END_AUTH || reason == LINK_END_REFUSED || reason == LINK_END_CERT ||
+           reason == LINK_END_LEGACY || reason == LINK_END_REPLACED;
+}
+
 static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
 {
     struct client *c = ctx;
@@ -228,10 +349,13 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
         close_handles(c);
         return;
     }
+    dial_cancel(c->dial); /* it was for the session */
+    c->dial = NULL;
     log_end(c->stage, reason, why);
-    bool rejected =
-        reason == LINK_END_AUTH || reason == LINK_END_REFUSED || reason == LINK_END_CERT;
-    retry_later(c, rejected ? BACKOFF_REJECTED : BACKOFF_OUTAGE);
+    if (reason == LINK_END_LOST && !stop_asked(&c->stop))
+        dial_server(c); /* the server is there */
+    else
+        retry_later(c, is_rejection(reason) ? BACKOFF_REJECTED : BACKOFF_OUTAGE);
 }
 
 static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
@@ -241,6 +365,10 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
         .on_authenticated = on_authenticated,
         .on_up = on_up,
         .on_stream = on_stream,
+        .on_detached = on_detached,
+        .on_suspect = on_suspect,
+        .on_resumed = on_resumed,
+        .on_resume_failed = on_resume_failed,
         .on_closed = on_closed,
     };
     struct client *c = ctx;
@@ -257,6 +385,9 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
         .relays = &c->relays,
         .tls = c->tls,
         .secret = c->opt->common.secret,
+        .id = c->id,
+        .legacy_refused = c->opt->common.legacy == LEGACY_NEVER,
+        .window_ms = c->opt->common.resume_window_ns / 1000000,
         .remote_port = c->opt->remote_port,
         .handshake_ms = left > 0 ? left : 1,
         .ops = &ops,
@@ -284,6 +415,7 @@ static void dial_server(struct client *c)
 static int prepare(struct client *c)
 {
     struct errmsg why;
+    const char *alpn;
     if (address_parse(c->opt->server, &c->server, &why) < 0) {
         log_error("-server %s: %s", c->opt->server, why.text);
         return EXIT_STATUS_FAILED;
@@ -297,7 +429,9 @@ static int prepare(struct client *c)
                   (long long)c->opt->remote_port);
         return EXIT_STATUS_FAILED;
     }
-    if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, NULL, &c->tls, &why) < 0) {
+    if (wire_choose(&c->opt->common, &alpn) < 0)
+        return EXIT_STATUS_USAGE;
+    if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, alpn, &c->tls, &why) < 0) {
         log_error(_("cannot set up the client's TLS: %s"), why.text);
         return EXIT_STATUS_FAILED;
     }
@@ -322,11 +456,15 @@ static int begin(struct client *c)
     uv_timer_init(&c->loop.uv, &c->retry);
     c->retry.data = c;
     rng_system(&c->rng);
+    (void)snprintf(c->id, sizeof c->id, "%s", c->opt->id);
+    if (!*c->id)
+        (void)snprintf(c->id, sizeof c->id, "%08x%08x", c->rng.next(&c->rng), c->rng.next(&c->rng));
     backoff_init(&c->backoff, c->opt->max_retry_ns / 1000000);
     if (c->opt->max_retry_ns / 1000000 < BACKOFF_MAX_FLOOR_MS)
         log_warn(_("-max-retry-interval is below one second: one second is used"));
     if (c->opt->common.threads > 1)
         log_warn(_("-threads %d: a client uses one"), c->opt->common.threads);
+    netwatch_start(&c->network, &c->loop, on_network_change, c);
     target_init(&c->target, &c->loop, &c->relays, c->opt->local_target, c->local.host,
                 c->local.port);
     return EXIT_STATUS_OK;

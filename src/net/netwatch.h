@@ -19,8 +19,8 @@ struct netwatch {
     void *ctx;
 };
 
-/* nw must not move until netwatch_stop(), nor be freed in the turn of that. Many changes at once are
-   told once. */
+/* nw must not move until netwatch_stop(), nor be freed in the turn of that. Many changes at once
+   are told once. */
 void netwatch_start(struct netwatch *nw, struct loop *loop, void (*on_change)(void *ctx),
                     void *ctx);
 

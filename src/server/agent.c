@@ -4,6 +4,7 @@
  * lives exactly as long as the link: closing the one closes the other in the same turn of the loop.
  */
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,10 @@ static void on_user(void *ctx, int fd, const struct sockaddr *addr)
     struct smux_stream *st;
     char user[SOCK_NAME_MAX];
 
+    if (link_is_detached(a->link)) {
+        sock_close_reset(fd); /* refused: nobody knows when, or whether, the client comes back */
+        return;
+    }
     int err = link_open_stream(a->link, &st);
     struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->link, st);
     if (!r) {
@@ -52,23 +57,34 @@ static void on_user_pause(void *ctx, int err)
 void agent_pause(struct agent *a, bool paused)
 {
     if (a->port)
-        listener_pause(a->port, paused);
+        listener_pause(a->port, paused || a->holding);
 }
 
 /* ---- authentication ---- */
+
+static void authenticated(struct agent *a)
+{
+    a->authenticated = true;
+    log_info(_("client %s passed PSK authentication"), a->peer);
+    log_debug("[%s] %s, worker %u", a->peer, link_describe(a->link), a->worker->index + 1);
+}
+
+static void on_guess(void *ctx)
+{
+    struct agent *a = ctx;
+    mailbox_post(&a->worker->srv->in, &a->guess);
+}
 
 static void on_secret(void *ctx, const struct auth_line *line)
 {
     struct agent *a = ctx;
     struct server *srv = a->worker->srv;
     if (!auth_line_matches(line, srv->opt->common.secret)) {
-        mailbox_post(&srv->in, &a->guess);
+        on_guess(a);
         return;
     }
-    a->authenticated = true;
     mailbox_post(&srv->in, &a->passed);
-    log_info(_("client %s passed PSK authentication"), a->peer);
-    log_debug("[%s] %s, worker %u", a->peer, link_describe(a->link), a->worker->index + 1);
+    authenticated(a);
     log_info(_("[%s] waiting for the client's control message..."), a->peer);
     link_secret_accept(a->link);
 }
@@ -119,33 +135,169 @@ static int open_port(struct agent *a, int64_t port, struct errmsg *why)
     return listener_open(a->worker->loop, &cfg, &events, a, &a->port, why);
 }
 
+/* Opens the port, with the lines about it. */
+static int serve_port(struct agent *a, int64_t port)
+{
+    struct errmsg why = {""};
+    log_info(_("[%s] control message: forward public port :%lld"), a->peer, (long long)port);
+    int err = open_port(a, port, &why);
+    if (err < 0) {
+        log_warn(_("[%s] cannot listen on public port :%lld: %s"), a->peer, (long long)port,
+                 err_text(err));
+        log_debug("[%s] %s", a->peer, why.text);
+    }
+    return err;
+}
+
+static void accepting(struct agent *a)
+{
+    log_info(_("[%s] listening on %s, ready to forward"), a->peer, listener_address(a->port));
+    log_info(_("[%s] accepting public connections on %s..."), a->peer, listener_address(a->port));
+    if (quota_is_full(a->worker->relays.quota))
+        worker_full(a->worker);
+}
+
 static void on_control(void *ctx, int64_t port, int err)
 {
     struct agent *a = ctx;
     char message[CONTROL_MESSAGE_BUF];
-    struct errmsg why = {""};
 
     if (err < 0) {
         log_warn(_("[%s] the control message is not understood: %s"), a->peer, err_text(err));
         link_control_answer(a->link, false, control_invalid_message());
         return;
     }
-    log_info(_("[%s] control message: forward public port :%lld"), a->peer, (long long)port);
-    err = open_port(a, port, &why);
+    err = serve_port(a, port);
     if (err < 0) {
-        log_warn(_("[%s] cannot listen on public port :%lld: %s"), a->peer, (long long)port,
-                 err_text(err));
-        log_debug("[%s] %s", a->peer, why.text);
         control_failure_message(message, port, failure_of(err));
         link_control_answer(a->link, false, message);
         return;
     }
     control_success_message(message, listener_address(a->port));
     link_control_answer(a->link, true, message);
-    log_info(_("[%s] listening on %s, ready to forward"), a->peer, listener_address(a->port));
-    log_info(_("[%s] accepting public connections on %s..."), a->peer, listener_address(a->port));
-    if (quota_is_full(a->worker->relays.quota))
-        worker_full(a->worker);
+    accepting(a);
+}
+
+/* ---- gotunnel/2 ---- */
+
+static void on_open(void *ctx, const struct hello_request *open)
+{
+    struct agent *a = ctx;
+    authenticated(a);
+    a->asks = true;
+    a->wanted_port = open->port;
+    memcpy(a->id, open->id, sizeof a->id);
+    memcpy(a->sid, link_sid(a->link), sizeof a->sid);
+    mailbox_post(&a->worker->srv->in, &a->opened);
+}
+
+/* In English, as all that one end says to the other on this wire. */
+static void refuse_port(struct agent *a, int err)
+{
+    char message[128];
+    long long port = a->wanted_port;
+    if (err == ERR_INUSE && a->taken)
+        (void)snprintf(message, sizeof message,
+                       "public port %lld is in use by a client with another id", port);
+    else
+        (void)snprintf(message, sizeof message, "public port %lld: %s", port, err_name(err));
+    link_open_answer(a->link, false, NULL, 0, message);
+}
+
+/* No older session has the id: its port, if it had one, is free by now. */
+static void on_grant(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, grant);
+    if (!a->link || !a->asks)
+        return;
+    a->asks = false;
+    int err = serve_port(a, a->wanted_port);
+    if (err < 0) {
+        refuse_port(a, err);
+        return;
+    }
+    link_open_answer(a->link, true, listener_address(a->port), listener_port(a->port), NULL);
+    accepting(a);
+}
+
+static void on_evict(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, evict);
+    if (a->link)
+        link_close(a->link, LINK_END_REPLACED, NULL);
+}
+
+static void on_resume(void *ctx, const struct hello_request *resume)
+{
+    struct agent *a = ctx;
+    (void)resume;
+    link_hand_over(a->link, &a->handover); /* goes on in on_closed() */
+}
+
+/* In the target's worker, or in a's own if there is no such session. */
+static void on_attach(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, attach);
+    struct agent *t = a->target;
+    struct loop *loop = t ? t->worker->loop : a->worker->loop;
+    a->handover_error =
+        t && t->link ? link_attach(t->link, &a->handover) : link_refuse(loop, &a->handover);
+    mailbox_post(&a->worker->srv->in, &a->over);
+}
+
+/* Whoever waited longest makes room. */
+static void count_detached(struct agent *a)
+{
+    struct worker *w = a->worker;
+    struct errmsg why;
+    list_push(&w->detached, &a->of_detached);
+    if (++w->detached_count <= w->detached_max)
+        return;
+    struct agent *oldest = LIST_ENTRY(w->detached.next, struct agent, of_detached);
+    errmsg_set(&why, ERR_LIMIT, "%s", _("too many sessions wait for their clients"));
+    link_close(oldest->link, LINK_END_EXPIRED, &why);
+}
+
+static void uncount_detached(struct agent *a)
+{
+    if (list_empty(&a->of_detached))
+        return;
+    list_del(&a->of_detached);
+    a->worker->detached_count--;
+}
+
+static void on_detached(void *ctx, enum link_reason reason, const struct errmsg *why,
+                        mtime_ms window)
+{
+    struct agent *a = ctx;
+    char text[ESCAPE_BUF];
+    const char *words =
+        *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
+    log_warn(_("[%s] the connection broke: %s; its users wait for up to %d seconds"), a->peer,
+             words, (int)(window / 1000));
+    a->holding = true;
+    agent_pause(a, true);
+    count_detached(a);
+}
+
+static void let_in(struct agent *a)
+{
+    a->holding = false;
+    agent_pause(a, a->worker->full);
+}
+
+static void on_held(void *ctx)
+{
+    let_in(ctx); /* to be refused: see on_user() */
+}
+
+static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
+{
+    struct agent *a = ctx;
+    log_info(_("[%s] the session goes on from %s after %.1f seconds"), a->peer, peer,
+             (double)gap / 1000);
+    let_in(a);
+    uncount_detached(a);
 }
 
 /* ---- life ---- */
@@ -169,13 +321,15 @@ static void over(struct agent *a, enum link_reason reason, const struct errmsg *
     a->link = NULL;
     a->reason = reason;
     a->why = *why;
-    mailbox_post(&a->worker->srv->in, &a->over);
+    /* A connection on its way to its session is over when it has come there. */
+    mailbox_post(&a->worker->srv->in, reason == LINK_END_MOVED ? &a->resume : &a->over);
 }
 
 static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
 {
     struct agent *a = ctx;
     log_end(a, reason, why);
+    uncount_detached(a);
     listener_close(a->port);
     a->port = NULL;
     over(a, reason, why);
@@ -186,8 +340,16 @@ static void on_begin(struct message *m)
     static const struct link_ops ops = {
         .on_secret = on_secret,
         .on_control = on_control,
+        .on_open = on_open,
+        .on_guess = on_guess,
+        .on_resume = on_resume,
+        .on_detached = on_detached,
+        .on_held = on_held,
+        .on_resumed = on_resumed,
         .on_closed = on_closed,
     };
+    const struct common_options *opt =
+        &CONTAINER_OF(m, struct agent, begin)->worker->srv->opt->common;
     struct agent *a = CONTAINER_OF(m, struct agent, begin);
     struct worker *w = a->worker;
     struct link_config cfg = {
@@ -195,6 +357,9 @@ static void on_begin(struct message *m)
         .relays = &w->relays,
         .tls = a->tls,
         .is_server = true,
+        .secret = opt->secret,
+        .legacy_refused = opt->legacy == LEGACY_NEVER,
+        .window_ms = opt->resume_window_ns / 1000000,
         .ops = &ops,
         .ctx = a,
     };
@@ -222,13 +387,18 @@ void agent_init(struct agent *a)
     message_init(&a->drop, on_drop);
     message_init(&a->reject, on_reject);
     message_init(&a->forgotten, on_forgotten);
+    message_init(&a->grant, on_grant);
+    message_init(&a->evict, on_evict);
+    message_init(&a->attach, on_attach);
+    list_init(&a->of_session);
+    list_init(&a->of_detached);
 }
 
 void agent_stop_listening(struct agent *a)
 {
     listener_close(a->port);
     a->port = NULL;
-    if (a->link && !link_is_up(a->link))
+    if (a->link && !link_is_up(a->link)) /* or comes back when nobody listens any more */
         link_close(a->link, LINK_END_SHUTDOWN, NULL); /* it would ask for a port */
 }
 

@@ -22,11 +22,16 @@
 #include "net/sock.h"
 #include "pki/pki.h"
 #include "proto/admission.h"
+#include "proto/hello.h"
 #include "proto/ratelimit.h"
 #include "tunnel/link.h"
 
 /* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
 enum { TELL_FULL_MS = 60000 };
+
+/* Sessions of the whole program that wait for their client, each with up to 8 MiB of unacknowledged
+   bytes and what its users' sockets do not take. One more ends the oldest of its worker. */
+enum { DETACHED_MAX = 64 };
 
 struct worker {
     struct server *srv;
@@ -42,6 +47,8 @@ struct worker {
     struct loop own;
     struct relays relays;
     struct list agents;
+    struct list detached; /* those without a connection, the oldest first */
+    unsigned detached_count, detached_max;
     bool full;     /* its public ports take nobody: the quota is used up */
     bool stopping; /* no new work */
     bool ending;   /* until the last agent is gone */
@@ -70,8 +77,21 @@ struct agent {
     char peer[SOCK_NAME_MAX];
     char source[SOCK_NAME_MAX];
 
+    /* gotunnel/2; written before opened is posted, constant then */
+    char id[HELLO_ID_MAX + 1];
+    uint8_t sid[HELLO_SID_BYTES];
+    int64_t wanted_port;
+
     /* the main thread's */
     struct admission_entry admission; /* while not authenticated */
+    struct list of_session;           /* in srv->sessions */
+    bool granted;                     /* its id is its own */
+    bool taken; /* when it was granted, a client with another id had asked for the same port */
+    struct agent *target; /* whose session handover is for, if there is one */
+
+    /* of whoever has the connection: this worker, the main thread, the target's worker */
+    struct link_handover handover;
+    enum hello_error handover_error;
 
     /* the worker's; in the main thread's hands before begin and with guess, passed and over */
     struct list node; /* in worker->agents */
@@ -80,7 +100,10 @@ struct agent {
     struct link *link;
     struct listener *port;
     bool authenticated;
-    uint32_t delay_ms; /* of the answer to a wrong secret */
+    struct list of_detached; /* in worker->detached */
+    bool holding;            /* detached a moment ago: new users wait */
+    bool asks;               /* an open waits for the main thread's word */
+    uint32_t delay_ms;       /* of the answer to a wrong secret */
     enum link_reason reason;
     struct errmsg why;
 
@@ -89,9 +112,14 @@ struct agent {
     struct message drop; /* others need its place */
     struct message reject;
     struct message forgotten;
+    struct message grant;  /* the port may be opened: no older session has its id */
+    struct message evict;  /* a newer one has */
+    struct message attach; /* to the target's worker: take the connection; answered by over */
     /* to the main thread */
     struct message guess;  /* a wrong secret: answered by reject */
     struct message passed; /* the right one */
+    struct message opened; /* the same, of gotunnel/2: answered by grant */
+    struct message resume; /* the connection wants a session */
     struct message over;   /* answered by forgotten */
 };
 
@@ -103,13 +131,17 @@ struct server {
     struct worker *workers;
     unsigned workers_count;   /* that run */
     uint64_t window_bytes;    /* RELAYS_WINDOW_BYTES, a worker's share */
+    unsigned detached_max;    /* the same of DETACHED_MAX */
     unsigned workers_working; /* have not answered a stop_listening, or an end */
     struct stop stop;
     struct pki_identity *identity;
-    SSL_CTX *tls; /* for the next connection: those that are there keep theirs */
+    const char *alpn; /* HELLO_ALPN, or NULL: the legacy wire only */
+    SSL_CTX *tls;     /* for the next connection: those that are there keep theirs */
     uv_timer_t renewal;
     struct listener *tunnel_port;
     struct admission admission;  /* who is connected and not yet authenticated */
+    struct list sessions;        /* of gotunnel/2, the oldest first. Looked through once for each
+                                    connection, which costs a handshake anyway */
     struct ratelimit guesses;    /* wrong secrets per source */
     struct log_budget strangers; /* lines about who has not authenticated */
     mtime_ms tell_full_at;       /* "no room for more users" is not logged again before */

@@ -68,12 +68,92 @@ static void on_passed(struct message *m)
     a->worker->trusted++;
 }
 
+/* ---- sessions of gotunnel/2 ---- */
+
+/* The session before a that has its id, from the newest on; NULL: none. */
+static struct agent *older_namesake(const struct agent *a)
+{
+    for (struct list *n = a->of_session.prev; n != &a->worker->srv->sessions; n = n->prev) {
+        struct agent *o = LIST_ENTRY(n, struct agent, of_session);
+        if (strcmp(o->id, a->id) == 0)
+            return o;
+    }
+    return NULL;
+}
+
+static bool port_is_taken(const struct agent *a)
+{
+    list_foreach (n, &a->worker->srv->sessions) {
+        const struct agent *o = LIST_ENTRY(n, struct agent, of_session);
+        if (o != a && o->granted && o->wanted_port == a->wanted_port)
+            return true;
+    }
+    return false;
+}
+
+/* Lets a have its port, unless an older session has to go first: then its end comes here again. */
+static void grant(struct agent *a)
+{
+    struct agent *older = older_namesake(a);
+    if (older) {
+        mailbox_post(&older->worker->in, &older->evict);
+    } else if (!a->granted) {
+        a->granted = true;
+        a->taken = port_is_taken(a);
+        mailbox_post(&a->worker->in, &a->grant);
+    }
+}
+
+static void on_opened(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, opened);
+    on_passed(&a->passed);
+    list_push(&a->worker->srv->sessions, &a->of_session);
+    grant(a);
+}
+
+/* The next one with the id of a session that is over. */
+static void grant_next(struct agent *gone)
+{
+    struct server *srv = gone->worker->srv;
+    list_foreach (n, &srv->sessions) {
+        struct agent *a = LIST_ENTRY(n, struct agent, of_session);
+        if (strcmp(a->id, gone->id) == 0)
+            grant(a);
+    }
+}
+
+static struct agent *find_session(struct server *srv, const uint8_t *sid)
+{
+    list_foreach (n, &srv->sessions) {
+        struct agent *a = LIST_ENTRY(n, struct agent, of_session);
+        if (memcmp(a->sid, sid, sizeof a->sid) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+/* To the worker that has the session. The target is there until that worker is told to forget it,
+   which can only be after this. */
+static void on_resume(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, resume);
+    a->target = find_session(a->worker->srv, a->handover.request.sid);
+    struct worker *w = a->target ? a->target->worker : a->worker;
+    mailbox_post(&w->in, &a->attach);
+}
+
 /* The line for the end of somebody who has not authenticated; the others' worker has written it. */
 static void log_end_of_stranger(const struct agent *a)
 {
     char text[ESCAPE_BUF];
     if (a->reason == LINK_END_AUTH || a->reason == LINK_END_SHUTDOWN)
         return; /* has its line already; nobody has heard of it */
+    if (a->reason == LINK_END_MOVED) {
+        if (a->handover_error != HELLO_OK && may_tell_of_stranger(a->worker->srv))
+            log_info(_("%s wants to resume a session that is not here"), a->peer);
+        return;
+    }
     const char *words = *a->why.text ? escape_text(text, a->why.text, strlen(a->why.text))
                                      : link_reason_text(a->reason);
     if (may_tell_of_stranger(a->worker->srv))
@@ -90,6 +170,10 @@ static void on_over(struct message *m)
         log_end_of_stranger(a);
     w->sessions--;
     admission_remove(&w->srv->admission, &a->admission);
+    if (!list_empty(&a->of_session)) {
+        list_del(&a->of_session);
+        grant_next(a);
+    }
     mailbox_post(&w->in, &a->forgotten); /* the worker's again, which frees it */
 }
 
@@ -127,6 +211,8 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     message_init(&a->guess, on_guess);
     message_init(&a->passed, on_passed);
     message_init(&a->over, on_over);
+    message_init(&a->opened, on_opened);
+    message_init(&a->resume, on_resume);
     return a;
 }
 

@@ -17,6 +17,7 @@
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
+#include "app/wire.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "net/tls_ctx.h"
@@ -106,8 +107,8 @@ static int load_identity(struct server *srv)
     if (err == 0)
         err = pki_open(srv->opt->certs, time(NULL), &srv->identity, &outcome, &why);
     if (err == 0)
-        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), NULL, &srv->tls,
-                                 &why);
+        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn,
+                                 &srv->tls, &why);
     if (err < 0) {
         log_error(_("cannot set up TLS: %s"), why.text);
         return err;
@@ -139,7 +140,8 @@ static void on_renewal(uv_timer_t *t)
     if (!pki_renew_due(srv->identity, time(NULL)))
         return;
     if (pki_renew(srv->identity, time(NULL), &why) < 0 ||
-        tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), NULL, &tls, &why) < 0) {
+        tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn, &tls, &why) <
+            0) {
         log_error(_("the server certificate cannot be renewed: %s"), why.text);
         return;
     }
@@ -184,6 +186,7 @@ static int start_workers(struct server *srv, unsigned count)
 {
     struct errmsg why = {""};
     srv->window_bytes = RELAYS_WINDOW_BYTES / count;
+    srv->detached_max = count < DETACHED_MAX ? DETACHED_MAX / count : 1;
     srv->workers = calloc(count, sizeof *srv->workers);
     int err = srv->workers ? 0 : errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     for (unsigned i = 0; i < count && err == 0; i++) {
@@ -212,6 +215,7 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     if (err < 0)
         goto no_stop;
     admission_init(&srv->admission);
+    list_init(&srv->sessions);
     uv_timer_init(&srv->loop.uv, &srv->renewal);
     srv->renewal.data = srv;
     uv_timer_start(&srv->renewal, on_renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);
@@ -257,6 +261,8 @@ int server_main(const struct server_options *opt)
 {
     struct server srv = {.opt = opt};
     int status = EXIT_STATUS_FAILED;
+    if (wire_choose(&opt->common, &srv.alpn) < 0)
+        return EXIT_STATUS_USAGE;
     uint64_t descriptors = limits_raise();
     unsigned workers = limits_threads(opt->common.threads, descriptors);
     if (load_identity(&srv) == 0 && begin(&srv, descriptors, workers) == 0)

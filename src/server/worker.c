@@ -156,6 +156,7 @@ int worker_start(struct worker *w, struct server *srv, unsigned index, struct lo
 {
     *w = (struct worker){.srv = srv, .index = index, .loop = loop ? loop : &w->own};
     list_init(&w->agents);
+    list_init(&w->detached);
     init_messages(w);
     *why->text = '\0';
     int err = loop ? 0 : loop_init(&w->own);
@@ -168,6 +169,7 @@ int worker_start(struct worker *w, struct server *srv, unsigned index, struct lo
     if (err < 0)
         goto no_relays;
     w->relays.windows.max = srv->window_bytes;
+    w->detached_max = srv->detached_max;
     w->relays.on_room = on_relay_room;
     w->relays.on_empty = on_relays_empty;
     w->relays.ctx = w;

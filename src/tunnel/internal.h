@@ -7,6 +7,7 @@
 #include "net/transport.h"
 #include "proto/auth.h"
 #include "proto/control.h"
+#include "proto/hello.h"
 #include "proto/smux/session.h"
 #include "tunnel/link.h"
 
@@ -24,10 +25,30 @@ struct stream_owner_ops {
 
 enum link_state {
     LINK_HANDSHAKE,
-    LINK_AUTH,
-    LINK_CONTROL,
+    LINK_AUTH,    /* legacy */
+    LINK_CONTROL, /* legacy */
+    LINK_HELLO,   /* gotunnel/2 */
     LINK_UP,
+    LINK_DETACHED, /* gotunnel/2: there is no transport */
     LINK_CLOSED,
+};
+
+/* What makes a session of gotunnel/2 outlive its connection. */
+struct resumption {
+    bool possible;
+    uint8_t key[HELLO_MAC_BYTES]; /* never travels */
+    uint8_t sid[HELLO_SID_BYTES];
+    uint64_t epoch; /* of the last attempt: the client counts, the server takes higher ones only */
+    mtime_ms window;
+    mtime_ms since;      /* detached; or, of a client, when it began to try beside a connection */
+    mtime_ms expires;    /* while detached */
+    mtime_ms held_until; /* MTIME_NEVER: told */
+    bool suspected;      /* on_suspect was called, and nothing has moved since */
+    mtime_ms doubted_until; /* suspected for another reason, whatever moves; 0: not */
+    /* client: the connection that is tried, with its hello reader in link->hello */
+    struct transport *candidate;
+    mtime_ms candidate_deadline;
+    bool frozen; /* the resume is out: the old connection is not read until its answer */
 };
 
 enum { LINK_GATHER_MAX = 16 };
@@ -50,6 +71,15 @@ struct link {
     /* auth */
     struct auth_line line;
     mtime_ms reject_at; /* a rejection that waits; 0: none */
+
+    /* gotunnel/2 */
+    struct hello_reader hello;
+    struct hello_request request; /* the last one that went, or came */
+    uint8_t exporter[HELLO_EXPORTER_BYTES];
+    struct hello_keys keys; /* until the session is open */
+    struct resumption again;
+    bool exact; /* the session is one of gotunnel/2 */
+    struct link_handover *moving;
 
     /* control stream */
     struct stream_owner control;
@@ -83,11 +113,38 @@ void link_set_deadline(struct link *l, mtime_ms at);
  */
 bool link_begin_session(struct link *l);
 
+/* True on gotunnel/2, where FIN and reset mean what they say. */
+bool link_is_exact(const struct link *l);
+
 /* True when nothing can be staged until the transport has sent something. */
 bool link_is_blocked(const struct link *l);
 
 /* Gives plaintext to the session and serves its events. */
 void link_feed(struct link *l, const uint8_t *p, size_t n);
+
+/* The handlers of the connection in use. */
+extern const struct transport_events link_events;
+
+/* Has text sent as a record of its own. False: link closed. */
+bool link_say(struct link *l, const char *text, size_t n);
+
+/* The connection has failed: the session waits, or is over. */
+void link_lost(struct link *l, int err, const struct errmsg *why);
+
+/* ---- link_hello.c ---- */
+void hello_begin(struct link *l);
+/* Eats bytes of the HELLO phase; what is left at *p belongs to the session. */
+void hello_input(struct link *l, const uint8_t **p, size_t *n);
+void hello_send_rejection(struct link *l);
+
+/* ---- link_resume.c ---- */
+/* After the answer to an open. False: link closed. */
+bool resume_begin(struct link *l, const struct hello_answer *open);
+/* True: the session waits for another connection. */
+bool resume_detach(struct link *l, int err, const struct errmsg *why);
+void resume_tick(struct link *l, mtime_ms now);
+mtime_ms resume_deadline(const struct link *l);
+void resume_end(struct link *l);
 
 /* ---- link_auth.c ---- */
 void auth_begin(struct link *l);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/i18n.h"
+#include "base/secure.h"
 #include "net/sock.h"
 #include "tunnel/internal.h"
 
@@ -41,6 +42,12 @@ const char *link_reason_text(enum link_reason reason)
         [LINK_END_REFUSED] = N_("the port was refused"),
         [LINK_END_LOCAL] = N_("out of memory or descriptors on this machine"),
         [LINK_END_SHUTDOWN] = N_("closed by this program"),
+        [LINK_END_LEGACY] =
+            N_("the other side speaks only the legacy wire, which -legacy never forbids"),
+        [LINK_END_REPLACED] = N_("another client with the same id has taken its place"),
+        [LINK_END_EXPIRED] = N_("it was not resumed in time"),
+        [LINK_END_LOST] = N_("the server does not know the session any more"),
+        [LINK_END_MOVED] = N_("it goes on in another session"),
     };
     return _(text[reason]);
 }
@@ -84,14 +91,14 @@ void link_wake(struct link *l)
 
 bool link_is_blocked(const struct link *l)
 {
-    return !l->mux || !transport_writable(l->tp) || !smux_session_can_stage(l->mux);
+    return !l->mux || !l->tp || !transport_writable(l->tp) || !smux_session_can_stage(l->mux);
 }
 
 /* Seals and sends as much as the transport takes. Bytes taken. */
 static size_t output(struct link *l)
 {
     size_t total = 0;
-    while (l->mux) {
+    while (l->mux && l->tp) {
         size_t n;
         const uint8_t *p = smux_session_output(l->mux, &n);
         ssize_t taken = n > 0 ? transport_write(l->tp, p, n) : 0;
@@ -145,6 +152,8 @@ static void arm_timer(struct link *l)
     mtime_ms at = l->phase_deadline;
     if (l->mux && smux_session_deadline(l->mux) < at)
         at = smux_session_deadline(l->mux);
+    if (l->again.possible && resume_deadline(l) < at)
+        at = resume_deadline(l);
     if (at >= l->timer_at)
         return; /* it fires early enough and looks again */
     l->timer_at = at;
@@ -177,7 +186,8 @@ static void give_back(struct link *l, mtime_ms now)
     l->look_at = now + QUIET_MS;
     if (!l->moved) {
         smux_session_trim(l->mux);
-        transport_idle(l->tp);
+        if (l->tp)
+            transport_idle(l->tp);
     }
     l->moved = false;
 }
@@ -189,9 +199,9 @@ static void tick_session(struct link *l, mtime_ms now)
     while ((r = smux_session_tick(l->mux, now, &ev)) > 0)
         dispatch(l, &ev);
     if (r < 0)
-        link_close(l, reason_of(l, r), NULL);
-    else
-        check_stall(l, now);
+        link_lost(l, r, NULL);
+    else if (l->tp && !l->exact)
+        check_stall(l, now); /* gotunnel/2 acknowledges: its session knows */
     give_back(l, now);
 }
 
@@ -204,21 +214,40 @@ static void on_timer(uv_timer_t *t)
         return;
     if (now >= l->phase_deadline) {
         if (l->reject_at)
-            auth_send_rejection(l);
+            (l->state == LINK_HELLO ? hello_send_rejection : auth_send_rejection)(l);
         else
             link_close(l, LINK_END_DEADLINE, NULL);
     }
     if (l->mux && l->state != LINK_CLOSED)
         tick_session(l, now);
+    if (l->again.possible && l->state != LINK_CLOSED)
+        resume_tick(l, now);
     link_wake(l);
 }
 
 /* ---- receiving ---- */
 
+static enum link_reason reason_of_goaway(uint32_t code)
+{
+    switch (code) {
+    case SMUX_GOAWAY_REPLACED:
+        return LINK_END_REPLACED;
+    case SMUX_GOAWAY_PROTOCOL:
+        return LINK_END_PROTOCOL;
+    case SMUX_GOAWAY_EXPIRED:
+        return LINK_END_EXPIRED;
+    default:
+        return LINK_END_PEER;
+    }
+}
+
 static void dispatch(struct link *l, const struct smux_event *ev)
 {
     struct stream_owner *o = ev->user;
     switch (ev->type) {
+    case SMUX_EV_GOAWAY:
+        link_close(l, reason_of_goaway(ev->code), NULL);
+        break;
     case SMUX_EV_OPENED:
         if (l->cfg.is_server)
             control_opened(l, ev->stream);
@@ -239,8 +268,6 @@ static void dispatch(struct link *l, const struct smux_event *ev)
     case SMUX_EV_CREDIT:
         o->ops->on_credit(o);
         break;
-    case SMUX_EV_GOAWAY: /* not of the legacy wire */
-        break;
     }
 }
 
@@ -256,6 +283,8 @@ void link_feed(struct link *l, const uint8_t *p, size_t n)
     relay_flush_gathered(l);
     if (r < 0)
         link_close(l, reason_of(l, r), NULL);
+    if (r == ERR_PROTO && l->exact)
+        smux_session_goaway(l->mux, SMUX_GOAWAY_PROTOCOL, 0);
     link_wake(l);
 }
 
@@ -263,6 +292,8 @@ static void input(struct link *l, const uint8_t *p, size_t n)
 {
     if (l->state == LINK_AUTH)
         auth_input(l, &p, &n);
+    else if (l->state == LINK_HELLO)
+        hello_input(l, &p, &n);
     if (l->mux && n > 0)
         link_feed(l, p, n);
 }
@@ -287,6 +318,8 @@ static size_t fill(struct link *l, int *ret_err, struct errmsg *why)
 static void on_readable(void *ctx)
 {
     struct link *l = ctx;
+    if (l->state == LINK_CLOSED || l->again.frozen)
+        return;
     for (int i = 0; i < READ_ROUNDS; i++) {
         struct errmsg why = {""};
         int err;
@@ -296,7 +329,7 @@ static void on_readable(void *ctx)
         if (err == ERR_AGAIN || l->state == LINK_CLOSED)
             return;
         if (err < 0) {
-            link_close(l, reason_of(l, err), &why);
+            link_lost(l, err, &why);
             return;
         }
     }
@@ -310,6 +343,11 @@ static void on_ready(void *ctx)
     struct link *l = ctx;
     if (l->state != LINK_HANDSHAKE)
         return;
+    if (transport_speaks(l->tp, HELLO_ALPN)) {
+        l->state = LINK_HELLO;
+        hello_begin(l);
+        return;
+    }
     l->state = LINK_AUTH;
     auth_begin(l);
 }
@@ -321,21 +359,43 @@ static void on_writable(void *ctx)
 
 static void on_error(void *ctx, int err, const struct errmsg *why)
 {
-    struct link *l = ctx;
+    link_lost(ctx, err, why);
+}
+
+const struct transport_events link_events = {on_ready, on_readable, on_writable, on_error};
+
+void link_lost(struct link *l, int err, const struct errmsg *why)
+{
+    if (l->state == LINK_UP && l->again.possible && resume_detach(l, err, why))
+        return;
     link_close(l, reason_of(l, err), why);
+}
+
+bool link_say(struct link *l, const char *text, size_t n)
+{
+    ssize_t r = transport_write(l->tp, text, n);
+    if (r != (ssize_t)n) {
+        link_close(l, LINK_END_PEER, NULL);
+        return false;
+    }
+    transport_flush(l->tp);
+    return true;
 }
 
 bool link_begin_session(struct link *l)
 {
     mtime_ms now = loop_now(l->cfg.loop);
-    struct smux_config cfg = smux_config_default(!l->cfg.is_server, SMUX_VERSION_LEGACY);
+    bool resumable = l->state == LINK_HELLO;
+    struct smux_config cfg = smux_config_default(
+        !l->cfg.is_server, resumable ? SMUX_VERSION_RESUMABLE : SMUX_VERSION_LEGACY);
     cfg.budget = &l->cfg.relays->windows;
     if (smux_session_new(&cfg, now, &l->mux) < 0) {
         link_close(l, LINK_END_LOCAL, NULL);
         return false;
     }
     transport_trust(l->tp);
-    l->state = LINK_CONTROL;
+    l->exact = resumable;
+    l->state = resumable ? LINK_UP : LINK_CONTROL;
     l->stall_since = now;
     return true;
 }
@@ -355,16 +415,33 @@ static void on_timer_closed(uv_handle_t *h)
     free(h->data);
 }
 
+/* The last words: what is staged and, where the wire has it, that this end is meant. */
+static void say_goodbye(struct link *l)
+{
+    if (l->exact && l->reason == LINK_END_SHUTDOWN)
+        smux_session_goaway(l->mux, SMUX_GOAWAY_SHUTDOWN, 0);
+    else if (l->exact && l->reason == LINK_END_REPLACED)
+        smux_session_goaway(l->mux, SMUX_GOAWAY_REPLACED, 0);
+    (void)output(l);
+}
+
 /* Carries out what link_close() marked. */
 static void end(struct link *l)
 {
     for (struct list *n; (n = list_first(&l->relays));)
         relay_orphan(relay_of_link_node(n));
-    (void)output(l);
+    say_goodbye(l);
     auth_line_wipe(&l->line);
+    secure_zero(&l->keys, sizeof l->keys);
+    resume_end(l);
     control_reader_fini(&l->control_in);
     l->control_st = NULL;
-    transport_close(l->tp);
+    if (l->moving) {
+        transport_release(l->tp);
+        l->moving->tp = l->tp;
+    } else {
+        transport_close(l->tp);
+    }
     l->tp = NULL;
     smux_session_free(l->mux);
     l->mux = NULL;
@@ -390,7 +467,6 @@ static void turn(struct loop_job *job)
 
 int link_new(const struct link_config *cfg, int fd, struct link **ret)
 {
-    static const struct transport_events events = {on_ready, on_readable, on_writable, on_error};
     struct link *l = calloc(1, sizeof *l);
     if (!l) {
         sock_close_reset(fd);
@@ -402,7 +478,7 @@ int link_new(const struct link_config *cfg, int fd, struct link **ret)
     loop_job_init(&l->turn, turn);
     control_reader_init(&l->control_in);
     auth_line_init(&l->line);
-    int r = transport_new(cfg->loop, fd, cfg->tls, cfg->is_server, &events, l, &l->tp);
+    int r = transport_new(cfg->loop, fd, cfg->tls, cfg->is_server, &link_events, l, &l->tp);
     if (r < 0) {
         free(l);
         return r;
@@ -429,4 +505,29 @@ const char *link_describe(const struct link *l)
 bool link_is_up(const struct link *l)
 {
     return l->state == LINK_UP;
+}
+
+const uint8_t *link_sid(const struct link *l)
+{
+    return l->again.sid;
+}
+
+bool link_is_exact(const struct link *l)
+{
+    return l->exact;
+}
+
+bool link_is_detached(const struct link *l)
+{
+    return l->state == LINK_DETACHED;
+}
+
+bool link_is_established(const struct link *l)
+{
+    return link_is_up(l) || link_is_detached(l);
+}
+
+uint32_t link_rtt_us(const struct link *l)
+{
+    return l->mux ? smux_session_rtt_us(l->mux) : 0;
 }

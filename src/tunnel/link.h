@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A link is one tunnel connection with everything that makes it usable: the TLS transport, the
- * secret exchange, the control stream, and the smux session, supervised by one timer.
+ * A link is one tunnel session with everything that makes it usable: the TLS transport, the
+ * exchange that opens it, and the smux session, supervised by one timer. TLS decides (ALPN) which
+ * wire it is:
  *
- *   HANDSHAKE --TLS done--> AUTH --secret accepted--> CONTROL --port answered--> UP --any end-->
- * CLOSED
+ *   legacy:      HANDSHAKE --> AUTH --secret accepted--> CONTROL --port answered--> UP --> CLOSED
+ *   gotunnel/2:  HANDSHAKE --> HELLO --proofs, port--> UP <--broke / resumed--> DETACHED --> CLOSED
+ *
+ * A detached link has no transport, and keeps everything else for a while: its streams wait. On the
+ * client the owner dials again and gives the socket to link_resume(); on the server the new
+ * connection is a link of its own until it has said what it wants, and then hands its transport
+ * over (link_hand_over(), link_attach()). docs/resumption.md.
  *
  * link_close() may be called at any moment and only marks; memory goes at the end of the turn. The
  * owner hears of the end once, through on_closed, also when it closed the link itself. Loop thread
@@ -19,11 +25,13 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "net/loop.h"
+#include "proto/hello.h"
 #include "tunnel/relay.h"
 
 struct auth_line;
 struct link;
 struct smux_stream;
+struct transport;
 
 /* Why a link ended: decides the log line and, for a client, how soon to come back. */
 enum link_reason {
@@ -38,6 +46,11 @@ enum link_reason {
     LINK_END_REFUSED,  /* the server refused the port */
     LINK_END_LOCAL,    /* out of memory or descriptors here */
     LINK_END_SHUTDOWN, /* we closed it */
+    LINK_END_LEGACY,   /* the peer speaks the legacy wire only, which -legacy never forbids */
+    LINK_END_REPLACED, /* another connection with the same client id has taken over */
+    LINK_END_EXPIRED,  /* detached, and not resumed in time */
+    LINK_END_LOST,     /* the server knows the session no more */
+    LINK_END_MOVED,    /* server: the transport now belongs to the session it resumes */
 };
 
 enum {
@@ -48,6 +61,16 @@ enum {
     LINK_CONTROL_MS = 10000, /* control message, or the answer to it */
     LINK_STALL_MS =
         60000, /* no progress of a blocked write (a peer that says NOP but reads nothing) */
+    LINK_SUSPECT_MS =
+        3000,              /* bytes unacknowledged for so long without progress: the owner of a
+                              client link is asked for a second connection (resilience of the
+                              session makes a false alarm cheap; TCP alone would take 5-23 s more) */
+    LINK_DOUBT_MS = 10000, /* client: the same after a change of the network: a new address may take
+                              seconds to become usable */
+    LINK_TRY_MS = 5000,    /* client: TLS and the answer to a resume, from TCP connected */
+    LINK_HOLD_MS = 2000,   /* server: so long after a break new users wait, then they are refused */
+    LINK_FIN_WINDOW_MS = 10000, /* a bare end of the connection is most often a process that died */
+    LINK_USER_TIMEOUT_MS = 15000, /* TCP_USER_TIMEOUT of gotunnel/2: its peer always reads */
     LINK_EXTRA_STREAMS =
         1024, /* streams a client may open besides the control stream before it is cut off */
 };
@@ -59,6 +82,25 @@ struct link_ops {
     /* Server: the client asks for a port (any number: the range is the owner's business), or its
        message was not understood (err < 0). Answer with link_control_answer(). */
     void (*on_control)(void *ctx, int64_t port, int err);
+    /* gotunnel/2, server: the client has proved that it knows the secret and asks for a port;
+       answer with link_open_answer(), also later. open lives as long as the link. */
+    void (*on_open)(void *ctx, const struct hello_request *open);
+    /* The proof was wrong. Answer with link_secret_reject(). */
+    void (*on_guess)(void *ctx);
+    /* The connection wants to go on with a session: link_hand_over(), or link_close(). */
+    void (*on_resume)(void *ctx, const struct hello_request *resume);
+    /* Both: the connection has broken, the session waits; window: for how long at most. */
+    void (*on_detached)(void *ctx, enum link_reason reason, const struct errmsg *why,
+                        mtime_ms window);
+    /* Server: LINK_HOLD_MS have passed since. */
+    void (*on_held)(void *ctx);
+    /* Both: it goes on, after so many ms; peer: the address the new connection comes from. */
+    void (*on_resumed)(void *ctx, mtime_ms gap, const char *peer);
+    /* Client: LINK_SUSPECT_MS have passed: dial, and link_resume(). */
+    void (*on_suspect)(void *ctx);
+    /* Client: link_resume() has failed, err < 0: on the way; HELLO_ERR_*: the server says so, and
+       the session is lost unless it is HELLO_ERR_BUSY or HELLO_ERR_STALE. */
+    void (*on_resume_failed)(void *ctx, int err, const struct errmsg *why);
     /* Client: TLS stands and the server's certificate was accepted; the secret goes out next. */
     void (*on_secure)(void *ctx);
     /* Client: the secret was accepted. */
@@ -78,7 +120,10 @@ struct link_config {
     struct relays *relays;
     SSL_CTX *tls;
     bool is_server;
-    const char *secret;    /* client: sent as a line; must outlive the link */
+    const char *secret;    /* must outlive the link, as id must */
+    const char *id;        /* client */
+    bool legacy_refused;   /* -legacy never */
+    mtime_ms window_ms;    /* how long a broken session may wait; 0: not at all */
     int64_t remote_port;   /* client: asked for */
     mtime_ms handshake_ms; /* client: time for the TLS handshake */
     const struct link_ops *ops;
@@ -98,7 +143,7 @@ bool link_is_up(const struct link *l);
 /* Server: OK to the client, which may now use the session. */
 void link_secret_accept(struct link *l);
 
-/* Server: ERROR to the client after delay_ms (never beyond the deadline), then the end,
+/* Server: the refusal to the client after delay_ms (never beyond the deadline), then the end,
  * LINK_END_AUTH. */
 void link_secret_reject(struct link *l, uint32_t delay_ms);
 
@@ -108,6 +153,54 @@ void link_control_answer(struct link *l, bool ok, const char *message);
 
 /* Opens a stream towards the peer; 0, ERR_BADSTATE unless UP, ERR_NOMEM, ERR_LIMIT. */
 int link_open_stream(struct link *l, struct smux_stream **ret) MUST_USE;
+
+/* The session's number: from on_open on. */
+const uint8_t *link_sid(const struct link *l);
+
+/* gotunnel/2, server: the answer to on_open. ok: UP, users may be relayed; address: what listens,
+   as text. Otherwise message tells a person why not, and the link ends, LINK_END_REFUSED. */
+void link_open_answer(struct link *l, bool ok, const char *address, int port, const char *message);
+
+/* Server: a connection on its way to the session it resumes. */
+struct link_handover {
+    struct transport *tp;
+    struct hello_request request;
+    uint8_t exporter[HELLO_EXPORTER_BYTES];
+};
+
+/* From on_resume: the link ends, LINK_END_MOVED, and by then *h is filled; it may be given to
+   another thread after on_closed. Whoever has it calls link_attach() or link_refuse(), which take
+   the transport. */
+void link_hand_over(struct link *l, struct link_handover *h);
+
+/* Checks the proof and goes on with the session over the new connection; the old one is closed.
+   HELLO_OK, or why not, which the peer was told: l is untouched then. */
+enum hello_error link_attach(struct link *l, struct link_handover *h);
+
+/* There is no such session; takes as long as a wrong proof. */
+enum hello_error link_refuse(struct loop *loop, struct link_handover *h);
+
+/* Client: goes on over the connected socket fd, which it takes over (also on failure). One at a
+   time: ERR_BADSTATE while another one is tried, or if the session cannot be resumed. ERR_NOMEM,
+   ERR_IO. */
+int link_resume(struct link *l, int fd) MUST_USE;
+
+/* True while link_resume() is under way. */
+bool link_is_resuming(const struct link *l);
+
+/* True in UP and DETACHED; in DETACHED. */
+bool link_is_established(const struct link *l);
+bool link_is_detached(const struct link *l);
+
+/* Client: the network may have changed. If the connection is not where it would be made now, it is
+   suspected for a while, whether or not bytes wait. True: suspected, or detached: dial. */
+bool link_network_changed(struct link *l);
+
+/* Client: bytes have been waiting for too long (on_suspect), and nothing has moved since. */
+bool link_is_suspected(const struct link *l);
+
+/* The round trip as last measured, 0: unknown. */
+uint32_t link_rtt_us(const struct link *l);
 
 /* "connection lost" and so on, translated. */
 const char *link_reason_text(enum link_reason reason);

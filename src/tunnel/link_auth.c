@@ -11,15 +11,12 @@
 #include "base/escape.h"
 #include "base/secure.h"
 
-static bool send_all(struct link *l, const char *text, size_t n)
+/* An old client shows what follows its ERROR to its user; its secret is not even read. */
+static void refuse_legacy(struct link *l)
 {
-    ssize_t r = transport_write(l->tp, text, n);
-    if (r != (ssize_t)n) {
-        link_close(l, LINK_END_PEER, NULL);
-        return false;
-    }
-    transport_flush(l->tp);
-    return true;
+    static const char no[] = "ERROR: this server speaks gotunnel/2 only (-legacy never)\n";
+    if (!l->cfg.is_server || link_say(l, no, sizeof no - 1))
+        link_close(l, LINK_END_LEGACY, NULL);
 }
 
 void auth_begin(struct link *l)
@@ -27,6 +24,10 @@ void auth_begin(struct link *l)
     mtime_ms now = loop_now(l->cfg.loop);
     mtime_ms at = now + LINK_SECRET_MS;
     auth_line_init(&l->line);
+    if (l->cfg.legacy_refused) {
+        refuse_legacy(l);
+        return;
+    }
     if (l->cfg.is_server) {
         link_set_deadline(l, at < l->auth_deadline ? at : l->auth_deadline);
         return;
@@ -40,7 +41,7 @@ void auth_begin(struct link *l)
     }
     memcpy(line, l->cfg.secret, n);
     line[n] = '\n';
-    (void)send_all(l, line, n + 1);
+    (void)link_say(l, line, n + 1);
     secure_zero(line, sizeof line);
     link_set_deadline(l, at);
 }
@@ -87,7 +88,7 @@ void auth_input(struct link *l, const uint8_t **p, size_t *n)
 void link_secret_accept(struct link *l)
 {
     static const char ok[] = "OK\n";
-    if (l->state != LINK_AUTH || !send_all(l, ok, sizeof ok - 1))
+    if (l->state != LINK_AUTH || !link_say(l, ok, sizeof ok - 1))
         return;
     transport_trust(l->tp);
     if (link_begin_session(l))
@@ -97,17 +98,17 @@ void link_secret_accept(struct link *l)
 void link_secret_reject(struct link *l, uint32_t delay_ms)
 {
     mtime_ms now = loop_now(l->cfg.loop);
-    if (l->state != LINK_AUTH)
+    if (l->state != LINK_AUTH && l->state != LINK_HELLO)
         return;
     l->reject_at = now + delay_ms;
     link_set_deadline(l, l->reject_at < l->auth_deadline ? l->reject_at : l->auth_deadline);
     if (delay_ms == 0)
-        auth_send_rejection(l);
+        (l->state == LINK_HELLO ? hello_send_rejection : auth_send_rejection)(l);
 }
 
 void auth_send_rejection(struct link *l)
 {
     static const char no[] = "ERROR: Invalid Secret\n";
-    if (send_all(l, no, sizeof no - 1))
+    if (link_say(l, no, sizeof no - 1))
         link_close(l, LINK_END_AUTH, NULL);
 }

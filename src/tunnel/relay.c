@@ -52,6 +52,7 @@ struct relay {
 };
 
 static void relay_check_end(struct relay *r);
+static void touch(struct relay *r);
 
 /* ---- life ---- */
 
@@ -133,18 +134,39 @@ void relay_reset(struct relay *r)
 
 /* ---- half-closed relays have a time limit ---- */
 
+static void on_timer(uv_timer_t *t);
+
+static void arm(struct relays *rs, mtime_ms at)
+{
+    mtime_ms now = loop_now(rs->loop);
+    if (at >= rs->timer_at)
+        return;
+    rs->timer_at = at;
+    uv_timer_start(&rs->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
+}
+
+/* Cuts those whose time has come. */
+static void cut_silent(struct relays *rs, const struct list *l)
+{
+    for (struct list *n; (n = list_first(l));) {
+        struct relay *r = LIST_ENTRY(n, struct relay, half_closed);
+        if (r->cut_at > loop_now(rs->loop)) {
+            arm(rs, r->cut_at);
+            return;
+        }
+        if (r->link && link_is_detached(r->link))
+            touch(r); /* nothing can move: its time begins again */
+        else
+            relay_reset(r);
+    }
+}
+
 static void on_timer(uv_timer_t *t)
 {
     struct relays *rs = t->data;
-    mtime_ms now = loop_now(rs->loop);
-    for (struct list *n; (n = list_first(&rs->half_closed));) {
-        struct relay *r = LIST_ENTRY(n, struct relay, half_closed);
-        if (r->cut_at > now) {
-            uv_timer_start(t, on_timer, (uint64_t)(r->cut_at - now), 0);
-            return;
-        }
-        relay_reset(r);
-    }
+    rs->timer_at = MTIME_NEVER;
+    for (size_t i = 0; i < ARRAY_LEN(rs->half_closed); i++)
+        cut_silent(rs, &rs->half_closed[i]);
 }
 
 /* Something moved, or one direction has just ended. */
@@ -153,10 +175,10 @@ static void touch(struct relay *r)
     struct relays *rs = r->rs;
     if (!(r->flags & (RL_EOF | RL_FIN_IN)) || r->flags & RL_DEAD)
         return;
-    r->cut_at = loop_now(rs->loop) + RELAY_HALF_CLOSED_MS;
-    list_move(&rs->half_closed, &r->half_closed);
-    if (!uv_is_active((uv_handle_t *)&rs->timer))
-        uv_timer_start(&rs->timer, on_timer, RELAY_HALF_CLOSED_MS, 0);
+    bool exact = r->link && link_is_exact(r->link);
+    r->cut_at = loop_now(rs->loop) + (exact ? RELAY_HALF_CLOSED_EXACT_MS : RELAY_HALF_CLOSED_MS);
+    list_move(&rs->half_closed[exact], &r->half_closed);
+    arm(rs, r->cut_at);
 }
 
 /* ---- up: socket to stream ---- */
@@ -517,7 +539,9 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     rs->loop = loop;
     rs->quota = quota;
     rs->windows.max = RELAYS_WINDOW_BYTES;
-    list_init(&rs->half_closed);
+    list_init(&rs->half_closed[0]);
+    list_init(&rs->half_closed[1]);
+    rs->timer_at = MTIME_NEVER;
     list_init(&rs->dead);
     list_init(&rs->discarding);
     loop_job_init(&rs->reaper, reap);
@@ -529,8 +553,9 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
 
 void relays_cut_orphans(struct relays *rs)
 {
-    for (struct list *n; (n = list_first(&rs->half_closed));)
-        relay_reset(LIST_ENTRY(n, struct relay, half_closed));
+    for (size_t i = 0; i < ARRAY_LEN(rs->half_closed); i++)
+        for (struct list *n; (n = list_first(&rs->half_closed[i]));)
+            relay_reset(LIST_ENTRY(n, struct relay, half_closed));
 }
 
 void relays_fini(struct relays *rs)

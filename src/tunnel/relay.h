@@ -32,6 +32,8 @@ enum {
        no more credit, so without a limit such a stream would stay for ever (docs/protocol.md 2.8).
      */
     RELAY_HALF_CLOSED_MS = 60000,
+    /* The same on gotunnel/2, where a half-close is one: as HAProxy's and yamux's five minutes. */
+    RELAY_HALF_CLOSED_EXACT_MS = 300000,
     /* Bytes taken from one socket in one turn: more makes a keystroke wait behind bulk
        (docs/design.md). */
     RELAY_TURN_BYTES = 64 << 10,
@@ -54,9 +56,10 @@ struct relays {
     void (*on_empty)(void *ctx); /* our last relay is gone; may be NULL */
     void *ctx;
     /* private */
-    struct list half_closed; /* in the order of their deadlines */
-    struct list dead;        /* freed at the end of the turn */
-    struct list discarding;  /* with something to read that nobody wants */
+    struct list half_closed[2]; /* by the wire of their link, in the order of their deadlines */
+    mtime_ms timer_at;          /* MTIME_NEVER: not armed */
+    struct list dead;           /* freed at the end of the turn */
+    struct list discarding;     /* with something to read that nobody wants */
     uv_timer_t timer;
     struct loop_job reaper, discarder;
     bool made_room;

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Which wire a program may speak: what -legacy and the secret allow. */
+#pragma once
+
+#include "base/attr.h"
+#include "conf/options.h"
+
+/* The protocol to offer or to select by ALPN in *ret, NULL for the legacy wire alone: a secret of
+   less than HELLO_SECRET_MIN bytes proves too little (logged as a warning). ERR_INVAL, logged: with
+   -legacy never there is nothing left then. */
+int wire_choose(const struct common_options *opt, const char **ret) MUST_USE;
