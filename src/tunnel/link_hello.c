@@ -65,8 +65,10 @@ static void on_answer(struct link *l)
         return;
     if (!resume_begin(l, &a))
         return;
+    char message[CONTROL_MESSAGE_BUF];
+    control_success_message(message, a.address); /* what an old server would have sent */
     link_set_deadline(l, MTIME_NEVER);
-    l->cfg.ops->on_up(l->cfg.ctx, a.address);
+    l->cfg.ops->on_up(l->cfg.ctx, message);
 }
 
 /* ---- server ---- */
