@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file of the client's id: 32 hex digits and a line feed. It is written beside its place,
+ * synced, and then given its name by a call that never replaces a file: of two starts at once one
+ * wins, and the other reads what the winner wrote. Nothing that is there is ever changed.
+ */
+#include "client/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/i18n.h"
+#include "base/log.h"
+#include "conf/quote.h"
+#include "proto/hash.h"
+
+enum {
+    BASE_BYTES = 16,
+    BASE_LEN = 2 * BASE_BYTES,
+};
+
+#define FILE_NAME "client-id"
+
+struct folder {
+    int fd;
+    char path[PATH_MAX];
+};
+
+static int cannot_read(const struct folder *f, struct errmsg *why)
+{
+    int errnum = errno;
+    return errmsg_set(why, err_from_errno(errnum), _("cannot read %s/%s: %s"), f->path, FILE_NAME,
+                      strerror(errnum));
+}
+
+static int random_hex(char *ret, size_t bytes, struct errmsg *why)
+{
+    uint8_t raw[BASE_BYTES];
+    /* A request of up to 256 bytes is never cut short. */
+    if (getrandom(raw, bytes, 0) != (ssize_t)bytes)
+        return errmsg_set(why, ERR_IO, "getrandom: %s", strerror(errno));
+    for (size_t i = 0; i < bytes; i++)
+        (void)snprintf(ret + 2 * i, 3, "%02x", raw[i]);
+    return 0;
+}
+
+/* ---- the folder ---- */
+
+/* True when the variable names an absolute path; *ret has it, up to a colon in a list. */
+static bool from_variable(const char *variable, const char *below, bool is_list, char ret[PATH_MAX])
+{
+    const char *value = getenv(variable);
+    if (!value || value[0] != '/')
+        return false;
+    size_t n = is_list ? strcspn(value, ":") : strlen(value);
+    int len = snprintf(ret, PATH_MAX, "%.*s%s", (int)n, value, below);
+    return len > 0 && len < PATH_MAX;
+}
+
+static bool find_folder(char ret[PATH_MAX])
+{
+    return from_variable("STATE_DIRECTORY", "", true, ret) ||
+           from_variable("XDG_STATE_HOME", "/gotunnel", false, ret) ||
+           from_variable("HOME", "/.local/state/gotunnel", false, ret);
+}
+
+/* Makes the folder and those above it, as far as they are missing; 0, or -1 with errno. */
+static int make_folders(char *path)
+{
+    for (char *at = path + 1;; at++) {
+        at += strcspn(at, "/");
+        char end = *at;
+        *at = '\0';
+        int r = mkdir(path, 0700);
+        *at = end;
+        if (r < 0 && errno != EEXIST)
+            return -1;
+        if (end == '\0')
+            return 0;
+    }
+}
+
+static int open_folder(struct folder *ret, struct errmsg *why)
+{
+    if (!find_folder(ret->path))
+        return errmsg_set(
+            why, ERR_NOTFOUND, "%s",
+            _("none of STATE_DIRECTORY, XDG_STATE_HOME and HOME names a folder for it"));
+    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    ret->fd = open(ret->path, flags);
+    if (ret->fd < 0 && errno == ENOENT && make_folders(ret->path) == 0)
+        ret->fd = open(ret->path, flags);
+    int errnum = errno;
+    if (ret->fd < 0)
+        return errmsg_set(why, err_from_errno(errnum), _("cannot open folder %s: %s"), ret->path,
+                          strerror(errnum));
+    return 0;
+}
+
+/* ---- reading ---- */
+
+/* Whoever may write the file decides whose port this client takes over. */
+static int check_file(const struct folder *f, int fd, struct errmsg *why)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return cannot_read(f, why);
+    if (!S_ISREG(st.st_mode))
+        return errmsg_set(why, ERR_INVAL, _("%s/%s is not a regular file"), f->path, FILE_NAME);
+    if (st.st_mode & 022 || (st.st_uid != geteuid() && st.st_uid != 0))
+        return errmsg_set(why, ERR_PERM, _("%s/%s can be changed by other users"), f->path,
+                          FILE_NAME);
+    return 0;
+}
+
+/* The digits and a line feed, and nothing more. */
+static bool is_base(const char *text, ssize_t n)
+{
+    if (n != BASE_LEN + 1 || text[BASE_LEN] != '\n')
+        return false;
+    for (size_t i = 0; i < BASE_LEN; i++)
+        if (!memchr("0123456789abcdef", text[i], 16))
+            return false;
+    return true;
+}
+
+static int read_base(const struct folder *f, int fd, char ret[BASE_LEN + 1], struct errmsg *why)
+{
+    char text[BASE_LEN + 2]; /* one byte to see that there is more */
+    int err = check_file(f, fd, why);
+    if (err < 0)
+        return err;
+    ssize_t n = read(fd, text, sizeof text); /* a regular file: all at once */
+    if (n < 0)
+        return cannot_read(f, why);
+    if (!is_base(text, n))
+        return errmsg_set(why, ERR_INVAL, _("%s/%s holds no id: remove it, and a new one is made"),
+                          f->path, FILE_NAME);
+    memcpy(ret, text, BASE_LEN);
+    ret[BASE_LEN] = '\0';
+    return 0;
+}
+
+/* ERR_NOTFOUND: there is no such file. */
+static int read_file(const struct folder *f, char ret[BASE_LEN + 1], struct errmsg *why)
+{
+    /* Not blocking: a FIFO of that name must not stop the start. */
+    int fd = openat(f->fd, FILE_NAME, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0 && errno == ELOOP)
+        return errmsg_set(why, ERR_INVAL, _("%s/%s is a symbolic link"), f->path, FILE_NAME);
+    if (fd < 0)
+        return cannot_read(f, why);
+    int err = read_base(f, fd, ret, why);
+    (void)close(fd); /* only read */
+    return err;
+}
+
+/* ---- making ---- */
+
+/* A whole file of a name nobody uses, on the disk. 0, or -1 with errno. */
+static int write_new(int dirfd, const char *name, const char base[BASE_LEN + 1])
+{
+    char text[BASE_LEN + 2];
+    int n = snprintf(text, sizeof text, "%s\n", base);
+    int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    ssize_t w = write(fd, text, (size_t)n);
+    int errnum = w == n ? 0 : w < 0 ? errno : ENOSPC; /* a part of so little: a full disk */
+    if (!errnum && fsync(fd) < 0)
+        errnum = errno;
+    if (close(fd) < 0 && !errnum && errno != EINTR)
+        errnum = errno; /* some network file systems tell of a full disk only now */
+    errno = errnum;
+    return errnum ? -1 : 0;
+}
+
+/* Gives it its name unless there is such a file already. */
+static int publish(int dirfd, const char *name)
+{
+    if (renameat2(dirfd, name, dirfd, FILE_NAME, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+        return -1;
+    return linkat(dirfd, name, dirfd, FILE_NAME, 0); /* NFS */
+}
+
+static int make_file(const struct folder *f, char base[BASE_LEN + 1], struct errmsg *why)
+{
+    char name[sizeof FILE_NAME "." + BASE_LEN] = FILE_NAME ".";
+    int err = random_hex(base, BASE_BYTES, why);
+    if (err == 0)
+        err = random_hex(name + strlen(name), BASE_BYTES / 2, why);
+    if (err < 0)
+        return err;
+    int r = write_new(f->fd, name, base) == 0 ? publish(f->fd, name) : -1;
+    int errnum = errno;
+    (void)unlinkat(f->fd, name, 0); /* gone already where it was renamed */
+    if (r == 0) {
+        (void)fsync(f->fd); /* a name that is lost in a crash is made again */
+        return 0;
+    }
+    if (errnum == EEXIST)
+        return read_file(f, base, why);
+    return errmsg_set(why, err_from_errno(errnum), _("cannot write %s/%s: %s"), f->path, FILE_NAME,
+                      strerror(errnum));
+}
+
+static int keep_base(char ret[BASE_LEN + 1], struct errmsg *why)
+{
+    struct folder f;
+    int err = open_folder(&f, why);
+    if (err < 0)
+        return err;
+    err = read_file(&f, ret, why);
+    if (err == ERR_NOTFOUND)
+        err = make_file(&f, ret, why);
+    (void)close(f.fd); /* a folder */
+    return err;
+}
+
+/* ---- the id ---- */
+
+/* The same for the same tunnel. Only a number of our own goes with it, so nobody gains by a text
+   that has the hash of another. */
+static uint64_t hash_tunnel(const struct client_options *opt)
+{
+    char text[64];
+    (void)snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64 "%" PRId64,
+                   hash_text(opt->server), hash_text(opt->local_target), opt->remote_port);
+    return hash_text(text);
+}
+
+int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, struct errmsg *why)
+{
+    char base[BASE_LEN + 1];
+    enum identity_kind kind = IDENTITY_KEPT;
+    if (*opt->id && !hello_id_is_valid(opt->id)) {
+        char quoted[128];
+        (void)quote(quoted, sizeof quoted, opt->id); /* cut on purpose */
+        return errmsg_set(why, ERR_INVAL, _("-id %s: an id is 1 to %d of A-Z a-z 0-9 . _ -"),
+                          quoted, HELLO_ID_MAX);
+    }
+    if (*opt->id) {
+        (void)snprintf(ret, HELLO_ID_MAX + 1, "%s", opt->id);
+        return IDENTITY_KEPT;
+    }
+    if (keep_base(base, why) < 0) {
+        struct errmsg none;
+        kind = IDENTITY_TEMPORARY;
+        if (random_hex(base, BASE_BYTES, &none) < 0)
+            return ERR_IO;
+    }
+    (void)snprintf(ret, HELLO_ID_MAX + 1, "%s-%016" PRIx64, base, hash_tunnel(opt));
+    return kind;
+}
+
+int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, struct errmsg *why)
+{
+    int kind = identity_find(ret, opt, why);
+    if (kind < 0)
+        return kind;
+    if (kind == IDENTITY_TEMPORARY)
+        log_warn(_("the id of this client is for this run only, so after a restart its port may be "
+                   "taken for a while: %s"),
+                 why->text);
+    return 0;
+}

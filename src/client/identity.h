@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who this client is, to its server: the public port of a session belongs to the client's id, and a
+ * new session of the same id takes it over at once.
+ *
+ * The id is what -id says, or else made of two parts: a number of 128 random bits that is made once
+ * for each user of a machine and kept in a file, and a hash of what this client does (server,
+ * remote port, local target). So the same command line is always the same client, and two tunnels
+ * of one user are two. It is a name, not a secret: the proofs of proto/hello.h are what counts.
+ *
+ * The file is client-id in $STATE_DIRECTORY (of a service manager; the first of several), else in
+ * $XDG_STATE_HOME/gotunnel, else in $HOME/.local/state/gotunnel.
+ */
+#pragma once
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "conf/options.h"
+#include "proto/hello.h"
+
+enum identity_kind {
+    IDENTITY_KEPT,      /* the next run of this command line has the same */
+    IDENTITY_TEMPORARY, /* of this run only: the file cannot be kept, or is not to be trusted */
+};
+
+/*
+ * Finds the id, and makes and keeps its random part where there is none; several starts at once
+ * agree on one. *why says why an id is temporary. ERR_INVAL: -id is not an id, and *why says so;
+ * ERR_IO: the system has no random numbers. Blocks for as long as the disk takes.
+ */
+int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
+                  struct errmsg *why) MUST_USE;
+
+/* The same for the program: 0 for either kind, of which a temporary one is warned of in the log. */
+int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
+                 struct errmsg *why) MUST_USE;
