@@ -64,6 +64,7 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
     } else {
         if (t->may_vanish)
             sock_keepalive(fd_or_err);
+        sock_abortive(fd_or_err, true);
         relay_attach(r, fd_or_err);
     }
     errand_done(e);

@@ -156,8 +156,10 @@ static int listen_on(const struct sockaddr *sa, socklen_t len, const struct list
         (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &cfg->defer_accept_s,
                          sizeof cfg->defer_accept_s);
     sock_nodelay(fd); /* as the next, inherited by what it accepts: one call instead of thousands */
-    if (cfg->keepalive)
+    if (cfg->for_users) {
         sock_keepalive(fd);
+        sock_abortive(fd, true);
+    }
     if (bind(fd, sa, len) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
         return fd;
     int errnum = errno;

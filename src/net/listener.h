@@ -39,7 +39,7 @@ struct listener_config {
                  address or a name that resolves locally (blocking look-up: start-up only) */
     int port; /* 0..65535; 0: the system chooses */
     int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
-    bool keepalive;     /* accepted sockets have sock_keepalive() */
+    bool for_users;     /* accepted sockets have sock_keepalive(), and are sock_abortive() */
 };
 
 /* Binds (SO_REUSEADDR) and listens. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO

@@ -124,10 +124,15 @@ void sock_discard(int fd, size_t n)
     (void)!recv(fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT); /* there may be none, or no connection */
 }
 
+void sock_abortive(int fd, bool on)
+{
+    struct linger hard = {.l_onoff = on, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
 void sock_close_reset(int fd)
 {
-    struct linger hard = {.l_onoff = 1, .l_linger = 0};
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    sock_abortive(fd, true);
     (void)close(fd);
 }
 

@@ -32,6 +32,10 @@ void sock_keepalive(int fd);
    that fd has: the network has changed under it. Sends nothing. */
 bool sock_route_changed(int fd);
 
+/* on: however fd is closed, also by the death of this process, its peer gets RST and never a clean
+   end. Off before a close that is meant as one. Inherited from a listening socket. */
+void sock_abortive(int fd, bool on);
+
 /* Drops up to n bytes that the peer of a TCP connection has sent, without copying them (tcp(7)). */
 void sock_discard(int fd, size_t n);
 

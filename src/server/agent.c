@@ -131,7 +131,7 @@ static int open_port(struct agent *a, int64_t port, struct errmsg *why)
         return ERR_RANGE;
     if (allowed->count > 0 && !ports_contain(allowed, port))
         return errmsg_set(why, ERR_PERM, "%s", "not in -allow-ports");
-    struct listener_config cfg = {.port = (int)port, .keepalive = true};
+    struct listener_config cfg = {.port = (int)port, .for_users = true};
     return listener_open(a->worker->loop, &cfg, &events, a, &a->port, why);
 }
 

@@ -112,11 +112,9 @@ static void close_socket(struct relay *r, bool reset)
     int fd = r->socket.fd;
     poller_forget(r->rs->loop, &r->socket);
     if (fd < 0)
-        return; /* attaching failed */
-    if (reset)
-        sock_close_reset(fd);
-    else
-        (void)close(fd); /* nothing can be done about a failing close */
+        return;               /* attaching failed */
+    sock_abortive(fd, reset); /* until here it was: our death must not look like an end */
+    (void)close(fd);          /* nothing can be done about a failing close */
 }
 
 void relay_reset(struct relay *r)

@@ -80,7 +80,8 @@ void relays_fini(struct relays *rs);
  */
 struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream *st);
 
-/* Takes over fd, connected, non-blocking and with its options set, and begins. On failure
+/* Takes over fd, connected, non-blocking and with its options set (sock_abortive() among them), and
+ * begins. On failure
  * (ERR_NOMEM, ERR_IO) the relay is reset. */
 void relay_attach(struct relay *r, int fd);
 

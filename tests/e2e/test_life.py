@@ -217,6 +217,24 @@ def test_who_can_vanish_without_a_word_is_asked_now_and_then(lab, echo, host, wa
         wait_for("the target's timer", lambda: keepalive_timers(sockets("dport", "=", f":{echo.port}")) == [watched])
 
 
+@pytest.mark.parametrize("who", ["server", "client"])
+def test_what_a_killed_program_cut_does_not_look_complete(lab, who):
+    """Neither the user nor the service may take the death of a tunnel end for an end of file."""
+    service = socket.create_server(("127.0.0.1", 0))
+    server = lab.server()
+    client = lab.client(server, service.getsockname()[1])
+    with connect(client.port) as user, service:
+        target, _ = service.accept()
+        target.sendall(b"the first half")
+        assert read_exactly(user, 14) == b"the first half"
+        {"server": server, "client": client}[who].kill()
+        end = user if who == "server" else target
+        end.settimeout(20)
+        with pytest.raises(ConnectionResetError):
+            end.recv(1)
+        target.close()
+
+
 # ---- descriptors and memory ----
 
 

@@ -114,9 +114,9 @@ static void addresses_read_as_the_original_prints_them(void **state)
 /* Set once, on the listening socket. */
 static void accepted_sockets_inherit_their_options(void **state)
 {
-    for (int keepalive = 0; keepalive <= 1; keepalive++) {
+    for (int users = 0; users <= 1; users++) {
         struct owner o = {.k = *state};
-        struct listener_config cfg = {.host = "127.0.0.1", .keepalive = keepalive};
+        struct listener_config cfg = {.host = "127.0.0.1", .for_users = users};
         struct errmsg why = {""};
         int on = -1, idle = -1;
         socklen_t len = sizeof on;
@@ -124,9 +124,14 @@ static void accepted_sockets_inherit_their_options(void **state)
         int c = kit_connect(listener_port(o.l));
         KIT_UNTIL(o.k, o.accepted == 1);
         assert_int_equal(getsockopt(o.fd[0], SOL_SOCKET, SO_KEEPALIVE, &on, &len), 0);
-        assert_int_equal(on, keepalive);
+        assert_int_equal(on, users);
         assert_int_equal(getsockopt(o.fd[0], IPPROTO_TCP, TCP_KEEPIDLE, &idle, &len), 0);
-        assert_int_equal(idle == 60, keepalive);
+        assert_int_equal(idle == 60, users);
+        struct linger hard;
+        socklen_t hard_len = sizeof hard;
+        assert_int_equal(getsockopt(o.fd[0], SOL_SOCKET, SO_LINGER, &hard, &hard_len), 0);
+        assert_int_equal(hard.l_onoff, users);
+        assert_int_equal(hard.l_linger, 0);
         (void)close(c);
         owner_close(&o);
     }
