@@ -195,7 +195,7 @@ class Process:
         self.file = path
         with open(path, "wb") as out:
             self.popen = subprocess.Popen(
-                self.command, cwd=cwd, env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+                self.command, cwd=cwd, env={**os.environ, "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(path.parent), **(env or {})},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 
     @property

@@ -10,7 +10,6 @@
 #include "client/client.h"
 
 #include <openssl/ssl.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "app/address.h"
@@ -22,6 +21,7 @@
 #include "base/i18n.h"
 #include "base/log.h"
 #include "base/quota.h"
+#include "client/identity.h"
 #include "client/target.h"
 #include "conf/hostport.h"
 #include "conf/options.h"
@@ -431,6 +431,10 @@ static int prepare(struct client *c)
     }
     if (wire_choose(&c->opt->common, &alpn) < 0)
         return EXIT_STATUS_USAGE;
+    if (identity_get(c->id, c->opt, &why) < 0) {
+        log_error("%s", why.text);
+        return EXIT_STATUS_FAILED;
+    }
     if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, alpn, &c->tls, &why) < 0) {
         log_error(_("cannot set up the client's TLS: %s"), why.text);
         return EXIT_STATUS_FAILED;
@@ -456,9 +460,6 @@ static int begin(struct client *c)
     uv_timer_init(&c->loop.uv, &c->retry);
     c->retry.data = c;
     rng_system(&c->rng);
-    (void)snprintf(c->id, sizeof c->id, "%s", c->opt->id);
-    if (!*c->id)
-        (void)snprintf(c->id, sizeof c->id, "%08x%08x", c->rng.next(&c->rng), c->rng.next(&c->rng));
     backoff_init(&c->backoff, c->opt->max_retry_ns / 1000000);
     if (c->opt->max_retry_ns / 1000000 < BACKOFF_MAX_FLOOR_MS)
         log_warn(_("-max-retry-interval is below one second: one second is used"));

@@ -66,7 +66,7 @@ class Process:
         self.out = lab.path / f"{name}.out"
         self.ours = Path(command[0]) == PROGRAM
         self.command = [*map(str, wrapper), *map(str, command)]
-        environ = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
+        environ = {**os.environ, "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(lab.path / "state"), **(env or {})}
         environ = {k: v for k, v in environ.items() if v is not None}
         with open(self.err, "wb") as err, open(self.out, "wb") as out:
             self.popen = subprocess.Popen(
@@ -197,7 +197,7 @@ class Lab:
 
     def run(self, *args, impl="c", env=None, cwd=None, timeout=PATIENCE, stdin=b"", wrapper=()):
         """Runs the program to its end. A CompletedProcess with text."""
-        environ = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
+        environ = {**os.environ, "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(self.path / "state"), **(env or {})}
         done = subprocess.run([*map(str, wrapper), self.program(impl), *map(str, args)], cwd=cwd or self.path,
                               env=environ, input=stdin, capture_output=True, timeout=timeout)
         done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
