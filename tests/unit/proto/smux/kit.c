@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/endian.h"
 #include "base/err.h"
 
 struct kit *kit_new(bool is_client, const struct smux_config *cfg)
@@ -19,7 +20,14 @@ struct kit *kit_new(bool is_client, const struct smux_config *cfg)
     assert_non_null(k);
     k->now = 1000;
     assert_int_equal(smux_session_new(cfg ? cfg : &defaults, k->now, &k->s), 0);
+    k->in.version = k->s->cfg.version;
     return k;
+}
+
+struct kit *kit_new_resumable(bool is_client)
+{
+    struct smux_config cfg = smux_config_default(is_client, SMUX_VERSION_RESUMABLE);
+    return kit_new(is_client, &cfg);
 }
 
 void kit_free(struct kit *k)
@@ -57,9 +65,14 @@ void wire_header(struct wire *w, uint8_t version, uint8_t cmd, uint16_t len, uin
     wire_raw(w, h, sizeof h);
 }
 
+static uint8_t version_of(const struct wire *w)
+{
+    return w->version ? w->version : SMUX_VERSION_LEGACY;
+}
+
 void wire_plain(struct wire *w, enum smux_cmd cmd, uint32_t sid)
 {
-    wire_header(w, 2, (uint8_t)cmd, 0, sid);
+    wire_header(w, version_of(w), (uint8_t)cmd, 0, sid);
 }
 
 void wire_psh(struct wire *w, uint32_t sid, size_t len)
@@ -69,7 +82,7 @@ void wire_psh(struct wire *w, uint32_t sid, size_t len)
         size_t n = len < sizeof body ? len : sizeof body;
         for (size_t i = 0; i < n; i++)
             body[i] = (uint8_t)((w->n + i) * 7 + sid);
-        wire_header(w, 2, SMUX_PSH, (uint16_t)n, sid);
+        wire_header(w, version_of(w), SMUX_PSH, (uint16_t)n, sid);
         wire_raw(w, body, n);
         len -= n;
     } while (len > 0);
@@ -77,15 +90,36 @@ void wire_psh(struct wire *w, uint32_t sid, size_t len)
 
 void wire_upd(struct wire *w, uint32_t sid, uint32_t consumed, uint32_t window)
 {
-    wire_header(w, 2, SMUX_UPD, 8, sid);
+    wire_header(w, version_of(w), SMUX_UPD, 8, sid);
     wire_header(w, (uint8_t)consumed, (uint8_t)(consumed >> 8), (uint16_t)(consumed >> 16), window);
+}
+
+void wire_rst(struct wire *w, uint32_t sid, uint32_t code)
+{
+    uint8_t p[4];
+    put_le32(p, code);
+    wire_header(w, version_of(w), SMUX_RST, sizeof p, sid);
+    wire_raw(w, p, sizeof p);
+}
+
+void wire_word(struct wire *w, enum smux_cmd cmd, uint64_t word)
+{
+    uint8_t p[8];
+    put_le64(p, word);
+    wire_header(w, version_of(w), (uint8_t)cmd, sizeof p, 0);
+    wire_raw(w, p, sizeof p);
+}
+
+void wire_goaway(struct wire *w, uint32_t code, uint32_t ms)
+{
+    wire_word(w, SMUX_GOAWAY, code | (uint64_t)ms << 32);
 }
 
 /* ---- events ---- */
 
 static void remember(struct kit *k, const struct smux_event *ev)
 {
-    uint32_t sid = smux_stream_id(ev->stream);
+    uint32_t sid = ev->stream ? smux_stream_id(ev->stream) : 0;
     struct kit_event *last = k->count > 0 ? &k->events[k->count - 1] : NULL;
     bool joins = ev->type == SMUX_EV_DATA && last && last->type == SMUX_EV_DATA && last->sid == sid;
     if (!joins) {
@@ -94,6 +128,8 @@ static void remember(struct kit *k, const struct smux_event *ev)
         *last =
             (struct kit_event){.type = ev->type, .sid = sid, .err = ev->err, .hash = 1469598103};
     }
+    last->code = ev->code;
+    last->ms = ev->ms;
     last->len += ev->len;
     for (size_t i = 0; i < ev->len; i++)
         last->hash = (last->hash ^ ev->data[i]) * 1099511628211u;
@@ -125,7 +161,7 @@ int kit_feed(struct kit *k, const uint8_t *p, size_t n)
 
 const char *kit_text(struct kit *k)
 {
-    static const char *const names[] = {"OPENED", "DATA", "FIN", "RESET", "CREDIT"};
+    static const char *const names[] = {"OPENED", "DATA", "FIN", "RESET", "CREDIT", "GOAWAY"};
     size_t at = 0;
     k->text[0] = '\0';
     for (size_t i = 0; i < k->count; i++) {
@@ -137,6 +173,8 @@ const char *kit_text(struct kit *k)
                 (size_t)snprintf(k->text + at, KIT_TEXT - at, ":%llu", (unsigned long long)e->len);
         if (e->err)
             at += (size_t)snprintf(k->text + at, KIT_TEXT - at, ":%s", err_name(e->err));
+        if (e->code || e->ms)
+            at += (size_t)snprintf(k->text + at, KIT_TEXT - at, "/%u/%u", e->code, e->ms);
         assert_true(at < KIT_TEXT);
     }
     if (k->code < 0)
@@ -176,9 +214,10 @@ const char *ticked(struct kit *k, mtime_ms now)
 
 static size_t frame_text(struct kit *k, const uint8_t *p, size_t at)
 {
-    static const char *const names[] = {"SYN", "FIN", "PSH", "NOP", "UPD"};
+    static const char *const names[] = {"SYN", "FIN", "PSH",  "NOP",  "UPD",
+                                        "RST", "ACK", "PING", "PONG", "GOAWAY"};
     struct smux_header h;
-    assert_int_equal(smux_header_get(p, SMUX_VERSION_LEGACY, &h), 0);
+    assert_int_equal(smux_header_get(p, k->s->cfg.version, &h), 0);
     at += (size_t)snprintf(k->text + at, KIT_TEXT - at, "%s%s:%u", at ? " " : "", names[h.cmd],
                            h.sid);
     if (h.cmd == SMUX_PSH)
@@ -187,6 +226,11 @@ static size_t frame_text(struct kit *k, const uint8_t *p, size_t at)
         struct smux_upd u = smux_upd_get(p + SMUX_HEADER_BYTES);
         at += (size_t)snprintf(k->text + at, KIT_TEXT - at, ":%u/%u", u.consumed, u.window);
     }
+    if (h.cmd == SMUX_RST)
+        at += (size_t)snprintf(k->text + at, KIT_TEXT - at, ":%u", get_le32(p + SMUX_HEADER_BYTES));
+    if (h.cmd >= SMUX_ACK)
+        at += (size_t)snprintf(k->text + at, KIT_TEXT - at, ":%llu",
+                               (unsigned long long)get_le64(p + SMUX_HEADER_BYTES));
     assert_true(at < KIT_TEXT);
     return at;
 }

@@ -19,14 +19,16 @@ struct kit_event {
     enum smux_event_type type;
     uint32_t sid;
     int err;
-    uint64_t len;  /* of DATA; neighbours of one stream count as one */
-    uint64_t hash; /* of its bytes */
+    uint32_t code, ms; /* of RESET and GOAWAY */
+    uint64_t len;      /* of DATA; neighbours of one stream count as one */
+    uint64_t hash;     /* of its bytes */
 };
 
 /* Bytes made by the frame builders. */
 struct wire {
     uint8_t *p;
     size_t n, cap;
+    uint8_t version; /* 0: the legacy one */
 };
 
 struct kit {
@@ -46,6 +48,7 @@ struct kit {
 
 /* A fresh session at time 1000; cfg NULL: the defaults. kit_free ends it; both handle the heap. */
 struct kit *kit_new(bool is_client, const struct smux_config *cfg);
+struct kit *kit_new_resumable(bool is_client); /* defaults of version 3 */
 void kit_free(struct kit *k);
 
 /* ---- frames to feed ---- */
@@ -54,6 +57,9 @@ void wire_header(struct wire *w, uint8_t version, uint8_t cmd, uint16_t len, uin
 void wire_plain(struct wire *w, enum smux_cmd cmd, uint32_t sid);
 void wire_psh(struct wire *w, uint32_t sid, size_t len); /* any len: as many frames as it takes */
 void wire_upd(struct wire *w, uint32_t sid, uint32_t consumed, uint32_t window);
+void wire_rst(struct wire *w, uint32_t sid, uint32_t code);
+void wire_word(struct wire *w, enum smux_cmd cmd, uint64_t word); /* ACK, PING, PONG */
+void wire_goaway(struct wire *w, uint32_t code, uint32_t ms);
 
 /* ---- doing ---- */
 
