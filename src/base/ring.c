@@ -108,10 +108,10 @@ int ring_resize(struct ring *r, size_t size)
 {
     size_t held = (size_t)(r->staged - r->released);
     struct ring fresh;
-    assert(held <= size);
     int err = ring_init(&fresh, size);
     if (err < 0)
         return err;
+    assert(held <= fresh.size);
     if (held > 0)
         memcpy(fresh.base, at_count(r, r->released), held);
     fresh.origin = fresh.released = r->released;

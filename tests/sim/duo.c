@@ -111,6 +111,13 @@ static bool is_used(const struct duo *d, size_t i)
     return i / 2 < d->cfg.streams[i % 2];
 }
 
+/* Indices of streams are below this. */
+static uint32_t indices(const struct duo *d)
+{
+    const uint32_t *n = d->cfg.streams;
+    return 2 * (n[0] > n[1] ? n[0] : n[1]);
+}
+
 /* ---- life of a stream's end ---- */
 
 static void let_go(struct duo *d, struct end *e)
@@ -366,13 +373,6 @@ static void tick(struct duo *d, int me)
 
 /* ---- the whole ---- */
 
-/* Indices of streams are below this. */
-static uint32_t indices(const struct duo *d)
-{
-    const uint32_t *n = d->cfg.streams;
-    return 2 * (n[0] > n[1] ? n[0] : n[1]);
-}
-
 /* A stream's end that lives, if there is one. */
 static void any_end_steps(struct duo *d)
 {
@@ -493,11 +493,11 @@ static bool side_new(struct duo *d, int me)
     cfg.refuse_syn = d->cfg.streams[!me] == 0;
     sd->budget.max = d->cfg.budget;
     cfg.budget = &sd->budget;
-    sd->ends = calloc(DUO_STREAMS, sizeof *sd->ends);
+    sd->ends = calloc(indices(d), sizeof *sd->ends);
     sd->wire = malloc(d->cfg.link_bytes);
     if (!sd->ends || !sd->wire || smux_session_new(&cfg, d->now, &sd->s) < 0)
         return false;
-    for (size_t i = 0; i < DUO_STREAMS; i++) {
+    for (size_t i = 0; i < indices(d); i++) {
         if (!is_used(d, i))
             continue;
         struct end *e = &sd->ends[i];

@@ -17,8 +17,6 @@
 
 #include "proto/smux/session.h"
 
-enum { DUO_STREAMS = 16384 };
-
 struct duo_config {
     size_t ring_bytes[2], ring_max[2];
     uint32_t stage_max;

@@ -39,6 +39,12 @@ static void check_unsent(const struct ring *r)
         assert_int_equal(p[i], byte_at(r->sent + i));
 }
 
+/* The byte at the released mark, where sending again would begin. */
+static uint8_t smallest_byte(const struct ring *r)
+{
+    return r->base[(r->released - r->origin) % r->size];
+}
+
 static void size_is_rounded_to_pages(void **state)
 {
     (void)state;
@@ -153,6 +159,75 @@ static void trim_frees_the_memory_of_an_empty_ring(void **state)
     ring_trim(&r); /* harmless */
 }
 
+static void a_small_rest_survives_trim(void **state)
+{
+    (void)state;
+    struct ring r;
+    assert_int_equal(ring_init(&r, 4 * PAGE), 0);
+    stage(&r, 4 * PAGE - 100);
+    ring_advance(&r, r.staged);
+    ring_release(&r, r.sent);
+    ring_reserve(&r, 1)[0] = 0;
+    r.origin = 0;             /* as if it had never been empty */
+    stage(&r, RING_TRIM_MAX); /* across the end */
+    ring_advance(&r, 30);
+    ring_trim(&r);
+    check_unsent(&r);
+    assert_int_equal(r.released, 4 * PAGE - 100);
+    for (size_t i = RING_TRIM_MAX; i < 4 * PAGE; i++)
+        assert_int_equal(r.base[i], 0); /* fresh pages but for the rest */
+    stage(&r, 1);
+    ring_trim(&r); /* too much to move */
+    assert_int_equal(r.base[RING_TRIM_MAX], byte_at(r.staged - 1));
+    check_unsent(&r);
+    stage(&r, ring_room(&r));
+    check_unsent(&r);
+    ring_fini(&r);
+}
+
+static void rewind_releases_and_sends_again(void **state)
+{
+    (void)state;
+    struct ring r;
+    assert_int_equal(ring_init(&r, PAGE), 0);
+    stage(&r, 3000);
+    ring_advance(&r, 2000);
+    ring_rewind(&r, 500);
+    assert_int_equal(r.released, 500);
+    assert_int_equal(r.sent, 500);
+    check_unsent(&r);
+    ring_rewind(&r, 2500); /* beyond what this mark had come to */
+    assert_int_equal(ring_room(&r), PAGE - 500);
+    check_unsent(&r);
+    ring_rewind(&r, 3000);
+    assert_int_equal(ring_room(&r), PAGE);
+    ring_fini(&r);
+}
+
+static void resize_keeps_what_is_in_the_ring(void **state)
+{
+    (void)state;
+    struct ring r;
+    assert_int_equal(ring_init(&r, 2 * PAGE), 0);
+    for (size_t size = 2 * PAGE; size <= 64 * PAGE; size *= 2) {
+        stage(&r, ring_room(&r)); /* full, and anywhere in it */
+        ring_advance(&r, 3000);
+        ring_release(&r, r.sent - 1000);
+        assert_int_equal(ring_resize(&r, size), 0);
+        assert_int_equal(r.size, size);
+        check_unsent(&r);
+        assert_int_equal(smallest_byte(&r), byte_at(r.released));
+    }
+    ring_advance(&r, (size_t)(r.staged - r.sent) - PAGE);
+    ring_release(&r, r.sent);
+    assert_int_equal(ring_resize(&r, (size_t)1 << 62), ERR_NOMEM);
+    check_unsent(&r);
+    assert_int_equal(ring_resize(&r, 1), 0); /* a page, exactly full */
+    assert_int_equal(ring_room(&r), 0);
+    check_unsent(&r);
+    ring_fini(&r);
+}
+
 static void random_walk(void **state)
 {
     (void)state;
@@ -186,6 +261,9 @@ int main(void)
         cmocka_unit_test(an_empty_ring_starts_again_at_its_beginning),
         cmocka_unit_test(release_later_than_sent),
         cmocka_unit_test(trim_frees_the_memory_of_an_empty_ring),
+        cmocka_unit_test(a_small_rest_survives_trim),
+        cmocka_unit_test(rewind_releases_and_sends_again),
+        cmocka_unit_test(resize_keeps_what_is_in_the_ring),
         cmocka_unit_test(random_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

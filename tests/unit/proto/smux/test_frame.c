@@ -78,6 +78,44 @@ static void every_field_goes_and_comes_back(void **state)
     }
 }
 
+/* ---- version 3 ---- */
+
+static int want_len_3(unsigned cmd)
+{
+    static const int lens[] = {0, 0, -1, 0, 8, 4, 8, 8, 8, 8};
+    return lens[cmd];
+}
+
+static bool is_of_session(unsigned cmd)
+{
+    return cmd == SMUX_NOP || cmd >= SMUX_ACK;
+}
+
+static void every_command_length_and_id_of_version_3(void **state)
+{
+    (void)state;
+    static const uint16_t lens[] = {0, 1, 3, 4, 5, 7, 8, 9, 16, 255, 256, 0x0400, 0x0800, 65535};
+    static const uint32_t sids[] = {0, 1, 2, 0x100, 0x80000000, 0xffffffff};
+    for (unsigned version = 0; version < 6; version++) {
+        for (unsigned cmd = 0; cmd < 256; cmd++) {
+            for (size_t i = 0; i < ARRAY_LEN(lens) * ARRAY_LEN(sids); i++) {
+                uint16_t len = lens[i % ARRAY_LEN(lens)];
+                uint32_t sid = sids[i / ARRAY_LEN(lens)];
+                uint8_t p[SMUX_HEADER_BYTES] = {0};
+                struct smux_header h;
+                smux_header_put(p, (uint8_t)version, (enum smux_cmd)cmd, len, sid);
+                bool good = version == 3 && cmd <= SMUX_GOAWAY &&
+                            (want_len_3(cmd) < 0 || want_len_3(cmd) == len) &&
+                            is_of_session(cmd) == (sid == 0);
+                int r = smux_header_get(p, SMUX_VERSION_RESUMABLE, &h);
+                assert_int_equal(r, good ? 0 : ERR_PROTO);
+                if (good)
+                    assert_true(h.cmd == cmd && h.len == len && h.sid == sid);
+            }
+        }
+    }
+}
+
 static void upd_goes_and_comes_back(void **state)
 {
     (void)state;
@@ -100,6 +138,7 @@ int main(void)
         cmocka_unit_test(known_bytes),
         cmocka_unit_test(every_command_version_and_length),
         cmocka_unit_test(every_field_goes_and_comes_back),
+        cmocka_unit_test(every_command_length_and_id_of_version_3),
         cmocka_unit_test(upd_goes_and_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,10 +87,53 @@ static void every_allocation_fails_once(void **state)
     kit_free(maker);
 }
 
+/* Version 3, across a cut. */
+static int live_resumed(struct smux_session *s, struct wire *w)
+{
+    int r = live(s, w);
+    if (r < 0)
+        return r;
+    smux_session_detach(s);
+    r = smux_session_resume(s, 0, 2000);
+    return r < 0 ? r : live(s, w);
+}
+
+static void every_allocation_of_version_3_fails_once(void **state)
+{
+    (void)state;
+    struct kit *maker = kit_new_resumable(true);
+    for (uint32_t sid = 2; sid < 60; sid += 2) {
+        wire_plain(&maker->in, SMUX_SYN, sid);
+        wire_psh(&maker->in, sid, 40000);
+        wire_plain(&maker->in, SMUX_FIN, sid);
+    }
+    unsigned calls = 0;
+    for (unsigned n = 0; n == 0 || n <= calls; n++) {
+        struct meter m = {.fail_at = n};
+        m.alloc = (struct alloc){get, put, &m};
+        struct smux_config cfg = smux_config_default(true, SMUX_VERSION_RESUMABLE);
+        cfg.alloc = &m.alloc;
+        struct smux_session *s = NULL;
+        int r = smux_session_new(&cfg, 1000, &s);
+        if (r == 0) {
+            r = live_resumed(s, &maker->in);
+            kit_check(s);
+        }
+        assert_true(r == 0 || (r == ERR_NOMEM && n > 0));
+        if (n == 0)
+            calls = m.calls;
+        smux_session_free(s);
+        assert_int_equal(m.live, 0);
+    }
+    assert_true(calls > 80);
+    kit_free(maker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_fails_once),
+        cmocka_unit_test(every_allocation_of_version_3_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
