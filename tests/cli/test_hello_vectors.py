@@ -4,10 +4,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / "vectors" / "hello"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "tests" / "vectors" / "hello"
 
 
 def test_vectors_are_what_python_computes():
     out = subprocess.run([sys.executable, FOLDER / "vectors.py"], check=True, capture_output=True,
                          text=True).stdout
     assert out == (FOLDER / "vectors.txt").read_text()
+
+
+def test_the_specification_shows_them():
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    for line in (FOLDER / "vectors.txt").read_text().splitlines():
+        name, value = line.split()
+        if name.endswith("_line"):
+            value = bytes.fromhex(value).decode().strip()
+        elif name == "secret":
+            value = bytes.fromhex(value).decode()
+        assert value in text, name

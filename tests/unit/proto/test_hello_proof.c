@@ -22,13 +22,13 @@ static const uint8_t zero[sizeof(struct hello_keys)];
 /* The bytes of one line of tests/vectors/hello/vectors.txt; *ret_n of them, then a NUL. */
 static uint8_t *vector(const char *name, size_t *ret_n)
 {
-    static uint8_t bytes[64];
-    char path[4096], word[32], hex[256];
+    static uint8_t bytes[512];
+    char path[4096], word[32], hex[1024];
     (void)snprintf(path, sizeof path, "%s/hello/vectors.txt", getenv("GOTUNNEL_VECTORS"));
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     *ret_n = 0;
-    while (fscanf(f, "%31s %255s", word, hex) == 2 && strcmp(word, name) != 0)
+    while (fscanf(f, "%31s %1023s", word, hex) == 2 && strcmp(word, name) != 0)
         hex[0] = '\0';
     (void)fclose(f); /* only read */
     assert_string_equal(word, name);
@@ -116,6 +116,27 @@ static void the_same_as_another_implementation(void **state)
     struct hello_answer far = {.error = HELLO_ERR_RANGE};
     assert_int_equal(hello_resumed_sign(&far, &s.resume, s.key, s.exporter2), 0);
     assert_vector(far.mac, "resume_refused");
+}
+
+static void assert_line(const char *line, const char *name)
+{
+    size_t n;
+    assert_string_equal(line, (const char *)vector(name, &n));
+}
+
+static void the_lines_too(void **state)
+{
+    (void)state;
+    struct scene s = scene();
+    char line[HELLO_MAX];
+    (void)hello_request_put(line, &s.open);
+    assert_line(line, "open_line");
+    (void)hello_answer_put(line, &s.opened);
+    assert_line(line, "opened_line");
+    (void)hello_request_put(line, &s.resume);
+    assert_line(line, "resume_line");
+    (void)hello_answer_put(line, &s.resumed);
+    assert_line(line, "resumed_line");
 }
 
 /* ---- what is true ---- */
@@ -430,6 +451,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_as_another_implementation),
+        cmocka_unit_test(the_lines_too),
         cmocka_unit_test(all_of_it_is_true),
         cmocka_unit_test(through_the_line),
         cmocka_unit_test(refusals_through_the_line),

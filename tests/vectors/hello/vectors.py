@@ -8,6 +8,7 @@ that the file is what this prints.
 """
 import hashlib
 import hmac
+import json
 import struct
 
 
@@ -49,6 +50,10 @@ def resumed(request, epoch, rx):
     return request + b"resumed\0" + struct.pack("<QQ", epoch, rx)
 
 
+def line(**fields):
+    return json.dumps({"v": 2, **fields}, separators=(",", ":")).encode() + b"\n"
+
+
 def main():
     secret = b"correct horse battery staple"
     exporter, exporter2 = bytes(range(32)), bytes(range(32, 64))
@@ -57,17 +62,28 @@ def main():
     o = open_(nc, 8080, 60000, "laptop.local-1")
     key = expand(base, b"gotunnel/2 resume\0" + sid + nc + ns)
     r = resume(exporter2, sid, 3, 0x123456789)
+    open_mac, resume_mac = mac(client, o), mac(key, r)
+    opened_mac = mac(server, opened(o, sid, ns, 45000, 8080, "0.0.0.0:8080"))
+    resumed_mac = mac(key, resumed(r, 3, 0xfedcba9876543210))
     for name, value in [
             ("secret", secret), ("exporter", exporter), ("exporter2", exporter2),
             ("nc", nc), ("ns", ns), ("sid", sid),
             ("base", base), ("client", client), ("server", server),
-            ("open", mac(client, o)),
-            ("opened", mac(server, opened(o, sid, ns, 45000, 8080, "0.0.0.0:8080"))),
+            ("open", open_mac),
+            ("opened", opened_mac),
             ("refused", mac(server, refused(o, "port", "cannot listen on port 8080: \u7aef\u53e3"))),
             ("resume_key", key),
-            ("resume", mac(key, r)),
-            ("resumed", mac(key, resumed(r, 3, 0xfedcba9876543210))),
-            ("resume_refused", mac(key, refused(r, "range", "")))]:
+            ("resume", resume_mac),
+            ("resumed", resumed_mac),
+            ("resume_refused", mac(key, refused(r, "range", ""))),
+            ("open_line", line(op="open", id="laptop.local-1", port=8080, nc=nc.hex(), window_ms=60000,
+                               mac=open_mac.hex())),
+            ("opened_line", line(ok=True, op="open", sid=sid.hex(), ns=ns.hex(), window_ms=45000,
+                                 address="0.0.0.0:8080", port=8080, mac=opened_mac.hex())),
+            ("resume_line", line(op="resume", sid=sid.hex(), epoch=f"{3:016x}", rx=f"{0x123456789:016x}",
+                                 mac=resume_mac.hex())),
+            ("resumed_line", line(ok=True, op="resume", epoch=f"{3:016x}", rx="fedcba9876543210",
+                                  mac=resumed_mac.hex()))]:
         print(name, value.hex())
 
 
