@@ -253,9 +253,12 @@ int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, 
         (void)snprintf(ret, HELLO_ID_MAX + 1, "%s", opt->id);
         return IDENTITY_KEPT;
     }
-    if (keep_base(base, why) < 0) {
-        struct errmsg none;
+    if (opt->remote_port == 0)
+        kind = IDENTITY_NEW;
+    else if (keep_base(base, why) < 0)
         kind = IDENTITY_TEMPORARY;
+    if (kind != IDENTITY_KEPT) {
+        struct errmsg none;
         if (random_hex(base, BASE_BYTES, &none) < 0)
             return ERR_IO;
     }

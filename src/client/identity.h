@@ -6,7 +6,9 @@
  * The id is what -id says, or else made of two parts: a number of 128 random bits that is made once
  * for each user of a machine and kept in a file, and a hash of what this client does (server,
  * remote port, local target). So the same command line is always the same client, and two tunnels
- * of one user are two. It is a name, not a secret: the proofs of proto/hello.h are what counts.
+ * of one user are two. Where the server chooses the port (-remote-port 0) there is none to come
+ * back to, and of one command line there may be several clients: their ids are new in each run. It
+ * is a name, not a secret: the proofs of proto/hello.h are what counts.
  *
  * The file is client-id in $STATE_DIRECTORY (of a service manager; the first of several), else in
  * $XDG_STATE_HOME/gotunnel, else in $HOME/.local/state/gotunnel.
@@ -20,6 +22,7 @@
 
 enum identity_kind {
     IDENTITY_KEPT,      /* the next run of this command line has the same */
+    IDENTITY_NEW,       /* of this run only, as it should: the server chooses the port */
     IDENTITY_TEMPORARY, /* of this run only: the file cannot be kept, or is not to be trusted */
 };
 
@@ -31,6 +34,6 @@ enum identity_kind {
 int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
                   struct errmsg *why) MUST_USE;
 
-/* The same for the program: 0 for either kind, of which a temporary one is warned of in the log. */
+/* The same for the program: 0 for every kind, of which a temporary one is warned of in the log. */
 int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
                  struct errmsg *why) MUST_USE;

@@ -259,6 +259,20 @@ static void another_tunnel_is_another_client(void **state)
         }
 }
 
+/* Several clients of one command line, each with a port of its own. */
+static void where_the_server_chooses_each_run_is_another_client(void **state)
+{
+    (void)state;
+    char a[HELLO_ID_MAX + 1], b[HELLO_ID_MAX + 1];
+    assert_int_equal(find(a, "", "h:7000", 0, "127.0.0.1:80"), IDENTITY_NEW);
+    assert_int_equal(find(b, "", "h:7000", 0, "127.0.0.1:80"), IDENTITY_NEW);
+    assert_true(hello_id_is_valid(a) && hello_id_is_valid(b));
+    assert_string_not_equal(a, b);
+    assert_false(exists("state"));
+    assert_int_equal(find(a, "mine", "h:7000", 0, "127.0.0.1:80"), IDENTITY_KEPT);
+    assert_string_equal(a, "mine");
+}
+
 /* The hash must not change from one release to the next: ports would be lost at an update. */
 static void the_id_of_a_tunnel_stays(void **state)
 {
@@ -477,7 +491,8 @@ static void a_temporary_id_is_warned_of_once(void **state)
 {
     (void)state;
     char id[HELLO_ID_MAX + 1], text[512];
-    struct client_options opt = {.id = "", .server = "h:1", .local_target = "t:1"};
+    struct client_options opt = {
+        .id = "", .server = "h:1", .remote_port = 1, .local_target = "t:1"};
     int old = dup(STDERR_FILENO);
     int log = open("log", O_RDWR | O_CREAT, 0600);
     assert_true(dup2(log, STDERR_FILENO) >= 0);
@@ -506,6 +521,7 @@ int main(void)
         TEST(what_is_no_id_is_refused),
         TEST(the_same_command_line_is_the_same_client),
         TEST(another_tunnel_is_another_client),
+        TEST(where_the_server_chooses_each_run_is_another_client),
         TEST(the_id_of_a_tunnel_stays),
         TEST(the_place_follows_the_environment),
         TEST(what_is_not_an_id_is_left_alone),
