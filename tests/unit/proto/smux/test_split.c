@@ -82,7 +82,7 @@ static void a_truncated_input_only_waits(void **state)
     struct kit *maker = kit_new(true, NULL);
     build(&maker->in);
     for (size_t n = 0; n < maker->in.n - 7; n++) {
-        struct wire part = {maker->in.p, n, n};
+        struct wire part = {maker->in.p, n, n, 0};
         struct kit *k = run(&part, n, 1);
         assert_int_equal(k->code, 0);
         kit_free(k);

@@ -20,7 +20,7 @@ static struct wire load(const char *version, const char *name)
     (void)snprintf(path, sizeof path, "%s/smux-%s/%s.bin", root, version, name);
     FILE *f = fopen(path, "rb");
     assert_non_null(f);
-    struct wire w = {malloc(1 << 20), 0, 1 << 20};
+    struct wire w = {malloc(1 << 20), 0, 1 << 20, 0};
     assert_non_null(w.p);
     w.n = fread(w.p, 1, w.cap, f);
     assert_true(w.n > 0 && w.n < w.cap);
