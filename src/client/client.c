@@ -491,6 +491,7 @@ int client_main(const struct client_options *opt)
     log_info(_("client mode: server %s (secure)"), opt->server);
     log_info(_("-> remote port :%lld -> local target %s"), (long long)opt->remote_port,
              opt->local_target);
+    wire_warn(&opt->common);
     dial_server(&c);
     loop_run(&c.loop);
     loop_fini(&c.loop);

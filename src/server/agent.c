@@ -136,15 +136,15 @@ static int open_port(struct agent *a, int64_t port, struct errmsg *why)
 }
 
 /* Opens the port, with the lines about it. */
-static int serve_port(struct agent *a, int64_t port)
+static int serve_port(struct agent *a, int64_t port, struct errmsg *why)
 {
-    struct errmsg why = {""};
+    *why->text = '\0';
     log_info(_("[%s] control message: forward public port :%lld"), a->peer, (long long)port);
-    int err = open_port(a, port, &why);
+    int err = open_port(a, port, why);
     if (err < 0) {
         log_warn(_("[%s] cannot listen on public port :%lld: %s"), a->peer, (long long)port,
                  err_text(err));
-        log_debug("[%s] %s", a->peer, why.text);
+        log_debug("[%s] %s", a->peer, why->text);
     }
     return err;
 }
@@ -160,6 +160,7 @@ static void accepting(struct agent *a)
 static void on_control(void *ctx, int64_t port, int err)
 {
     struct agent *a = ctx;
+    struct errmsg why;
     char message[CONTROL_MESSAGE_BUF];
 
     if (err < 0) {
@@ -167,7 +168,7 @@ static void on_control(void *ctx, int64_t port, int err)
         link_control_answer(a->link, false, control_invalid_message());
         return;
     }
-    err = serve_port(a, port);
+    err = serve_port(a, port, &why);
     if (err < 0) {
         control_failure_message(message, port, failure_of(err));
         link_control_answer(a->link, false, message);
@@ -188,19 +189,21 @@ static void on_open(void *ctx, const struct hello_request *open)
     a->wanted_port = open->port;
     memcpy(a->id, open->id, sizeof a->id);
     memcpy(a->sid, link_sid(a->link), sizeof a->sid);
+    log_info(_("[%s] waiting for the client's control message..."), a->peer); /* it came along */
     mailbox_post(&a->worker->srv->in, &a->opened);
 }
 
 /* In English, as all that one end says to the other on this wire. */
-static void refuse_port(struct agent *a, int err)
+static void refuse_port(struct agent *a, int err, const struct errmsg *why)
 {
-    char message[128];
+    char message[HELLO_MESSAGE_BUF];
     long long port = a->wanted_port;
     if (err == ERR_INUSE && a->taken)
         (void)snprintf(message, sizeof message,
                        "public port %lld is in use by a client with another id", port);
     else
-        (void)snprintf(message, sizeof message, "public port %lld: %s", port, err_name(err));
+        (void)snprintf(message, sizeof message, "public port %lld: %.200s", port,
+                       *why->text ? why->text : err_name(err));
     link_open_answer(a->link, false, NULL, 0, message);
 }
 
@@ -208,12 +211,13 @@ static void refuse_port(struct agent *a, int err)
 static void on_grant(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, grant);
+    struct errmsg why;
     if (!a->link || !a->asks)
         return;
     a->asks = false;
-    int err = serve_port(a, a->wanted_port);
+    int err = serve_port(a, a->wanted_port, &why);
     if (err < 0) {
-        refuse_port(a, err);
+        refuse_port(a, err, &why);
         return;
     }
     link_open_answer(a->link, true, listener_address(a->port), listener_port(a->port), NULL);

@@ -247,6 +247,7 @@ static int run(struct server *srv, unsigned workers)
         end(srv);
     } else {
         log_info(_("server mode: the tunnel listens on %s"), listener_address(srv->tunnel_port));
+        wire_warn(&srv->opt->common);
         banner_print(srv);
     }
     loop_run(&srv->loop);

@@ -202,8 +202,8 @@ def test_a_port_is_one_port_for_all_workers(lab, echo):
     port = free_port()
     server = server_with(lab, 2)
     first = lab.client(server, echo.port, remote_port=port)
-    second = lab.client(server, echo.port, remote_port=port, ready=False)
-    second.wait_log("bind: address already in use")
+    second = lab.client(server, echo.port, remote_port=port, ready=False, flags=("-id", "other"))
+    second.wait_log("is in use by a client with another id")
     assert workers_of_clients(server)[:2] == [1, 2]
     assert works(port)
     first.kill()
