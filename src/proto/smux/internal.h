@@ -77,7 +77,8 @@ struct replay {
     uint64_t asks_to;    /* count behind the last staged frame that asks for an ACK */
     mtime_ms asks_since; /* since when that has seen no progress; MTIME_NEVER: it is acknowledged */
     uint64_t stale_to;   /* ACKs that say so much or less may come, and say nothing */
-    uint64_t ends_to;    /* count behind the last FIN or RST we staged */
+    uint64_t ends_to;    /* count behind the last FIN or RST we staged, or in the first PING after a
+                            resume: when it is acknowledged, nothing more comes for gone streams */
     uint64_t probe_to;   /* when this is acknowledged, a full ring has turned over; 0: no probe */
     mtime_ms probe_since;
     mtime_ms turnover_ms; /* the last time a ring of this size took for that; 0: not known */

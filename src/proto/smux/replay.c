@@ -166,7 +166,9 @@ int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now)
     ring_rewind(&s->out, peer_rx);
     progress(s, peer_rx);
     r->stale_to = peer_rx;
-    r->told = r->received; /* the resume told it */
+    r->ends_to = s->out.staged + 1; /* the PING to come: until it is acknowledged the peer may send
+                                       what it had written before */
+    r->told = r->received;          /* the resume told it */
     r->ack_at = MTIME_NEVER;
     r->probe_to = 0;
     r->detached = false;

@@ -407,6 +407,28 @@ static void what_was_under_way_is_no_fault(void **state)
     kit_free(k);
 }
 
+/* What the peer had written before it knew of our RST may come only after a resume that tells us it
+   knows. */
+static void what_a_resume_brings_is_no_fault(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_with_own(&st);
+    smux_stream_reset(st, SMUX_RST_BUSY, k->now);
+    assert_string_equal(sent(k), "RST:2:4");
+    smux_session_detach(k->s);
+    assert_int_equal(smux_session_resume(k->s, k->s->out.sent, k->now), 0);
+    useless(k, 15000);
+    assert_string_equal(fed(k), "");
+    assert_string_equal(sent(k), "ACK:0:120000 PING:0:2");
+    useless(k, 15000);
+    assert_string_equal(fed(k), "");
+    acknowledge_all(k); /* of the PING: this the peer wrote behind all the old */
+    useless(k, 10001);
+    assert_string_equal(fed(k), "!limit reached");
+    kit_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +450,7 @@ int main(void)
         cmocka_unit_test(refusing_syn_is_a_setting),
         cmocka_unit_test(another_start_window_is_announced),
         cmocka_unit_test(what_was_under_way_is_no_fault),
+        cmocka_unit_test(what_a_resume_brings_is_no_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
