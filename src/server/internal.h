@@ -131,6 +131,7 @@ struct server {
     struct worker *workers;
     unsigned workers_count;   /* that run */
     uint64_t window_bytes;    /* RELAYS_WINDOW_BYTES, a worker's share */
+    uint64_t replay_bytes;    /* RELAYS_REPLAY_BYTES, the same */
     unsigned detached_max;    /* the same of DETACHED_MAX */
     unsigned workers_working; /* have not answered a stop_listening, or an end */
     struct stop stop;

@@ -186,6 +186,7 @@ static int start_workers(struct server *srv, unsigned count)
 {
     struct errmsg why = {""};
     srv->window_bytes = RELAYS_WINDOW_BYTES / count;
+    srv->replay_bytes = RELAYS_REPLAY_BYTES / count;
     srv->detached_max = count < DETACHED_MAX ? DETACHED_MAX / count : 1;
     srv->workers = calloc(count, sizeof *srv->workers);
     int err = srv->workers ? 0 : errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));

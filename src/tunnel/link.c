@@ -389,6 +389,7 @@ bool link_begin_session(struct link *l)
     struct smux_config cfg = smux_config_default(
         !l->cfg.is_server, resumable ? SMUX_VERSION_RESUMABLE : SMUX_VERSION_LEGACY);
     cfg.budget = &l->cfg.relays->windows;
+    cfg.replay = &l->cfg.relays->replay;
     if (smux_session_new(&cfg, now, &l->mux) < 0) {
         link_close(l, LINK_END_LOCAL, NULL);
         return false;

@@ -537,6 +537,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     rs->loop = loop;
     rs->quota = quota;
     rs->windows.max = RELAYS_WINDOW_BYTES;
+    rs->replay.max = RELAYS_REPLAY_BYTES;
     list_init(&rs->half_closed[0]);
     list_init(&rs->half_closed[1]);
     rs->timer_at = MTIME_NEVER;

@@ -43,6 +43,9 @@ enum {
        whole process: memory that is used only if as many readers stall. Eight workers have 32 MiB
        each, of which one stream may take half: a 16 MiB window. */
     RELAYS_WINDOW_BYTES = 256 << 20,
+    /* The same of what sessions of gotunnel/2 keep to send again, beyond the first MiB of each; one
+       has at most 8 MiB. Without it a session goes on with what it has. */
+    RELAYS_REPLAY_BYTES = 256 << 20,
 };
 
 /* What all relays of one loop share. */
@@ -50,6 +53,7 @@ struct relays {
     struct loop *loop;
     uint8_t *scratch;            /* RELAYS_SCRATCH_BYTES, for the links of this loop */
     struct smux_budget windows;  /* max is RELAYS_WINDOW_BYTES; many loops divide it */
+    struct smux_budget replay;   /* the same of RELAYS_REPLAY_BYTES */
     uint32_t count;              /* sockets and pending dials */
     struct quota *quota;         /* of all loops: the owner stops accepting when it is full */
     void (*on_room)(void *ctx);  /* a relay of ours has made room in the quota; may be NULL */

@@ -81,6 +81,7 @@ struct replay {
                             resume: when it is acknowledged, nothing more comes for gone streams */
     uint64_t probe_to;   /* when this is acknowledged, a full ring has turned over; 0: no probe */
     mtime_ms probe_since;
+    uint64_t charged;     /* to cfg.replay */
     mtime_ms turnover_ms; /* the last time a ring of this size took for that; 0: not known */
 };
 
@@ -247,6 +248,9 @@ void replay_sent(struct smux_session *s, size_t n);
 
 /* The ring holds next to nothing: back to the size it began with. */
 void replay_shrink(struct smux_session *s);
+
+/* Gives the budget its share back. */
+void replay_end(struct smux_session *s);
 
 /* True while the ring may still grow, in size and by what growing would gain. */
 bool replay_can_grow(const struct smux_session *s);

@@ -110,6 +110,29 @@ uint64_t smux_session_held(const struct smux_session *s)
 
 /* ---- its size ---- */
 
+/* What the ring has beyond its first size is the budget's. */
+static void charge(struct smux_session *s)
+{
+    struct smux_budget *b = s->cfg.replay;
+    uint64_t extra = s->out.size > s->cfg.ring_bytes ? s->out.size - s->cfg.ring_bytes : 0;
+    if (!b)
+        return;
+    b->used = b->used - s->replay.charged + extra;
+    s->replay.charged = extra;
+}
+
+static bool is_affordable(const struct smux_session *s, size_t size)
+{
+    const struct smux_budget *b = s->cfg.replay;
+    return !b || b->used + (size - s->out.size) <= b->max;
+}
+
+void replay_end(struct smux_session *s)
+{
+    if (s->cfg.replay)
+        s->cfg.replay->used -= s->replay.charged;
+}
+
 bool replay_can_grow(const struct smux_session *s)
 {
     size_t size = s->out.size;
@@ -130,7 +153,8 @@ bool replay_grow(struct smux_session *s)
         return false;
     }
     size_t size = s->out.size * 2 < s->cfg.ring_max ? s->out.size * 2 : s->cfg.ring_max;
-    r->stuck = ring_resize(&s->out, size) < 0;
+    r->stuck = !is_affordable(s, size) || ring_resize(&s->out, size) < 0;
+    charge(s);
     r->turnover_ms = 0;
     r->probe_to = 0;
     return !r->stuck;
@@ -142,6 +166,7 @@ void replay_shrink(struct smux_session *s)
         return;
     if (ring_resize(&s->out, s->cfg.ring_bytes) == 0) /* else it stays as it is */
         s->replay.turnover_ms = 0;
+    charge(s);
 }
 
 /* ---- connections come and go ---- */

@@ -81,10 +81,11 @@ enum {
 #define SMUX_RESET_WINDOW 0xffff0001u
 
 /*
- * What the receive windows of many sessions together may have beyond recv_window for each stream.
- * Whoever runs the sessions owns it, sets max, and may change that at any time. Plain numbers: its
- * sessions must belong to one thread. Streams that want all they can get come to equal shares, and
- * leave one of these free for the next.
+ * What many sessions together may have beyond what each begins with: the receive windows of their
+ * streams beyond recv_window, or their rings beyond ring_bytes. Whoever runs the sessions owns it,
+ * sets max, and may change that at any time. Plain numbers: its sessions must belong to one thread.
+ * Streams that want all they can get come to equal shares, and leave one of these free for the
+ * next.
  */
 struct smux_budget {
     uint64_t max;
@@ -121,11 +122,13 @@ struct smux_config {
                            with its SYN, so nothing waits for it. Default 20 */
     mtime_ms linger_ms; /* how long a closed stream waits for the peer's FIN; default 60,000 */
     /* Version 3 only. */
-    size_t ring_max;  /* the ring grows from ring_bytes (default there 1 MiB) to so much as bytes
-                         wait for their ACK on a long path; default 8 MiB: 1 Gbit/s x 50 ms */
-    mtime_ms ping_ms; /* PING after so long without received bytes; default 5,000 */
-    bool refuse_syn;  /* a SYN of the peer ends the session; default: of a server */
-    const struct alloc *alloc; /* NULL: malloc */
+    size_t ring_max; /* the ring grows from ring_bytes (default there 1 MiB) to so much as bytes
+                        wait for their ACK on a long path; default 8 MiB: 1 Gbit/s x 50 ms */
+    struct smux_budget *replay; /* what the rings of many sessions may grow by; must outlive the
+                                   session; NULL: no limit but ring_max */
+    mtime_ms ping_ms;           /* PING after so long without received bytes; default 5,000 */
+    bool refuse_syn;            /* a SYN of the peer ends the session; default: of a server */
+    const struct alloc *alloc;  /* NULL: malloc */
 };
 
 /* All defaults of one version. */

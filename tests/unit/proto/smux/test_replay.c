@@ -413,6 +413,45 @@ static void a_ring_that_cannot_grow_waits_for_acks(void **state)
     kit_free(k);
 }
 
+/* Fills the ring, and lets the peer take its time to acknowledge that. */
+static void fill_slowly(struct kit *k, struct smux_stream *st)
+{
+    fill(k, st);
+    k->now += 100;
+    acknowledge_all(k);
+    fill(k, st);
+}
+
+static void rings_share_a_budget(void **state)
+{
+    (void)state;
+    struct smux_budget budget = {.max = 1 << 20};
+    struct kit *k[2];
+    struct smux_stream *st[2];
+    for (int i = 0; i < 2; i++) {
+        k[i] = kit_sized(false, 1 << 20, 8 << 20);
+        k[i]->s->cfg.replay = &budget;
+        st[i] = own_stream(k[i]);
+        open_window(k[i], st[i]);
+        fill_slowly(k[i], st[i]);
+    }
+    assert_int_equal(k[0]->s->out.size, 2 << 20);
+    assert_int_equal(k[1]->s->out.size, 1 << 20); /* the other one has it all */
+    assert_int_equal(budget.used, 1 << 20);
+    assert_false(smux_session_can_stage(k[1]->s)); /* it waits for ACKs */
+    acknowledge_all(k[0]);
+    smux_session_trim(k[0]->s);
+    assert_int_equal(budget.used, 0);
+    k[1]->now += 100;
+    acknowledge_all(k[1]);
+    fill_slowly(k[1], st[1]);
+    assert_int_equal(k[1]->s->out.size, 2 << 20);
+    assert_int_equal(budget.used, 1 << 20);
+    kit_free(k[1]);
+    assert_int_equal(budget.used, 0); /* also of one that ends */
+    kit_free(k[0]);
+}
+
 static void an_idle_ring_gives_its_memory_back(void **state)
 {
     (void)state;
@@ -660,6 +699,7 @@ int main(void)
         cmocka_unit_test(the_ring_stays_small_where_acks_are_fast),
         cmocka_unit_test(what_is_in_the_ring_moves_with_it),
         cmocka_unit_test(a_ring_that_cannot_grow_waits_for_acks),
+        cmocka_unit_test(rings_share_a_budget),
         cmocka_unit_test(an_idle_ring_gives_its_memory_back),
         cmocka_unit_test(a_detached_session_is_silent),
         cmocka_unit_test(streams_may_end_while_detached),
