@@ -5,7 +5,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all deps demo test bench bench-full install clean format check-format help
+.PHONY: all deps demo demo-cut test test-long bench bench-full install clean format check-format help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) gotunnel
@@ -23,9 +23,18 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@tools/demo $(BUILD)/gotunnel
 
+demo-cut:
+	@tools/deps build demo demo-cut
+	@$(MAKE) --no-print-directory all
+	@tools/demo-cut $(BUILD)/gotunnel $(CUT)
+
 test:
 	@tools/deps build test $(if $(CI)$(FUZZ),fuzz)
 	@tools/test
+
+test-long:
+	@tools/deps build test
+	@tools/test --long
 
 bench bench-full:
 	@tools/deps build bench
@@ -50,7 +59,9 @@ check-format:
 help:
 	@echo 'make                 build the program: $(BUILD)/gotunnel'
 	@echo 'make demo            install what is missing, build, and show a tunnel at work'
+	@echo 'make demo-cut        a download through a tunnel whose link is cut for 10 s, beside ssh -R'
 	@echo 'make test            install what is missing, build, and run every test (FUZZ=1: fuzz too)'
+	@echo 'make test-long       the tests that take hours: a thousand cuts of each kind, and more'
 	@echo 'make bench           install what is missing, build, and measure beside others, a few minutes'
 	@echo "make bench-full      the same, everything (BENCH='--rounds 9': more options)"
 	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected'
