@@ -15,6 +15,8 @@ PAIRINGS = ["c-c", "c-go16", "go16-c", "go16-go16", "c-go57", "go57-c", "go57-go
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "serial: heavy, or minds the clock: runs alone")
+    config.addinivalue_line("markers", "patient: waits more than it works: many run at once")
+    config.addinivalue_line("markers", "long: minutes or hours: only with -m long (make test-long)")
 
 
 @pytest.fixture

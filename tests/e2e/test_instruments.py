@@ -11,7 +11,7 @@ from lib import netns, services
 from lib.cutter import KINDS, Cutter
 from lib.keyed import Keyed, Stream
 from lib.procs import wait_for
-from lib.services import connect, pattern, read_all, read_exactly
+from lib.services import connect, pattern, read_exactly
 
 SHORT_SECRET = "short"  # such a one is never used on the new wire
 

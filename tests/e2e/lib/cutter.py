@@ -5,6 +5,7 @@ The client dials `port`; every connection is carried on to the server, until the
 
     cutter.stall()                    silence both ways, or `up` / `down` only (towards the server / the client)
     cutter.forget()                   the connections there are go silent for ever (a NAT lost them)
+    cutter.recall()                   ... but for what was on its way, which arrives now, late
     cutter.reset(), cutter.finish()   both ends get RST, or FIN; bytes on their way are lost
     cutter.refuse(), cutter.hold()    new connections are refused, or get no answer
     cutter.heal()                     all of this ends; what was stalled goes on, what was forgotten does not
@@ -88,6 +89,9 @@ class Cutter:
 
     def forget(self):
         self._do(self._each, "forget")
+
+    def recall(self):
+        self._do(self._recall)
 
     def reset(self):
         self._do(self._each, "reset")
@@ -283,6 +287,11 @@ class Cutter:
                 self._watch(c)
             else:
                 self._end(c, _reset if what == "reset" else socket.socket.close)
+
+    def _recall(self):
+        for c in list(self.connections):
+            c.forgotten = False
+            self._move(c)
 
     def _listen(self, mode):
         """A listening socket that is shut down refuses, and keeps its port."""

@@ -66,7 +66,7 @@ class End:
         self.first = None  # when the first byte came after mark()
         self.state = "new"  # open, then eof, reset, or an error's name
         self.sent = 0
-        self.done_sending = False
+        self.done_sending = self.broken = False
         if key:
             self.streams(key)
 
@@ -84,7 +84,7 @@ class End:
         if self.first is None:
             self.first = time.monotonic()
         wrong = self.incoming.wrong(data)
-        if wrong:
+        if wrong and self in self.load.ends():
             self.load.bad += wrong
             self.load.complaints.append(f"{self.name} {self.key.hex()}: {wrong} of {len(data)} bytes before "
                                         f"{self.incoming.at} are wrong")
@@ -93,7 +93,7 @@ class End:
         try:
             while data := await loop.sock_recv(self.sock, 1 << 16):
                 self.took(data)
-            self.state = "eof"
+            self.state = "reset" if self.broken else "eof"
         except OSError as e:
             self.state = "reset" if e.errno == errno.ECONNRESET else errno.errorcode.get(e.errno, str(e))
 
@@ -110,7 +110,7 @@ class End:
                 await asyncio.sleep(TICK_SECONDS)
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # receive() says how it ended
+            self.broken = self.state == "open"  # the kernel tells an error once: receive() sees an end of file
         self.done_sending = True
 
     async def run(self, loop):
@@ -166,7 +166,8 @@ class Keyed:
             s.close()
             return
         end.streams(key)
-        self.services.append(end)
+        if any(u.key == key for u in self.users):  # others get their bytes as well, but do not count
+            self.services.append(end)
         await end.run(self.loop)
 
     async def _user(self, port, end):

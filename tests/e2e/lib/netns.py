@@ -45,7 +45,8 @@ def why_not():
         if not shutil.which(tool, path=PATH):
             return f"{tool} is missing"
     probe = f"gtp{os.getpid()}"
-    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, env={**os.environ, "PATH": PATH})
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True,
+                          env={**os.environ, "PATH": PATH})
     if made.returncode:
         return f"no network namespaces here: {made.stderr.strip()}"
     subprocess.run(["ip", "netns", "del", probe], check=False, env={**os.environ, "PATH": PATH})

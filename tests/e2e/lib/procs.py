@@ -224,12 +224,12 @@ class Lab:
         return p
 
     def client(self, server, target, impl="c", remote_port=0, flags=(), ready=True, ca=None, secret=None,
-               **how):
+               host="127.0.0.1", **how):
         """A client of server (or of a port); port is the public one."""
         port = server if isinstance(server, int) else server.port
         target = target if ":" in str(target) else f"127.0.0.1:{target}"
         p = Process(self, self._name("client"),
-                    (self.program(impl), "client", "-server", f"127.0.0.1:{port}",
+                    (self.program(impl), "client", "-server", f"{host}:{port}",
                      "-secret", secret or getattr(server, "secret", SECRET),
                      "-ca", ca or server.ca, "-remote-port", remote_port,
                      "-local-target", target, *flags), **how)

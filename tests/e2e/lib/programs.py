@@ -6,6 +6,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -49,13 +50,13 @@ def _listens(process, port):
         return False  # a descriptor or the process has just gone
 
 
-def start(lab, name, command_for):
+def start(lab, name, command_for, **how):
     """Starts command_for(port) on a port that was free a moment ago; another port if somebody else
     was faster. The port."""
     for _ in range(5):
         with socket.create_server(("127.0.0.1", 0)) as s:
             port = s.getsockname()[1]
-        process = lab.start(name, *command_for(port))
+        process = lab.start(name, *command_for(port), **how)
         wait_for(f"{name} to listen or to end", lambda: _listens(process, port) or not process.alive())
         if process.alive():
             return port
@@ -130,3 +131,29 @@ def nginx(lab, files):
         return program, "-p", lab.path, "-e", "stderr", "-c", config
 
     return start(lab, "nginx", command)
+
+
+class Postgres:
+    """A PostgreSQL server with an empty database; as `postgres` where the tests run as root, which it refuses."""
+
+    def __init__(self, lab):
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        if not programs:
+            pytest.fail("initdb is missing: install the package postgresql")
+        bin = programs[-1].parent
+        self.path = Path(tempfile.mkdtemp(prefix="gotunnel-pg-"))
+        self.as_user = ()
+        if os.geteuid() == 0:
+            shutil.chown(self.path, "postgres", "postgres")
+            self.as_user = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+        run(*self.as_user, bin / "initdb", "-D", self.path / "data", "-A", "trust", "-U", "postgres", "-N", cwd="/")
+        self.port = start(lab, "postgres", lambda port: (
+            *self.as_user, bin / "postgres", "-D", self.path / "data", "-h", "127.0.0.1", "-p", port, "-F",
+            "-k", self.path), cwd="/")
+
+    def psql(self, port):
+        return [tool("psql", "postgresql-client"), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-qAt",
+                "-v", "ON_ERROR_STOP=1"]
+
+    def close(self):
+        shutil.rmtree(self.path, ignore_errors=True)
