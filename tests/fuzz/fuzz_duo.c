@@ -29,6 +29,7 @@ static struct duo_config config(struct choices *c)
 {
     struct duo_config cfg = {
         .stage_max = (uint32_t)1 << (12 + by_input(c, 5)),
+        .replay = (uint64_t)by_input(c, 4) << 16,
         .budget = (uint64_t)by_input(c, 3) << 18,
         .streams = {1 + by_input(c, 8), by_input(c, 4)},
         .small = 1 << by_input(c, 16),

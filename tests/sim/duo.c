@@ -33,8 +33,9 @@ struct side {
     uint32_t opened; /* by us */
     uint8_t *wire;   /* bytes on their way from here */
     size_t len;
-    bool lost; /* what is sent from here goes nowhere */
-    struct smux_budget budget;
+    size_t ring; /* its size when last looked at */
+    bool lost;   /* what is sent from here goes nowhere */
+    struct smux_budget budget, replay;
 };
 
 struct duo {
@@ -293,6 +294,9 @@ static void transmit(struct duo *d, int from)
     size_t n, room = sd->lost ? d->cfg.link_bytes : d->cfg.link_bytes - sd->len;
     const uint8_t *p = smux_session_output(sd->s, &n);
     watch_reserve(d, sd->s);
+    d->count.grown += sd->ring > 0 && sd->s->out.size > sd->ring;
+    sd->ring = sd->s->out.size;
+    CHECK(sd->replay.used <= sd->replay.max);
     n = n < room ? n : room;
     if (n == 0)
         return;
@@ -493,6 +497,8 @@ static bool side_new(struct duo *d, int me)
     cfg.refuse_syn = d->cfg.streams[!me] == 0;
     sd->budget.max = d->cfg.budget;
     cfg.budget = &sd->budget;
+    sd->replay.max = d->cfg.replay;
+    cfg.replay = &sd->replay;
     sd->ends = calloc(indices(d), sizeof *sd->ends);
     sd->wire = malloc(d->cfg.link_bytes);
     if (!sd->ends || !sd->wire || smux_session_new(&cfg, d->now, &sd->s) < 0)
@@ -527,6 +533,8 @@ void duo_free(struct duo *d)
 {
     for (int me = 0; d && me < 2; me++) {
         smux_session_free(d->sides[me].s);
+        current = d;
+        CHECK(d->sides[me].replay.used == 0);
         free(d->sides[me].ends);
         free(d->sides[me].wire);
     }

@@ -20,6 +20,7 @@
 struct duo_config {
     size_t ring_bytes[2], ring_max[2];
     uint32_t stage_max;
+    uint64_t replay;     /* the budget of what rings grow by, each end */
     uint64_t budget;     /* of receive windows, each end */
     uint32_t streams[2]; /* opened by each end */
     uint32_t small, big; /* bytes of a stream's direction: below; and now and then */
@@ -54,5 +55,6 @@ void duo_drain(struct duo *d);
 struct duo_count {
     uint64_t bytes, cuts, replayed;
     size_t reserve_most; /* bytes of the reserve ever in use */
+    uint64_t grown;      /* how often a ring was larger than before */
 };
 struct duo_count duo_counted(const struct duo *d);

@@ -29,6 +29,7 @@ static struct duo_config config(struct rng *rng, uint64_t seed)
 {
     struct duo_config c = {
         .stage_max = (uint32_t)1 << (12 + rng_below(rng, 5)),
+        .replay = (uint64_t)rng_below(rng, 4) << 16,
         .budget = (uint64_t)rng_below(rng, 3) << 18,
         .streams = {1 + rng_below(rng, 12), rng_below(rng, 3) ? 0 : rng_below(rng, 6)},
         .small = 4000,
@@ -94,12 +95,13 @@ int main(int argc, char **argv)
         all.bytes += n.bytes;
         all.cuts += n.cuts;
         all.replayed += n.replayed;
+        all.grown += n.grown;
         if (n.reserve_most > all.reserve_most)
             all.reserve_most = n.reserve_most;
     }
     printf("%llu schedules, %llu cuts, %llu bytes checked, %llu sent again, "
-           "at most %zu bytes of a reserve in use\n",
+           "at most %zu bytes of a reserve in use, rings grew %llu times\n",
            (unsigned long long)count, (unsigned long long)all.cuts, (unsigned long long)all.bytes,
-           (unsigned long long)all.replayed, all.reserve_most);
+           (unsigned long long)all.replayed, all.reserve_most, (unsigned long long)all.grown);
     return 0;
 }
