@@ -33,6 +33,7 @@ const char *link_reason_text(enum link_reason reason)
     static const char *const text[] = {
         [LINK_END_PEER] = N_("the connection was closed by the other side"),
         [LINK_END_SILENT] = N_("nothing was heard from the other side for 30 seconds"),
+        [LINK_END_DEAD] = N_("nothing was heard from the other side for 15 seconds"),
         [LINK_END_STALLED] = N_("the other side took no data for 60 seconds"),
         [LINK_END_PROTOCOL] = N_("the other side broke the protocol"),
         [LINK_END_DEADLINE] = N_("the other side took too long"),
@@ -76,7 +77,7 @@ static enum link_reason reason_of(const struct link *l, int err)
     case ERR_NOMEM:
         return LINK_END_LOCAL;
     case ERR_TIMEOUT:
-        return LINK_END_SILENT;
+        return l->exact ? LINK_END_DEAD : LINK_END_SILENT;
     default:
         return LINK_END_PEER;
     }

@@ -37,6 +37,7 @@ struct transport;
 enum link_reason {
     LINK_END_PEER,     /* the peer closed in order, or its connection broke */
     LINK_END_SILENT,   /* nothing was heard for 30 s */
+    LINK_END_DEAD,     /* gotunnel/2: nothing was heard, or acknowledged, for 15 s */
     LINK_END_STALLED,  /* the peer reads nothing: a write blocked for 60 s */
     LINK_END_PROTOCOL, /* the peer broke the protocol */
     LINK_END_DEADLINE, /* a phase before UP took too long */

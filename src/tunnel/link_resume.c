@@ -35,7 +35,7 @@ bool resume_begin(struct link *l, const struct hello_answer *open)
 
 static enum link_reason reason_of_break(int err)
 {
-    return err == ERR_TIMEOUT ? LINK_END_SILENT : LINK_END_PEER;
+    return err == ERR_TIMEOUT ? LINK_END_DEAD : LINK_END_PEER;
 }
 
 bool resume_detach(struct link *l, int err, const struct errmsg *why)
