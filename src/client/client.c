@@ -234,10 +234,10 @@ static void on_suspect(void *ctx)
     resume_at_once(c);
 }
 
-static void on_network_change(void *ctx)
+static void on_network_change(void *ctx, bool woke)
 {
     struct client *c = ctx;
-    if (!c->link || !link_network_changed(c->link))
+    if (!c->link || !link_network_changed(c->link, woke))
         return;
     log_debug("the network has changed");
     resume_at_once(c);
@@ -254,7 +254,7 @@ static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
     c->dial = NULL;
 }
 
-/* Another attempt, a little later each time. */
+/* Another attempt, a little later after the last one each time. */
 static void resume_later(struct client *c)
 {
     mtime_ms wait = c->resume_wait;
@@ -262,7 +262,8 @@ static void resume_later(struct client *c)
     if (c->resume_wait > RESUME_MOST_MS)
         c->resume_wait = RESUME_MOST_MS;
     wait += rng_below(&c->rng, (uint32_t)(wait / 2 + 1)) - wait / 4;
-    uv_timer_start(&c->retry, on_retry, (uint64_t)wait, 0);
+    wait -= loop_now(&c->loop) - c->dialled_at; /* what the attempt itself took is part of it */
+    uv_timer_start(&c->retry, on_retry, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
 static void on_resume_failed(void *ctx, int err, const struct errmsg *why)
@@ -293,6 +294,7 @@ static void dial_again(struct client *c)
         return; /* it goes on by itself */
     if (c->dial || link_is_resuming(c->link))
         return;
+    c->dialled_at = loop_now(&c->loop);
     if (dial_start(&c->loop, c->session_at.host, c->session_at.port, (int)patience,
                    on_dialled_again, c, &c->dial) < 0)
         resume_later(c);
@@ -329,15 +331,25 @@ static void log_end(enum stage stage, enum link_reason reason, const struct errm
         log_error(_("the server refused to forward the port: %s"), words);
     else if (reason == LINK_END_CERT)
         log_error(_("TLS connection failed: %s"), words);
+    else if (reason == LINK_END_REPLACED)
+        log_error(_("%s: if both are wanted, give each its own -id"), words);
     else
         log_loss(stage, words);
 }
 
-/* The server is there and says no. Of two clients with one id each would push the other out. */
-static bool is_rejection(enum link_reason reason)
+static enum backoff_kind backoff_kind_of(enum link_reason reason)
 {
-    return reason == LINK_END_AUTH || reason == LINK_END_REFUSED || reason == LINK_END_CERT ||
-           reason == LINK_END_LEGACY || reason == LINK_END_REPLACED;
+    switch (reason) {
+    case LINK_END_AUTH:
+    case LINK_END_REFUSED:
+    case LINK_END_CERT:
+    case LINK_END_LEGACY:
+        return BACKOFF_REJECTED;
+    case LINK_END_REPLACED:
+        return BACKOFF_REPLACED;
+    default:
+        return BACKOFF_OUTAGE;
+    }
 }
 
 static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
@@ -355,7 +367,7 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
     if (reason == LINK_END_LOST && !stop_asked(&c->stop))
         dial_server(c); /* the server is there */
     else
-        retry_later(c, is_rejection(reason) ? BACKOFF_REJECTED : BACKOFF_OUTAGE);
+        retry_later(c, backoff_kind_of(reason));
 }
 
 static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
@@ -431,7 +443,7 @@ static int prepare(struct client *c)
     }
     if (wire_choose(&c->opt->common, &alpn) < 0)
         return EXIT_STATUS_USAGE;
-    if (identity_get(c->id, c->opt, &why) < 0) {
+    if (alpn && identity_get(c->id, c->opt, &why) < 0) {
         log_error("%s", why.text);
         return EXIT_STATUS_FAILED;
     }

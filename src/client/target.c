@@ -52,6 +52,20 @@ static void errand_done(struct errand *e)
     start_waiting(t);
 }
 
+static enum smux_reset_code reason_of(int err)
+{
+    switch (err) {
+    case ERR_REFUSED:
+        return SMUX_RST_CONNECT_REFUSED;
+    case ERR_TIMEOUT:
+        return SMUX_RST_CONNECT_TIMEOUT;
+    case ERR_LIMIT:
+        return SMUX_RST_BUSY;
+    default:
+        return SMUX_RST_UNSPECIFIED;
+    }
+}
+
 static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
 {
     struct errand *e = ctx;
@@ -60,7 +74,7 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
     relay_set_maker(r, NULL, NULL);
     if (fd_or_err < 0) {
         complain(t, why->text);
-        relay_reset(r);
+        relay_reset(r, reason_of(fd_or_err));
     } else {
         if (t->may_vanish)
             sock_keepalive(fd_or_err);
@@ -85,7 +99,7 @@ static void start(struct errand *e)
     if (left <= 0 ||
         dial_start(t->loop, t->host, t->port, (int)left, on_dialled, e, &e->dial) < 0) {
         complain(t, err_text(ERR_TIMEOUT));
-        relay_reset(e->relay); /* ends in on_cut */
+        relay_reset(e->relay, SMUX_RST_CONNECT_TIMEOUT); /* ends in on_cut */
         return;
     }
     t->dialing++;

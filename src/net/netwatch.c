@@ -4,7 +4,6 @@
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -34,7 +33,7 @@ static void on_changes(struct poller_source *src, unsigned events)
     /* Also ENOBUFS, some were lost, says that there were some. */
     while (recv(src->fd, drop, sizeof drop, MSG_DONTWAIT) > 0)
         continue;
-    nw->on_change(nw->ctx);
+    nw->on_change(nw->ctx, false);
 }
 
 /* Waking up is a jump of the real-time clock, which cancels the timer (timerfd_create(2)). */
@@ -55,7 +54,7 @@ static void on_clock(struct poller_source *src, unsigned events)
     (void)arm_clock(src->fd);
     nw->asleep_ms = slept_ms();
     if (nw->asleep_ms - before >= NAP_MS)
-        nw->on_change(nw->ctx);
+        nw->on_change(nw->ctx, true);
 }
 
 static void watch(struct netwatch *nw, struct poller_source *src, int fd)
@@ -89,7 +88,8 @@ static int open_clock(void)
     return fd;
 }
 
-void netwatch_start(struct netwatch *nw, struct loop *loop, void (*on_change)(void *ctx), void *ctx)
+void netwatch_start(struct netwatch *nw, struct loop *loop, void (*on_change)(void *ctx, bool woke),
+                    void *ctx)
 {
     *nw = (struct netwatch){.loop = loop,
                             .changes = {on_changes, -1},

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "net/loop.h"
@@ -15,13 +16,14 @@ struct netwatch {
     struct loop *loop;
     struct poller_source changes, clock;
     int64_t asleep_ms; /* in all, as far as is known */
-    void (*on_change)(void *ctx);
+    void (*on_change)(void *ctx, bool woke);
     void *ctx;
 };
 
-/* nw must not move until netwatch_stop(), nor be freed in the turn of that. Many changes at once
+/* woke: the machine was asleep, so what it was connected to has heard nothing for a while.
+   nw must not move until netwatch_stop(), nor be freed in the turn of that. Many changes at once
    are told once. */
-void netwatch_start(struct netwatch *nw, struct loop *loop, void (*on_change)(void *ctx),
+void netwatch_start(struct netwatch *nw, struct loop *loop, void (*on_change)(void *ctx, bool woke),
                     void *ctx);
 
 /* Harmless on a zeroed or already stopped one. */

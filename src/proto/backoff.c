@@ -46,7 +46,11 @@ static mtime_ms rejection(struct backoff *b)
 
 mtime_ms backoff_next(struct backoff *b, enum backoff_kind kind, mtime_ms now, struct rng *r)
 {
-    mtime_ms bound = kind == BACKOFF_OUTAGE ? outage(b, now) : rejection(b);
+    mtime_ms bound = b->max;
+    if (kind == BACKOFF_OUTAGE)
+        bound = outage(b, now);
+    else if (kind == BACKOFF_REJECTED)
+        bound = rejection(b);
     mtime_ms half = bound / 2;
     return half + rng_below(r, (uint32_t)half);
 }

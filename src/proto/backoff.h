@@ -5,6 +5,8 @@
  *
  *   outage     the server is away. The first wait is 100-200 ms, each next one is about twice as
  *              long, but under 2 s in the first minute; then on to the maximum.
+ *   replaced   another client with the same id has taken over: the maximum, or the two would push
+ *              each other out all the time.
  *   rejection  the server is there and says no (secret, port, certificate). 2.5-5 s, then about
  *              twice as long each time, to the maximum.
  *
@@ -33,6 +35,7 @@ enum {
 enum backoff_kind {
     BACKOFF_OUTAGE,
     BACKOFF_REJECTED,
+    BACKOFF_REPLACED,
 };
 
 struct backoff {

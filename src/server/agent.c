@@ -249,25 +249,28 @@ static void on_attach(struct message *m)
     mailbox_post(&a->worker->srv->in, &a->over);
 }
 
-/* Whoever waited longest makes room. */
-static void count_detached(struct agent *a)
-{
-    struct worker *w = a->worker;
-    struct errmsg why;
-    list_push(&w->detached, &a->of_detached);
-    if (++w->detached_count <= w->detached_max)
-        return;
-    struct agent *oldest = LIST_ENTRY(w->detached.next, struct agent, of_detached);
-    errmsg_set(&why, ERR_LIMIT, "%s", _("too many sessions wait for their clients"));
-    link_close(oldest->link, LINK_END_EXPIRED, &why);
-}
-
 static void uncount_detached(struct agent *a)
 {
     if (list_empty(&a->of_detached))
         return;
     list_del(&a->of_detached);
-    a->worker->detached_count--;
+    (void)quota_give(&a->worker->srv->detached); /* nobody waits for room */
+}
+
+/* Whoever waited longest makes room. */
+static void count_detached(struct agent *a)
+{
+    struct worker *w = a->worker;
+    struct list *n = list_first(&w->detached);
+    if (n && quota_is_full(&w->srv->detached)) {
+        struct agent *oldest = LIST_ENTRY(n, struct agent, of_detached);
+        struct errmsg why;
+        errmsg_set(&why, ERR_LIMIT, "%s", _("too many sessions wait for their clients"));
+        uncount_detached(oldest);
+        link_close(oldest->link, LINK_END_EXPIRED, &why);
+    }
+    list_push(&w->detached, &a->of_detached);
+    quota_take(&w->srv->detached);
 }
 
 static void on_detached(void *ctx, enum link_reason reason, const struct errmsg *why,

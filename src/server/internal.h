@@ -30,7 +30,8 @@
 enum { TELL_FULL_MS = 60000 };
 
 /* Sessions of the whole program that wait for their client, each with up to 8 MiB of unacknowledged
-   bytes and what its users' sockets do not take. One more ends the oldest of its worker. */
+   bytes and what its users' sockets do not take. One more ends the oldest of its worker; a worker
+   that has none goes beyond it by one. */
 enum { DETACHED_MAX = 64 };
 
 struct worker {
@@ -48,10 +49,9 @@ struct worker {
     struct relays relays;
     struct list agents;
     struct list detached; /* those without a connection, the oldest first */
-    unsigned detached_count, detached_max;
-    bool full;     /* its public ports take nobody: the quota is used up */
-    bool stopping; /* no new work */
-    bool ending;   /* until the last agent is gone */
+    bool full;            /* its public ports take nobody: the quota is used up */
+    bool stopping;        /* no new work */
+    bool ending;          /* until the last agent is gone */
 
     /* to the worker */
     struct mailbox in;
@@ -128,11 +128,11 @@ struct server {
     struct loop loop;
     struct mailbox in;        /* from the workers */
     struct quota connections; /* of all workers together */
+    struct quota detached;    /* the same: sessions without a connection */
     struct worker *workers;
     unsigned workers_count;   /* that run */
     uint64_t window_bytes;    /* RELAYS_WINDOW_BYTES, a worker's share */
     uint64_t replay_bytes;    /* RELAYS_REPLAY_BYTES, the same */
-    unsigned detached_max;    /* the same of DETACHED_MAX */
     unsigned workers_working; /* have not answered a stop_listening, or an end */
     struct stop stop;
     struct pki_identity *identity;

@@ -143,6 +143,16 @@ static void on_resume(struct message *m)
     mailbox_post(&w->in, &a->attach);
 }
 
+/* Its proof was wrong, or the session is over; nobody can tell which, so it counts as a wrong
+   secret does. The answer is out. */
+static void on_unknown(const struct agent *a)
+{
+    struct server *srv = a->worker->srv;
+    struct ratelimit_verdict v = ratelimit_failure(&srv->guesses, a->source, loop_now(&srv->loop));
+    if (v.log)
+        log_info(_("%s wants to resume a session that is not here"), a->peer);
+}
+
 /* The line for the end of somebody who has not authenticated; the others' worker has written it. */
 static void log_end_of_stranger(const struct agent *a)
 {
@@ -150,8 +160,8 @@ static void log_end_of_stranger(const struct agent *a)
     if (a->reason == LINK_END_AUTH || a->reason == LINK_END_SHUTDOWN)
         return; /* has its line already; nobody has heard of it */
     if (a->reason == LINK_END_MOVED) {
-        if (a->handover_error != HELLO_OK && may_tell_of_stranger(a->worker->srv))
-            log_info(_("%s wants to resume a session that is not here"), a->peer);
+        if (a->handover_error == HELLO_ERR_UNKNOWN)
+            on_unknown(a);
         return;
     }
     const char *words = *a->why.text ? escape_text(text, a->why.text, strlen(a->why.text))

@@ -187,7 +187,6 @@ static int start_workers(struct server *srv, unsigned count)
     struct errmsg why = {""};
     srv->window_bytes = RELAYS_WINDOW_BYTES / count;
     srv->replay_bytes = RELAYS_REPLAY_BYTES / count;
-    srv->detached_max = count < DETACHED_MAX ? DETACHED_MAX / count : 1;
     srv->workers = calloc(count, sizeof *srv->workers);
     int err = srv->workers ? 0 : errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     for (unsigned i = 0; i < count && err == 0; i++) {
@@ -207,6 +206,7 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     if (err < 0)
         goto no_loop;
     quota_init(&srv->connections, most);
+    quota_init(&srv->detached, DETACHED_MAX);
     err = mailbox_init(&srv->in, &srv->loop);
     if (err < 0)
         goto no_mailbox;

@@ -170,7 +170,6 @@ int worker_start(struct worker *w, struct server *srv, unsigned index, struct lo
         goto no_relays;
     w->relays.windows.max = srv->window_bytes;
     w->relays.replay.max = srv->replay_bytes;
-    w->detached_max = srv->detached_max;
     w->relays.on_room = on_relay_room;
     w->relays.on_empty = on_relays_empty;
     w->relays.ctx = w;

@@ -19,7 +19,7 @@ struct stream_owner {
 struct stream_owner_ops {
     void (*on_data)(struct stream_owner *o, const uint8_t *p, size_t n);
     void (*on_fin)(struct stream_owner *o);
-    void (*on_reset)(struct stream_owner *o);
+    void (*on_reset)(struct stream_owner *o, uint32_t code); /* enum smux_reset_code */
     void (*on_credit)(struct stream_owner *o);
 };
 

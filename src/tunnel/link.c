@@ -264,7 +264,7 @@ static void dispatch(struct link *l, const struct smux_event *ev)
         o->ops->on_fin(o);
         break;
     case SMUX_EV_RESET:
-        o->ops->on_reset(o);
+        o->ops->on_reset(o, ev->code);
         break;
     case SMUX_EV_CREDIT:
         o->ops->on_credit(o);

@@ -68,8 +68,10 @@ enum {
                               session makes a false alarm cheap; TCP alone would take 5-23 s more) */
     LINK_DOUBT_MS = 10000, /* client: the same after a change of the network: a new address may take
                               seconds to become usable */
-    LINK_TRY_MS = 5000,    /* client: TLS and the answer to a resume, from TCP connected */
-    LINK_HOLD_MS = 2000,   /* server: so long after a break new users wait, then they are refused */
+    LINK_TRY_MS =
+        2000, /* client: TLS and the answer to a resume, from TCP connected, and eight round
+                 trips: an attempt that a cut has hit is given up, as TCP would be late */
+    LINK_HOLD_MS = 2000, /* server: so long after a break new users wait, then they are refused */
     LINK_FIN_WINDOW_MS = 10000, /* a bare end of the connection is most often a process that died */
     LINK_USER_TIMEOUT_MS = 15000, /* TCP_USER_TIMEOUT of gotunnel/2: its peer always reads */
     LINK_EXTRA_STREAMS =
@@ -193,9 +195,10 @@ bool link_is_resuming(const struct link *l);
 bool link_is_established(const struct link *l);
 bool link_is_detached(const struct link *l);
 
-/* Client: the network may have changed. If the connection is not where it would be made now, it is
-   suspected for a while, whether or not bytes wait. True: suspected, or detached: dial. */
-bool link_network_changed(struct link *l);
+/* Client: the network may have changed. If the connection is not where it would be made now, or the
+   machine was asleep, it is suspected for a while, whether or not bytes wait. True: suspected, or
+   detached: dial. */
+bool link_network_changed(struct link *l, bool woke);
 
 /* Client: bytes have been waiting for too long (on_suspect), and nothing has moved since. */
 bool link_is_suspected(const struct link *l);

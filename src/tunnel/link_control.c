@@ -107,7 +107,13 @@ static void on_credit(struct stream_owner *o)
     (void)o; /* the few bytes said here never wait for credit */
 }
 
-static const struct stream_owner_ops control_ops = {on_data, on_fin, on_fin, on_credit};
+static void on_reset(struct stream_owner *o, uint32_t code)
+{
+    (void)code;
+    on_fin(o);
+}
+
+static const struct stream_owner_ops control_ops = {on_data, on_fin, on_reset, on_credit};
 
 static void own(struct link *l, struct smux_stream *st)
 {

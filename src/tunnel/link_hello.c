@@ -7,7 +7,6 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#include "base/escape.h"
 #include "base/i18n.h"
 #include "base/secure.h"
 #include "tunnel/internal.h"
@@ -31,14 +30,12 @@ static bool send_open(struct link *l)
 static void refused(struct link *l, const struct hello_answer *a)
 {
     struct errmsg why;
-    char text[ESCAPE_BUF];
     enum link_reason reason = LINK_END_REFUSED;
-    escape_text(text, a->message, strlen(a->message));
     if (a->error == HELLO_ERR_AUTH)
         reason = LINK_END_AUTH;
     else if (a->error == HELLO_ERR_MESSAGE)
         reason = LINK_END_PROTOCOL;
-    errmsg_set(&why, ERR_REFUSED, "%s", *text ? text : link_reason_text(reason));
+    errmsg_set(&why, ERR_REFUSED, "%s", *a->message ? a->message : link_reason_text(reason));
     link_close(l, reason, &why);
 }
 

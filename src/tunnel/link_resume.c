@@ -280,7 +280,8 @@ int link_resume(struct link *l, int fd)
     int err = transport_new(l->cfg.loop, fd, l->cfg.tls, false, &events, l, &a->candidate);
     if (err < 0)
         return err;
-    a->candidate_deadline = loop_now(l->cfg.loop) + LINK_TRY_MS;
+    a->candidate_deadline =
+        loop_now(l->cfg.loop) + LINK_TRY_MS + 8 * (mtime_ms)link_rtt_us(l) / 1000;
     link_wake(l);
     return 0;
 }
@@ -295,14 +296,14 @@ bool link_is_suspected(const struct link *l)
     return l->again.suspected || l->again.doubted_until;
 }
 
-bool link_network_changed(struct link *l)
+bool link_network_changed(struct link *l, bool woke)
 {
     struct resumption *a = &l->again;
     if (!a->possible || !link_is_established(l))
         return false;
     if (l->state == LINK_DETACHED)
         return true;
-    if (!transport_route_changed(l->tp))
+    if (!woke && !transport_route_changed(l->tp))
         return false;
     mtime_ms now = loop_now(l->cfg.loop);
     if (!link_is_suspected(l))

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/backlog.h"
+#include "base/log.h"
 #include "base/quota.h"
 #include "net/sock.h"
 #include "tunnel/internal.h"
@@ -117,12 +118,12 @@ static void close_socket(struct relay *r, bool reset)
     (void)close(fd);          /* nothing can be done about a failing close */
 }
 
-void relay_reset(struct relay *r)
+void relay_reset(struct relay *r, enum smux_reset_code code)
 {
     if (r->flags & RL_DEAD)
         return;
     if (r->st) {
-        smux_stream_reset(r->st, SMUX_RST_PEER_RESET, loop_now(r->rs->loop));
+        smux_stream_reset(r->st, code, loop_now(r->rs->loop));
         r->st = NULL;
         link_wake(r->link);
     }
@@ -155,7 +156,7 @@ static void cut_silent(struct relays *rs, const struct list *l)
         if (r->link && link_is_detached(r->link))
             touch(r); /* nothing can move: its time begins again */
         else
-            relay_reset(r);
+            relay_reset(r, SMUX_RST_IDLE_TIMEOUT);
     }
 }
 
@@ -197,13 +198,15 @@ static void on_socket_eof(struct relay *r)
 static void on_recv_nothing(struct relay *r, ssize_t n, int errnum)
 {
     if (r->flags & RL_BROKEN)
-        relay_reset(r); /* after a failed write even an end of file is not a clean one */
+        relay_reset(
+            r,
+            SMUX_RST_PEER_RESET); /* after a failed write even an end of file is not a clean one */
     else if (n == 0)
         on_socket_eof(r);
     else if (errnum == EAGAIN || errnum == EINTR)
         r->flags &= ~RL_UNREAD;
     else
-        relay_reset(r);
+        relay_reset(r, SMUX_RST_PEER_RESET);
 }
 
 /* Reads and forgets a share, so that the other side of the socket can come to its end. */
@@ -328,7 +331,7 @@ static void on_write_failed(struct relay *r)
         smux_stream_consumed(r->st, r->late.len, loop_now(r->rs->loop));
     backlog_clear(&r->late);
     if (r->flags & RL_EOF || !r->st) {
-        relay_reset(r);
+        relay_reset(r, SMUX_RST_PEER_RESET);
         return;
     }
     r->flags |= RL_UNREAD;
@@ -365,7 +368,7 @@ static void write_or_keep(struct relay *r, struct iovec *iov, int n)
         sent -= skip;
         if (skip < iov[i].iov_len &&
             backlog_put(&r->late, (uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip) < 0) {
-            relay_reset(r);
+            relay_reset(r, SMUX_RST_PEER_RESET);
             return;
         }
     }
@@ -419,12 +422,29 @@ static void on_fin(struct stream_owner *o)
         on_no_credit(r); /* this peer may never give any more */
 }
 
-static void on_reset(struct stream_owner *o)
+static const char *reset_text(uint32_t code)
+{
+    static const char *const text[] = {
+        [SMUX_RST_PEER_RESET] = "by its other end",
+        [SMUX_RST_CONNECT_REFUSED] = "the service refused the connection",
+        [SMUX_RST_CONNECT_TIMEOUT] = "the service did not answer",
+        [SMUX_RST_BUSY] = "the other side is busy",
+        [SMUX_RST_IDLE_TIMEOUT] = "nothing moved for too long",
+        [SMUX_RST_STALLED] = "its reader stood still",
+        [SMUX_RST_SHUTDOWN] = "the other side stops",
+    };
+    return code < ARRAY_LEN(text) && text[code] ? text[code] : "for a reason not known here";
+}
+
+static void on_reset(struct stream_owner *o, uint32_t code)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    if (code != SMUX_RST_UNSPECIFIED && log_enabled(LOG_LEVEL_DEBUG))
+        log_debug("[%s] stream %u was reset: %s", link_peer(r->link), smux_stream_id(r->st),
+                  reset_text(code));
     if (r->link->gather_to == r)
         relay_flush_gathered(r->link);
-    relay_reset(r);
+    relay_reset(r, SMUX_RST_PEER_RESET);
 }
 
 /* ---- ends ---- */
@@ -460,7 +480,7 @@ void relay_orphan(struct relay *r)
         r->st = NULL; /* of a whole one the session takes care */
     }
     if (!whole) {
-        relay_reset(r);
+        relay_reset(r, SMUX_RST_PEER_RESET);
         return;
     }
     list_del(&r->of_link);
@@ -482,7 +502,7 @@ static void on_ready(struct poller_source *src, unsigned events)
         return;
     r->flags |= RL_UNREAD | (events & POLLER_HUP ? RL_HANGUP : 0);
     if (events & POLLER_ERROR && r->flags & RL_EOF)
-        relay_reset(r); /* there is nothing more to read */
+        relay_reset(r, SMUX_RST_PEER_RESET); /* there is nothing more to read */
     else
         serve(r);
 }
@@ -493,7 +513,7 @@ void relay_attach(struct relay *r, int fd)
     r->flags |= RL_ATTACHED;
     if (poller_add(r->rs->loop, &r->socket, fd) < 0) {
         (void)close(fd);
-        relay_reset(r);
+        relay_reset(r, SMUX_RST_PEER_RESET);
         return;
     }
     if (r->late.len > 0)
@@ -554,7 +574,7 @@ void relays_cut_orphans(struct relays *rs)
 {
     for (size_t i = 0; i < ARRAY_LEN(rs->half_closed); i++)
         for (struct list *n; (n = list_first(&rs->half_closed[i]));)
-            relay_reset(LIST_ENTRY(n, struct relay, half_closed));
+            relay_reset(LIST_ENTRY(n, struct relay, half_closed), SMUX_RST_SHUTDOWN);
 }
 
 void relays_fini(struct relays *rs)

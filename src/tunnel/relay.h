@@ -90,7 +90,7 @@ struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream
 void relay_attach(struct relay *r, int fd);
 
 /* Cuts both sides, visibly as a reset. The relay is freed at the end of the turn. */
-void relay_reset(struct relay *r);
+void relay_reset(struct relay *r, enum smux_reset_code code);
 
 /* ctx of whoever is making the socket (the client's dial); on_cut is called if the relay ends
    before relay_attach(), so that the making can be given up. */

@@ -69,6 +69,21 @@ static void clients_of_one_server_spread_d16(void **state)
         assert_in_range(slots[i], SEEDS / 30, SEEDS / 4);
 }
 
+/* Two clients with one id would push each other out for ever. */
+static void a_replaced_client_waits_longest(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 1);
+    backoff_init(&b, 60000);
+    for (mtime_ms now = 1000; now < 10000000; now += 1000000) {
+        backoff_up(&b, now);
+        backoff_down(&b, now + BACKOFF_LASTED_MS);
+        assert_in_range(backoff_next(&b, BACKOFF_REPLACED, now, &rng), 30000, 60000);
+    }
+}
+
 static void a_rejection_waits_longer_d15(void **state)
 {
     (void)state;
@@ -146,6 +161,7 @@ int main(void)
         cmocka_unit_test(an_outage),
         cmocka_unit_test(waits_double_after_the_first_minute),
         cmocka_unit_test(clients_of_one_server_spread_d16),
+        cmocka_unit_test(a_replaced_client_waits_longest),
         cmocka_unit_test(a_rejection_waits_longer_d15),
         cmocka_unit_test(only_a_session_that_lasted_resets_d15),
         cmocka_unit_test(a_rejection_ends_an_outage),
