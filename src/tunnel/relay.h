@@ -44,7 +44,7 @@ enum {
        each, of which one stream may take half: a 16 MiB window. */
     RELAYS_WINDOW_BYTES = 256 << 20,
     /* The same of what sessions of gotunnel/2 keep to send again, beyond the first MiB of each; one
-       has at most 8 MiB. Without it a session goes on with what it has. */
+       has at most 16 MiB. Without it a session goes on with what it has. */
     RELAYS_REPLAY_BYTES = 256 << 20,
 };
 

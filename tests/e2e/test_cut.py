@@ -506,7 +506,7 @@ def test_p9_r10_five_thousand_stalled_users_while_detached(lab):
         time.sleep(10)
         grown = [p.status("RssAnon") - b for p, b in zip((rig.server, client), before)]
         print(f"\nserver and client have grown by {grown} KiB with {n} stalled users, detached")
-        assert max(grown) < 32 << 10  # one ring of 8 MiB and what allocation rounds to
+        assert max(grown) < 32 << 10  # one ring of 16 MiB and what allocation rounds to
         rig.link.heal()
         wait_for("the tunnel to be back", lambda: accepts(port), 30)
         grown = [p.status("RssAnon") - b for p, b in zip((rig.server, client), before)]

@@ -27,6 +27,7 @@ enum {
     } while (0)
 
 static const char *current;
+static uint8_t version = SMUX_VERSION_LEGACY;
 
 /* Bytes on their way in one direction: those of each millisecond arrive together. */
 struct pipe {
@@ -167,7 +168,7 @@ static void run(mtime_ms ms)
 
 static void begin(const char *name, int rtt, double mb_per_s, uint64_t budget_bytes)
 {
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(false, version);
     current = name;
     now = 0;
     count = 0;
@@ -178,6 +179,7 @@ static void begin(const char *name, int rtt, double mb_per_s, uint64_t budget_by
     budget = (struct smux_budget){.max = budget_bytes};
     CHECK(smux_session_new(&cfg, now, &sender) == 0);
     cfg.is_client = true;
+    cfg.refuse_syn = false;
     cfg.budget = &budget;
     CHECK(smux_session_new(&cfg, now, &receiver) == 0);
 }
@@ -217,8 +219,8 @@ static void one_stream(int rtt, double link, mtime_ms settle, double least)
     add(1e5, 1e5);
     run(settle);
     double got = rate_over(500);
-    printf("%3d ms, link %6.1f MB/s: %6.1f MB/s after %.1f s, window %u\n", rtt, link, got,
-           (double)settle / 1000, stream_window(users[0].to));
+    printf("%3d ms, link %6.1f MB/s: %6.1f MB/s after %.1f s, window %u, ring %zu\n", rtt, link,
+           got, (double)settle / 1000, stream_window(users[0].to), sender->out.size);
     CHECK(got >= least);
     end();
 }
@@ -245,6 +247,21 @@ static void the_rates(void)
     one_stream(1, 1250, 200, 1150);   /* 10 Gbit/s in a building */
     one_stream(20, 12.5, 3000, 11.8); /* 100 Mbit/s */
     one_stream(300, 20, 5000, 19);
+}
+
+/* What is sent stays in the ring for a round trip: it grows with the path. */
+static void the_rates_of_version_3(void)
+{
+    version = SMUX_VERSION_RESUMABLE;
+    one_stream(50, 100, 2000, 95);
+    one_stream(100, 100, 3000, 95);
+    one_stream(100, 200, 3000, 140);
+    one_stream(1, 1250, 200, 1000); /* a ring of 1 MiB is enough for these */
+    one_stream(3, 1250, 500, 300);
+    one_stream(5, 1250, 500, 400); /* twice that for this */
+    one_stream(20, 12.5, 3000, 11.8);
+    one_stream(300, 20, 5000, 19);
+    version = SMUX_VERSION_LEGACY;
 }
 
 /* Windows end near twice what the path holds: the rest would be memory for nothing. */
@@ -346,6 +363,7 @@ int main(void)
     current = "begin";
     CHECK(there.buf && back.buf);
     the_rates();
+    the_rates_of_version_3();
     no_more_than_needed();
     readers_that_do_not_take();
     a_reader_that_stalls();

@@ -202,6 +202,9 @@ void output_control(struct smux_session *s);
    must be room. */
 uint8_t *output_frame(struct smux_session *s, enum smux_cmd cmd, uint16_t len, uint32_t sid);
 
+/* True if the ring has room for a frame of data and leaves the reserves alone. */
+bool output_has_data_room(const struct smux_session *s);
+
 /* True if data may be staged now; makes the ring grow for it if need be. */
 bool output_make_room(struct smux_session *s);
 

@@ -130,8 +130,7 @@ bool smux_session_has_output(const struct smux_session *s)
     return !is_resumable(s) || ring_room(&s->out) >= due_room(s) || replay_can_grow(s);
 }
 
-/* Room a frame of data needs: it leaves the reserves alone. */
-static bool has_data_room(const struct smux_session *s)
+bool output_has_data_room(const struct smux_session *s)
 {
     size_t frame = SMUX_HEADER_BYTES + SMUX_FRAME_PAYLOAD;
     size_t reserve = CONTROL_RESERVE + (is_resumable(s) ? REPLAY_RESERVE : 0);
@@ -145,10 +144,11 @@ static bool is_stage_full(const struct smux_session *s)
 
 bool smux_session_can_stage(const struct smux_session *s)
 {
-    return !s->replay.detached && !is_stage_full(s) && (has_data_room(s) || replay_can_grow(s));
+    return !s->replay.detached && !is_stage_full(s) &&
+           (output_has_data_room(s) || replay_can_grow(s));
 }
 
 bool output_make_room(struct smux_session *s)
 {
-    return !is_stage_full(s) && (has_data_room(s) || replay_grow(s));
+    return !is_stage_full(s) && (output_has_data_room(s) || replay_grow(s));
 }

@@ -70,8 +70,13 @@ void replay_sent(struct smux_session *s, size_t n)
     uint64_t to = s->out.sent + n;
     if (to > s->replay.sent_most)
         s->replay.sent_most = to;
-    if (!s->replay.detached) /* else it is decided by the resume what has arrived */
-        ring_advance(&s->out, n);
+    if (s->replay.detached)
+        return; /* what has arrived is decided by the resume */
+    ring_advance(&s->out, n);
+    if (s->replay.probe_to == 0 && !output_has_data_room(s)) {
+        s->replay.probe_to = s->out.sent;
+        s->replay.probe_since = s->now;
+    }
 }
 
 /* What is before `count` has arrived. */
@@ -145,13 +150,8 @@ bool replay_grow(struct smux_session *s)
     struct replay *r = &s->replay;
     if (!is_resumable(s))
         return false;
-    if (!replay_can_grow(s)) {
-        if (r->probe_to == 0) {
-            r->probe_to = s->out.staged;
-            r->probe_since = s->now;
-        }
+    if (!replay_can_grow(s))
         return false;
-    }
     size_t size = s->out.size * 2 < s->cfg.ring_max ? s->out.size * 2 : s->cfg.ring_max;
     r->stuck = !is_affordable(s, size) || ring_resize(&s->out, size) < 0;
     charge(s);

@@ -23,7 +23,7 @@ struct smux_config smux_config_default(bool is_client, uint8_t version)
         .max_streams = 131072,
         .stage_max = 64 << 10,
         .ring_bytes = resumable ? 1 << 20 : 256 << 10,
-        .ring_max = 8 << 20,
+        .ring_max = 16 << 20,
         .peer_excess_max = 1 << 20,
         .linger_max = 4096,
         .nop_ms = 10000,

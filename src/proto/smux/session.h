@@ -123,7 +123,8 @@ struct smux_config {
     mtime_ms linger_ms; /* how long a closed stream waits for the peer's FIN; default 60,000 */
     /* Version 3 only. */
     size_t ring_max; /* the ring grows from ring_bytes (default there 1 MiB) to so much as bytes
-                        wait for their ACK on a long path; default 8 MiB: 1 Gbit/s x 50 ms */
+                        wait for their ACK on a long path; default 16 MiB, as the windows: 100 MB/s
+ x 100 ms and a margin */
     struct smux_budget *replay; /* what the rings of many sessions may grow by; must outlive the
                                    session; NULL: no limit but ring_max */
     mtime_ms ping_ms;           /* PING after so long without received bytes; default 5,000 */
