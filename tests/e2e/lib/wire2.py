@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: MIT
+"""gotunnel/2 by hand, written from docs/protocol.md sections 4 and 5 alone: a client towards a real server, or a
+server towards a real client, that says exactly what a test tells it.
+
+    peer = Client(server.port, server.ca, SECRET); peer.open(port)      the session's frames follow
+    peer.drop(); peer.resume()                                          a new connection, the same session
+
+TLS goes through libssl itself (ctypes): Python's own module cannot export keying material.
+"""
+
+import ctypes
+import ctypes.util
+import hashlib
+import hmac as hmac_module
+import json
+import os
+import socket
+import struct
+from collections import namedtuple
+
+from lib.wire import Closed
+
+ALPN = b"gotunnel/2"
+LABEL = b"EXPORTER-gotunnel-2"
+SYN, FIN, PSH, NOP, UPD, RST, ACK, PING, PONG, GOAWAY = range(10)
+WINDOW = 1 << 20
+Frame = namedtuple("Frame", "cmd sid data")
+_ssl = ctypes.CDLL(ctypes.util.find_library("ssl"))
+for _name in ("TLS_client_method", "TLS_server_method", "SSL_CTX_new", "SSL_new"):
+    getattr(_ssl, _name).restype = ctypes.c_void_p
+_VERIFY_PEER, _FILE_PEM, _ALPN_OK = 1, 1, 0
+_SELECT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p),
+                           ctypes.POINTER(ctypes.c_ubyte), ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p)
+_name_kept = ctypes.create_string_buffer(ALPN)
+
+
+@_SELECT
+def _select(_ssl_, out, out_len, offered, n, _arg):
+    """Of a server: takes gotunnel/2 without looking."""
+    out[0] = ctypes.addressof(_name_kept)
+    out_len[0] = len(ALPN)
+    return _ALPN_OK
+
+
+def client_context(ca):
+    ctx = ctypes.c_void_p(_ssl.SSL_CTX_new(ctypes.c_void_p(_ssl.TLS_client_method())))
+    assert _ssl.SSL_CTX_load_verify_locations(ctx, str(ca).encode(), None) == 1
+    _ssl.SSL_CTX_set_verify(ctx, _VERIFY_PEER, None)
+    assert _ssl.SSL_CTX_set_alpn_protos(ctx, bytes([len(ALPN)]) + ALPN, len(ALPN) + 1) == 0
+    return ctx
+
+
+def server_context(cert, key):
+    ctx = ctypes.c_void_p(_ssl.SSL_CTX_new(ctypes.c_void_p(_ssl.TLS_server_method())))
+    assert _ssl.SSL_CTX_use_certificate_chain_file(ctx, str(cert).encode()) == 1
+    assert _ssl.SSL_CTX_use_PrivateKey_file(ctx, str(key).encode(), _FILE_PEM) == 1
+    _ssl.SSL_CTX_set_alpn_select_cb(ctx, _select, None)
+    return ctx
+
+
+class Tls:
+    """A TLS connection over a blocking socket with a time-out."""
+
+    def __init__(self, sock, ctx, server=False, timeout=15):
+        sock.setblocking(True)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", timeout, 0))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock, self.buf = sock, b""
+        self.ssl = ctypes.c_void_p(_ssl.SSL_new(ctx))
+        _ssl.SSL_set_fd(self.ssl, sock.fileno())
+        if (_ssl.SSL_accept if server else _ssl.SSL_connect)(self.ssl) != 1:
+            self.close()
+            raise Closed("TLS handshake")
+
+    def exporter(self):
+        out = ctypes.create_string_buffer(32)
+        assert _ssl.SSL_export_keying_material(self.ssl, out, 32, LABEL, len(LABEL), None, 0, 0) == 1
+        return out.raw
+
+    def send(self, data):
+        if data and _ssl.SSL_write(self.ssl, data, len(data)) != len(data):
+            raise Closed("write")
+
+    def _more(self):
+        out = ctypes.create_string_buffer(65536)
+        n = _ssl.SSL_read(self.ssl, out, 65536)
+        if n <= 0:
+            raise Closed("read")
+        self.buf += out.raw[:n]
+
+    def take(self, n):
+        while len(self.buf) < n:
+            self._more()
+        out, self.buf = self.buf[:n], self.buf[n:]
+        return out
+
+    def line(self):
+        while b"\n" not in self.buf:
+            self._more()
+        return json.loads(self.take(self.buf.index(b"\n") + 1))
+
+    def say(self, fields):
+        self.send(json.dumps(fields).encode() + b"\n")
+
+    def close(self, reset=False):
+        if self.ssl:
+            _ssl.SSL_free(self.ssl)
+            self.ssl = None
+        if reset:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+# ---- keys and proofs (5.3 to 5.5) ----
+
+
+def hmac(key, data):
+    return hmac_module.new(key, data, hashlib.sha256).digest()
+
+
+def _str(s):
+    return bytes([len(s.encode())]) + s.encode()
+
+
+class Keys:
+    def __init__(self, secret, exporter):
+        k = hmac(exporter, secret.encode())
+        self.client = hmac(k, b"gotunnel/2 client\0\1")
+        self.server = hmac(k, b"gotunnel/2 server\0\1")
+        self._k = k
+
+    def resume(self, sid, nc, ns):
+        return hmac(self._k, b"gotunnel/2 resume\0" + sid + nc + ns + b"\1")
+
+
+def open_text(nc, port, window_ms, id):
+    return b"open\0" + nc + struct.pack("<QI", port, window_ms) + _str(id)
+
+
+def opened_text(sid, ns, window_ms, port, address):
+    return b"opened\0" + sid + ns + struct.pack("<Ii", window_ms, port) + _str(address)
+
+
+def resume_text(exporter, sid, epoch, rx):
+    return b"resume\0" + exporter + sid + struct.pack("<QQ", epoch, rx)
+
+
+def resumed_text(epoch, rx):
+    return b"resumed\0" + struct.pack("<QQ", epoch, rx)
+
+
+def frame(cmd, sid, data=b""):
+    return struct.pack("<BBHI", 3, cmd, len(data), sid) + data
+
+
+# ---- a session ----
+
+
+class Session:
+    """Counts what is sent and received; the connection under it may be another one at any time."""
+
+    def __init__(self):
+        self.tls = None
+        self.log = b""  # everything that was sent in this session
+        self.rx = 0  # bytes received
+        self.partial = b""
+
+    def send_bytes(self, data, now=True):
+        """now=False: they belong to the session, and are lost on their way."""
+        self.log += data
+        if now:
+            self.tls.send(data)
+
+    def send(self, cmd, sid=0, data=b""):
+        self.send_bytes(frame(cmd, sid, data))
+
+    def bytes(self, n):
+        """The next n bytes of the session, whatever they are."""
+        got = self.tls.take(n)
+        self.rx += n
+        return got
+
+    def _need(self, n):
+        if len(self.partial) < n:
+            self.partial += self.bytes(n - len(self.partial))
+
+    def frame(self):
+        self._need(8)
+        version, cmd, length, sid = struct.unpack("<BBHI", self.partial[:8])
+        assert version == 3
+        self._need(8 + length)
+        data, self.partial = self.partial[8 : 8 + length], self.partial[8 + length :]
+        return Frame(cmd, sid, data)
+
+    def until(self, cmd, sid=None):
+        """The next frame of this kind; PINGs on the way are answered, others passed over."""
+        while True:
+            f = self.frame()
+            if f.cmd == PING:
+                self.send(PONG, 0, f.data)
+            if f.cmd == cmd and sid in (None, f.sid):
+                return f
+
+    def data(self, sid, n):
+        got = b""
+        while len(got) < n:
+            got += self.until(PSH, sid).data
+        return got
+
+    def drop(self):
+        self.tls.close(reset=True)
+
+
+class Client(Session):
+    def __init__(self, port, ca, secret, id="by-hand"):
+        super().__init__()
+        self.port, self.ctx, self.secret, self.id = port, client_context(ca), secret, id
+        self.epoch, self.sid, self.key = 0, None, None
+
+    def connect(self, source=None):
+        return Tls(socket.create_connection(("127.0.0.1", self.port), 15, source), self.ctx)
+
+    def open(self, port=0, window_ms=60000):
+        """Opens a session, and checks the server's proof. The answer."""
+        self.tls = self.connect()
+        keys, nc = Keys(self.secret, self.tls.exporter()), os.urandom(16)
+        text = open_text(nc, port, window_ms, self.id)
+        self.tls.say({"v": 2, "op": "open", "id": self.id, "port": port, "nc": nc.hex(), "window_ms": window_ms,
+                      "mac": hmac(keys.client, text).hex()})
+        answer = self.tls.line()
+        if answer["ok"]:
+            self.sid, ns = bytes.fromhex(answer["sid"]), bytes.fromhex(answer["ns"])
+            text += opened_text(self.sid, ns, answer["window_ms"], answer["port"], answer["address"])
+            assert answer["mac"] == hmac(keys.server, text).hex()
+            self.key = keys.resume(self.sid, nc, ns)
+        return answer
+
+    def request(self, tls, epoch=None, rx=None, key=None):
+        """The line of a resume over this connection."""
+        if epoch is None:
+            self.epoch += 1
+            epoch = self.epoch
+        rx = self.rx if rx is None else rx
+        self._text = resume_text(tls.exporter(), self.sid, epoch, rx)
+        return {"v": 2, "op": "resume", "sid": self.sid.hex(), "epoch": f"{epoch:016x}", "rx": f"{rx:016x}",
+                "mac": hmac(key or self.key, self._text).hex()}
+
+    def attempt(self, source=None, **what):
+        """A resume on a connection of its own: (connection, answer)."""
+        tls = self.connect(source)
+        tls.say(self.request(tls, **what))
+        return tls, tls.line()
+
+    def resume(self, **what):
+        """Resumes, checks the proof, and sends what the server has not. Its count."""
+        tls, answer = self.attempt(**what)
+        assert answer["ok"], answer
+        rx = int(answer["rx"], 16)
+        assert answer["mac"] == hmac(self.key, self._text + resumed_text(int(answer["epoch"], 16), rx)).hex()
+        self.tls.close()
+        self.tls = tls
+        assert rx <= len(self.log)
+        tls.send(self.log[rx:])
+        return rx
+
+
+class Server(Session):
+    """One session of a real client that dials `port`."""
+
+    def __init__(self, cert, key, secret, timeout=30):
+        super().__init__()
+        self.ctx, self.secret = server_context(cert, key), secret
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(timeout)
+        self.port = self.listener.getsockname()[1]
+
+    def accept(self):
+        """A connection and the client's line on it."""
+        tls = Tls(self.listener.accept()[0], self.ctx, server=True)
+        return tls, tls.line()
+
+    def open(self, window_ms=60000, address="127.0.0.1:4711", port=4711, secret=None):
+        """Takes the client's next open, whose proof must be right."""
+        self.tls, line = self.accept()
+        assert line["op"] == "open", line
+        keys, nc = Keys(secret or self.secret, self.tls.exporter()), bytes.fromhex(line["nc"])
+        text = open_text(nc, line["port"], line["window_ms"], line["id"])
+        if not secret:
+            assert line["mac"] == hmac(keys.client, text).hex()
+        self.sid, ns = os.urandom(16), os.urandom(16)
+        self.log, self.rx, self.partial = b"", 0, b""
+        text += opened_text(self.sid, ns, window_ms, port, address)
+        self.key = keys.resume(self.sid, nc, ns)
+        self.tls.say({"v": 2, "ok": True, "op": "open", "sid": self.sid.hex(), "ns": ns.hex(), "window_ms": window_ms,
+                      "address": address, "port": port, "mac": hmac(keys.server, text).hex()})
+        return line
+
+    def answer(self, tls, line, rx=None, key=None):
+        """Takes a resume, whose proof must be right, and sends what the client has not."""
+        assert line["op"] == "resume" and line["sid"] == self.sid.hex(), line
+        epoch, theirs = int(line["epoch"], 16), int(line["rx"], 16)
+        text = resume_text(tls.exporter(), self.sid, epoch, theirs)
+        assert line["mac"] == hmac(self.key, text).hex()
+        rx = self.rx if rx is None else rx
+        tls.say({"v": 2, "ok": True, "op": "resume", "epoch": line["epoch"], "rx": f"{rx:016x}",
+                 "mac": hmac(key or self.key, text + resumed_text(epoch, rx)).hex()})
+        return theirs
+
+    def resume(self):
+        """The whole of it."""
+        tls, line = self.accept()
+        theirs = self.answer(tls, line)
+        self.tls.close()
+        self.tls = tls
+        tls.send(self.log[theirs:])
+        return theirs
+
+    def refuse(self, error):
+        tls, line = self.accept()
+        assert line["op"] == "resume", line
+        tls.say({"v": 2, "ok": False, "error": error, "message": ""})
+        tls.close()
+
+    def close(self):
+        if self.tls:
+            self.tls.close()
+        self.listener.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: MIT
+"""gotunnel/2, each end against a peer by hand that was written from docs/protocol.md alone (lib/wire2.py).
+Names as in test_cut.py."""
+
+import os
+import signal
+import socket
+import struct
+import time
+
+import pytest
+
+from lib import cuts, services, wire2
+from lib.procs import SECRET, wait_for
+from lib.services import connect, pattern, read_all, read_exactly
+from lib.wire import Closed
+from lib.wire2 import ACK, FIN, GOAWAY, PING, PONG, PSH, RST, SYN, UPD
+
+
+@pytest.fixture
+def peer(server):
+    """A client by hand with an open session; `public` is its port."""
+    peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
+    peer.public = cuts.free_port()
+    assert peer.open(peer.public)["port"] == peer.public
+    yield peer
+    peer.tls.close()
+
+
+def user_of(peer):
+    """A user, and the stream it has got."""
+    s = connect(peer.public)
+    return s, peer.until(SYN).sid
+
+
+def still_works(peer):
+    """Bytes go both ways through the session."""
+    s, sid = user_of(peer)
+    with s:
+        s.sendall(b"up")
+        assert peer.data(sid, 2) == b"up"
+        peer.send(PSH, sid, b"down")
+        assert read_exactly(s, 4) == b"down"
+
+
+# ---- our server ----
+
+
+def test_p1_p2_the_documents_are_enough_to_speak_with_our_server(peer):
+    ping = peer.frame()
+    assert ping.cmd == PING
+    peer.send(PONG, 0, ping.data)
+    s, sid = user_of(peer)
+    with s:
+        s.sendall(b"question")
+        s.shutdown(socket.SHUT_WR)
+        assert peer.data(sid, 8) == b"question"
+        peer.until(FIN, sid)
+        peer.send(PSH, sid, b"answer")
+        peer.send(FIN, sid)
+        assert read_all(s) == b"answer"
+
+
+def test_p4_our_server_resumes_at_every_byte(peer):
+    """Each byte of an exchange is the last one that came, once."""
+    peer.until(PING)
+    s, sid = user_of(peer)
+    with s:
+        s.sendall(b"abcdefgh")
+        for _ in range(40):
+            peer.bytes_left = peer.rx
+            peer.drop()
+            peer.resume()
+            assert peer.rx == peer.bytes_left
+            peer.partial += peer.bytes(1)
+        # What came byte by byte are whole frames.
+        got = b""
+        while len(got) < 8:
+            f = peer.frame()
+            got += f.data if (f.cmd, f.sid) == (PSH, sid) else b""
+        assert got == b"abcdefgh"
+    still_works(peer)
+
+
+def test_p4_our_server_goes_on_in_the_middle_of_our_frame(peer):
+    s, sid = user_of(peer)
+    with s:
+        whole = wire2.frame(PSH, sid, pattern("split", 30))
+        for cut in range(len(whole) + 1):
+            peer.send_bytes(whole[:cut])
+            if cut % 2:
+                time.sleep(0.01)  # it may arrive, or not
+            peer.send_bytes(whole[cut:], now=False)
+            peer.drop()
+            assert len(peer.log) - len(whole) <= peer.resume() <= len(peer.log)
+        assert read_exactly(s, 30 * (len(whole) + 1)) == pattern("split", 30) * (len(whole) + 1)
+
+
+def test_p4_only_a_higher_epoch_is_served(peer):
+    for epoch, error in [(5, None), (5, "stale"), (4, "stale"), (0, "stale"), (6, None), (1 << 63, None), (7, "stale")]:
+        tls, answer = peer.attempt(epoch=epoch)
+        assert answer.get("error") == error, epoch
+        if error is None:
+            peer.tls.close()
+            peer.tls = tls
+        else:
+            tls.close()
+    still_works(peer)
+
+
+@pytest.mark.parametrize("rx", ["more", "much more", "most"])
+def test_p4_a_count_that_cannot_be_is_refused_and_changes_nothing(peer, rx):
+    rx = {"more": peer.rx + 1_000_000, "much more": 1 << 40, "most": (1 << 64) - 1}[rx]
+    tls, answer = peer.attempt(rx=rx)
+    assert answer["ok"] is False and answer["error"] == "range"
+    tls.close()
+    still_works(peer)
+    peer.resume()
+    still_works(peer)
+
+
+def test_p4_a_count_before_what_was_released_is_refused(peer):
+    for _ in range(3):
+        still_works(peer)
+    peer.send(ACK, 0, struct.pack("<Q", peer.rx))
+    still_works(peer)
+    tls, answer = peer.attempt(rx=0)
+    assert answer["ok"] is False and answer["error"] == "range"
+    tls.close()
+    still_works(peer)
+
+
+@pytest.mark.parametrize("what", ["key", "sid", "replayed"])
+def test_p2_p4_r6_who_cannot_prove_it_does_not_touch_the_session(peer, what):
+    s, sid = user_of(peer)
+    with s:
+        for i in range(20):
+            tls = peer.connect(("127.0.2.1", 0))
+            line = peer.request(tls, epoch=100 + i, key=os.urandom(32) if what == "key" else None)
+            if what == "sid":
+                line["sid"] = os.urandom(16).hex()
+            elif what == "replayed":  # the right line, on another connection
+                tls.close()
+                tls = peer.connect(("127.0.2.1", 0))
+            try:
+                tls.say(line)
+                answer = tls.line()
+                assert answer["ok"] is False and answer["error"] == "unknown" and "mac" not in answer
+            except Closed:
+                pass  # turned away before
+            tls.close()
+            s.sendall(b"x")
+            assert peer.data(sid, 1) == b"x"
+    peer.resume(epoch=1)  # none of them has counted
+    still_works(peer)
+
+
+def test_p4_r7_an_attempt_that_is_overtaken_is_stale(peer):
+    slow = peer.connect()
+    line = peer.request(slow, epoch=1)
+    peer.resume(epoch=2)
+    slow.say(line)
+    assert slow.line()["error"] == "stale"
+    still_works(peer)
+    slow.close()
+
+
+def test_p4_r4_nothing_more_is_taken_from_the_old_connection(peer):
+    s, sid = user_of(peer)
+    with s:
+        old = peer.tls
+        tls, answer = peer.attempt()
+        assert answer["ok"]
+        try:
+            for _ in range(10):
+                old.send(wire2.frame(PSH, sid, b"late"))
+                time.sleep(0.01)
+        except Closed:
+            pass
+        peer.tls = tls
+        peer.send(PSH, sid, b"right")
+        peer.send(FIN, sid)
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == b"right"
+        old.close()
+
+
+def test_p3_a_user_s_reset_has_its_code(peer):
+    s, sid = user_of(peer)
+    services.reset(s)
+    assert peer.until(RST, sid).data == struct.pack("<I", 1)
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 7, 999])
+def test_p3_our_reset_is_one_for_the_user(peer, code):
+    s, sid = user_of(peer)
+    with s:
+        peer.send(PSH, sid, b"part")
+        peer.send(RST, sid, struct.pack("<I", code))
+        with pytest.raises(ConnectionResetError):
+            while s.recv(10):
+                pass
+            raise AssertionError("an end that looks complete")
+
+
+def test_p7_a_takeover_is_told(server, peer):
+    other = wire2.Client(server.port, server.ca, SECRET, peer.id)
+    assert other.open(peer.public)["ok"]
+    assert struct.unpack("<II", peer.until(GOAWAY).data)[0] == 1
+    other.public = peer.public
+    still_works(other)
+    other.tls.close()
+
+
+def test_p7_another_id_is_refused_with_a_proof(server, peer):
+    other = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
+    answer = other.open(peer.public)
+    assert answer["error"] == "port" and "another id" in answer["message"] and "mac" in answer
+    other.tls.close()
+    still_works(peer)
+
+
+def test_p8_our_server_s_end_is_told(server, peer):
+    server.kill(signal.SIGTERM)
+    assert struct.unpack("<II", peer.until(GOAWAY).data)[0] == 0
+
+
+def test_p8_a_session_whose_window_is_over_is_unknown(server):
+    peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
+    answer = peer.open(window_ms=1000)
+    assert answer["window_ms"] == 1000
+    s = connect(answer["port"])
+    peer.until(SYN)
+    peer.drop()
+    with pytest.raises(ConnectionResetError):
+        read_all(s)
+    tls, answer = peer.attempt()
+    assert answer["error"] == "unknown" and "mac" not in answer
+    tls.close()
+
+
+@pytest.mark.parametrize("what", [
+    wire2.frame(SYN, 3), wire2.frame(10, 0), b"\x02" + wire2.frame(PSH, 2)[1:], wire2.frame(ACK, 0, b"\xff" * 8),
+    wire2.frame(FIN, 0), wire2.frame(ACK, 0, b"\0" * 7), wire2.frame(PING, 4, b"\0" * 8)], ids=range(7))
+def test_p8_a_peer_that_breaks_the_protocol_loses_its_session(peer, what):
+    s, _ = user_of(peer)
+    peer.send_bytes(what)
+    with pytest.raises((ConnectionResetError, Closed)):
+        read_all(s)
+        raise AssertionError("an end that looks complete")
+    with pytest.raises((AssertionError, Closed)):
+        peer.resume()
+
+
+# ---- our client ----
+
+
+@pytest.fixture
+def hand(lab):
+    """A server by hand; its certificate is a real one's."""
+    real = lab.server()
+    with wire2.Server(lab.path / "certs/server.crt", lab.path / "certs/server.key", SECRET) as hand:
+        hand.ca = real.ca
+        yield hand
+
+
+def client_of(lab, hand, target, *flags):
+    return lab.client(hand.port, target, ca=hand.ca, secret=SECRET, ready=False, remote_port=4711,
+                      flags=("-id", "by-hand", *flags))
+
+
+def echoed(hand, sid, data=b"ping"):
+    hand.send(PSH, sid, data)
+    return hand.data(sid, len(data)) == data
+
+
+def test_p1_p2_the_documents_are_enough_to_speak_with_our_client(lab, hand, echo):
+    client = client_of(lab, hand, echo.port)
+    line = hand.open()
+    assert (line["id"], line["port"], line["window_ms"]) == ("by-hand", 4711, 60000)
+    hand.send(SYN, 2)
+    assert echoed(hand, 2)
+    hand.send(FIN, 2)
+    hand.until(FIN, 2)
+    assert "127.0.0.1:4711" in client.log()
+
+
+def test_p4_our_client_resumes_at_every_byte(lab, hand, echo):
+    client_of(lab, hand, echo.port)
+    hand.open()
+    hand.send(SYN, 2)
+    hand.send(PSH, 2, b"abcdefgh")
+    for _ in range(30):
+        hand.partial += hand.bytes(1)
+        hand.drop()
+        assert 0 <= hand.resume() <= len(hand.log)
+    got = b""
+    while len(got) < 8:
+        f = hand.frame()
+        got += f.data if (f.cmd, f.sid) == (PSH, 2) else b""
+    assert got == b"abcdefgh"
+    assert echoed(hand, 2)
+
+
+@pytest.mark.parametrize("error", ["unknown", "range"])
+def test_p8_our_client_opens_a_fresh_session_when_there_is_nothing_to_resume(lab, hand, error):
+    with services.Service(services.discard) as service:
+        client_of(lab, hand, service.port)
+        hand.open()
+        hand.send(SYN, 2)
+        wait_for("the service", lambda: service.open == 1)
+        hand.drop()
+        hand.refuse(error)
+        assert hand.open()["op"] == "open"
+        wait_for("the service to be reset", lambda: any(isinstance(e, ConnectionResetError) for e in service.errors))
+
+
+@pytest.mark.parametrize("error", ["busy", "stale"])
+def test_p4_our_client_tries_again_when_it_is_told_to(lab, hand, echo, error):
+    client_of(lab, hand, echo.port)
+    hand.open()
+    hand.send(SYN, 2)
+    assert echoed(hand, 2)
+    hand.drop()
+    for _ in range(3):
+        hand.refuse(error)
+    hand.resume()
+    assert echoed(hand, 2)
+
+
+def test_p2_p4_our_client_does_not_believe_a_server_without_the_key(lab, hand, echo):
+    client_of(lab, hand, echo.port)
+    hand.open()
+    hand.send(SYN, 2)
+    assert echoed(hand, 2)
+    hand.drop()
+    epochs = []
+    for _ in range(2):
+        tls, line = hand.accept()
+        epochs.append(int(line["epoch"], 16))
+        hand.answer(tls, line, key=os.urandom(32))
+        with pytest.raises(Closed):
+            tls.take(100000)
+        tls.close()
+    assert epochs[1] > epochs[0]
+    hand.resume()
+    assert echoed(hand, 2)
+
+
+def test_p2_our_client_does_not_believe_an_open_without_the_secret(lab, hand):
+    client = client_of(lab, hand, 1)
+    hand.open(secret="another secret altogether")
+    client.wait_log("the server does not know the secret")
+
+
+@pytest.mark.parametrize("target,code,seconds", [("refused", 2, 0), ("silent", 3, 5)])
+def test_p3_a_target_that_cannot_be_had_has_its_code(lab, hand, target, code, seconds):
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        port = full.getsockname()[1]
+        waiting = []
+        if target == "silent":
+            full.listen(0)
+            for _ in range(3):
+                waiting.append(socket.socket())
+                waiting[-1].setblocking(False)
+                waiting[-1].connect_ex(("127.0.0.1", port))
+        client_of(lab, hand, port)
+        hand.open()
+        hand.send(SYN, 2)
+        assert hand.until(RST, 2).data == struct.pack("<I", code)
+        for s in waiting:
+            s.close()
+
+
+def test_p3_a_service_s_reset_has_its_code(lab, hand):
+    with services.Service(services.reset) as service:
+        client_of(lab, hand, service.port)
+        hand.open()
+        hand.send(SYN, 2)
+        assert hand.until(RST, 2).data == struct.pack("<I", 1)
+
+
+def test_p5_our_client_dials_beside_a_silent_connection(lab, hand, echo):
+    """It has sent bytes that nobody acknowledges."""
+    client_of(lab, hand, echo.port)
+    hand.open()
+    hand.send(SYN, 2)
+    hand.send(PSH, 2, b"ping")
+    old = hand.tls
+    start = time.monotonic()
+    tls, line = hand.accept()
+    print(f"\na second connection after {time.monotonic() - start:.1f} s")
+    theirs = hand.answer(tls, line)
+    hand.tls = tls
+    tls.send(hand.log[theirs:])
+    assert hand.data(2, 4) == b"ping"
+    assert echoed(hand, 2, b"more")
+    old.close()
+
+
+def test_p6_a_ping_is_answered_and_measured(lab, hand, echo):
+    client_of(lab, hand, echo.port)
+    hand.open()
+    hand.send(PING, 0, b"12345678")
+    assert hand.until(PONG).data == b"12345678"
+    start = time.monotonic()
+    hand.until(PING)  # its own: at the beginning, and then every 5 s of silence
+    hand.until(PING)
+    assert time.monotonic() - start < 30
