@@ -108,13 +108,18 @@ def test_the_link_cuts_at_the_byte_it_is_told(side, n):
                 parts.append(part)
         return b"".join(parts)
 
-    with services.Service(take if side == "up" else give) as service, Cutter(service.port) as link:
+    def give_when_asked(s):
+        s.recv(1)
+        give(s)
+
+    with services.Service(take if side == "up" else give_when_asked) as service, Cutter(service.port) as link:
         happened = link.cut_after(n, side, "reset")
         with connect(link.port) as s:
             if side == "up":
                 give(s)
                 got = wait_for("the service", lambda: service.results)[0]
             else:
+                s.sendall(b"x")
                 got = take(s)
         assert happened.wait(10) and got == data[:n]
 
