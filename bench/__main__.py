@@ -56,9 +56,8 @@ def earlier(out, bench, order):
     return set(kept)
 
 
-def write(out, bench, done, settings):
+def write(out, bench, done, facts, settings):
     """Leaves the three files about the figures that are done. Their texts by name."""
-    facts = machine.facts()
     out.mkdir(parents=True, exist_ok=True)
     given = (bench.results, bench.names, [name for name in figures.BY_NAME if name in done], facts, settings)
     caption = f"{facts['cpu']}, {facts['processors']} processors, {facts['system']}, medians of {bench.rounds} rounds"
@@ -86,13 +85,14 @@ def measure(a, bench):
     was not for nothing. The texts of the files, None without --out."""
     order, texts, before = a.figure or figures.SETS[a.set], None, machine.load()
     done = earlier(a.out, bench, order) if a.keep else set()
+    facts = machine.facts()  # before: the commit may be another one when this has run for an hour
     for name in order:
         bench.run(figures.BY_NAME[name])
         print(report.figure_text(bench.results, name, bench.names, bench.names[0]), flush=True)
         done.add(name)
         if a.out:
             settings = {"set": a.set, "rounds": a.rounds, "load": f"{before:.2f}, {machine.load():.2f}"}
-            texts = write(a.out, bench, done, settings)
+            texts = write(a.out, bench, done, facts, settings)
     return texts
 
 
