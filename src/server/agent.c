@@ -287,10 +287,26 @@ static void on_detached(void *ctx, enum link_reason reason, const struct errmsg 
     count_detached(a);
 }
 
+/* Users who come now wait in the kernel's queue until it is known what becomes of the client. */
+static void on_suspect(void *ctx)
+{
+    struct agent *a = ctx;
+    log_info(_("[%s] has not answered for 3 seconds: new users wait"), a->peer);
+    a->holding = true;
+    agent_pause(a, true);
+}
+
 static void let_in(struct agent *a)
 {
     a->holding = false;
     agent_pause(a, a->worker->full);
+}
+
+static void on_recovered(void *ctx)
+{
+    struct agent *a = ctx;
+    log_info(_("[%s] answers again"), a->peer);
+    let_in(a);
 }
 
 static void on_held(void *ctx)
@@ -352,6 +368,8 @@ static void on_begin(struct message *m)
         .on_resume = on_resume,
         .on_detached = on_detached,
         .on_held = on_held,
+        .on_suspect = on_suspect,
+        .on_recovered = on_recovered,
         .on_resumed = on_resumed,
         .on_closed = on_closed,
     };

@@ -29,9 +29,9 @@
 /* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
 enum { TELL_FULL_MS = 60000 };
 
-/* Sessions of the whole program that wait for their client, each with up to 16 MiB of unacknowledged
-   bytes and what its users' sockets do not take. One more ends the oldest of its worker; a worker
-   that has none goes beyond it by one. */
+/* Sessions of the whole program that wait for their client, each with up to 16 MiB of
+   unacknowledged bytes and what its users' sockets do not take. One more ends the oldest of its
+   worker; a worker that has none goes beyond it by one. */
 enum { DETACHED_MAX = 64 };
 
 struct worker {

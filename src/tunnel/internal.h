@@ -143,6 +143,8 @@ bool resume_begin(struct link *l, const struct hello_answer *open);
 /* True: the session waits for another connection. */
 bool resume_detach(struct link *l, int err, const struct errmsg *why);
 void resume_tick(struct link *l, mtime_ms now);
+/* Begins to suspect the connection, or stops to. */
+void resume_look(struct link *l, mtime_ms now);
 mtime_ms resume_deadline(const struct link *l);
 void resume_end(struct link *l);
 

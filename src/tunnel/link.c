@@ -284,6 +284,8 @@ void link_feed(struct link *l, const uint8_t *p, size_t n)
     relay_flush_gathered(l);
     if (r < 0)
         link_close(l, reason_of(l, r), NULL);
+    else if (l->again.suspected && l->state == LINK_UP)
+        resume_look(l, loop_now(l->cfg.loop));
     if (r == ERR_PROTO && l->exact)
         smux_session_goaway(l->mux, SMUX_GOAWAY_PROTOCOL, 0);
     link_wake(l);

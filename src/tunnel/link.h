@@ -99,8 +99,10 @@ struct link_ops {
     void (*on_held)(void *ctx);
     /* Both: it goes on, after so many ms; peer: the address the new connection comes from. */
     void (*on_resumed)(void *ctx, mtime_ms gap, const char *peer);
-    /* Client: LINK_SUSPECT_MS have passed: dial, and link_resume(). */
+    /* Both: bytes have waited for LINK_SUSPECT_MS. A client dials, for link_resume(). */
     void (*on_suspect)(void *ctx);
+    /* Server: ... and they have moved after all. */
+    void (*on_recovered)(void *ctx);
     /* Client: link_resume() has failed, err < 0: on the way; HELLO_ERR_*: the server says so, and
        the session is lost unless it is HELLO_ERR_BUSY or HELLO_ERR_STALE. */
     void (*on_resume_failed)(void *ctx, int err, const struct errmsg *why);

@@ -315,10 +315,10 @@ bool link_network_changed(struct link *l, bool woke)
 
 /* ---- the clock ---- */
 
-/* When a client asks for a second connection; MTIME_NEVER: there is no reason. */
+/* When the connection is suspected; MTIME_NEVER: there is no reason. */
 static mtime_ms suspect_at(const struct link *l)
 {
-    if (l->cfg.is_server || l->state != LINK_UP)
+    if (l->state != LINK_UP)
         return MTIME_NEVER;
     mtime_ms since = smux_session_waiting_since(l->mux);
     return since == MTIME_NEVER ? MTIME_NEVER : since + LINK_SUSPECT_MS;
@@ -338,14 +338,18 @@ mtime_ms resume_deadline(const struct link *l)
     return suspect < at ? suspect : at;
 }
 
-static void look_for_progress(struct link *l, mtime_ms now)
+void resume_look(struct link *l, mtime_ms now)
 {
     struct resumption *a = &l->again;
     mtime_ms at = suspect_at(l);
     if (a->doubted_until && now >= a->doubted_until)
         a->doubted_until = 0;
-    if (at > now) {
+    if (at > now && a->suspected) {
         a->suspected = false;
+        if (l->cfg.ops->on_recovered)
+            l->cfg.ops->on_recovered(l->cfg.ctx);
+    } else if (at > now) {
+        return;
     } else if (!a->suspected) {
         a->suspected = true;
         a->since = at - LINK_SUSPECT_MS;
@@ -359,7 +363,7 @@ void resume_tick(struct link *l, mtime_ms now)
     if (a->candidate && now >= a->candidate_deadline)
         candidate_failed(l, ERR_TIMEOUT, NULL);
     if (l->state == LINK_UP)
-        look_for_progress(l, now);
+        resume_look(l, now);
     if (l->state != LINK_DETACHED)
         return;
     if (now >= a->expires) {

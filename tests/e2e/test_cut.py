@@ -314,6 +314,24 @@ def test_p4_a_frozen_end(lab, who, seconds):
         rig.finish()
 
 
+def test_p6_the_server_lets_users_wait_while_its_client_does_not_answer(lab):
+    """Known after 3 s as something waits, long before the session is given up; a user who comes then is served
+    when the client answers again."""
+    with Rig(lab, n=3) as rig:
+        rig.client.kill(signal.SIGSTOP)
+        rig.server.wait_log("has not answered for 3 seconds")
+        with connect(rig.port) as late:
+            late.settimeout(60)
+            rig.client.kill(signal.SIGCONT)
+            rig.server.wait_log("answers again")
+            rig.load.mark()
+            rig.load.wait_moved(60)
+            late.close()
+        assert works(rig.port)
+        rig.finish()
+        assert "the connection broke" not in rig.server.log()
+
+
 # ---- ports follow the identity ----
 
 
