@@ -59,6 +59,8 @@ static enum smux_reset_code reason_of(int err)
         return SMUX_RST_CONNECT_REFUSED;
     case ERR_TIMEOUT:
         return SMUX_RST_CONNECT_TIMEOUT;
+    case ERR_RESET: /* between its yes and our look */
+        return SMUX_RST_PEER_RESET;
     case ERR_LIMIT:
         return SMUX_RST_BUSY;
     default:

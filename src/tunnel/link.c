@@ -286,7 +286,7 @@ void link_feed(struct link *l, const uint8_t *p, size_t n)
         link_close(l, reason_of(l, r), NULL);
     else if (l->again.suspected && l->state == LINK_UP)
         resume_look(l, loop_now(l->cfg.loop));
-    if (r == ERR_PROTO && l->exact)
+    if ((r == ERR_PROTO || r == ERR_LIMIT) && l->exact)
         smux_session_goaway(l->mux, SMUX_GOAWAY_PROTOCOL, 0);
     link_wake(l);
 }
