@@ -14,14 +14,9 @@ import pytest
 
 from lib import services
 from lib.procs import PROGRAM, SANITIZED, SECRET, wait_for
-from lib.services import connect, pattern, read_all, read_exactly
+from lib.services import connect, free_port, pattern, read_all, read_exactly
 
 RELEASE_ONLY = pytest.mark.skipif(SANITIZED, reason="memory of a sanitizer's build says nothing")
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 def works(port):

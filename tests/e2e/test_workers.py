@@ -13,18 +13,13 @@ import pytest
 
 from lib import services, wire
 from lib.procs import SANITIZED, cpu_seconds, wait_for
-from lib.services import connect, pattern, read_all, read_exactly
+from lib.services import connect, free_port, pattern, read_all, read_exactly
 
 RELEASE_ONLY = pytest.mark.skipif(SANITIZED, reason="memory and threads of a sanitizer's build say nothing")
 
 
 def server_with(lab, threads, *flags, **how):
     return lab.server(flags=("-threads", threads, "-log-level", "debug", *flags), **how)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 def ping(s, what=b"ping"):

@@ -17,7 +17,7 @@ from lib import wire
 from lib.cutter import Cutter
 from lib.keyed import Keyed
 from lib.procs import wait_for
-from lib.services import connect
+from lib.services import connect, free_port  # noqa: F401: tests of cuts find it here
 
 ALPN = "gotunnel/2"
 LONG_CUTS = int(os.environ.get("GOTUNNEL_CUTS", 1000))  # of tests marked `long`
@@ -27,11 +27,6 @@ _ids = itertools.count()
 def fresh_id():
     """An identity that no other client of this machine has."""
     return f"lab-{os.getpid()}-{next(_ids)}"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 def accepts(port):

@@ -2,6 +2,7 @@
 """Local services for the far end of a tunnel, and users for the near end. All of them bounded."""
 
 import hashlib
+import random
 import socket
 import struct
 import threading
@@ -19,6 +20,17 @@ def pattern(key, n):
         size += len(block)
         i += 1
     return b"".join(out)[:n]
+
+
+def free_port():
+    """One below those that the system gives to others (net.ipv4.ip_local_port_range) between now and its use."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)  # tests seed the other one
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 def connect(port, timeout=TIMEOUT):
