@@ -9,16 +9,18 @@ identity, p8 clean ends, p9 bounds, p10 cost. Long versions are marked `long` (m
 import random
 import signal
 import socket
+import threading
 import time
 
 import pytest
 
 from lib import cuts, services
 from lib.cuts import LONG_CUTS, Rig, accepts
-from lib.cutter import KINDS
+from lib.cutter import KINDS, Cutter
 from lib.keyed import summary
+from lib.link import DelayedLink
 from lib.procs import PATIENCE, SANITIZED, wait_for
-from lib.services import connect, read_exactly
+from lib.services import connect, pattern, read_all, read_exactly
 
 RETURN_SECONDS = 12  # from heal to first byte: 1.5 is the goal, and what is reported; without the probe: 15
 WINDOW = 4  # seconds, where a test waits for its end
@@ -108,6 +110,71 @@ def test_p4_a_cut_while_everything_is_full(lab):
             rig.load.check()
         rig.load.rate = 20000
         rig.finish()
+
+
+def pour(data):
+    """A service that sends the data when it is spoken to."""
+    def handler(s):
+        s.recv(1)
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        services.discard(s)
+
+    return handler
+
+
+def test_p4_r7_megabytes_are_sent_again_over_a_long_link(lab):
+    """100 ms for a round trip: much is under way when the link goes, and again while it is sent once more."""
+    data = pattern("long link", 12 << 20 if SANITIZED else 40 << 20)
+    server = lab.server()
+    far = DelayedLink(server.port, 0.05)
+    port = cuts.free_port()
+    with services.Service(pour(data)) as service, Cutter(far.port) as link:
+        lab.client(link.port, service.port, ca=server.ca, remote_port=port, flags=("-id", cuts.fresh_id()))
+        with connect(port) as s:
+            s.sendall(b"x")
+            for _ in range(4):
+                link.cut_after(len(data) // 8, "up", "reset")
+            healer = threading.Thread(target=heal_each, args=(link, 4), daemon=True)
+            healer.start()
+            assert read_all(s) == data
+            healer.join(PATIENCE)
+        assert link.cuts == 4
+
+
+def heal_each(link, n):
+    """Heals after each of n cuts that come by themselves."""
+    for i in range(1, n + 1):
+        wait_for(f"cut {i}", lambda: link.cuts >= i, 120)
+        time.sleep(0.2)
+        link.heal()
+
+
+def test_p4_a_cut_while_the_client_is_stopping(lab):
+    """It lets its connections finish, also across a cut."""
+    data, gate = pattern("stopping", 500_000), threading.Event()
+
+    def half_and_half(s):
+        s.recv(1)
+        s.sendall(data[:200_000])
+        gate.wait(60)
+        s.sendall(data[200_000:])
+
+    with services.Service(half_and_half) as service, Rig(lab, n=0) as rig:
+        port = cuts.free_port()
+        client = lab.client(rig.link.port, service.port, ca=rig.server.ca, secret=rig.server.secret,
+                            remote_port=port, flags=("-id", cuts.fresh_id()))
+        with connect(port) as s:
+            s.sendall(b"x")
+            assert read_exactly(s, 200_000) == data[:200_000]
+            client.kill(signal.SIGTERM)
+            client.wait_log("stopping")
+            rig.link.cut("reset")
+            time.sleep(0.5)
+            gate.set()
+            rig.link.heal()
+            assert read_all(s) == data[200_000:]
+        assert client.wait() == 0
 
 
 # ---- fast return ----
