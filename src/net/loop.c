@@ -70,6 +70,11 @@ mtime_ms loop_now(const struct loop *l)
     return (mtime_ms)uv_now(&l->uv);
 }
 
+void loop_update(struct loop *l)
+{
+    uv_update_time(&l->uv);
+}
+
 void loop_job_init(struct loop_job *job, void (*run)(struct loop_job *job))
 {
     list_init(&job->node);

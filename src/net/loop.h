@@ -47,6 +47,9 @@ void loop_stop(struct loop *l);
 /* Monotonic time of this turn. */
 mtime_ms loop_now(const struct loop *l);
 
+/* The turn has taken a while, maybe: looks at the clock again. */
+void loop_update(struct loop *l);
+
 void loop_job_init(struct loop_job *job, void (*run)(struct loop_job *job));
 
 /* Runs job at the end of this turn (of the next one if called from a job). Idempotent until then.

@@ -327,6 +327,10 @@ static void on_readable(void *ctx)
         struct errmsg why = {""};
         int err;
         size_t n = fill(l, &err, &why);
+        /* Round trips are measured by when bytes have come. What came late in a long turn must not
+           seem to have come at its beginning: a round trip that looks too short stays so for
+           minutes, and keeps windows small. */
+        loop_update(l->cfg.loop);
         if (n > 0)
             input(l, l->cfg.relays->scratch, n);
         if (err == ERR_AGAIN || l->state == LINK_CLOSED)
