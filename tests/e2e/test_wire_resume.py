@@ -239,6 +239,26 @@ def test_p8_a_session_whose_window_is_over_is_unknown(server):
     tls.close()
 
 
+def test_p9_of_too_many_sessions_that_wait_the_longest_one_goes(lab):
+    """64 at most, so that clients who never come back cannot fill the server."""
+    server = lab.server(threads=1)
+    peers = []
+    for i in range(66):
+        peers.append(wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id()))
+        assert peers[-1].open()["ok"]
+    for i, peer in enumerate(peers):
+        peer.drop()
+        wait_for("the server to notice", lambda: server.log().count("the connection broke") == i + 1)
+    server.wait_log("too many sessions wait for their clients")
+    for peer in peers[:2]:
+        tls, answer = peer.attempt()
+        assert answer["error"] == "unknown"
+        tls.close()
+    for peer in peers[2:]:
+        peer.resume()
+        peer.tls.close()
+
+
 @pytest.mark.parametrize("what", [
     wire2.frame(SYN, 3), wire2.frame(10, 0), b"\x02" + wire2.frame(PSH, 2)[1:], wire2.frame(ACK, 0, b"\xff" * 8),
     wire2.frame(FIN, 0), wire2.frame(ACK, 0, b"\0" * 7), wire2.frame(PING, 4, b"\0" * 8)], ids=range(7))
