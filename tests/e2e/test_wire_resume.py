@@ -223,6 +223,7 @@ def test_p7_another_id_is_refused_with_a_proof(server, peer):
 def test_p8_our_server_s_end_is_told(server, peer):
     server.kill(signal.SIGTERM)
     assert struct.unpack("<II", peer.until(GOAWAY).data)[0] == 0
+    assert server.wait() == 0  # before the second signal, which ends what is left of it at once
 
 
 def test_p8_a_session_whose_window_is_over_is_unknown(server):
