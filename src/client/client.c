@@ -220,8 +220,7 @@ static void on_detached(void *ctx, enum link_reason reason, const struct errmsg 
 {
     struct client *c = ctx;
     char text[ESCAPE_BUF];
-    const char *words =
-        *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
+    const char *words = link_end_text(text, reason, why);
     log_warn(_("the connection to the server broke: %s; %u connections wait for up to %d seconds"),
              words, c->relays.count, (int)(window / 1000));
     resume_at_once(c);
@@ -323,8 +322,7 @@ static void log_loss(enum stage stage, const char *words)
 static void log_end(enum stage stage, enum link_reason reason, const struct errmsg *why)
 {
     char text[ESCAPE_BUF];
-    const char *words =
-        *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
+    const char *words = link_end_text(text, reason, why);
     if (reason == LINK_END_AUTH)
         log_error(_("authentication failed, the server answered: %s"), words);
     else if (reason == LINK_END_REFUSED)

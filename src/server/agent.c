@@ -273,25 +273,9 @@ static void count_detached(struct agent *a)
     quota_take(&w->srv->detached);
 }
 
-static void on_detached(void *ctx, enum link_reason reason, const struct errmsg *why,
-                        mtime_ms window)
-{
-    struct agent *a = ctx;
-    char text[ESCAPE_BUF];
-    const char *words =
-        *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
-    log_warn(_("[%s] the connection broke: %s; its users wait for up to %d seconds"), a->peer,
-             words, (int)(window / 1000));
-    a->holding = true;
-    agent_pause(a, true);
-    count_detached(a);
-}
-
 /* Users who come now wait in the kernel's queue until it is known what becomes of the client. */
-static void on_suspect(void *ctx)
+static void hold(struct agent *a)
 {
-    struct agent *a = ctx;
-    log_info(_("[%s] has not answered for 3 seconds: new users wait"), a->peer);
     a->holding = true;
     agent_pause(a, true);
 }
@@ -300,6 +284,25 @@ static void let_in(struct agent *a)
 {
     a->holding = false;
     agent_pause(a, a->worker->full);
+}
+
+static void on_detached(void *ctx, enum link_reason reason, const struct errmsg *why,
+                        mtime_ms window)
+{
+    struct agent *a = ctx;
+    char text[ESCAPE_BUF];
+    const char *words = link_end_text(text, reason, why);
+    log_warn(_("[%s] the connection broke: %s; its users wait for up to %d seconds"), a->peer,
+             words, (int)(window / 1000));
+    hold(a);
+    count_detached(a);
+}
+
+static void on_suspect(void *ctx)
+{
+    struct agent *a = ctx;
+    log_info(_("[%s] has not answered for 3 seconds: new users wait"), a->peer);
+    hold(a);
 }
 
 static void on_recovered(void *ctx)
@@ -331,8 +334,7 @@ static void log_end(const struct agent *a, enum link_reason reason, const struct
     char text[ESCAPE_BUF];
     if (!a->authenticated || reason == LINK_END_REFUSED)
         return; /* has its line already */
-    const char *words =
-        *why->text ? escape_text(text, why->text, strlen(why->text)) : link_reason_text(reason);
+    const char *words = link_end_text(text, reason, why);
     log_info(_("[%s] session ended: %s"), a->peer, words);
     if (a->port)
         log_info(_("[%s] the smux session is closed, closing the public listener %s"), a->peer,
@@ -373,10 +375,9 @@ static void on_begin(struct message *m)
         .on_resumed = on_resumed,
         .on_closed = on_closed,
     };
-    const struct common_options *opt =
-        &CONTAINER_OF(m, struct agent, begin)->worker->srv->opt->common;
     struct agent *a = CONTAINER_OF(m, struct agent, begin);
     struct worker *w = a->worker;
+    const struct common_options *opt = &w->srv->opt->common;
     struct link_config cfg = {
         .loop = w->loop,
         .relays = &w->relays,

@@ -164,8 +164,7 @@ static void log_end_of_stranger(const struct agent *a)
             on_unknown(a);
         return;
     }
-    const char *words = *a->why.text ? escape_text(text, a->why.text, strlen(a->why.text))
-                                     : link_reason_text(a->reason);
+    const char *words = link_end_text(text, a->reason, &a->why);
     if (may_tell_of_stranger(a->worker->srv))
         log_warn(_("authentication of %s failed: cannot read the secret: %s"), a->peer, words);
 }

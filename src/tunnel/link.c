@@ -53,6 +53,11 @@ const char *link_reason_text(enum link_reason reason)
     return _(text[reason]);
 }
 
+const char *link_end_text(char out[ESCAPE_BUF], enum link_reason reason, const struct errmsg *why)
+{
+    return *why->text ? escape_text(out, why->text, strlen(why->text)) : link_reason_text(reason);
+}
+
 void link_close(struct link *l, enum link_reason reason, const struct errmsg *why)
 {
     if (l->state == LINK_CLOSED)

@@ -24,6 +24,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/escape.h"
 #include "net/loop.h"
 #include "proto/hello.h"
 #include "tunnel/relay.h"
@@ -210,3 +211,6 @@ uint32_t link_rtt_us(const struct link *l);
 
 /* "connection lost" and so on, translated. */
 const char *link_reason_text(enum link_reason reason);
+
+/* What to tell a person of an end: why, escaped into out, or if it is empty the reason. */
+const char *link_end_text(char out[ESCAPE_BUF], enum link_reason reason, const struct errmsg *why);

@@ -123,24 +123,13 @@ def test_p4_p9_a_cut_while_everything_is_full(lab):
         rig.finish()
 
 
-def pour(data):
-    """A service that sends the data when it is spoken to."""
-    def handler(s):
-        s.recv(1)
-        s.sendall(data)
-        s.shutdown(socket.SHUT_WR)
-        services.discard(s)
-
-    return handler
-
-
 def test_p4_r7_megabytes_are_sent_again_over_a_long_link(lab):
     """100 ms for a round trip: much is under way when the link goes, and again while it is sent once more."""
     data = pattern("long link", 12 << 20 if SANITIZED else 40 << 20)
     server = lab.server()
     far = DelayedLink(server.port, 0.05)
     port = cuts.free_port()
-    with services.Service(pour(data)) as service, Cutter(far.port) as link:
+    with services.Service(services.pour(data)) as service, Cutter(far.port) as link:
         lab.client(link.port, service.port, ca=server.ca, remote_port=port, flags=("-id", cuts.fresh_id()))
         with connect(port) as s:
             s.sendall(b"x")

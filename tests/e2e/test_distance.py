@@ -2,7 +2,6 @@
 """Tunnels over a long link: 100 ms for a round trip."""
 
 import hashlib
-import socket
 import time
 
 import pytest
@@ -32,21 +31,11 @@ def faster_than_a_fixed_window(n, seconds):
     return seconds < 0.7 * n / START_WINDOW * RTT
 
 
-def pour(data):
-    def handler(s):
-        s.recv(1)
-        s.sendall(data)
-        s.shutdown(socket.SHUT_WR)
-        services.discard(s)
-
-    return handler
-
-
 @pytest.mark.serial
 @pytest.mark.parametrize("pairing", OURS_RECEIVES_DOWNLOADS)
 def test_a_download_is_not_held_to_the_first_window(lab, pairing):
     data = pattern("far", BULK)
-    with services.Service(pour(data)) as service:
+    with services.Service(services.pour(data)) as service:
         with connect(tunnel_over(lab, service.port, pairing)) as s:
             s.sendall(b"x")
             start = time.monotonic()
@@ -75,7 +64,7 @@ def test_an_upload_is_not_held_to_the_first_window(lab, pairing):
 def test_a_reader_that_slows_down_gets_all(lab):
     """With a large window megabytes wait for the user, and go on arriving while they drain."""
     data = pattern("slow down", 2 * BULK)
-    with services.Service(pour(data)) as service:
+    with services.Service(services.pour(data)) as service:
         with connect(tunnel_over(lab, service.port, "c-c")) as s:
             s.sendall(b"x")
             got = 0

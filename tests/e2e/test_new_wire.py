@@ -177,6 +177,7 @@ def test_p2_a_man_in_the_middle_learns_nothing_and_gets_nowhere(lab, echo):
     lab.client(middle.listener.port, echo.port, ca=middle.real.ca, ready=False, remote_port=port)
     wait_for("the client's line", lambda: b"\n" in middle.heard["client"])
     middle.real.wait_log("wrong")
+    wait_for("the answer", lambda: b"\n" in middle.heard["server"])
     time.sleep(1)
     assert SECRET.encode() not in middle.heard["client"] + middle.heard["server"]
     answer = json.loads(middle.heard["server"].splitlines()[0])

@@ -77,6 +77,17 @@ def discard(s):
         pass
 
 
+def pour(data):
+    """A service that sends the data when it is spoken to."""
+    def handler(s):
+        s.recv(1)
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        discard(s)
+
+    return handler
+
+
 def count(s):
     """Like `wc -c`: says how many bytes came, once they have all come."""
     s.sendall(b"%d\n" % len(read_all(s)))
