@@ -23,6 +23,5 @@ bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
 /* Says that the program cannot begin, because of err. An exit status. */
 int cli_cannot_start(int err);
 
-/* A required option is missing: says so as a log line, text, and lists the options. An exit status.
- */
+/* A required option is missing: logs text and lists the options. Returns the exit status. */
 int cli_missing(const struct mode *m, const char *text);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Allocation as an argument, so that a test can fail the n-th one. NULL stands for malloc and free.
- */
+/* Allocation as an argument, so that a test can fail the n-th one. NULL: malloc and free. */
 #pragma once
 
 #include <stddef.h>

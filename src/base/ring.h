@@ -35,8 +35,7 @@ void ring_fini(struct ring *r);
 /* Bytes that can still be reserved. */
 size_t ring_room(const struct ring *r);
 
-/* Where the next n staged bytes go; NULL if there is not so much room. Valid until the next commit.
- */
+/* Where the next n staged bytes go; NULL if there is less room. Valid until the next commit. */
 uint8_t *ring_reserve(struct ring *r, size_t n);
 
 /* n reserved and filled bytes are now staged. */

@@ -29,8 +29,7 @@ static uint32_t system_next(struct rng *r)
     (void)r;
     uint32_t v;
     if (getrandom(&v, sizeof v, 0) != (ssize_t)sizeof v)
-        abort(); /* requests of up to 256 bytes are never cut short once the pool is up:
-                    getrandom(2) */
+        abort(); /* up to 256 bytes are never cut short once the pool is up: getrandom(2) */
     return v;
 }
 

@@ -109,8 +109,8 @@ void link_wake(struct link *l);
 /* Sets the deadline of the present phase; MTIME_NEVER: none. */
 void link_set_deadline(struct link *l, mtime_ms at);
 
-/* The peer has proved itself (server), or said OK (client): the session begins. False: link closed.
- */
+/* The client has proved itself (we are the server), or the server has said OK (we are the client):
+   the session begins. False: link closed. */
 bool link_begin_session(struct link *l);
 
 /* True on gotunnel/2, where FIN and reset mean what they say. */

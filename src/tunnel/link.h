@@ -56,27 +56,32 @@ enum link_reason {
 };
 
 enum {
-    LINK_AUTH_MS =
-        10000, /* server: TCP accept to authenticated (docs/protocol.md 1.3; slow-loris) */
-    LINK_SECRET_MS =
-        5000, /* of it, from TLS to the whole secret line; client: for the answer to it */
-    LINK_CONTROL_MS = 10000, /* control message, or the answer to it */
-    LINK_STALL_MS =
-        60000, /* no progress of a blocked write (a peer that says NOP but reads nothing) */
-    LINK_SUSPECT_MS =
-        3000,              /* bytes unacknowledged for so long without progress: the owner of a
-                              client link is asked for a second connection (resilience of the
-                              session makes a false alarm cheap; TCP alone would take 5-23 s more) */
-    LINK_DOUBT_MS = 10000, /* client: the same after a change of the network: a new address may take
-                              seconds to become usable */
-    LINK_TRY_MS =
-        2000, /* client: TLS and the answer to a resume, from TCP connected, and eight round
-                 trips: an attempt that a cut has hit is given up, as TCP would be late */
-    LINK_HOLD_MS = 2000, /* server: so long after a break new users wait, then they are refused */
-    LINK_FIN_WINDOW_MS = 10000, /* a bare end of the connection is most often a process that died */
-    LINK_USER_TIMEOUT_MS = 15000, /* TCP_USER_TIMEOUT of gotunnel/2: its peer always reads */
-    LINK_EXTRA_STREAMS =
-        1024, /* streams a client may open besides the control stream before it is cut off */
+    /* server: from TCP accept to authenticated (docs/protocol.md 1.3; slow-loris) */
+    LINK_AUTH_MS = 10000,
+    /* of it, from TLS to the whole secret line; client: for the answer to it */
+    LINK_SECRET_MS = 5000,
+    /* control message, or the answer to it */
+    LINK_CONTROL_MS = 10000,
+    /* no progress of a blocked write (a peer that says NOP but reads nothing) */
+    LINK_STALL_MS = 60000,
+    /* bytes unacknowledged for so long without progress: the owner of a client link is asked for a
+       second connection (a session that can be resumed makes a false alarm cheap; TCP alone would
+       take 5-23 s more) */
+    LINK_SUSPECT_MS = 3000,
+    /* client: the same after a change of the network, where a new address may take seconds to
+       become usable */
+    LINK_DOUBT_MS = 10000,
+    /* client: TLS and the answer to a resume, from TCP connected, plus eight round trips. TCP would
+       report later than this that an attempt was cut off: give it up and dial again */
+    LINK_TRY_MS = 2000,
+    /* server: so long after a break new users wait, then they are refused */
+    LINK_HOLD_MS = 2000,
+    /* the resume window after a clean end of the connection: most often its process died */
+    LINK_FIN_WINDOW_MS = 10000,
+    /* TCP_USER_TIMEOUT of gotunnel/2: its peer always reads */
+    LINK_USER_TIMEOUT_MS = 15000,
+    /* streams a client may open besides the control stream before it is cut off */
+    LINK_EXTRA_STREAMS = 1024,
 };
 
 struct link_ops {
@@ -111,8 +116,7 @@ struct link_ops {
     void (*on_secure)(void *ctx);
     /* Client: the secret was accepted. */
     void (*on_authenticated)(void *ctx);
-    /* Client: the server's answer was positive; message as sent (escape before printing). Now UP.
-     */
+    /* Client: the server's answer was positive; message as sent (escape before printing). UP. */
     void (*on_up)(void *ctx, const char *message);
     /* Client: the server opened a stream: make a relay of it or close it. */
     void (*on_stream)(void *ctx, struct smux_stream *st);

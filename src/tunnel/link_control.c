@@ -144,8 +144,7 @@ void control_opened(struct link *l, struct smux_stream *st)
         own(l, st);
         return;
     }
-    /* Streams from a client mean nothing after the first one. A few are closed; many are an attack.
-     */
+    /* A second stream from a client has no meaning. A few are closed; many are an attack. */
     smux_stream_close(st, loop_now(l->cfg.loop));
     link_wake(l);
     if (++l->extra_streams > LINK_EXTRA_STREAMS)

@@ -124,8 +124,7 @@ static void room_is_told(void **state)
     finish(&w, fd);
 }
 
-/* Both are ready in the same turn: the one that is forgotten by the other's handler hears nothing.
- */
+/* Both are ready in the same turn: the one the other's handler forgets is not called. */
 static void nothing_comes_after_it_was_removed(void **state)
 {
     struct watched a = watched(*state), b = watched(*state);

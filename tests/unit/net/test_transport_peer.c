@@ -20,8 +20,7 @@
 
 /* ---- no TLS at all ---- */
 
-/* A server's connection whose other side says bytes and then maybe closes. fd: that side's, or -1.
- */
+/* A server's connection whose other side sends bytes and then maybe closes. fd: its end, or -1. */
 static int say(struct end *s, struct kit *k, const void *bytes, size_t n)
 {
     int fd[2];

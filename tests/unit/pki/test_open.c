@@ -26,9 +26,8 @@
 #include "pki/internal.h"
 #include "place.h"
 
-#define CA_DAYS                                                                                    \
-    3652 /* ten years of ours, from TODAY: 2037-01-15 has three leap days on the way               \
-          */
+/* Ten years of ours, from TODAY: until 2037-01-15 there are three leap days. */
+#define CA_DAYS 3652
 
 uid_t __wrap_geteuid(void);
 uid_t __real_geteuid(void);

@@ -13,8 +13,7 @@
 
 static struct auth_line line;
 
-/* Feeds text in pieces of `step`, as far as the line takes it. The last result; *ret_used in all.
- */
+/* Feeds text in pieces of `step`, as far as the line takes it. The last result; *ret_used: all. */
 static int feed(const char *text, size_t n, size_t step, size_t *ret_used)
 {
     int r = ERR_AGAIN;

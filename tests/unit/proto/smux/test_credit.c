@@ -361,8 +361,7 @@ static void counters_wrap(void **state)
     kit_free(k);
 }
 
-/* A Go-like exchange of more than 4 GiB, by frames, with the counters only seen through the wire.
- */
+/* A Go-like exchange of more than 4 GiB, by frames, the counters seen only through the wire. */
 static void four_gigabytes_in_large_steps(void **state)
 {
     (void)state;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What received frames mean: SYN, PSH, FIN, NOP of known and unknown streams, and malformed input.
- */
+/* What received frames mean: SYN, PSH, FIN, NOP of known and unknown streams; malformed input. */
 #include "kit.h"
 
 #include <setjmp.h>

@@ -102,8 +102,7 @@ static void any_part_of_the_output_may_be_sent(void **state)
     kit_free(peer);
 }
 
-/* More marks than the ring has room for wait on their streams; none is lost and none comes twice.
- */
+/* Marks the ring has no room for wait on their streams; none is lost and none comes twice. */
 static void a_flood_of_control_frames_waits_for_room(void **state)
 {
     (void)state;

@@ -76,8 +76,7 @@ static void an_ack_follows_after_100_ms(void **state)
     kit_free(k);
 }
 
-/* The rest of a frame that came in pieces is acknowledged too, without waiting for another frame.
- */
+/* The rest of a frame that came in pieces is acknowledged too, without another frame. */
 static void the_tail_of_a_frame_asks_for_an_ack(void **state)
 {
     (void)state;
