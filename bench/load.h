@@ -95,7 +95,7 @@ void load_watch_listener(int fd);
 /* A listening socket on the loopback; port 0 takes a free one. ret_port says which. */
 int load_listen(int port, int *ret_port);
 /* A connection to the loopback. The first is under way and will not block, the second is there and
- * will not block, the third is there and blocks. */
+   will not block, the third is there and blocks. */
 int load_dial_start(int port);
 int load_dial(int port);
 int load_dial_blocking(int port);
@@ -105,7 +105,7 @@ void load_say(int fd, const void *data, size_t n);
 void load_order_send(struct load_conn *c, const struct load_options *o);
 
 /* Receives what there is, at most `most`. Bytes, 0 at the end of the stream, -EAGAIN, or -EBADMSG
- * if it was not the pattern (only with c->verify), or another negative errno. */
+   if it was not the pattern (only with c->verify), or another negative errno. */
 ssize_t load_swallow(struct load_conn *c, uint64_t most);
 /* Sends what the socket takes of what is still to go. Bytes or negative errno. */
 ssize_t load_pump(struct load_conn *c);
@@ -116,7 +116,7 @@ void load_latency_add(double seconds);
 void load_latency_print(double seconds_in_all);
 
 /* With -g, says that the connections are open and waits for a byte on stdin, so that what opening
- * them cost can be told from what follows. */
+   them cost can be told from what follows. */
 void load_gate(const struct load_options *o);
 /* With -k, waits for stdin to end. The figures must have been printed. */
 void load_hold(const struct load_options *o);

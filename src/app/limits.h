@@ -32,6 +32,5 @@ uint64_t limits_raise(void);
 uint32_t limits_connections(uint64_t descriptors, unsigned loops);
 
 /* How many threads shall serve: asked, or if that is 0, one for each processor this process may
-   use, at most LIMITS_THREADS_MAX and as many as the descriptor limit makes sense for. At least 1.
- */
+   use, at most LIMITS_THREADS_MAX and what the descriptor limit allows. At least 1. */
 unsigned limits_threads(int asked, uint64_t descriptors);

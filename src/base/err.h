@@ -47,5 +47,5 @@ const char *err_text(int err);
 int errmsg_set(struct errmsg *msg, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* The code that stands for an errno value (ECONNREFUSED -> ERR_REFUSED ...); ERR_IO where none
- * fits. */
+   fits. */
 int err_from_errno(int errnum);

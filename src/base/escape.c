@@ -51,7 +51,7 @@ static bool is_hidden(uint32_t c)
 }
 
 /* Number of bytes that follow first byte b and the bits of the character it carries; -1 if b begins
- * no character. */
+   no character. */
 static int tail_length(uint8_t b, uint32_t *bits)
 {
     if (b >= 0xc2 && b <= 0xdf) {
@@ -70,7 +70,7 @@ static int tail_length(uint8_t b, uint32_t *bits)
 }
 
 /* Length of the character beyond ASCII at p, 0 if the bytes are none: cut, overlong, surrogate, too
- * large. */
+   large. */
 static size_t character(const uint8_t *p, size_t n, uint32_t *ret_c)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};

@@ -21,5 +21,5 @@ struct log_budget {
 };
 
 /* True if one more line may be written at now; then *ret_left_out is how many could not since the
- * last that could. now must not go back. */
+   last that could. now must not go back. */
 bool log_budget_take(struct log_budget *b, mtime_ms now, unsigned *ret_left_out);

@@ -44,7 +44,7 @@ void map_put(struct map *m, struct map_node *n);
 void map_del(struct map *m, struct map_node *n);
 
 /* An entry at or after *cursor (0 at first), or NULL: to empty a map, deleting each entry it
- * returns. */
+   returns. */
 struct map_node *map_any(const struct map *m, size_t *cursor);
 
 size_t map_count(const struct map *m);

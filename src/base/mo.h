@@ -20,7 +20,7 @@ struct mo {
 };
 
 /* Opens the catalogue in data, which must outlive mo. ERR_INVAL if it is none (mo is empty then:
- * nothing is found in it). */
+   nothing is found in it). */
 MUST_USE int mo_open(struct mo *mo, const void *data, size_t size);
 
 /* The translation of msgid, inside data; NULL if there is none (or an empty one). */

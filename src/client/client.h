@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The client program: keeps one tunnel to the server alive and joins its streams to the local
- * service. */
+   service. */
 #pragma once
 
 struct client_options;

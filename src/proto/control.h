@@ -62,7 +62,7 @@ struct control_response {
 };
 
 /* What the whole value says. 0, or ERR_PROTO: not JSON, or not this JSON. *ret is set only on
- * success. */
+   success. */
 int control_request_get(const struct control_reader *r, struct control_request *ret) MUST_USE;
 int control_response_get(const struct control_reader *r, struct control_response *ret) MUST_USE;
 

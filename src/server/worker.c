@@ -135,8 +135,7 @@ static void init_messages(struct worker *w)
 }
 
 /* Signals are the main thread's: a thread begins with the mask of its maker. Those of our own
-   faults stay: blocked, they would end the program all the same, but without a sanitizer's report.
- */
+   faults stay: blocked, they would end the program too, but without a sanitizer's report. */
 static int begin_thread(struct worker *w, struct errmsg *why)
 {
     uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = STACK_BYTES};

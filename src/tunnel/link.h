@@ -121,7 +121,7 @@ struct link_ops {
     /* Client: the server opened a stream: make a relay of it or close it. */
     void (*on_stream)(void *ctx, struct smux_stream *st);
     /* The link is over. Always called exactly once, never from inside a call of the owner's into
-     * the link. */
+       the link. */
     void (*on_closed)(void *ctx, enum link_reason reason, const struct errmsg *why);
 };
 
@@ -154,7 +154,7 @@ bool link_is_up(const struct link *l);
 void link_secret_accept(struct link *l);
 
 /* Server: the refusal to the client after delay_ms (never beyond the deadline), then the end,
- * LINK_END_AUTH. */
+   LINK_END_AUTH. */
 void link_secret_reject(struct link *l, uint32_t delay_ms);
 
 /* Server: the answer on the control stream. ok: the link is UP, only now users may be relayed.

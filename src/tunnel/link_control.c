@@ -10,7 +10,7 @@
 #include "base/i18n.h"
 
 /* Puts text on the control stream. A fresh stream has credit and room for it; more is a broken
- * peer. */
+   peer. */
 static bool say(struct link *l, const char *text, size_t n)
 {
     while (n > 0) {
@@ -90,7 +90,7 @@ static void on_data(struct stream_owner *o, const uint8_t *p, size_t n)
 }
 
 /* The stream ended, in order or not. A message that was cut short gets the answer of any other that
- * is not understood. */
+   is not understood. */
 static void on_fin(struct stream_owner *o)
 {
     struct link *l = link_of(o);

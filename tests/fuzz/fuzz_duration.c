@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Targets: duration_parse and duration_format (each value reads back as itself), number_parse,
- * quote. */
+   quote. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>

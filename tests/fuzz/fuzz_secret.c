@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Target: auth_line_*. The first byte says in which pieces the rest is fed; any pieces give the
- * same. */
+   same. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>

@@ -80,7 +80,7 @@ static void what_go_takes(void **state)
 }
 
 /* What jansson cannot tell us, so that it stays known; Go's answer is beside each row. No peer
- * writes such a thing. */
+   writes such a thing. */
 static void where_we_differ_from_go(void **state)
 {
     (void)state;
