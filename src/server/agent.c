@@ -69,10 +69,10 @@ static void authenticated(struct agent *a)
     log_debug("[%s] %s, worker %u", a->peer, link_describe(a->link), a->worker->index + 1);
 }
 
-static void on_guess(void *ctx)
+static void on_auth_failed(void *ctx)
 {
     struct agent *a = ctx;
-    mailbox_post(&a->worker->srv->in, &a->guess);
+    mailbox_post(&a->worker->srv->in, &a->auth_failed);
 }
 
 static void on_secret(void *ctx, const struct auth_line *line)
@@ -80,10 +80,10 @@ static void on_secret(void *ctx, const struct auth_line *line)
     struct agent *a = ctx;
     struct server *srv = a->worker->srv;
     if (!auth_line_matches(line, srv->opt->common.secret)) {
-        on_guess(a);
+        on_auth_failed(a);
         return;
     }
-    mailbox_post(&srv->in, &a->passed);
+    mailbox_post(&srv->in, &a->auth_ok);
     authenticated(a);
     log_info(_("[%s] waiting for the client's control message..."), a->peer);
     link_secret_accept(a->link);
@@ -190,7 +190,7 @@ static void on_open(void *ctx, const struct hello_request *open)
     memcpy(a->id, open->id, sizeof a->id);
     memcpy(a->sid, link_sid(a->link), sizeof a->sid);
     log_info(_("[%s] waiting for the client's control message..."), a->peer); /* it came along */
-    mailbox_post(&a->worker->srv->in, &a->opened);
+    mailbox_post(&a->worker->srv->in, &a->session_opened);
 }
 
 /* In English, as all that one end says to the other on this wire. */
@@ -246,7 +246,7 @@ static void on_attach(struct message *m)
     struct loop *loop = t ? t->worker->loop : a->worker->loop;
     a->handover_error =
         t && t->link ? link_attach(t->link, &a->handover) : link_refuse(loop, &a->handover);
-    mailbox_post(&a->worker->srv->in, &a->over);
+    mailbox_post(&a->worker->srv->in, &a->ended);
 }
 
 static void uncount_detached(struct agent *a)
@@ -341,13 +341,13 @@ static void log_end(const struct agent *a, enum link_reason reason, const struct
                  listener_address(a->port));
 }
 
-static void over(struct agent *a, enum link_reason reason, const struct errmsg *why)
+static void agent_ended(struct agent *a, enum link_reason reason, const struct errmsg *why)
 {
     a->link = NULL;
     a->reason = reason;
     a->why = *why;
     /* A connection on its way to its session is over when it has come there. */
-    mailbox_post(&a->worker->srv->in, reason == LINK_END_MOVED ? &a->resume : &a->over);
+    mailbox_post(&a->worker->srv->in, reason == LINK_END_MOVED ? &a->resume : &a->ended);
 }
 
 static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
@@ -357,7 +357,7 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
     uncount_detached(a);
     listener_close(a->port);
     a->port = NULL;
-    over(a, reason, why);
+    agent_ended(a, reason, why);
 }
 
 static void on_begin(struct message *m)
@@ -366,7 +366,7 @@ static void on_begin(struct message *m)
         .on_secret = on_secret,
         .on_control = on_control,
         .on_open = on_open,
-        .on_guess = on_guess,
+        .on_auth_failed = on_auth_failed,
         .on_resume = on_resume,
         .on_detached = on_detached,
         .on_held = on_held,
@@ -393,7 +393,7 @@ static void on_begin(struct message *m)
     int err = link_new(&cfg, a->fd, &a->link);
     SSL_CTX_free(a->tls); /* the link has its own */
     if (err < 0)
-        over(a, LINK_END_LOCAL, &(struct errmsg){""});
+        agent_ended(a, LINK_END_LOCAL, &(struct errmsg){""});
 }
 
 /* The main thread knows of it no more, and sends nothing more. */

@@ -77,7 +77,7 @@ struct agent {
     char peer[SOCK_NAME_MAX];
     char source[SOCK_NAME_MAX];
 
-    /* gotunnel/2; written before opened is posted, constant then */
+    /* gotunnel/2; written before session_opened is posted, constant then */
     char id[HELLO_ID_MAX + 1];
     uint8_t sid[HELLO_SID_BYTES];
     int64_t wanted_port;
@@ -93,7 +93,7 @@ struct agent {
     struct link_handover handover;
     enum hello_error handover_error;
 
-    /* the worker's; in the main thread's hands before begin and with guess, passed and over */
+    /* the worker's; in the main thread's hands before begin and with auth_failed, auth_ok, ended */
     struct list node; /* in worker->agents */
     int fd;           /* until there is a link */
     SSL_CTX *tls;     /* the same */
@@ -114,13 +114,13 @@ struct agent {
     struct message forgotten;
     struct message grant;  /* the port may be opened: no older session has its id */
     struct message evict;  /* a newer one has */
-    struct message attach; /* to the target's worker: take the connection; answered by over */
+    struct message attach; /* to the target's worker: take the connection; answered by ended */
     /* to the main thread */
-    struct message guess;  /* a wrong secret: answered by reject */
-    struct message passed; /* the right one */
-    struct message opened; /* the same, of gotunnel/2: answered by grant */
-    struct message resume; /* the connection wants a session */
-    struct message over;   /* answered by forgotten */
+    struct message auth_failed;    /* a wrong secret: answered by reject */
+    struct message auth_ok;        /* legacy: the right secret */
+    struct message session_opened; /* gotunnel/2: the right secret; answered by grant */
+    struct message resume;         /* the connection wants a session */
+    struct message ended;          /* answered by forgotten */
 };
 
 struct server {
@@ -192,7 +192,7 @@ void agent_pause(struct agent *a, bool paused);
 /* Closes the public port, or a client that has none yet; running connections go on. */
 void agent_stop_listening(struct agent *a);
 
-/* Ends the link; over is posted later. */
+/* Ends the link; ended is posted later. */
 void agent_close(struct agent *a);
 
 /* ---- banner.c ---- */

@@ -47,9 +47,9 @@ static bool may_tell_of_stranger(struct server *srv)
     return true;
 }
 
-static void on_guess(struct message *m)
+static void reception_auth_failed(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, guess);
+    struct agent *a = CONTAINER_OF(m, struct agent, auth_failed);
     struct server *srv = a->worker->srv;
     struct ratelimit_verdict v = ratelimit_failure(&srv->guesses, a->source, loop_now(&srv->loop));
     if (v.suppressed > 0)
@@ -61,9 +61,9 @@ static void on_guess(struct message *m)
     mailbox_post(&a->worker->in, &a->reject);
 }
 
-static void on_passed(struct message *m)
+static void reception_auth_ok(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, passed);
+    struct agent *a = CONTAINER_OF(m, struct agent, auth_ok);
     admission_remove(&a->worker->srv->admission, &a->admission);
     a->worker->trusted++;
 }
@@ -104,10 +104,10 @@ static void grant(struct agent *a)
     }
 }
 
-static void on_opened(struct message *m)
+static void reception_session_opened(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, opened);
-    on_passed(&a->passed);
+    struct agent *a = CONTAINER_OF(m, struct agent, session_opened);
+    reception_auth_ok(&a->auth_ok);
     list_push(&a->worker->srv->sessions, &a->of_session);
     grant(a);
 }
@@ -169,9 +169,9 @@ static void log_end_of_stranger(const struct agent *a)
         log_warn(_("authentication of %s failed: cannot read the secret: %s"), a->peer, words);
 }
 
-static void on_over(struct message *m)
+static void reception_ended(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, over);
+    struct agent *a = CONTAINER_OF(m, struct agent, ended);
     struct worker *w = a->worker;
     if (a->authenticated)
         w->trusted--;
@@ -217,10 +217,10 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     sock_name(a->peer, peer);
     sock_source(a->source, peer);
     agent_init(a);
-    message_init(&a->guess, on_guess);
-    message_init(&a->passed, on_passed);
-    message_init(&a->over, on_over);
-    message_init(&a->opened, on_opened);
+    message_init(&a->auth_failed, reception_auth_failed);
+    message_init(&a->auth_ok, reception_auth_ok);
+    message_init(&a->ended, reception_ended);
+    message_init(&a->session_opened, reception_session_opened);
     message_init(&a->resume, on_resume);
     return a;
 }

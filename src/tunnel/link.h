@@ -95,7 +95,7 @@ struct link_ops {
        answer with link_open_answer(), also later. open lives as long as the link. */
     void (*on_open)(void *ctx, const struct hello_request *open);
     /* The proof was wrong. Answer with link_secret_reject(). */
-    void (*on_guess)(void *ctx);
+    void (*on_auth_failed)(void *ctx);
     /* The connection wants to go on with a session: link_hand_over(), or link_close(). */
     void (*on_resume)(void *ctx, const struct hello_request *resume);
     /* Both: the connection has broken, the session waits; window: for how long at most. */

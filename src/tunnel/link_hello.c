@@ -82,7 +82,7 @@ static void on_request(struct link *l, size_t rest)
     if (q->op == HELLO_RESUME)
         l->cfg.ops->on_resume(l->cfg.ctx, q);
     else if (!hello_open_verify(q, &l->keys))
-        l->cfg.ops->on_guess(l->cfg.ctx);
+        l->cfg.ops->on_auth_failed(l->cfg.ctx);
     else if (RAND_bytes(l->again.sid, sizeof l->again.sid) != 1)
         link_close(l, LINK_END_LOCAL, NULL);
     else
