@@ -185,7 +185,7 @@ static void on_open(void *ctx, const struct hello_request *open)
 {
     struct agent *a = ctx;
     authenticated(a);
-    a->asks = true;
+    a->awaiting_grant = true;
     a->wanted_port = open->port;
     memcpy(a->id, open->id, sizeof a->id);
     memcpy(a->sid, link_sid(a->link), sizeof a->sid);
@@ -198,7 +198,7 @@ static void refuse_port(struct agent *a, int err, const struct errmsg *why)
 {
     char message[HELLO_MESSAGE_BUF];
     long long port = a->wanted_port;
-    if (err == ERR_INUSE && a->taken)
+    if (err == ERR_INUSE && a->port_held)
         (void)snprintf(message, sizeof message,
                        "public port %lld is in use by a client with another id", port);
     else
@@ -212,9 +212,9 @@ static void on_grant(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, grant);
     struct errmsg why;
-    if (!a->link || !a->asks)
+    if (!a->link || !a->awaiting_grant)
         return;
-    a->asks = false;
+    a->awaiting_grant = false;
     int err = serve_port(a, a->wanted_port, &why);
     if (err < 0) {
         refuse_port(a, err, &why);

@@ -86,7 +86,7 @@ struct agent {
     struct admission_entry admission; /* while not authenticated */
     struct list of_session;           /* in srv->sessions */
     bool granted;                     /* its id is its own */
-    bool taken; /* when it was granted, a client with another id had asked for the same port */
+    bool port_held;       /* when it was granted, a client with another id held the same port */
     struct agent *target; /* whose session handover is for, if there is one */
 
     /* of whoever has the connection: this worker, the main thread, the target's worker */
@@ -102,7 +102,7 @@ struct agent {
     bool authenticated;
     struct list of_detached; /* in worker->detached */
     bool holding;            /* detached a moment ago: new users wait */
-    bool asks;               /* an open waits for the main thread's word */
+    bool awaiting_grant;     /* its open waits for the main thread's grant */
     uint32_t delay_ms;       /* of the answer to a wrong secret */
     enum link_reason reason;
     struct errmsg why;

@@ -81,7 +81,7 @@ static struct agent *older_namesake(const struct agent *a)
     return NULL;
 }
 
-static bool port_is_taken(const struct agent *a)
+static bool port_is_held(const struct agent *a)
 {
     list_foreach (n, &a->worker->srv->sessions) {
         const struct agent *o = LIST_ENTRY(n, struct agent, of_session);
@@ -99,7 +99,7 @@ static void grant(struct agent *a)
         mailbox_post(&older->worker->in, &older->evict);
     } else if (!a->granted) {
         a->granted = true;
-        a->taken = port_is_taken(a);
+        a->port_held = port_is_held(a);
         mailbox_post(&a->worker->in, &a->grant);
     }
 }
