@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 
-static void on_timer(uv_timer_t *t)
+static void on_stop_timer(uv_timer_t *t)
 {
     struct stop *s = t->data;
     s->end(s->ctx);
@@ -21,7 +21,7 @@ static void on_signal(uv_signal_t *h, int signum)
         return;
     }
     s->asked = true;
-    uv_timer_start(&s->timer, on_timer, STOP_DRAIN_MS, 0);
+    uv_timer_start(&s->timer, on_stop_timer, STOP_DRAIN_MS, 0);
     s->drain(s->ctx);
 }
 

@@ -150,7 +150,7 @@ static void serve_readers(struct link *l)
 
 /* ---- the clock ---- */
 
-static void on_timer(uv_timer_t *t);
+static void on_link_timer(uv_timer_t *t);
 
 static void arm_timer(struct link *l)
 {
@@ -163,7 +163,7 @@ static void arm_timer(struct link *l)
     if (at >= l->timer_at)
         return; /* it fires early enough and looks again */
     l->timer_at = at;
-    uv_timer_start(&l->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
+    uv_timer_start(&l->timer, on_link_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
 void link_set_deadline(struct link *l, mtime_ms at)
@@ -211,7 +211,7 @@ static void tick_session(struct link *l, mtime_ms now)
     give_back(l, now);
 }
 
-static void on_timer(uv_timer_t *t)
+static void on_link_timer(uv_timer_t *t)
 {
     struct link *l = t->data;
     mtime_ms now = loop_now(l->cfg.loop);
@@ -423,7 +423,7 @@ int link_open_stream(struct link *l, struct smux_stream **ret)
 
 /* ---- life ---- */
 
-static void on_timer_closed(uv_handle_t *h)
+static void on_link_timer_closed(uv_handle_t *h)
 {
     free(h->data);
 }
@@ -460,7 +460,7 @@ static void end(struct link *l)
     l->mux = NULL;
     loop_cancel(&l->turn); /* the relays' ends have deferred it again */
     l->cfg.ops->on_closed(l->cfg.ctx, l->reason, &l->why);
-    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&l->timer, on_link_timer_closed);
 }
 
 static void turn(struct loop_job *job)
