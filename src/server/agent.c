@@ -231,7 +231,7 @@ static void on_evict(struct message *m)
         link_close(a->link, LINK_END_REPLACED, NULL);
 }
 
-static void on_resume(void *ctx, const struct hello_request *resume)
+static void on_resume_request(void *ctx, const struct hello_request *resume)
 {
     struct agent *a = ctx;
     (void)resume;
@@ -367,7 +367,7 @@ static void on_begin(struct message *m)
         .on_control = on_control,
         .on_open = on_open,
         .on_auth_failed = on_auth_failed,
-        .on_resume = on_resume,
+        .on_resume = on_resume_request,
         .on_detached = on_detached,
         .on_held = on_held,
         .on_suspect = on_suspect,

@@ -55,7 +55,7 @@ struct worker {
 
     /* to the worker */
     struct mailbox in;
-    struct message resume;         /* there may be room in the quota */
+    struct message maybe_room;     /* there may be room in the quota */
     struct message stop_listening; /* close the public ports; answered by stopped */
     struct message end;            /* close everything; answered by gone */
     /* to the main thread */

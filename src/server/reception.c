@@ -30,7 +30,7 @@ void reception_room(struct server *srv)
     if (srv->draining || srv->ended)
         return;
     for (unsigned i = 0; i < srv->workers_count; i++)
-        mailbox_post(&srv->workers[i].in, &srv->workers[i].resume);
+        mailbox_post(&srv->workers[i].in, &srv->workers[i].maybe_room);
 }
 
 /* ---- strangers ---- */
@@ -135,7 +135,7 @@ static struct agent *find_session(struct server *srv, const uint8_t *sid)
 
 /* To the worker that has the session. The target is there until that worker is told to forget it,
    which can only be after this. */
-static void on_resume(struct message *m)
+static void reception_resume(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, resume);
     a->target = find_session(a->worker->srv, a->handover.request.sid);
@@ -221,7 +221,7 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     message_init(&a->auth_ok, reception_auth_ok);
     message_init(&a->ended, reception_ended);
     message_init(&a->session_opened, reception_session_opened);
-    message_init(&a->resume, on_resume);
+    message_init(&a->resume, reception_resume);
     return a;
 }
 

@@ -64,9 +64,9 @@ void worker_full(struct worker *w)
 }
 
 /* If others were quicker, the next one who leaves is told again. */
-static void on_resume(struct message *m)
+static void on_maybe_room(struct message *m)
 {
-    struct worker *w = CONTAINER_OF(m, struct worker, resume);
+    struct worker *w = CONTAINER_OF(m, struct worker, maybe_room);
     if (w->full && !quota_is_full(w->relays.quota))
         pause_users(w, false);
 }
@@ -124,7 +124,7 @@ static void on_room(struct message *m)
 
 static void init_messages(struct worker *w)
 {
-    message_init(&w->resume, on_resume);
+    message_init(&w->maybe_room, on_maybe_room);
     message_init(&w->stop_listening, on_stop_listening);
     message_init(&w->end, on_end);
     message_init(&w->was_full, on_was_full);
