@@ -55,8 +55,8 @@ static size_t without_line_end(const char *p, size_t n)
     return n;
 }
 
-static int take(struct common_options *o, const char *text, size_t n, const char *from,
-                struct errmsg *why)
+static int take_secret(struct common_options *o, const char *text, size_t n, const char *from,
+                       struct errmsg *why)
 {
     n = without_line_end(text, n);
     if (n == 0)
@@ -75,7 +75,7 @@ static int from_descriptor(struct common_options *o, int fd, const char *name, s
     char text[OPTION_SECRET_MAX + 3]; /* a line end, and one byte to see that it is too long */
     ssize_t n = read_all(fd, text, sizeof text);
     int err = n < 0 ? errmsg_set(why, ERR_IO, "%s: %s", name, strerror(errno))
-                    : take(o, text, (size_t)n, name, why);
+                    : take_secret(o, text, (size_t)n, name, why);
     secure_zero(text, sizeof text);
     return err;
 }
@@ -102,7 +102,7 @@ static int from_environment(struct common_options *o, bool wanted, struct errmsg
     if (!value)
         return 0;
     size_t n = strlen(value);
-    int err = wanted && n > 0 ? take(o, value, n, SECRET_VARIABLE, why) : 0;
+    int err = wanted && n > 0 ? take_secret(o, value, n, SECRET_VARIABLE, why) : 0;
     secure_zero(value, n);
     (void)unsetenv(SECRET_VARIABLE); /* fails for a malformed name only */
     return err;

@@ -84,7 +84,7 @@ static void close_handles(struct client *c)
     stop_fini(&c->stop);
 }
 
-static void end(void *ctx)
+static void client_end(void *ctx)
 {
     struct client *c = ctx;
     if (c->ended)
@@ -98,12 +98,12 @@ static void end(void *ctx)
         close_handles(c);
 }
 
-static void drain(void *ctx)
+static void client_drain(void *ctx)
 {
     struct client *c = ctx;
     if (c->relays.count == 0) {
         log_info(_("stopping"));
-        end(c);
+        client_end(c);
         return;
     }
     if (!c->link || !link_is_established(c->link)) {
@@ -124,7 +124,7 @@ static void on_empty(void *ctx)
     if (!stop_asked(&c->stop) || c->ended)
         return;
     log_info(_("all streams are done, closing the session."));
-    end(c);
+    client_end(c);
 }
 
 /* ---- coming back ---- */
@@ -142,7 +142,7 @@ static void retry_later(struct client *c, enum backoff_kind kind)
 {
     if (stop_asked(&c->stop)) {
         if (c->relays.count == 0)
-            end(c);
+            client_end(c);
         return;
     }
     mtime_ms wait = backoff_next(&c->backoff, kind, loop_now(&c->loop), &c->rng);
@@ -462,7 +462,7 @@ static int begin(struct client *c)
     err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)
         goto no_relays;
-    err = stop_init(&c->stop, &c->loop, drain, end, c);
+    err = stop_init(&c->stop, &c->loop, client_drain, client_end, c);
     if (err < 0)
         goto no_stop;
     c->relays.on_empty = on_empty;

@@ -129,16 +129,16 @@ static json_t *load(const struct control_reader *r)
 }
 
 /*
- * Runs take for every field of this name, in any case; the last one wins. take returns false for a
+ * Runs get for every field of this name, in any case; the last one wins. get returns false for a
  * type that does not fit. null leaves what is there.
  */
-static int for_field(json_t *value, const char *name, bool (*take)(json_t *v, void *to), void *to)
+static int for_field(json_t *value, const char *name, bool (*get)(json_t *v, void *to), void *to)
 {
     const char *key;
     json_t *v;
     json_object_foreach(value, key, v)
     { /* does nothing when value is null, not an object */
-        if (strcasecmp(key, name) == 0 && !json_is_null(v) && !take(v, to))
+        if (strcasecmp(key, name) == 0 && !json_is_null(v) && !get(v, to))
             return ERR_PROTO;
     }
     return 0;

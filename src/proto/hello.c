@@ -219,7 +219,7 @@ static bool take_string(const json_t *v, char *to, size_t room)
     return true;
 }
 
-static bool take(const json_t *v, const struct field *f, void *to)
+static bool take_field(const json_t *v, const struct field *f, void *to)
 {
     switch (f->kind) {
     case KIND_BYTES:
@@ -242,8 +242,8 @@ static bool take(const json_t *v, const struct field *f, void *to)
 static bool take_all(const json_t *line, const struct field *fields, size_t n, void *base)
 {
     for (size_t i = 0; i < n; i++)
-        if (!take(json_object_get(line, fields[i].name), &fields[i],
-                  (uint8_t *)base + fields[i].offset))
+        if (!take_field(json_object_get(line, fields[i].name), &fields[i],
+                        (uint8_t *)base + fields[i].offset))
             return false;
     return true;
 }

@@ -43,7 +43,7 @@ static void close_handles(struct server *srv)
     stop_fini(&srv->stop);
 }
 
-static void end(void *ctx)
+static void server_end(void *ctx)
 {
     struct server *srv = ctx;
     if (srv->ended)
@@ -63,7 +63,7 @@ void server_worker_gone(struct server *srv)
         close_handles(srv);
 }
 
-static void drain(void *ctx)
+static void server_drain(void *ctx)
 {
     struct server *srv = ctx;
     if (srv->ended)
@@ -82,7 +82,7 @@ void server_worker_stopped(struct server *srv)
     uint32_t open = quota_used(&srv->connections);
     if (open == 0) {
         log_info(_("stopping"));
-        end(srv);
+        server_end(srv);
         return;
     }
     log_info(
@@ -94,7 +94,7 @@ void server_worker_stopped(struct server *srv)
 void server_worker_empty(struct server *srv)
 {
     if (srv->workers_working == 0 && quota_used(&srv->connections) == 0)
-        end(srv);
+        server_end(srv);
 }
 
 /* ---- certificates ---- */
@@ -181,7 +181,7 @@ static int listen_for_tunnels(struct server *srv)
     return err;
 }
 
-/* One after the other; those that run when one fails are ended by end(). */
+/* One after the other; those that run when one fails are ended by server_end(). */
 static int start_workers(struct server *srv, unsigned count)
 {
     struct errmsg why = {""};
@@ -212,7 +212,7 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
         goto no_mailbox;
     err = ratelimit_init(&srv->guesses);
     if (err == 0)
-        err = stop_init(&srv->stop, &srv->loop, drain, end, srv);
+        err = stop_init(&srv->stop, &srv->loop, server_drain, server_end, srv);
     if (err < 0)
         goto no_stop;
     admission_init(&srv->admission);
@@ -245,7 +245,7 @@ static int run(struct server *srv, unsigned workers)
     int status = EXIT_STATUS_OK;
     if (start_workers(srv, workers) < 0 || listen_for_tunnels(srv) < 0) {
         status = EXIT_STATUS_FAILED;
-        end(srv);
+        server_end(srv);
     } else {
         log_info(_("server mode: the tunnel listens on %s"), listener_address(srv->tunnel_port));
         wire_warn(&srv->opt->common);

@@ -439,7 +439,7 @@ static void say_goodbye(struct link *l)
 }
 
 /* Carries out what link_close() marked. */
-static void end(struct link *l)
+static void link_end(struct link *l)
 {
     for (struct list *n; (n = list_first(&l->relays));)
         relay_orphan(relay_of_link_node(n));
@@ -467,7 +467,7 @@ static void turn(struct loop_job *job)
 {
     struct link *l = CONTAINER_OF(job, struct link, turn);
     if (l->state == LINK_CLOSED) {
-        end(l);
+        link_end(l);
         return;
     }
     if (l->mux) {
