@@ -21,7 +21,7 @@ struct listener {
     uv_poll_t poll;
     uv_timer_t timer; /* runs while paused because of an error */
     int fd;
-    int closing;        /* handles that still have to say goodbye */
+    int closing;        /* handles still closing; freed when it comes to 0 */
     bool paused;        /* by the owner */
     mtime_ms failed_at; /* the last failure of accept(), to know a new series from the old one */
     char address[SOCK_NAME_MAX];
@@ -38,19 +38,19 @@ static void watch(struct listener *l)
         uv_poll_start(&l->poll, UV_READABLE, on_poll);
 }
 
-static void on_timer(uv_timer_t *t)
+static void on_listener_timer(uv_timer_t *t)
 {
     watch(t->data);
 }
 
 /* True for an error of the connection that was to be accepted: it has left the queue (accept(2)).
    All other errors would come again at once. */
-static bool is_of_the_user(int errnum)
+static bool is_per_connection_error(int errnum)
 {
     switch (errnum) {
     case ECONNABORTED:
     case EINTR:
-    case EPERM: /* a firewall's word */
+    case EPERM: /* rejected by netfilter */
     case EPROTO:
     case ENOPROTOOPT:
     case EOPNOTSUPP:
@@ -69,7 +69,7 @@ static void pause_for(struct listener *l, int errnum)
 {
     mtime_ms before = l->failed_at;
     l->failed_at = loop_now(l->loop);
-    uv_timer_start(&l->timer, on_timer, LISTENER_PAUSE_MS, 0);
+    uv_timer_start(&l->timer, on_listener_timer, LISTENER_PAUSE_MS, 0);
     watch(l);
     if (l->ev->on_pause && l->failed_at - before >= LISTENER_SERIES_MS)
         l->ev->on_pause(l->ctx, err_from_errno(errnum));
@@ -86,7 +86,7 @@ static bool accept_one(struct listener *l)
         return true;
     }
     int errnum = errno;
-    if (is_of_the_user(errnum))
+    if (is_per_connection_error(errnum))
         return true;
     if (errnum != EAGAIN)
         pause_for(l, errnum);
@@ -101,8 +101,8 @@ static void on_poll(uv_poll_t *h, int status, int events)
         if (l->fd < 0 || l->paused || !accept_one(l))
             break;
     if (status < 0 && l->fd >= 0) { /* an error of the socket: libuv has stopped watching */
-        (void)sock_error(l->fd);    /* taken, or it would wake us for ever */
-        uv_timer_start(&l->timer, on_timer, LISTENER_PAUSE_MS, 0);
+        (void)sock_error(l->fd);    /* cleared, or the socket stays ready for ever */
+        uv_timer_start(&l->timer, on_listener_timer, LISTENER_PAUSE_MS, 0);
     }
 }
 

@@ -34,10 +34,10 @@ struct listener_events {
 };
 
 struct listener_config {
-    const char *
-        host; /* NULL or "": all addresses, dual-stack, IPv4 alone where IPv6 is off; else a numeric
-                 address or a name that resolves locally (blocking look-up: start-up only) */
-    int port; /* 0..65535; 0: the system chooses */
+    /* NULL or "": all addresses, dual-stack, IPv4 alone where IPv6 is off; else a numeric address or
+       a name that resolves locally (blocking look-up: start-up only) */
+    const char *host;
+    int port;           /* 0..65535; 0: the system chooses */
     int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
     bool for_users;     /* accepted sockets have sock_keepalive(), and are sock_abortive() */
 };
