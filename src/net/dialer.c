@@ -43,7 +43,7 @@ static void unref(struct dial *d)
         free(d);
 }
 
-static void on_timer_closed(uv_handle_t *h)
+static void on_dial_timer_closed(uv_handle_t *h)
 {
     unref(h->data);
 }
@@ -64,7 +64,7 @@ static void finish(struct dial *d)
     end_attempt(d);
     if (d->resolving)
         (void)uv_cancel((uv_req_t *)&d->resolver); /* fails if it is being served: it may end */
-    uv_close((uv_handle_t *)&d->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&d->timer, on_dial_timer_closed);
 }
 
 void dial_cancel(struct dial *d)
@@ -156,7 +156,7 @@ static int start_attempt(struct dial *d)
     return 0;
 }
 
-static void on_timer(uv_timer_t *t);
+static void on_dial_timer(uv_timer_t *t);
 
 /* Begins the next attempt that does not fail at once. False: there is none left. */
 static bool begin_next(struct dial *d)
@@ -166,7 +166,7 @@ static bool begin_next(struct dial *d)
         mtime_ms share = left / (d->naddrs - d->next);
         int errnum = start_attempt(d);
         if (errnum == 0) {
-            uv_timer_start(&d->timer, on_timer, (uint64_t)(share > 0 ? share : 1), 0);
+            uv_timer_start(&d->timer, on_dial_timer, (uint64_t)(share > 0 ? share : 1), 0);
             return true;
         }
         attempt_failed(d, errnum);
@@ -181,7 +181,7 @@ static void try_next(struct dial *d)
 }
 
 /* The time is up: of the resolver, or of an attempt. Or a dial has failed at its start. */
-static void on_timer(uv_timer_t *t)
+static void on_dial_timer(uv_timer_t *t)
 {
     struct dial *d = t->data;
     if (d->resolving) {
@@ -229,7 +229,7 @@ static bool use_numeric(struct dial *d, const char *host, int port)
     return d->naddrs > 0;
 }
 
-/* Asks the resolver. What it does not even want to look up has failed: told from the timer. */
+/* Asks the resolver. An immediate failure is reported from the timer, not from dial_start(). */
 static void resolve(struct dial *d, const char *host, int port)
 {
     char service[8];
@@ -245,7 +245,7 @@ static void resolve(struct dial *d, const char *host, int port)
         d->resolving = true;
         d->pending++;
     }
-    uv_timer_start(&d->timer, on_timer, (uint64_t)(left > 0 ? left : 0), 0);
+    uv_timer_start(&d->timer, on_dial_timer, (uint64_t)(left > 0 ? left : 0), 0);
 }
 
 int dial_start(struct loop *loop, const char *host, int port, int timeout_ms, dial_done_fn done,
@@ -266,7 +266,7 @@ int dial_start(struct loop *loop, const char *host, int port, int timeout_ms, di
     if (!use_numeric(d, host, port))
         resolve(d, host, port);
     else if (!begin_next(d))
-        uv_timer_start(&d->timer, on_timer, 0, 0);
+        uv_timer_start(&d->timer, on_dial_timer, 0, 0);
     *ret = d;
     return 0;
 }
