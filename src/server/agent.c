@@ -28,7 +28,7 @@ static void on_user(void *ctx, int fd, const struct sockaddr *addr)
     char user[SOCK_NAME_MAX];
 
     if (link_is_detached(a->link)) {
-        sock_close_reset(fd); /* refused: nobody knows when, or whether, the client comes back */
+        sock_close_reset(fd); /* nobody knows when, or whether, the client resumes */
         return;
     }
     int err = link_open_stream(a->link, &st);
@@ -96,7 +96,7 @@ static void on_reject(struct message *m)
         link_secret_reject(a->link, a->delay_ms);
 }
 
-/* Too many strangers. It may have ended, or proved itself, while the message was on its way. */
+/* Too many that have not authenticated. This one may have ended, or authenticated, meanwhile. */
 static void on_drop(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, drop);
@@ -189,11 +189,11 @@ static void on_open(void *ctx, const struct hello_request *open)
     a->wanted_port = open->port;
     memcpy(a->id, open->id, sizeof a->id);
     memcpy(a->sid, link_sid(a->link), sizeof a->sid);
-    log_info(_("[%s] waiting for the client's control message..."), a->peer); /* it came along */
+    log_info(_("[%s] waiting for the client's control message..."), a->peer); /* sent already */
     mailbox_post(&a->worker->srv->in, &a->session_opened);
 }
 
-/* In English, as all that one end says to the other on this wire. */
+/* The message is in English, like all text that this wire carries. */
 static void refuse_port(struct agent *a, int err, const struct errmsg *why)
 {
     char message[HELLO_MESSAGE_BUF];
@@ -235,7 +235,7 @@ static void on_resume_request(void *ctx, const struct hello_request *resume)
 {
     struct agent *a = ctx;
     (void)resume;
-    link_hand_over(a->link, &a->handover); /* goes on in on_closed() */
+    link_hand_over(a->link, &a->handover); /* continues in on_closed() */
 }
 
 /* In the target's worker, or in a's own if there is no such session. */
@@ -257,7 +257,7 @@ static void uncount_detached(struct agent *a)
     (void)quota_give(&a->worker->srv->detached); /* nobody waits for room */
 }
 
-/* Whoever waited longest makes room. */
+/* At the limit the session that has been detached longest ends, to make room. */
 static void count_detached(struct agent *a)
 {
     struct worker *w = a->worker;
@@ -273,7 +273,7 @@ static void count_detached(struct agent *a)
     quota_take(&w->srv->detached);
 }
 
-/* Users who come now wait in the kernel's queue until it is known what becomes of the client. */
+/* New users wait in the listen queue: until on_resumed(), on_recovered() or on_held(). */
 static void hold(struct agent *a)
 {
     a->holding = true;
@@ -314,7 +314,7 @@ static void on_recovered(void *ctx)
 
 static void on_held(void *ctx)
 {
-    let_in(ctx); /* to be refused: see on_user() */
+    let_in(ctx); /* stop holding: from now on new users are accepted and reset, by on_user() */
 }
 
 static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
@@ -328,7 +328,7 @@ static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
 
 /* ---- life ---- */
 
-/* Of a stranger the main thread tells. */
+/* The main thread logs the end of those who have not authenticated. */
 static void log_end(const struct agent *a, enum link_reason reason, const struct errmsg *why)
 {
     char text[ESCAPE_BUF];
@@ -346,7 +346,7 @@ static void agent_ended(struct agent *a, enum link_reason reason, const struct e
     a->link = NULL;
     a->reason = reason;
     a->why = *why;
-    /* A connection on its way to its session is over when it has come there. */
+    /* A connection that resumes a session ends once it was handed to it: on_attach(). */
     mailbox_post(&a->worker->srv->in, reason == LINK_END_MOVED ? &a->resume : &a->ended);
 }
 
@@ -396,7 +396,7 @@ static void on_begin(struct message *m)
         agent_ended(a, LINK_END_LOCAL, &(struct errmsg){""});
 }
 
-/* The main thread knows of it no more, and sends nothing more. */
+/* The main thread has no reference to it any more, and posts nothing more. */
 static void on_forgotten(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, forgotten);
@@ -424,8 +424,9 @@ void agent_stop_listening(struct agent *a)
 {
     listener_close(a->port);
     a->port = NULL;
-    if (a->link && !link_is_up(a->link)) /* or comes back when nobody listens any more */
-        link_close(a->link, LINK_END_SHUTDOWN, NULL); /* it would ask for a port */
+    /* Not up: it could only ask for a port, or try to resume through a closed one. End it. */
+    if (a->link && !link_is_up(a->link))
+        link_close(a->link, LINK_END_SHUTDOWN, NULL);
 }
 
 void agent_close(struct agent *a)

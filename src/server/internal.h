@@ -40,7 +40,7 @@ struct worker {
     struct loop *loop; /* its own, or with one worker the main thread's */
 
     /* the main thread's */
-    unsigned sessions; /* handed to it and not over */
+    unsigned sessions; /* handed to it, not yet ended */
     unsigned trusted;  /* of them, those that have authenticated */
     uv_thread_t thread;
 
@@ -62,14 +62,15 @@ struct worker {
     struct message was_full; /* users have to wait */
     struct message room;     /* a user has left and made room */
     struct message stopped;
-    struct message empty; /* stopping, and the last connection is over */
-    struct message gone;  /* the last thing it says */
+    struct message empty; /* stopping, and the last connection has ended */
+    struct message gone;  /* the last message of this worker */
 };
 
 /*
- * One connected client. The main thread makes it and hands it to a worker, whose it then is; the
- * worker says when it is over, and frees it when the main thread, which keeps it among those not
- * authenticated, says that it has forgotten it.
+ * One connected client. The main thread makes it and hands it to a worker, which owns it from then
+ * on; the main thread still lists it, for admission and by session. When its link is closed the
+ * worker posts ended; the main thread takes it off its lists and answers forgotten, and the worker
+ * frees it.
  */
 struct agent {
     /* constant */
@@ -85,11 +86,11 @@ struct agent {
     /* the main thread's */
     struct admission_entry admission; /* while not authenticated */
     struct list of_session;           /* in srv->sessions */
-    bool granted;                     /* its id is its own */
-    bool port_held;       /* when it was granted, a client with another id held the same port */
+    bool granted;                     /* no older session has its id: it may open its port */
+    bool port_held;       /* when it was granted, a client with another id had the same port */
     struct agent *target; /* whose session handover is for, if there is one */
 
-    /* of whoever has the connection: this worker, the main thread, the target's worker */
+    /* owned with the connection: by this worker, the main thread, then the target's worker */
     struct link_handover handover;
     enum hello_error handover_error;
 
@@ -109,11 +110,11 @@ struct agent {
 
     /* to the worker */
     struct message begin;
-    struct message drop; /* others need its place */
+    struct message drop; /* too many have not authenticated: close this one */
     struct message reject;
     struct message forgotten;
     struct message grant;  /* the port may be opened: no older session has its id */
-    struct message evict;  /* a newer one has */
+    struct message evict;  /* a newer session has its id: end this one */
     struct message attach; /* to the target's worker: take the connection; answered by ended */
     /* to the main thread */
     struct message auth_failed;    /* a wrong secret: answered by reject */

@@ -91,7 +91,7 @@ static bool port_is_held(const struct agent *a)
     return false;
 }
 
-/* Lets a have its port, unless an older session has to go first: then its end comes here again. */
+/* Grants a its port, unless an older session must end first: grant_next() comes here again then. */
 static void grant(struct agent *a)
 {
     struct agent *older = older_namesake(a);
@@ -112,7 +112,7 @@ static void reception_session_opened(struct message *m)
     grant(a);
 }
 
-/* The next one with the id of a session that is over. */
+/* The next one with the id of a session that has ended. */
 static void grant_next(struct agent *gone)
 {
     struct server *srv = gone->worker->srv;
@@ -133,8 +133,8 @@ static struct agent *find_session(struct server *srv, const uint8_t *sid)
     return NULL;
 }
 
-/* To the worker that has the session. The target is there until that worker is told to forget it,
-   which can only be after this. */
+/* Passes it to the worker that has the session. The target lives until that worker receives
+   forgotten, which can only be posted after this. */
 static void reception_resume(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, resume);
@@ -143,8 +143,8 @@ static void reception_resume(struct message *m)
     mailbox_post(&w->in, &a->attach);
 }
 
-/* Its proof was wrong, or the session is over; nobody can tell which, so it counts as a wrong
-   secret does. The answer is out. */
+/* Its proof was wrong, or the session has ended; nobody can tell which, so it counts as a wrong
+   secret does. The answer has been sent. */
 static void on_unknown(const struct agent *a)
 {
     struct server *srv = a->worker->srv;
@@ -153,12 +153,12 @@ static void on_unknown(const struct agent *a)
         log_info(_("%s wants to resume a session that is not here"), a->peer);
 }
 
-/* The line for the end of somebody who has not authenticated; the others' worker has written it. */
+/* Logs the end of a client that has not authenticated; for the others the worker has done it. */
 static void log_end_of_stranger(const struct agent *a)
 {
     char text[ESCAPE_BUF];
     if (a->reason == LINK_END_AUTH || a->reason == LINK_END_SHUTDOWN)
-        return; /* has its line already; nobody has heard of it */
+        return; /* logged already; our own shutdown */
     if (a->reason == LINK_END_MOVED) {
         if (a->handover_error == HELLO_ERR_UNKNOWN)
             on_unknown(a);
@@ -183,10 +183,10 @@ static void reception_ended(struct message *m)
         list_del(&a->of_session);
         grant_next(a);
     }
-    mailbox_post(&w->in, &a->forgotten); /* the worker's again, which frees it */
+    mailbox_post(&w->in, &a->forgotten); /* the worker frees it */
 }
 
-/* ---- coming ---- */
+/* ---- new connections ---- */
 
 static bool has_less_to_do(const struct worker *a, const struct worker *b)
 {
