@@ -42,9 +42,9 @@ struct resumption {
     mtime_ms window;
     mtime_ms since;      /* detached; or, of a client, when it began to try beside a connection */
     mtime_ms expires;    /* while detached */
-    mtime_ms held_until; /* MTIME_NEVER: told */
-    bool suspected;      /* on_suspect was called, and nothing has moved since */
-    mtime_ms doubted_until; /* suspected for another reason, whatever moves; 0: not */
+    mtime_ms held_until; /* when on_held is due; MTIME_NEVER: was called, or attached */
+    bool suspected;      /* on_suspect was called, and nothing was acknowledged since */
+    mtime_ms doubted_until; /* after a change of the network, whatever is acknowledged; 0: not */
     /* client: the connection that is tried, with its hello reader in link->hello */
     struct transport *candidate;
     mtime_ms candidate_deadline;

@@ -101,13 +101,13 @@ struct link_ops {
     /* Both: the connection has broken, the session waits; window: for how long at most. */
     void (*on_detached)(void *ctx, enum link_reason reason, const struct errmsg *why,
                         mtime_ms window);
-    /* Server: LINK_HOLD_MS have passed since. */
+    /* Server: LINK_HOLD_MS have passed since on_detached. */
     void (*on_held)(void *ctx);
-    /* Both: it goes on, after so many ms; peer: the address the new connection comes from. */
+    /* Both: resumed after gap ms without a connection; peer: the new connection's address. */
     void (*on_resumed)(void *ctx, mtime_ms gap, const char *peer);
-    /* Both: bytes have waited for LINK_SUSPECT_MS. A client dials, for link_resume(). */
+    /* Both: bytes were unacknowledged for LINK_SUSPECT_MS. A client dials, for link_resume(). */
     void (*on_suspect)(void *ctx);
-    /* Server: ... and they have moved after all. */
+    /* Server: on_suspect is withdrawn: the peer has acknowledged. */
     void (*on_recovered)(void *ctx);
     /* Client: link_resume() has failed, err < 0: on the way; HELLO_ERR_*: the server says so, and
        the session is lost unless it is HELLO_ERR_BUSY or HELLO_ERR_STALE. */
@@ -120,7 +120,7 @@ struct link_ops {
     void (*on_up)(void *ctx, const char *message);
     /* Client: the server opened a stream: make a relay of it or close it. */
     void (*on_stream)(void *ctx, struct smux_stream *st);
-    /* The link is over. Always called exactly once, never from inside a call of the owner's into
+    /* The link has ended. Called exactly once, never from inside a call of the owner's into
        the link. */
     void (*on_closed)(void *ctx, enum link_reason reason, const struct errmsg *why);
 };
@@ -143,7 +143,7 @@ struct link_config {
 /* Takes over the connected socket fd (closed on failure too). 0, ERR_NOMEM, ERR_IO. */
 int link_new(const struct link_config *cfg, int fd, struct link **ret) MUST_USE;
 
-/* Marks the link as over. why may be NULL. Idempotent: the first reason counts. */
+/* Marks the link as closed. why may be NULL. Idempotent: the first reason counts. */
 void link_close(struct link *l, enum link_reason reason, const struct errmsg *why);
 
 const char *link_peer(const struct link *l);
@@ -187,7 +187,7 @@ void link_hand_over(struct link *l, struct link_handover *h);
    HELLO_OK, or why not, which the peer was told: l is untouched then. */
 enum hello_error link_attach(struct link *l, struct link_handover *h);
 
-/* There is no such session; takes as long as a wrong proof. */
+/* Tells the peer that there is no such session; takes as long as a wrong proof. */
 enum hello_error link_refuse(struct loop *loop, struct link_handover *h);
 
 /* Client: goes on over the connected socket fd, which it takes over (also on failure). One at a
@@ -207,7 +207,7 @@ bool link_is_detached(const struct link *l);
    detached: dial. */
 bool link_network_changed(struct link *l, bool woke);
 
-/* Client: bytes have been waiting for too long (on_suspect), and nothing has moved since. */
+/* Client: bytes are unacknowledged for too long (on_suspect), and none was acknowledged since. */
 bool link_is_suspected(const struct link *l);
 
 /* The round trip as last measured, 0: unknown. */

@@ -62,7 +62,7 @@ bool resume_detach(struct link *l, int err, const struct errmsg *why)
     return true;
 }
 
-/* Goes on over tp, which is ours now. can_resume was asked before. */
+/* Resumes over tp, which is ours now. The caller has checked smux_session_can_resume(). */
 static void attach(struct link *l, struct transport *tp, uint64_t peer_rx)
 {
     struct resumption *a = &l->again;
@@ -109,7 +109,7 @@ static enum hello_error judge(const struct link *l, const struct link_handover *
     return HELLO_OK;
 }
 
-/* The transport is still nobody's: it is only told, and closed. */
+/* Not adopted yet: send the refusal and close. */
 static void turn_away(struct loop *loop, struct link_handover *h, enum hello_error error)
 {
     static const struct transport_events deaf = {NULL, NULL, NULL, NULL};
@@ -189,7 +189,7 @@ static void on_candidate_ready(void *ctx)
         candidate_failed(l, HELLO_ERR_UNKNOWN, NULL);
         return;
     }
-    a->frozen = true; /* what is received from here on would come twice */
+    a->frozen = true; /* what the old connection brings from here on would be sent again */
     l->request = (struct hello_request){
         .op = HELLO_RESUME, .epoch = ++a->epoch, .rx = smux_session_received(l->mux)};
     memcpy(l->request.sid, a->sid, sizeof a->sid);
