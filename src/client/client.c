@@ -164,7 +164,7 @@ static void on_authenticated(void *ctx)
     struct client *c = ctx;
     c->stage = STAGE_CONTROL;
     log_info(_("PSK authentication succeeded, the tunnel is up."));
-    log_debug("%s", link_describe(c->link));
+    log_debug("%s", link_tls_info(c->link));
     log_info(_("opening the control stream to ask for the port..."));
 }
 

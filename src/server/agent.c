@@ -66,7 +66,7 @@ static void authenticated(struct agent *a)
 {
     a->authenticated = true;
     log_info(_("client %s passed PSK authentication"), a->peer);
-    log_debug("[%s] %s, worker %u", a->peer, link_describe(a->link), a->worker->index + 1);
+    log_debug("[%s] %s, worker %u", a->peer, link_tls_info(a->link), a->worker->index + 1);
 }
 
 static void on_auth_failed(void *ctx)

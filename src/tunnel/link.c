@@ -510,7 +510,7 @@ const char *link_peer(const struct link *l)
     return transport_peer(l->tp);
 }
 
-const char *link_describe(const struct link *l)
+const char *link_tls_info(const struct link *l)
 {
     return transport_describe(l->tp);
 }

@@ -147,7 +147,10 @@ int link_new(const struct link_config *cfg, int fd, struct link **ret) MUST_USE;
 void link_close(struct link *l, enum link_reason reason, const struct errmsg *why);
 
 const char *link_peer(const struct link *l);
-const char *link_describe(const struct link *l);
+
+/* "TLSv1.3 TLS_AES_128_GCM_SHA256", for a debug line; "" before the handshake is done. */
+const char *link_tls_info(const struct link *l);
+
 bool link_is_up(const struct link *l);
 
 /* Server: OK to the client, which may now use the session. */
