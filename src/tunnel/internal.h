@@ -92,8 +92,8 @@ struct link {
     uint64_t stall_sent;
     mtime_ms stall_since;
 
-    bool moved; /* data since the last look of give_back() */
-    mtime_ms look_at;
+    bool had_data;    /* since the last call of trim_idle() that was due */
+    mtime_ms trim_at; /* when the next one is due */
 
     /* payload pieces of one relay that lie in the receive buffer, written with one sendmsg */
     struct relay *gather_to;

@@ -112,7 +112,7 @@ static size_t output(struct link *l)
             break; /* an error comes through on_error */
         smux_session_sent(l->mux, (size_t)taken);
         total += (size_t)taken;
-        l->moved = l->moved || taken > KEEPALIVE_BYTES;
+        l->had_data = l->had_data || taken > KEEPALIVE_BYTES;
         transport_flush(l->tp);
     }
     return total;
@@ -185,17 +185,17 @@ static void check_stall(struct link *l, mtime_ms now)
 }
 
 /* Buffers of a session that has been quiet for a while go back to the system. */
-static void give_back(struct link *l, mtime_ms now)
+static void trim_idle(struct link *l, mtime_ms now)
 {
-    if (now < l->look_at)
+    if (now < l->trim_at)
         return;
-    l->look_at = now + QUIET_MS;
-    if (!l->moved) {
+    l->trim_at = now + QUIET_MS;
+    if (!l->had_data) {
         smux_session_trim(l->mux);
         if (l->tp)
             transport_idle(l->tp);
     }
-    l->moved = false;
+    l->had_data = false;
 }
 
 static void tick_session(struct link *l, mtime_ms now)
@@ -208,7 +208,7 @@ static void tick_session(struct link *l, mtime_ms now)
         link_lost(l, r, NULL);
     else if (l->tp && !l->exact)
         check_stall(l, now); /* gotunnel/2 acknowledges: its session knows */
-    give_back(l, now);
+    trim_idle(l, now);
 }
 
 static void on_link_timer(uv_timer_t *t)
@@ -282,7 +282,7 @@ void link_feed(struct link *l, const uint8_t *p, size_t n)
     struct smux_input in = {p, n};
     struct smux_event ev;
     int r = 0;
-    l->moved = l->moved || n > KEEPALIVE_BYTES;
+    l->had_data = l->had_data || n > KEEPALIVE_BYTES;
     while (l->state != LINK_CLOSED &&
            (r = smux_session_feed(l->mux, &in, loop_now(l->cfg.loop), &ev)) > 0)
         dispatch(l, &ev);
