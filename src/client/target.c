@@ -14,7 +14,7 @@
 enum { COMPLAIN_MS = 1000 };
 
 /* One stream on its way to the service. */
-struct errand {
+struct pending_dial {
     struct list node; /* in target->waiting until its dial starts */
     struct target *target;
     struct relay *relay;
@@ -41,14 +41,14 @@ static void complain(struct target *t, const char *why)
     log_warn(_("cannot connect to the local target %s: %s"), t->name, why);
 }
 
-/* Frees the errand and gives its place to the next one. */
-static void errand_done(struct errand *e)
+/* Frees the pending dial and gives its place to the next one. */
+static void pending_dial_done(struct pending_dial *p)
 {
-    struct target *t = e->target;
-    list_del(&e->node);
-    if (e->dial)
+    struct target *t = p->target;
+    list_del(&p->node);
+    if (p->dial)
         t->dialing--;
-    free(e);
+    free(p);
     start_waiting(t);
 }
 
@@ -70,9 +70,9 @@ static enum smux_reset_code reason_of(int err)
 
 static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
 {
-    struct errand *e = ctx;
-    struct target *t = e->target;
-    struct relay *r = e->relay;
+    struct pending_dial *p = ctx;
+    struct target *t = p->target;
+    struct relay *r = p->relay;
     relay_set_maker(r, NULL, NULL);
     if (fd_or_err < 0) {
         complain(t, why->text);
@@ -83,25 +83,25 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
         sock_abortive(fd_or_err, true);
         relay_attach(r, fd_or_err);
     }
-    errand_done(e);
+    pending_dial_done(p);
 }
 
 /* The relay ended before it had a socket. */
 static void on_cut(void *maker)
 {
-    struct errand *e = maker;
-    dial_cancel(e->dial);
-    errand_done(e);
+    struct pending_dial *p = maker;
+    dial_cancel(p->dial);
+    pending_dial_done(p);
 }
 
-static void start(struct errand *e)
+static void start_dial(struct pending_dial *p)
 {
-    struct target *t = e->target;
-    mtime_ms left = e->deadline - loop_now(t->loop);
+    struct target *t = p->target;
+    mtime_ms left = p->deadline - loop_now(t->loop);
     if (left <= 0 ||
-        dial_start(t->loop, t->host, t->port, (int)left, on_dialled, e, &e->dial) < 0) {
+        dial_start(t->loop, t->host, t->port, (int)left, on_dialled, p, &p->dial) < 0) {
         complain(t, err_text(ERR_TIMEOUT));
-        relay_reset(e->relay, SMUX_RST_CONNECT_TIMEOUT); /* ends in on_cut */
+        relay_reset(p->relay, SMUX_RST_CONNECT_TIMEOUT); /* ends in on_cut */
         return;
     }
     t->dialing++;
@@ -110,29 +110,29 @@ static void start(struct errand *e)
 static void start_waiting(struct target *t)
 {
     if (t->starting)
-        return; /* an errand that failed at once comes back here: the loop below goes on */
+        return; /* a pending dial that failed at once comes back here: the loop below goes on */
     t->starting = true;
     for (struct list *n; t->dialing < TARGET_DIALS && (n = list_first(&t->waiting));) {
         list_del(n);
-        start(LIST_ENTRY(n, struct errand, node));
+        start_dial(LIST_ENTRY(n, struct pending_dial, node));
     }
     t->starting = false;
 }
 
 void target_serve(struct target *t, struct link *link, struct smux_stream *st)
 {
-    struct errand *e = calloc(1, sizeof *e);
-    struct relay *r = e && !quota_is_full(t->relays->quota) ? relay_new(t->relays, link, st) : NULL;
+    struct pending_dial *p = calloc(1, sizeof *p);
+    struct relay *r = p && !quota_is_full(t->relays->quota) ? relay_new(t->relays, link, st) : NULL;
     if (!r) {
-        free(e);
+        free(p);
         smux_stream_reset(st, SMUX_RST_BUSY, loop_now(t->loop));
         return;
     }
-    e->target = t;
-    e->relay = r;
-    e->deadline = loop_now(t->loop) + TARGET_MS;
-    list_init(&e->node);
-    list_push(&t->waiting, &e->node);
-    relay_set_maker(r, on_cut, e);
+    p->target = t;
+    p->relay = r;
+    p->deadline = loop_now(t->loop) + TARGET_MS;
+    list_init(&p->node);
+    list_push(&t->waiting, &p->node);
+    relay_set_maker(r, on_cut, p);
     start_waiting(t);
 }
