@@ -77,7 +77,7 @@ struct link {
     struct hello_request request; /* the last one that went, or came */
     uint8_t exporter[HELLO_EXPORTER_BYTES];
     struct hello_keys keys; /* until the session is open */
-    struct resumption again;
+    struct resumption resume;
     bool exact; /* the session is one of gotunnel/2 */
     struct link_handover *moving;
 

@@ -158,7 +158,7 @@ static void arm_timer(struct link *l)
     mtime_ms at = l->phase_deadline;
     if (l->mux && smux_session_deadline(l->mux) < at)
         at = smux_session_deadline(l->mux);
-    if (l->again.possible && resume_deadline(l) < at)
+    if (l->resume.possible && resume_deadline(l) < at)
         at = resume_deadline(l);
     if (at >= l->timer_at)
         return; /* it fires early enough and looks again */
@@ -226,7 +226,7 @@ static void on_link_timer(uv_timer_t *t)
     }
     if (l->mux && l->state != LINK_CLOSED)
         tick_session(l, now);
-    if (l->again.possible && l->state != LINK_CLOSED)
+    if (l->resume.possible && l->state != LINK_CLOSED)
         resume_tick(l, now);
     link_wake(l);
 }
@@ -289,7 +289,7 @@ void link_feed(struct link *l, const uint8_t *p, size_t n)
     relay_flush_gathered(l);
     if (r < 0)
         link_close(l, reason_of(l, r), NULL);
-    else if (l->again.suspected && l->state == LINK_UP)
+    else if (l->resume.suspected && l->state == LINK_UP)
         resume_look(l, loop_now(l->cfg.loop));
     if ((r == ERR_PROTO || r == ERR_LIMIT) && l->exact)
         smux_session_goaway(l->mux, SMUX_GOAWAY_PROTOCOL, 0);
@@ -326,7 +326,7 @@ static size_t fill(struct link *l, int *ret_err, struct errmsg *why)
 static void on_readable(void *ctx)
 {
     struct link *l = ctx;
-    if (l->state == LINK_CLOSED || l->again.frozen)
+    if (l->state == LINK_CLOSED || l->resume.frozen)
         return;
     for (int i = 0; i < READ_ROUNDS; i++) {
         struct errmsg why = {""};
@@ -378,7 +378,7 @@ const struct transport_events link_events = {on_ready, on_readable, on_writable,
 
 void link_lost(struct link *l, int err, const struct errmsg *why)
 {
-    if (l->state == LINK_UP && l->again.possible && resume_detach(l, err, why))
+    if (l->state == LINK_UP && l->resume.possible && resume_detach(l, err, why))
         return;
     link_close(l, reason_of(l, err), why);
 }
@@ -522,7 +522,7 @@ bool link_is_up(const struct link *l)
 
 const uint8_t *link_sid(const struct link *l)
 {
-    return l->again.sid;
+    return l->resume.sid;
 }
 
 bool link_is_exact(const struct link *l)

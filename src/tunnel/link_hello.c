@@ -83,7 +83,7 @@ static void on_request(struct link *l, size_t rest)
         l->cfg.ops->on_resume(l->cfg.ctx, q);
     else if (!hello_open_verify(q, &l->keys))
         l->cfg.ops->on_auth_failed(l->cfg.ctx);
-    else if (RAND_bytes(l->again.sid, sizeof l->again.sid) != 1)
+    else if (RAND_bytes(l->resume.sid, sizeof l->resume.sid) != 1)
         link_close(l, LINK_END_LOCAL, NULL);
     else
         l->cfg.ops->on_open(l->cfg.ctx, q);
@@ -128,7 +128,7 @@ void link_open_answer(struct link *l, bool ok, const char *address, int port, co
         window = l->request.window_ms;
     a.window_ms = (uint32_t)window;
     (void)strncpy(a.address, address, sizeof a.address - 1);
-    memcpy(a.sid, l->again.sid, sizeof a.sid);
+    memcpy(a.sid, l->resume.sid, sizeof a.sid);
     if (RAND_bytes(a.nonce, sizeof a.nonce) != 1 ||
         hello_answer_sign(&a, &l->request, &l->keys) < 0) {
         link_close(l, LINK_END_LOCAL, NULL);

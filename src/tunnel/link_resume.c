@@ -20,7 +20,7 @@
 
 bool resume_begin(struct link *l, const struct hello_answer *open)
 {
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     a->window = open->window_ms;
     a->possible = a->window > 0;
     a->held_until = MTIME_NEVER;
@@ -41,7 +41,7 @@ static enum link_reason reason_of_break(int err)
 bool resume_detach(struct link *l, int err, const struct errmsg *why)
 {
     static const struct errmsg none = {""};
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     mtime_ms now = loop_now(l->cfg.loop);
     mtime_ms window = a->window;
     if (err == ERR_EOF && window > LINK_FIN_WINDOW_MS)
@@ -65,7 +65,7 @@ bool resume_detach(struct link *l, int err, const struct errmsg *why)
 /* Resumes over tp, which is ours now. The caller has checked smux_session_can_resume(). */
 static void attach(struct link *l, struct transport *tp, uint64_t peer_rx)
 {
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     mtime_ms now = loop_now(l->cfg.loop);
     mtime_ms gap = l->state == LINK_DETACHED || link_is_suspected(l) ? now - a->since : 0;
     transport_close(l->tp); /* of a live one: this end is not read any more from here on */
@@ -98,11 +98,11 @@ void link_hand_over(struct link *l, struct link_handover *h)
 static enum hello_error judge(const struct link *l, const struct link_handover *h)
 {
     const struct hello_request *q = &h->request;
-    if (!l->again.possible || !link_is_established(l))
+    if (!l->resume.possible || !link_is_established(l))
         return HELLO_ERR_UNKNOWN;
-    if (!hello_resume_verify(q, l->again.key, h->exporter))
+    if (!hello_resume_verify(q, l->resume.key, h->exporter))
         return HELLO_ERR_UNKNOWN; /* as if there were no such session */
-    if (q->epoch <= l->again.epoch)
+    if (q->epoch <= l->resume.epoch)
         return HELLO_ERR_STALE;
     if (!smux_session_can_resume(l->mux, q->rx))
         return HELLO_ERR_RANGE;
@@ -138,10 +138,10 @@ enum hello_error link_attach(struct link *l, struct link_handover *h)
         turn_away(l->cfg.loop, h, error);
         return error;
     }
-    l->again.epoch = h->request.epoch;
+    l->resume.epoch = h->request.epoch;
     struct hello_answer a = {
         .error = HELLO_OK, .epoch = h->request.epoch, .rx = smux_session_received(l->mux)};
-    if (hello_resumed_sign(&a, &h->request, l->again.key, h->exporter) < 0) {
+    if (hello_resumed_sign(&a, &h->request, l->resume.key, h->exporter) < 0) {
         turn_away(l->cfg.loop, h, HELLO_ERR_BUSY);
         return HELLO_ERR_BUSY;
     }
@@ -160,11 +160,11 @@ enum hello_error link_attach(struct link *l, struct link_handover *h)
 
 static void drop_candidate(struct link *l)
 {
-    transport_close(l->again.candidate);
-    l->again.candidate = NULL;
-    if (!l->again.frozen)
+    transport_close(l->resume.candidate);
+    l->resume.candidate = NULL;
+    if (!l->resume.frozen)
         return;
-    l->again.frozen = false;
+    l->resume.frozen = false;
     if (l->tp)
         transport_read_later(l->tp); /* the old connection may still be good */
 }
@@ -180,7 +180,7 @@ static void candidate_failed(struct link *l, int err, const struct errmsg *why)
 static void on_candidate_ready(void *ctx)
 {
     struct link *l = ctx;
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     char line[HELLO_MAX];
     if (l->state == LINK_CLOSED)
         return;
@@ -206,7 +206,7 @@ static void on_candidate_ready(void *ctx)
 /* The answer is there; p[0..n) came after it. */
 static void on_resume_answer(struct link *l, const uint8_t *p, size_t n)
 {
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     struct hello_answer res;
     if (hello_answer_get(hello_reader_text(&l->hello), hello_reader_len(&l->hello), &res) < 0) {
         candidate_failed(l, ERR_PROTO, NULL);
@@ -240,8 +240,8 @@ static void on_candidate_readable(void *ctx)
     struct errmsg why = {""};
     uint8_t *buf = l->cfg.relays->scratch;
     ssize_t n;
-    while (l->state != LINK_CLOSED && l->again.candidate &&
-           (n = transport_read(l->again.candidate, buf, HELLO_MAX, &why)) != ERR_AGAIN) {
+    while (l->state != LINK_CLOSED && l->resume.candidate &&
+           (n = transport_read(l->resume.candidate, buf, HELLO_MAX, &why)) != ERR_AGAIN) {
         size_t used = 0;
         int r = n < 0 ? (int)n : hello_reader_feed(&l->hello, buf, (size_t)n, &used);
         if (r == 0) {
@@ -271,7 +271,7 @@ int link_resume(struct link *l, int fd)
 {
     static const struct transport_events events = {on_candidate_ready, on_candidate_readable,
                                                    on_candidate_writable, on_candidate_error};
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     if (!a->possible || a->candidate || !link_is_established(l)) {
         sock_close_reset(fd);
         return ERR_BADSTATE;
@@ -288,17 +288,17 @@ int link_resume(struct link *l, int fd)
 
 bool link_is_resuming(const struct link *l)
 {
-    return l->again.candidate != NULL;
+    return l->resume.candidate != NULL;
 }
 
 bool link_is_suspected(const struct link *l)
 {
-    return l->again.suspected || l->again.doubted_until;
+    return l->resume.suspected || l->resume.doubted_until;
 }
 
 bool link_network_changed(struct link *l, bool woke)
 {
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     if (!a->possible || !link_is_established(l))
         return false;
     if (l->state == LINK_DETACHED)
@@ -326,7 +326,7 @@ static mtime_ms suspect_at(const struct link *l)
 
 mtime_ms resume_deadline(const struct link *l)
 {
-    const struct resumption *a = &l->again;
+    const struct resumption *a = &l->resume;
     mtime_ms at = a->candidate ? a->candidate_deadline : MTIME_NEVER;
     if (l->state == LINK_DETACHED) {
         at = a->expires < at ? a->expires : at;
@@ -340,7 +340,7 @@ mtime_ms resume_deadline(const struct link *l)
 
 void resume_look(struct link *l, mtime_ms now)
 {
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     mtime_ms at = suspect_at(l);
     if (a->doubted_until && now >= a->doubted_until)
         a->doubted_until = 0;
@@ -359,7 +359,7 @@ void resume_look(struct link *l, mtime_ms now)
 
 void resume_tick(struct link *l, mtime_ms now)
 {
-    struct resumption *a = &l->again;
+    struct resumption *a = &l->resume;
     if (a->candidate && now >= a->candidate_deadline)
         candidate_failed(l, ERR_TIMEOUT, NULL);
     if (l->state == LINK_UP)
@@ -377,7 +377,7 @@ void resume_tick(struct link *l, mtime_ms now)
 
 void resume_end(struct link *l)
 {
-    transport_close(l->again.candidate);
-    l->again.candidate = NULL;
-    secure_zero(l->again.key, sizeof l->again.key);
+    transport_close(l->resume.candidate);
+    l->resume.candidate = NULL;
+    secure_zero(l->resume.key, sizeof l->resume.key);
 }
