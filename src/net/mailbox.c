@@ -5,7 +5,7 @@
 #include "base/err.h"
 
 /* The next message, no longer waiting; NULL: none. */
-static struct message *take(struct mailbox *mb)
+static struct message *take_message(struct mailbox *mb)
 {
     uv_mutex_lock(&mb->lock);
     struct list *n = list_first(&mb->waiting);
@@ -19,7 +19,7 @@ static void on_wake(uv_async_t *h)
 {
     struct mailbox *mb = CONTAINER_OF(h, struct mailbox, wake);
     for (int i = 0; i < MAILBOX_BATCH; i++) {
-        struct message *m = take(mb);
+        struct message *m = take_message(mb);
         if (!m)
             return;
         m->run(m);
