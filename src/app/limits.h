@@ -10,7 +10,7 @@ enum {
     LIMITS_DESCRIPTORS_MIN = 20,
     /* What a program of one event loop has open itself, with one tunnel and its port. */
     LIMITS_OWN = 16,
-    /* What a further event loop takes: two epoll sets, the waking, two ends of libuv's pipe for
+    /* What a further event loop takes: two epoll sets, the wake-up, two ends of libuv's pipe for
        signals; and one connection that its thread may accept beyond the limit (base/quota.h). */
     LIMITS_LOOP = 6,
     /* Unless it is asked for, a further thread wants so many descriptors to serve. */

@@ -4,8 +4,8 @@
  *
  *   DIALLING --TCP--> LINKED --up--> serving --lost--> WAITING --time--> DIALLING ...
  *
- * It comes back for ever; how soon is the backoff's business (proto/backoff.h), which is told
- * whether the server was away or said no.
+ * It reconnects for ever; how soon is the backoff's business (proto/backoff.h), which is told
+ * whether the server could not be reached or has rejected the client.
  */
 #include "client/client.h"
 
@@ -112,7 +112,7 @@ static void client_drain(void *ctx)
         c->dial = NULL;
     }
     if (c->link && !link_is_established(c->link))
-        link_close(c->link, LINK_END_SHUTDOWN, NULL); /* the connections are of the one before */
+        link_close(c->link, LINK_END_SHUTDOWN, NULL); /* connections of an earlier session */
     log_info(
         _("stopping: %u connections may finish, for up to %d seconds; a second signal ends now"),
         c->relays.count, STOP_DRAIN_MS / 1000);
@@ -127,7 +127,7 @@ static void on_empty(void *ctx)
     client_end(c);
 }
 
-/* ---- coming back ---- */
+/* ---- reconnecting ---- */
 
 static void on_retry(uv_timer_t *t)
 {
@@ -206,7 +206,7 @@ static void on_stream(void *ctx, struct smux_stream *st)
         target_serve(&c->target, c->link, st);
 }
 
-/* ---- going on after a break ---- */
+/* ---- resuming ---- */
 
 static void resume_at_once(struct client *c)
 {
@@ -245,7 +245,7 @@ static void on_network_change(void *ctx, bool woke)
 static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
 {
     struct client *c = ctx;
-    (void)peer; /* as before: the server's address */
+    (void)peer; /* the server's address, as before */
     log_info(_("the session goes on after %.1f seconds, with %u connections"), (double)gap / 1000,
              c->relays.count);
     uv_timer_stop(&c->retry);
@@ -290,7 +290,7 @@ static void dial_again(struct client *c)
 {
     mtime_ms patience = RESUME_CONNECT_MS + 4 * link_rtt_us(c->link) / 1000;
     if (link_is_up(c->link) && !link_is_suspected(c->link))
-        return; /* it goes on by itself */
+        return; /* the connection works after all */
     if (c->dial || link_is_resuming(c->link))
         return;
     c->dialled_at = loop_now(&c->loop);
@@ -299,7 +299,7 @@ static void dial_again(struct client *c)
         resume_later(c);
 }
 
-/* The line for an end that nobody asked for, by how far the connection had come. */
+/* Logs an end that was not intended, by how far the connection had come. */
 static void log_loss(enum stage stage, const char *words)
 {
     switch (stage) {
@@ -359,11 +359,11 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
         close_handles(c);
         return;
     }
-    dial_cancel(c->dial); /* it was for the session */
+    dial_cancel(c->dial); /* it was to resume this session */
     c->dial = NULL;
     log_end(c->stage, reason, why);
     if (reason == LINK_END_LOST && !stop_asked(&c->stop))
-        dial_server(c); /* the server is there */
+        dial_server(c); /* at once: the server answers, it only has no such session */
     else
         retry_later(c, backoff_kind_of(reason));
 }

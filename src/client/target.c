@@ -59,7 +59,7 @@ static enum smux_reset_code reason_of(int err)
         return SMUX_RST_CONNECT_REFUSED;
     case ERR_TIMEOUT:
         return SMUX_RST_CONNECT_TIMEOUT;
-    case ERR_RESET: /* between its yes and our look */
+    case ERR_RESET: /* accepted, and reset before we looked */
         return SMUX_RST_PEER_RESET;
     case ERR_LIMIT:
         return SMUX_RST_BUSY;
@@ -86,7 +86,7 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
     pending_dial_done(p);
 }
 
-/* The relay ended before it had a socket. */
+/* The relay ended before the dial was done. */
 static void on_cut(void *maker)
 {
     struct pending_dial *p = maker;

@@ -22,7 +22,7 @@ struct target {
     int port;
     /* private */
     bool starting;
-    bool may_vanish; /* on another machine, which can go without a word */
+    bool may_vanish; /* on another machine, which can vanish without FIN or RST */
     unsigned dialing;
     struct list waiting;
     mtime_ms complained; /* when a failure was last logged: once a second is enough */
