@@ -125,10 +125,10 @@ void link_feed(struct link *l, const uint8_t *p, size_t n);
 /* The handlers of the connection in use. */
 extern const struct transport_events link_events;
 
-/* Has text sent as a record of its own. False: link closed. */
+/* Sends text as a TLS record of its own. False: link closed. */
 bool link_say(struct link *l, const char *text, size_t n);
 
-/* The connection has failed: the session waits, or is over. */
+/* The connection has failed: the session is detached, or ends. */
 void link_lost(struct link *l, int err, const struct errmsg *why);
 
 /* ---- link_hello.c ---- */

@@ -20,7 +20,7 @@
 enum {
     READ_ROUNDS = 4, /* receive buffers one tunnel may fill in a turn before others get theirs */
     TURN_OUT_BYTES = 1 << 20, /* the same for sending */
-    QUIET_MS = 5000,          /* without data for so long, buffers are given back */
+    QUIET_MS = 5000,          /* without data for so long, buffers are trimmed */
     KEEPALIVE_BYTES = 64,     /* less than this at a time is not data */
 };
 
@@ -161,7 +161,7 @@ static void arm_timer(struct link *l)
     if (l->resume.possible && resume_deadline(l) < at)
         at = resume_deadline(l);
     if (at >= l->timer_at)
-        return; /* it fires early enough and looks again */
+        return; /* it fires before, and is armed again then */
     l->timer_at = at;
     uv_timer_start(&l->timer, on_link_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
@@ -172,7 +172,7 @@ void link_set_deadline(struct link *l, mtime_ms at)
     link_wake(l);
 }
 
-/* A peer that lets us write nothing for LINK_STALL_MS is as good as gone. */
+/* Ends the link when no byte could be written for LINK_STALL_MS. */
 static void check_stall(struct link *l, mtime_ms now)
 {
     uint64_t sent = transport_sent_total(l->tp);
@@ -207,7 +207,7 @@ static void tick_session(struct link *l, mtime_ms now)
     if (r < 0)
         link_lost(l, r, NULL);
     else if (l->tp && !l->exact)
-        check_stall(l, now); /* gotunnel/2 acknowledges: its session knows */
+        check_stall(l, now); /* on gotunnel/2 the session times acknowledgements itself */
     trim_idle(l, now);
 }
 
@@ -428,7 +428,7 @@ static void on_link_timer_closed(uv_handle_t *h)
     free(h->data);
 }
 
-/* The last words: what is staged and, where the wire has it, that this end is meant. */
+/* Sends what is staged and, on gotunnel/2, a GOAWAY: this end is intended. */
 static void say_goodbye(struct link *l)
 {
     if (l->exact && l->reason == LINK_END_SHUTDOWN)
@@ -458,7 +458,7 @@ static void link_end(struct link *l)
     l->tp = NULL;
     smux_session_free(l->mux);
     l->mux = NULL;
-    loop_cancel(&l->turn); /* the relays' ends have deferred it again */
+    loop_cancel(&l->turn); /* ending the relays has deferred it again */
     l->cfg.ops->on_closed(l->cfg.ctx, l->reason, &l->why);
     uv_close((uv_handle_t *)&l->timer, on_link_timer_closed);
 }

@@ -12,9 +12,8 @@
  * connection is a link of its own until it has said what it wants, and then hands its transport
  * over (link_hand_over(), link_attach()). docs/resumption.md.
  *
- * link_close() may be called at any moment and only marks; memory goes at the end of the turn. The
- * owner hears of the end once, through on_closed, also when it closed the link itself. Loop thread
- * only.
+ * link_close() may be called at any moment and only marks; memory goes at the end of the turn.
+ * on_closed is called once, also when the owner itself closed the link. Loop thread only.
  */
 #pragma once
 
@@ -51,7 +50,7 @@ enum link_reason {
     LINK_END_LEGACY,   /* the peer speaks the legacy wire only, which -legacy never forbids */
     LINK_END_REPLACED, /* another connection with the same client id has taken over */
     LINK_END_EXPIRED,  /* detached, and not resumed in time */
-    LINK_END_LOST,     /* the server knows the session no more */
+    LINK_END_LOST,     /* the server does not have the session any more */
     LINK_END_MOVED,    /* server: the transport now belongs to the session it resumes */
 };
 
@@ -96,7 +95,7 @@ struct link_ops {
     void (*on_open)(void *ctx, const struct hello_request *open);
     /* The proof was wrong. Answer with link_secret_reject(). */
     void (*on_auth_failed)(void *ctx);
-    /* The connection wants to go on with a session: link_hand_over(), or link_close(). */
+    /* The client wants to resume a session: link_hand_over(), or link_close(). */
     void (*on_resume)(void *ctx, const struct hello_request *resume);
     /* Both: the connection has broken, the session waits; window: for how long at most. */
     void (*on_detached)(void *ctx, enum link_reason reason, const struct errmsg *why,
@@ -186,14 +185,14 @@ struct link_handover {
    the transport. */
 void link_hand_over(struct link *l, struct link_handover *h);
 
-/* Checks the proof and goes on with the session over the new connection; the old one is closed.
+/* Checks the proof and resumes the session over the new connection; the old one is closed.
    HELLO_OK, or why not, which the peer was told: l is untouched then. */
 enum hello_error link_attach(struct link *l, struct link_handover *h);
 
 /* Tells the peer that there is no such session; takes as long as a wrong proof. */
 enum hello_error link_refuse(struct loop *loop, struct link_handover *h);
 
-/* Client: goes on over the connected socket fd, which it takes over (also on failure). One at a
+/* Client: resumes over the connected socket fd, which it takes over (also on failure). One at a
    time: ERR_BADSTATE while another one is tried, or if the session cannot be resumed. ERR_NOMEM,
    ERR_IO. */
 int link_resume(struct link *l, int fd) MUST_USE;
@@ -219,5 +218,5 @@ uint32_t link_rtt_us(const struct link *l);
 /* "connection lost" and so on, translated. */
 const char *link_reason_text(enum link_reason reason);
 
-/* What to tell a person of an end: why, escaped into out, or if it is empty the reason. */
+/* The end in words, for a person: why, escaped into out, or if it is empty the reason. */
 const char *link_end_text(char out[ESCAPE_BUF], enum link_reason reason, const struct errmsg *why);

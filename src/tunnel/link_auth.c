@@ -64,7 +64,7 @@ static void on_reply(struct link *l)
 
 void auth_input(struct link *l, const uint8_t **p, size_t *n)
 {
-    if (l->reject_at) { /* the answer is on its way: nothing this peer says counts any more */
+    if (l->reject_at) { /* a rejection is pending: input is dropped */
         *n = 0;
         return;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control stream: the first stream of a session, opened by the client. One JSON request, one
- * JSON answer, FIN both ways (docs/protocol.md 3). What either side says on it later is ignored.
+ * JSON answer, FIN both ways (docs/protocol.md 3). What either side sends on it later is ignored.
  */
 #include "tunnel/internal.h"
 
@@ -9,8 +9,8 @@
 
 #include "base/i18n.h"
 
-/* Puts text on the control stream. A fresh stream has credit and room for it; more is a broken
-   peer. */
+/* Sends text on the control stream. A new stream has credit and room for it; if not, the peer is
+   broken. */
 static bool say(struct link *l, const char *text, size_t n)
 {
     while (n > 0) {
@@ -104,7 +104,7 @@ static void on_fin(struct stream_owner *o)
 
 static void on_credit(struct stream_owner *o)
 {
-    (void)o; /* the few bytes said here never wait for credit */
+    (void)o; /* the few bytes sent here never wait for credit */
 }
 
 static void on_reset(struct stream_owner *o, uint32_t code)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The hello of gotunnel/2: one line each way, then the session's frames. The client's line opens a
- * session or goes on with one; each side proves that it knows the secret, the server second, and
+ * session or resumes one; each side proves that it knows the secret, the server second, and
  * neither ever sends it (proto/hello.h).
  */
 #include <openssl/rand.h>
@@ -39,7 +39,7 @@ static void refused(struct link *l, const struct hello_answer *a)
     link_close(l, reason, &why);
 }
 
-/* The server's answer to an open is there. */
+/* The server's answer to an open has been received. */
 static void on_answer(struct link *l)
 {
     struct hello_answer a;
@@ -48,7 +48,7 @@ static void on_answer(struct link *l)
         return;
     }
     if (a.error != HELLO_OK) {
-        refused(l, &a); /* without proof: it can refuse us, and no more */
+        refused(l, &a); /* no proof is needed: whoever can cut the connection can refuse */
         return;
     }
     if (!hello_answer_verify(&a, &l->request, &l->keys)) {
@@ -161,7 +161,7 @@ void hello_begin(struct link *l)
 void hello_input(struct link *l, const uint8_t **p, size_t *n)
 {
     size_t used = 0;
-    if (l->reject_at) { /* the answer is on its way: nothing this peer says counts any more */
+    if (l->reject_at) { /* a rejection is pending: input is dropped */
         *n = 0;
         return;
     }

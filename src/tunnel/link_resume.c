@@ -68,7 +68,7 @@ static void attach(struct link *l, struct transport *tp, uint64_t peer_rx)
     struct resumption *a = &l->resume;
     mtime_ms now = loop_now(l->cfg.loop);
     mtime_ms gap = l->state == LINK_DETACHED || link_is_suspected(l) ? now - a->since : 0;
-    transport_close(l->tp); /* of a live one: this end is not read any more from here on */
+    transport_close(l->tp); /* if it was alive: it is not read any more from here on */
     l->tp = tp;
     l->state = LINK_UP;
     a->frozen = a->suspected = false;
@@ -148,7 +148,7 @@ enum hello_error link_attach(struct link *l, struct link_handover *h)
     size_t n = hello_answer_put(line, &a);
     if (transport_adopt(h->tp, l->cfg.loop, &link_events, l) < 0 ||
         transport_write(h->tp, line, n) != (ssize_t)n) {
-        transport_close(h->tp); /* it broke on the way: the client comes back */
+        transport_close(h->tp); /* the new connection has failed: the client tries again */
         return HELLO_ERR_BUSY;
     }
     attach(l, h->tp, h->request.rx);
@@ -199,11 +199,11 @@ static void on_candidate_ready(void *ctx)
         return;
     }
     if (transport_write(a->candidate, line, hello_request_put(line, &l->request)) <= 0)
-        return; /* its error follows */
+        return; /* on_candidate_error() follows */
     transport_flush(a->candidate);
 }
 
-/* The answer is there; p[0..n) came after it. */
+/* The answer has been received; p[0..n) came after it. */
 static void on_resume_answer(struct link *l, const uint8_t *p, size_t n)
 {
     struct resumption *a = &l->resume;
