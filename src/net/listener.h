@@ -51,8 +51,7 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
 /* Stops (true) or resumes accepting; users then wait in the kernel's backlog. */
 void listener_pause(struct listener *l, bool paused);
 
-/* The bound address as the original prints it: "[::]:8080" on a dual-stack socket, "0.0.0.0:8080".
- */
+/* The bound address as the original prints it: "[::]:8080" if dual-stack, or "0.0.0.0:8080". */
 const char *listener_address(const struct listener *l);
 int listener_port(const struct listener *l);
 
