@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/i18n.h"
 
@@ -24,17 +25,30 @@ int tls_library_check(struct errmsg *why)
 
 /* ---- errors ---- */
 
+/* The day on this machine's clock, as the person in front of it reads it. */
+static const char *today(char ret[sizeof "2006-01-02"])
+{
+    struct tm tm;
+    time_t now = time(NULL);
+    if (!localtime_r(&now, &tm) || strftime(ret, sizeof "2006-01-02", "%Y-%m-%d", &tm) == 0)
+        strcpy(ret, "?");
+    return ret;
+}
+
 static int verify_error(long code, struct errmsg *why)
 {
+    char day[sizeof "2006-01-02"];
     switch (code) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
-        return errmsg_set(
-            why, ERR_CERT, "%s",
-            _("the server's certificate has expired (or the clock of this machine is wrong)"));
+        return errmsg_set(why, ERR_CERT,
+                          _("the server's certificate has expired (or the clock of this machine is "
+                            "wrong: it says %s)"),
+                          today(day));
     case X509_V_ERR_CERT_NOT_YET_VALID:
-        return errmsg_set(
-            why, ERR_CERT, "%s",
-            _("the server's certificate is not yet valid (is the clock of this machine right?)"));
+        return errmsg_set(why, ERR_CERT,
+                          _("the server's certificate is not yet valid (is the clock of this "
+                            "machine right? it says %s)"),
+                          today(day));
     case X509_V_ERR_HOSTNAME_MISMATCH:
         return errmsg_set(why, ERR_CERT, _("the server's certificate is not for %s"),
                           TLS_SERVER_NAME);

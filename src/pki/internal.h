@@ -19,6 +19,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "pki/pki.h"
 
 enum {
     PKI_FILE_MAX = 64 << 10,  /* bytes of a file we read; ours have about 700 */
@@ -110,7 +111,7 @@ void pki_set_fini(struct pki_set *s);
 
 /*
  * Parses and checks the contents of the four files: do they belong together, and is the CA valid
- * at now? The server certificate's own time is not looked at (pki_set_valid). ERR_NOTFOUND: no
+ * at now? The server certificate's own time is not looked at (pki_dates_state). ERR_NOTFOUND: no
  * file at all; ERR_CERT, with a sentence; ERR_NOMEM. path is for the sentence.
  */
 int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time_t now,
@@ -124,15 +125,22 @@ int pki_set_load(const struct pki_dir *d, time_t now, struct pki_set *ret,
 int pki_set_check(const struct pki_set *s, const char *path, time_t now,
                   struct errmsg *why) MUST_USE;
 
-/* Is the server certificate valid at now? */
-bool pki_set_valid(const struct pki_set *s, time_t now);
+/* The dates of a set: what each accepted connection is judged by. */
+struct pki_dates {
+    time_t ca_from, ca_until;
+    time_t from, until; /* of the server certificate */
+};
 
-/* See pki_renew_due(). */
-bool pki_set_due(const struct pki_set *s, time_t now);
+struct pki_dates pki_set_dates(const struct pki_set *s);
 
-/* When it begins and ends. Nonsense counts as 1970: such a
-   certificate has expired. */
-time_t pki_cert_from(const X509 *cert);
+/* What the dates say at now. */
+enum pki_state pki_dates_state(const struct pki_dates *d, time_t now);
+
+/* 0, or ERR_CERT with the sentence for a CA that is not valid at now. */
+int pki_dates_check_ca(const struct pki_dates *d, const char *path, time_t now,
+                       struct errmsg *why) MUST_USE;
+
+/* When it ends. Nonsense counts as 1970: such a certificate has expired. */
 time_t pki_cert_until(const X509 *cert);
 
 /* A day as "2006-01-02" in UTC. */
@@ -146,8 +154,8 @@ int pki_issue_set(time_t now, struct pki_set *ret) MUST_USE;
 /* A new server certificate for s->key, signed by s->ca_key. 0, or ERR_TLS / ERR_NOMEM. */
 int pki_issue_leaf(const struct pki_set *s, time_t now, X509 **ret) MUST_USE;
 
-/* The end of a server certificate made at now. */
-time_t pki_issue_leaf_until(const X509 *ca, time_t now);
+/* The end of a server certificate made at now, from a CA that ends at ca_until. */
+time_t pki_issue_leaf_until(time_t ca_until, time_t now);
 
 /* ---- store ---- */
 

@@ -128,17 +128,16 @@ static int issue_ca(EVP_PKEY *key, time_t now, X509 **ret)
     return 0;
 }
 
-time_t pki_issue_leaf_until(const X509 *ca, time_t now)
+time_t pki_issue_leaf_until(time_t ca_until, time_t now)
 {
     time_t until = now + (time_t)LEAF_DAYS * DAY_S;
-    time_t ca_until = pki_cert_until(ca);
     return until < ca_until ? until : ca_until;
 }
 
 int pki_issue_leaf(const struct pki_set *s, time_t now, X509 **ret)
 {
-    X509 *cert =
-        new_cert(PKI_SERVER_NAME, s->key, now - BACKDATE_S, pki_issue_leaf_until(s->ca, now));
+    time_t until = pki_issue_leaf_until(pki_cert_until(s->ca), now);
+    X509 *cert = new_cert(PKI_SERVER_NAME, s->key, now - BACKDATE_S, until);
     if (!cert || X509_set_issuer_name(cert, X509_get_subject_name(s->ca)) != 1 ||
         !set_extensions(cert, s->ca, leaf_extensions, ARRAY_LEN(leaf_extensions)) ||
         !sign(cert, s->ca_key))

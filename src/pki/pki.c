@@ -27,6 +27,13 @@ struct pki_identity {
     struct pki_dir dir;
     char *path; /* dir.path's storage */
     struct pki_set set;
+    struct pki_dates dates; /* of set */
+
+    /* what pki_keep() remembers */
+    enum pki_state told; /* the last state that was told of; of those of the CA only */
+    bool failed;         /* the last renewal */
+    time_t tried_at, told_failure_at;
+    struct errmsg failure; /* as told */
 };
 
 /* ---- renewal ---- */
@@ -37,7 +44,8 @@ static int no_ca_key(const struct pki_dir *d, const struct pki_set *s, time_t no
 {
     char day[PKI_DATE_MAX];
     pki_date(pki_cert_until(s->cert), day);
-    if (pki_set_valid(s, now))
+    struct pki_dates dates = pki_set_dates(s);
+    if (pki_dates_state(&dates, now) != PKI_LAPSED)
         return errmsg_set(why, ERR_CERT,
                           _("%s/server.crt ends on %s: put %s/ca.key back so that it can be "
                             "renewed"),
@@ -73,9 +81,17 @@ static int renew(const struct pki_dir *d, time_t now, struct pki_set *s, struct 
     return 0;
 }
 
-bool pki_renew_due(const struct pki_identity *id, time_t now)
+enum pki_state pki_state(const struct pki_identity *id, time_t now)
 {
-    return pki_set_due(&id->set, now);
+    return pki_dates_state(&id->dates, now);
+}
+
+/* Can a renewal help? Not where the CA itself is refused. */
+static bool needs_renewal(const struct pki_set *s, time_t now)
+{
+    struct pki_dates dates = pki_set_dates(s);
+    enum pki_state state = pki_dates_state(&dates, now);
+    return state == PKI_DUE || state == PKI_LAPSED;
 }
 
 static int reload(struct pki_identity *id, time_t now, struct pki_set *ret, struct errmsg *why)
@@ -84,7 +100,7 @@ static int reload(struct pki_identity *id, time_t now, struct pki_set *ret, stru
     if (err == 0 && X509_cmp(ret->ca, id->set.ca) != 0)
         err = errmsg_set(why, ERR_CERT, _("%s/ca.crt is another one than at the start: restart"),
                          id->dir.path);
-    if (err == 0 && pki_set_due(ret, now))
+    if (err == 0 && needs_renewal(ret, now))
         err = renew(&id->dir, now, ret, why);
     return err;
 }
@@ -105,7 +121,63 @@ int pki_renew(struct pki_identity *id, time_t now, struct errmsg *why)
     s.ca_key = NULL;
     pki_set_fini(&id->set);
     id->set = s;
+    id->dates = pki_set_dates(&id->set);
     return 0;
+}
+
+/* ---- keeping ---- */
+
+/* A clock that was set back ends a wait as well: it is another question then. */
+static bool is_over(time_t since, time_t wait_s, time_t now)
+{
+    return now < since || now - since >= wait_s;
+}
+
+static void note_failure(struct pki_identity *id, time_t now, const struct errmsg *why)
+{
+    id->failed = true;
+    id->tried_at = id->told_failure_at = now;
+    id->failure = *why;
+}
+
+static enum pki_news try_renewal(struct pki_identity *id, time_t now, struct errmsg *why)
+{
+    if (pki_renew(id, now, why) == 0) {
+        id->failed = false;
+        return PKI_NEWS_RENEWED;
+    }
+    if (id->failed && strcmp(why->text, id->failure.text) == 0 &&
+        !is_over(id->told_failure_at, PKI_TELL_AGAIN_S, now)) {
+        id->tried_at = now;
+        return PKI_NEWS_NONE;
+    }
+    note_failure(id, now, why);
+    return PKI_NEWS_FAILED;
+}
+
+enum pki_news pki_keep(struct pki_identity *id, time_t now, struct errmsg *why)
+{
+    enum pki_state was = id->told, state = pki_state(id, now);
+    time_t wait_s = state == PKI_DUE ? PKI_RETRY_DUE_S : PKI_RETRY_S;
+    switch (state) {
+    case PKI_CA_EARLY:
+    case PKI_CA_EXPIRED:
+        if (state == was)
+            return PKI_NEWS_NONE;
+        id->told = state;
+        (void)!pki_dates_check_ca(&id->dates, id->path, now, why);
+        return PKI_NEWS_CA;
+    case PKI_DUE:
+    case PKI_LAPSED:
+        if (id->failed && !is_over(id->tried_at, wait_s, now))
+            return PKI_NEWS_NONE;
+        id->told = PKI_GOOD; /* the news of the renewal says it all */
+        return try_renewal(id, now, why);
+    case PKI_GOOD:
+        break;
+    }
+    id->told = PKI_GOOD;
+    return was == PKI_GOOD ? PKI_NEWS_NONE : PKI_NEWS_VALID;
 }
 
 /* ---- opening ---- */
@@ -168,12 +240,13 @@ static int open_locked(const struct pki_dir *d, time_t now, struct pki_set *s,
         err = check_clock(d->path, now, why);
         return err < 0 ? err : pki_store_create_in(d, now, s, why);
     }
-    if (err < 0 || !pki_set_due(s, now))
+    if (err < 0 || !needs_renewal(s, now))
         return err;
+    struct pki_dates dates = pki_set_dates(s);
     err = renew(d, now, s, why);
     if (err == 0)
         *ret_outcome = PKI_RENEWED;
-    else if (pki_set_valid(s, now))
+    else if (pki_dates_state(&dates, now) == PKI_DUE)
         err = 0; /* why is the warning */
     return err;
 }
@@ -238,6 +311,9 @@ int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_ou
         pki_free(id);
         return err == ERR_AGAIN ? ERR_IO : err; /* why has the words of the last attempt */
     }
+    id->dates = pki_set_dates(&id->set);
+    if (needs_renewal(&id->set, now))
+        note_failure(id, now, why); /* why is its warning */
     warn(&id->dir, &id->set, now, why);
     pki_dir_unlock(id->dir.fd);
     EVP_PKEY_free(id->set.ca_key); /* not needed until renewal: do not keep it in memory */

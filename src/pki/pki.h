@@ -16,6 +16,9 @@
  * - renewal makes a new certificate for the same key, so that one rename replaces it and no crash
  *   can leave a pair that does not match. It is due when a third of the life is left (or it is not
  *   valid at all), but only if the new one would end later: never later than the CA;
+ * - a clock that was wrong when the server started (no battery) and is set right later makes the
+ *   server certificate look expired, or not valid yet. So its dates are looked at whenever somebody
+ *   connects (pki_keep), not by a timer;
  * - ca.key may be missing (kept offline): the server runs, with a warning, as the original does.
  *   Every other file must be there.
  *
@@ -62,11 +65,41 @@ EVP_PKEY *pki_key(const struct pki_identity *id);
 /* The CA certificate in PEM, NUL-terminated; the caller calls free(). 0 or ERR_NOMEM. */
 int pki_ca_pem(const struct pki_identity *id, char **ret) MUST_USE;
 
-/* True when the server certificate should be renewed. No I/O. */
-bool pki_renew_due(const struct pki_identity *id, time_t now);
+/* What the dates in the certificates say at a moment. */
+enum pki_state {
+    PKI_GOOD,
+    PKI_DUE,        /* the server certificate should be renewed; clients still accept it */
+    PKI_LAPSED,     /* clients refuse the server certificate: over, or the clock went back */
+    PKI_CA_EARLY,   /* the CA is not valid yet: its clock or ours was wrong */
+    PKI_CA_EXPIRED, /* the CA is over: nothing can be renewed from it */
+};
+
+/* A few comparisons, no I/O. */
+enum pki_state pki_state(const struct pki_identity *id, time_t now);
+
+/* What pki_keep() has done, or found out. */
+enum pki_news {
+    PKI_NEWS_NONE,
+    PKI_NEWS_RENEWED, /* pki_cert() is another one; why is empty, or a warning */
+    PKI_NEWS_FAILED,  /* the server certificate cannot be renewed: why */
+    PKI_NEWS_CA,      /* clients refuse the CA: why, with what to do */
+    PKI_NEWS_VALID,   /* what PKI_NEWS_CA has said is over */
+};
 
 /*
- * Reads the directory again and renews the server certificate from the CA if it is still due
+ * Keeps the certificates usable while the server runs: to be called whenever one is needed. Costs a
+ * few comparisons unless the clock has reached (or been set to) a time that asks for more: then the
+ * server certificate is renewed as by pki_renew(). A renewal that failed is tried again after
+ * PKI_RETRY_S, or PKI_RETRY_DUE_S where nobody is refused yet, or when the clock was set back; each
+ * piece of news is told once, a failure that stays the same once in PKI_TELL_AGAIN_S.
+ */
+enum pki_news pki_keep(struct pki_identity *id, time_t now, struct errmsg *why);
+
+/* Each try reads the four files: not for every connection that is refused anyway. */
+enum { PKI_RETRY_S = 5, PKI_RETRY_DUE_S = 3600, PKI_TELL_AGAIN_S = 3600 };
+
+/*
+ * Reads the directory again and renews the server certificate from the CA if it still needs it
  * (another process or a person may have done it). Where the new certificate cannot be saved it is
  * used all the same, and why has a warning. Does not wait for other processes (ERR_TIMEOUT).
  * 0, or an error as pki_open(); then id is as before.

@@ -35,11 +35,6 @@ static time_t from_asn1(const ASN1_TIME *t)
     return ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
 }
 
-time_t pki_cert_from(const X509 *cert)
-{
-    return from_asn1(X509_get0_notBefore(cert));
-}
-
 time_t pki_cert_until(const X509 *cert)
 {
     return from_asn1(X509_get0_notAfter(cert));
@@ -52,18 +47,52 @@ void pki_date(time_t t, char ret[PKI_DATE_MAX])
         (void)snprintf(ret, PKI_DATE_MAX, "?");
 }
 
-bool pki_set_valid(const struct pki_set *s, time_t now)
+struct pki_dates pki_set_dates(const struct pki_set *s)
 {
-    return pki_cert_from(s->cert) <= now && now < pki_cert_until(s->cert);
+    return (struct pki_dates){
+        .ca_from = from_asn1(X509_get0_notBefore(s->ca)),
+        .ca_until = pki_cert_until(s->ca),
+        .from = from_asn1(X509_get0_notBefore(s->cert)),
+        .until = pki_cert_until(s->cert),
+    };
 }
 
-bool pki_set_due(const struct pki_set *s, time_t now)
+enum pki_state pki_dates_state(const struct pki_dates *d, time_t now)
 {
-    if (!pki_set_valid(s, now))
-        return true;
-    time_t until = pki_cert_until(s->cert);
-    bool last_third = until - now <= (until - pki_cert_from(s->cert)) / 3;
-    return last_third && pki_issue_leaf_until(s->ca, now) > until;
+    if (now >= d->ca_until)
+        return PKI_CA_EXPIRED;
+    if (now < d->ca_from)
+        return PKI_CA_EARLY;
+    if (now < d->from || now >= d->until)
+        return PKI_LAPSED;
+    bool last_third = d->until - now <= (d->until - d->from) / 3;
+    return last_third && pki_issue_leaf_until(d->ca_until, now) > d->until ? PKI_DUE : PKI_GOOD;
+}
+
+int pki_dates_check_ca(const struct pki_dates *d, const char *path, time_t now, struct errmsg *why)
+{
+    char today[PKI_DATE_MAX], day[PKI_DATE_MAX];
+    pki_date(now, today);
+    switch (pki_dates_state(d, now)) {
+    case PKI_CA_EXPIRED:
+        pki_date(d->ca_until, day);
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/ca.crt expired on %s: move the directory %s away to make a new CA, "
+                            "and give its ca.crt to every client (or set the clock: it says %s)"),
+                          path, day, path, today);
+    case PKI_CA_EARLY:
+        pki_date(d->ca_from, day);
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/ca.crt is not valid before %s: set the clock (it says %s), or, if "
+                            "it is right, move the directory away to make a new CA, and give its "
+                            "ca.crt to every client"),
+                          path, day, today);
+    case PKI_GOOD:
+    case PKI_DUE:
+    case PKI_LAPSED:
+        break;
+    }
+    return 0;
 }
 
 /* ---- parsing ---- */
@@ -156,25 +185,6 @@ int pki_set_load(const struct pki_dir *d, time_t now, struct pki_set *ret, struc
 
 /* ---- checks ---- */
 
-static int check_ca_time(const X509 *ca, const char *path, time_t now, struct errmsg *why)
-{
-    char day[PKI_DATE_MAX];
-    if (now >= pki_cert_until(ca)) {
-        pki_date(pki_cert_until(ca), day);
-        return errmsg_set(why, ERR_CERT,
-                          _("%s/ca.crt expired on %s: move the directory %s away to make a new CA, "
-                            "and give its ca.crt to every client"),
-                          path, day, path);
-    }
-    if (now < pki_cert_from(ca)) {
-        pki_date(pki_cert_from(ca), day);
-        return errmsg_set(why, ERR_CERT,
-                          _("%s/ca.crt is not valid before %s: set the clock of this machine"),
-                          path, day);
-    }
-    return 0;
-}
-
 static bool belongs(const X509 *cert, const EVP_PKEY *key)
 {
     bool ok = X509_check_private_key(cert, key) == 1;
@@ -245,7 +255,8 @@ static int refuse(int code, const char *path, struct errmsg *why)
 int pki_set_check(const struct pki_set *s, const char *path, time_t now, struct errmsg *why)
 {
     int code = X509_V_ERR_OUT_OF_MEM;
-    int err = check_ca_time(s->ca, path, now, why);
+    struct pki_dates dates = pki_set_dates(s);
+    int err = pki_dates_check_ca(&dates, path, now, why);
     if (err == 0)
         err = check_keys(s, path, why);
     if (err < 0)

@@ -131,31 +131,59 @@ static int load_identity(struct server *srv)
     return 0;
 }
 
-/* A server runs for years: its certificate is renewed while it does. Sessions keep theirs. */
-static void on_renewal(uv_timer_t *t)
+/* From the next connection on: sessions keep theirs. */
+static void use_renewed(struct server *srv)
 {
-    struct server *srv = t->data;
-    struct errmsg why = {""};
+    struct errmsg why;
     SSL_CTX *tls;
-    if (!pki_renew_due(srv->identity, time(NULL)))
-        return;
-    if (pki_renew(srv->identity, time(NULL), &why) < 0 ||
-        tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn, &tls, &why) <
-            0) {
+    if (tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn, &tls, &why) <
+        0) {
         log_error(_("the server certificate cannot be renewed: %s"), why.text);
-        return;
+        return; /* the next connection tries again */
     }
     SSL_CTX_free(srv->tls);
     srv->tls = tls;
     log_info(_("the server certificate was renewed."));
-    if (*why.text)
-        log_warn("%s", why.text); /* it could not be saved */
+}
+
+/* A server runs for years, and its clock may be set while it does: whoever connects gets a
+   certificate that is valid then. */
+static void keep_identity(struct server *srv)
+{
+    struct errmsg why = {""};
+    enum pki_news news = pki_keep(srv->identity, time(NULL), &why);
+    if (SSL_CTX_get0_certificate(srv->tls) != pki_cert(srv->identity))
+        use_renewed(srv);
+    switch (news) {
+    case PKI_NEWS_NONE:
+        break;
+    case PKI_NEWS_RENEWED:
+        if (*why.text)
+            log_warn("%s", why.text); /* it could not be saved */
+        break;
+    case PKI_NEWS_FAILED:
+        log_error(_("the server certificate cannot be renewed: %s"), why.text);
+        break;
+    case PKI_NEWS_CA:
+        log_error(_("no client can connect: %s"), why.text);
+        break;
+    case PKI_NEWS_VALID:
+        log_info(_("the CA certificate is valid again"));
+        break;
+    }
+}
+
+/* Where nobody connects for long: the file on disk stays fresh all the same. */
+static void on_renewal(uv_timer_t *t)
+{
+    keep_identity(t->data);
 }
 
 /* ---- start-up ---- */
 
 static void on_tunnel(void *ctx, int fd, const struct sockaddr *peer)
 {
+    keep_identity(ctx);
     reception_accept(ctx, fd, peer);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Target functions: pki_pem_cert, pki_pem_key, pki_set_parse, pki_set_due, pki_pem_put_cert,
+ * Target functions: pki_pem_cert, pki_pem_key, pki_set_parse, pki_dates_state, pki_pem_put_cert,
  * pki_pem_put_key.
  *
  * The input is the four files of a certificate directory, each ended by a zero byte; what is not
@@ -75,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((err < 0) != (why.text[0] != '\0'))
         abort();
     if (err == 0) {
-        (void)pki_set_due(&set, today); /* any answer will do */
+        struct pki_dates dates = pki_set_dates(&set);
+        (void)pki_dates_state(&dates, today); /* any answer will do */
         pki_set_fini(&set);
     }
     for (int f = 0; f < PKI_FILES; f++) {

@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "certs.h"
@@ -176,14 +177,19 @@ static void check_refused(const struct cert *c, const char *words)
 
 static void bad_certificates(void **state)
 {
-    static const struct {
+    char clock[] = "it says 2006-01-02)";
+    time_t now = time(NULL);
+    assert_true(strftime(clock, sizeof clock, "it says %Y-%m-%d)", localtime(&now)) > 0);
+    const struct {
         struct cert_spec spec;
         const char *words;
     } rows[] = {
         {{.cn = "x", .dns = "other.internal"}, "is not for gotunnel.internal"},
         {{.cn = "gotunnel.internal"}, "is not for gotunnel.internal"},
         {{.cn = "x", .dns = "gotunnel.internal", .from_s = -7200, .till_s = -60}, "has expired"},
+        {{.cn = "x", .dns = "gotunnel.internal", .from_s = -7200, .till_s = -60}, clock},
         {{.cn = "x", .dns = "gotunnel.internal", .from_s = 600}, "not yet valid"},
+        {{.cn = "x", .dns = "gotunnel.internal", .from_s = 600}, clock},
         {{.cn = "x", .dns = "gotunnel.internal", .usage = "clientAuth"}, "purpose"},
     };
     (void)state;

@@ -484,7 +484,7 @@ static void renewal_without_a_disk(void **state)
         assert_int_equal(outcome, PKI_RENEWED);
         assert_string_equal(why.text, "the renewed certificate cannot be saved in certs: "
                                       "Read-only file system");
-        assert_false(pki_renew_due(id, TODAY + later));
+        assert_int_equal(pki_state(id, TODAY + later), PKI_GOOD);
         assert_int_equal(pki_renew(id, TODAY + later, &why), 0);
         assert_string_equal(why.text, "the renewed certificate cannot be saved in certs: "
                                       "Read-only file system");

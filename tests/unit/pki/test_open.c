@@ -503,9 +503,11 @@ static void the_ca_by_the_calendar(void **state)
     made();
     refused(TODAY + (CA_DAYS + 1) * DAY, ERR_CERT,
             "certs/ca.crt expired on 2037-01-15: move the directory certs away to make a new CA, "
-            "and give its ca.crt to every client");
+            "and give its ca.crt to every client (or set the clock: it says 2037-01-15)");
     refused(TODAY - 2 * DAY, ERR_CERT,
-            "certs/ca.crt is not valid before 2027-01-14: set the clock of this machine");
+            "certs/ca.crt is not valid before 2027-01-14: set the clock (it says 2027-01-13), or, "
+            "if it is right, move the directory away to make a new CA, and give its ca.crt to "
+            "every client");
     pki_free(opened(TODAY - DAY, PKI_LOADED, ""));
 }
 
@@ -522,13 +524,13 @@ static void renewal_in_the_last_third(void **state)
     struct pki_identity *id = opened(TODAY, PKI_CREATED, "");
     time_t end = end_of(id), third = 366 * DAY / 3; /* of a year and the day before */
     struct pki_blob ca = place_read("certs/ca.crt"), key = place_read("certs/server.key");
-    assert_false(pki_renew_due(id, end - third - 1));
-    assert_true(pki_renew_due(id, end - third));
+    assert_int_equal(pki_state(id, end - third - 1), PKI_GOOD);
+    assert_int_equal(pki_state(id, end - third), PKI_DUE);
     pki_free(id);
     pki_free(opened(end - third - 1, PKI_LOADED, ""));
     id = opened(end - third, PKI_RENEWED, "");
     assert_int_equal(end_of(id), end - third + 365 * DAY);
-    assert_false(pki_renew_due(id, end - third));
+    assert_int_equal(pki_state(id, end - third), PKI_GOOD);
     pki_free(id);
     id = opened(end - third, PKI_LOADED, ""); /* it was saved */
     assert_int_equal(end_of(id), end - third + 365 * DAY);
@@ -556,9 +558,9 @@ static void no_renewal_that_gains_nothing(void **state)
     place_go_certs();
     struct pki_identity *id = opened(TODAY, PKI_LOADED, "");
     time_t end = end_of(id);
-    assert_false(pki_renew_due(id, end - 3 * 365 * DAY));
-    assert_false(pki_renew_due(id, end - DAY));
-    assert_true(pki_renew_due(id, end)); /* it fails, and is said */
+    assert_int_equal(pki_state(id, end - 3 * 365 * DAY), PKI_GOOD);
+    assert_int_equal(pki_state(id, end - DAY), PKI_GOOD);
+    assert_int_equal(pki_state(id, end), PKI_CA_EXPIRED);
     pki_free(id);
 }
 
@@ -598,12 +600,12 @@ static void renewal_while_running(void **state)
     struct errmsg why;
     time_t then = TODAY + 300 * DAY;
     struct pki_identity *id = opened(TODAY, PKI_CREATED, "");
-    assert_true(pki_renew_due(id, then));
+    assert_int_equal(pki_state(id, then), PKI_DUE);
     assert_int_equal(pki_renew(id, then, &why), 0);
     assert_string_equal(why.text, "");
     assert_int_equal(end_of(id), then + 365 * DAY);
     assert_int_equal(X509_check_private_key(pki_cert(id), pki_key(id)), 1);
-    assert_false(pki_renew_due(id, then));
+    assert_int_equal(pki_state(id, then), PKI_GOOD);
     struct pki_identity *other = opened(then, PKI_LOADED, "");
     assert_int_equal(X509_cmp(pki_cert(id), pki_cert(other)), 0);
     pki_free(other);
@@ -667,6 +669,143 @@ static void another_ca_is_not_taken_while_running(void **state)
     pki_free(id);
 }
 
+/* ---- while the server runs: pki_keep() ---- */
+
+/* What it says at now, with its sentence. */
+static void keeps(struct pki_identity *id, time_t now, enum pki_news want, const char *sentence)
+{
+    struct errmsg why = {""};
+    enum pki_news news = pki_keep(id, now, &why);
+    assert_string_equal(why.text, sentence);
+    assert_int_equal(news, want);
+}
+
+static bool is_valid(const struct pki_identity *id, time_t now)
+{
+    return pki_state(id, now) == PKI_GOOD;
+}
+
+static void a_clock_that_was_behind_at_the_start(void **state)
+{
+    (void)state;
+    struct pki_identity *id = opened(TODAY - 1000 * DAY, PKI_CREATED, "");
+    keeps(id, TODAY - 1000 * DAY, PKI_NEWS_NONE, "");
+    assert_int_equal(pki_state(id, TODAY), PKI_LAPSED);
+    keeps(id, TODAY, PKI_NEWS_RENEWED, ""); /* the first connection after the clock was set */
+    assert_true(is_valid(id, TODAY));
+    keeps(id, TODAY, PKI_NEWS_NONE, "");
+    pki_free(id);
+    pki_free(opened(TODAY, PKI_LOADED, "")); /* it was saved */
+}
+
+/* The server certificate is from a day that has not come yet; the CA is older. */
+static void a_clock_that_goes_back(void **state)
+{
+    (void)state;
+    made();
+    struct pki_identity *id = opened(TODAY + 1000 * DAY, PKI_RENEWED, "");
+    keeps(id, TODAY + 1000 * DAY, PKI_NEWS_NONE, "");
+    keeps(id, TODAY + 999 * DAY, PKI_NEWS_NONE, ""); /* it is valid from a day before */
+    assert_int_equal(pki_state(id, TODAY), PKI_LAPSED);
+    keeps(id, TODAY, PKI_NEWS_RENEWED, "");
+    assert_true(is_valid(id, TODAY));
+    pki_free(id);
+}
+
+/* Nothing is made in place of a CA, and each change is told once. */
+static void a_ca_that_clients_refuse_is_named_once(void **state)
+{
+    (void)state;
+    struct pki_identity *id = opened(TODAY + 1000 * DAY, PKI_CREATED, "");
+    struct pki_blob ca = place_read("certs/ca.crt");
+    keeps(id, TODAY, PKI_NEWS_CA,
+          "certs/ca.crt is not valid before 2029-10-10: set the clock (it says 2027-01-15), or, if "
+          "it is right, move the directory away to make a new CA, and give its ca.crt to every "
+          "client");
+    for (int i = 0; i < 5; i++)
+        keeps(id, TODAY + i * 10 * DAY, PKI_NEWS_NONE, "");
+    keeps(id, TODAY + 1000 * DAY, PKI_NEWS_VALID, "");
+    keeps(id, TODAY + 1000 * DAY, PKI_NEWS_NONE, "");
+    time_t end = TODAY + (CA_DAYS + 1001) * DAY;
+    keeps(id, end, PKI_NEWS_CA,
+          "certs/ca.crt expired on 2039-10-11: move the directory certs away to make a new CA, and "
+          "give its ca.crt to every client (or set the clock: it says 2039-10-12)");
+    keeps(id, end + DAY, PKI_NEWS_NONE, "");
+    assert_same_file("certs/ca.crt", &ca);
+    pki_blob_fini(&ca);
+    pki_free(id);
+}
+
+static const char no_key[] = "certs/server.crt is not valid today (it ends on 2028-01-15): put "
+                             "certs/ca.key back so that it can be renewed";
+
+/* Tried again after a while, not for each connection; told once, while it is the same. */
+static void a_failed_renewal_is_not_tried_by_everybody(void **state)
+{
+    (void)state;
+    time_t then = TODAY + 400 * DAY;
+    struct pki_identity *id = opened(TODAY, PKI_CREATED, "");
+    assert_int_equal(rename("certs/ca.key", "away"), 0);
+    keeps(id, then, PKI_NEWS_FAILED, no_key);
+    assert_int_equal(rename("away", "certs/ca.key"), 0);
+    for (int s = 0; s < PKI_RETRY_S; s++)
+        keeps(id, then + s, PKI_NEWS_NONE, "");
+    assert_int_equal(pki_state(id, then), PKI_LAPSED); /* nobody has looked */
+    keeps(id, then + PKI_RETRY_S, PKI_NEWS_RENEWED, "");
+    pki_free(id);
+}
+
+static void a_failure_that_stays_is_told_now_and_then(void **state)
+{
+    (void)state;
+    time_t then = TODAY + 400 * DAY, t;
+    struct errmsg why;
+    struct pki_identity *id = opened(TODAY, PKI_CREATED, "");
+    assert_int_equal(unlink("certs/ca.key"), 0);
+    keeps(id, then, PKI_NEWS_FAILED, no_key);
+    for (t = then + PKI_RETRY_S; t < then + PKI_TELL_AGAIN_S; t += PKI_RETRY_S)
+        assert_int_equal(pki_keep(id, t, &why), PKI_NEWS_NONE);
+    keeps(id, then + PKI_TELL_AGAIN_S, PKI_NEWS_FAILED, no_key);
+    assert_int_equal(unlink("certs/ca.crt"), 0); /* another failure is news */
+    t = then + PKI_TELL_AGAIN_S + PKI_RETRY_S;
+    keeps(id, t, PKI_NEWS_FAILED,
+          "certs/ca.crt is missing beside certs/server.crt: put it back, or move the directory "
+          "certs away to begin anew");
+    pki_free(id);
+}
+
+/* A clock that is set back does not make anybody wait for the old time to come again. */
+static void a_retry_does_not_wait_for_a_clock_that_went_back(void **state)
+{
+    (void)state;
+    struct pki_identity *id = opened(TODAY, PKI_CREATED, "");
+    assert_int_equal(rename("certs/ca.key", "away"), 0);
+    keeps(id, TODAY + 900 * DAY, PKI_NEWS_FAILED, no_key);
+    assert_int_equal(rename("away", "certs/ca.key"), 0);
+    keeps(id, TODAY + 400 * DAY, PKI_NEWS_RENEWED, "");
+    pki_free(id);
+}
+
+/* Where clients still accept the certificate an hour between tries is enough; the start's own try
+   and warning count. Once they do not, it is urgent. */
+static void a_renewal_that_is_merely_due_can_wait(void **state)
+{
+    (void)state;
+    time_t due = TODAY + 300 * DAY, over = TODAY + 365 * DAY;
+    static const char words[] =
+        "certs/server.crt ends on 2028-01-15: put certs/ca.key back so that "
+        "it can be renewed";
+    made();
+    assert_int_equal(unlink("certs/ca.key"), 0);
+    struct pki_identity *id = opened(due, PKI_LOADED, words);
+    keeps(id, due, PKI_NEWS_NONE, "");
+    keeps(id, due + PKI_RETRY_DUE_S - 1, PKI_NEWS_NONE, "");
+    keeps(id, due + PKI_RETRY_DUE_S, PKI_NEWS_FAILED, words);
+    keeps(id, over - 1, PKI_NEWS_FAILED, words);
+    keeps(id, over - 1 + PKI_RETRY_S, PKI_NEWS_FAILED, no_key);
+    pki_free(id);
+}
+
 /* ---- other processes ---- */
 
 static void a_directory_in_use(void **state)
@@ -719,6 +858,13 @@ int main(void)
         PLACED(renewal_by_another_is_taken_over),
         PLACED(a_failed_renewal_keeps_the_old),
         PLACED(another_ca_is_not_taken_while_running),
+        PLACED(a_clock_that_was_behind_at_the_start),
+        PLACED(a_clock_that_goes_back),
+        PLACED(a_ca_that_clients_refuse_is_named_once),
+        PLACED(a_failed_renewal_is_not_tried_by_everybody),
+        PLACED(a_failure_that_stays_is_told_now_and_then),
+        PLACED(a_retry_does_not_wait_for_a_clock_that_went_back),
+        PLACED(a_renewal_that_is_merely_due_can_wait),
         PLACED(a_directory_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
