@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -121,6 +122,44 @@ static bool set_groups(SSL_CTX *ctx)
     return SSL_CTX_set1_groups_list(ctx, old) == 1;
 }
 
+/* The bits libcrypto itself goes by: for AES, and for the multiplication in GCM. */
+bool tls_has_aes(const char *cpu)
+{
+    static const struct {
+        const char *name;
+        unsigned long long bits;
+    } kinds[] = {
+        {"OPENSSL_ia32cap=", 1ull << 57 | 1ull << 33}, /* OPENSSL_ia32cap(3) */
+        {"OPENSSL_armcap=", 1ull << 2 | 1ull << 5},    /* ARMV8_AES, ARMV8_PMULL */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && cpu; i++) {
+        size_t n = strlen(kinds[i].name);
+        if (strncmp(cpu, kinds[i].name, n) == 0)
+            return (strtoull(cpu + n, NULL, 16) & kinds[i].bits) == kinds[i].bits;
+    }
+#if defined __s390x__ || defined __powerpc64__
+    return true; /* all that run a library as new as ours */
+#else
+    return false;
+#endif
+}
+
+int tls_prefer(SSL_CTX *ctx, bool has_aes)
+{
+    const char *suites = has_aes ? "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                   "TLS_CHACHA20_POLY1305_SHA256"
+                                 : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:"
+                                   "TLS_AES_256_GCM_SHA384";
+    const char *old = has_aes ? "ECDHE+AESGCM:ECDHE+CHACHA20" : "ECDHE+CHACHA20:ECDHE+AESGCM";
+    if (SSL_CTX_set_ciphersuites(ctx, suites) != 1 || SSL_CTX_set_cipher_list(ctx, old) != 1)
+        return ERR_TLS;
+    if (has_aes)
+        SSL_CTX_clear_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    else
+        SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE); /* a client has no use for it */
+    return 0;
+}
+
 /* What both sides have in common. NULL without memory. */
 static SSL_CTX *new_ctx(const SSL_METHOD *method)
 {
@@ -129,7 +168,8 @@ static SSL_CTX *new_ctx(const SSL_METHOD *method)
         return NULL;
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 || !set_groups(ctx)) {
+        tls_prefer(ctx, tls_has_aes(OPENSSL_info(OPENSSL_INFO_CPU_SETTINGS))) < 0 ||
+        !set_groups(ctx)) {
         SSL_CTX_free(ctx);
         return NULL;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <openssl/types.h>
+#include <stdbool.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -29,6 +30,20 @@ int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **re
    certificate in it. alpn is offered, unless it is NULL. */
 int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why) MUST_USE;
+
+/*
+ * Which suite comes first, of those above. With AES instructions TLS_AES_128_GCM_SHA256, the
+ * cheapest; without them ChaCha20, which is several times cheaper then. A client puts it first; a
+ * server follows the client's order (the Go original's choice, and that of a client without AES),
+ * but for one without AES itself, which insists on its own. TLS 1.2 likewise, with the library's
+ * order among the AES suites. The contexts above are made so for this machine; for tests. 0 or
+ * ERR_TLS.
+ */
+int tls_prefer(SSL_CTX *ctx, bool has_aes) MUST_USE;
+
+/* Has the processor instructions for AES-GCM? cpu: what OPENSSL_info(OPENSSL_INFO_CPU_SETTINGS)
+   says of it, NULL: nothing, which counts as no, but for machines that all have them. */
+bool tls_has_aes(const char *cpu);
 
 /* What OpenSSL's error queue says, emptied, as one clear sentence for a person, e.g.
    "the server's certificate is not signed by the CA in -ca". ssl may be NULL; fallback when the

@@ -375,6 +375,90 @@ static void suites_of_tls_1_2(void **state)
     }
 }
 
+/* ---- which suite two of ours agree on ---- */
+
+static SSL_CTX *preferring(SSL_CTX *ctx, bool has_aes)
+{
+    assert_int_equal(tls_prefer(ctx, has_aes), 0);
+    return ctx;
+}
+
+static void check_suite(SSL_CTX *client, SSL_CTX *server, int version, const char *suite)
+{
+    assert_int_equal(SSL_CTX_set_max_proto_version(client, version), 1);
+    struct shake h = shake_new(client, server);
+    shake_run(&h);
+    assert_int_equal(h.client_result, 1);
+    assert_string_equal(SSL_get_cipher_name(h.client), suite);
+    shake_free(&h);
+}
+
+/* One end without AES is enough for ChaCha20. */
+static void the_processor_decides_the_suite(void **state)
+{
+    static const char chacha[] = "TLS_CHACHA20_POLY1305_SHA256",
+                      old_chacha[] = "ECDHE-ECDSA-CHACHA20-POLY1305";
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool c = i & 1, s = i & 2, both = c && s;
+        check_suite(preferring(client_ctx(), c), preferring(server_ctx(&server_cert), s),
+                    TLS1_3_VERSION, both ? "TLS_AES_128_GCM_SHA256" : chacha);
+        check_suite(preferring(client_ctx(), c), preferring(server_ctx(&server_cert), s),
+                    TLS1_2_VERSION, both ? "ECDHE-ECDSA-AES256-GCM-SHA384" : old_chacha);
+    }
+}
+
+/* What is not changed by a test: this machine's. */
+static void a_fresh_context_is_of_this_machine(void **state)
+{
+    (void)state;
+    bool has_aes = tls_has_aes(OPENSSL_info(OPENSSL_INFO_CPU_SETTINGS));
+    check_suite(client_ctx(), server_ctx(&server_cert), TLS1_3_VERSION,
+                has_aes ? "TLS_AES_128_GCM_SHA256" : "TLS_CHACHA20_POLY1305_SHA256");
+}
+
+/* Others' order is theirs: Go puts ChaCha20 first where it has no AES, OpenSSL AES-256. */
+static void other_clients_choose_themselves(void **state)
+{
+    static const char *const orders[] = {
+        "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
+        "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384",
+        "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+        SSL_CTX *client = client_ctx();
+        char first[64];
+        (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(orders[i], ":"), orders[i]);
+        assert_int_equal(SSL_CTX_set_ciphersuites(client, orders[i]), 1);
+        check_suite(client, preferring(server_ctx(&server_cert), true), TLS1_3_VERSION, first);
+    }
+}
+
+static void what_the_processor_can(void **state)
+{
+    static const struct {
+        const char *cpu;
+        bool has_aes;
+    } rows[] = {
+        {"OPENSSL_ia32cap=0xfffab2235f8bffff:0x405f46f1bf27ab", true},
+        {"OPENSSL_ia32cap=0x200000200000000:0x0", true},
+        {"OPENSSL_ia32cap=0x200000000000000:0x0", false}, /* no PCLMULQDQ */
+        {"OPENSSL_ia32cap=0x200000000:0x200000200000000", false},
+        {"OPENSSL_ia32cap=0x0:0x0 env:~0x200000000000000", false},
+        {"OPENSSL_armcap=0x3d", true}, /* ARMv8 with the crypto extension */
+        {"OPENSSL_armcap=0x24", true},
+        {"OPENSSL_armcap=0x1", false}, /* a Raspberry Pi 4 */
+        {"OPENSSL_armcap=", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (tls_has_aes(rows[i].cpu) != rows[i].has_aes)
+            fail_msg("%s", rows[i].cpu);
+    }
+    assert_int_equal(tls_has_aes(NULL), tls_has_aes("OPENSSL_othercap=0xffffffffffffffff"));
+}
+
 static void groups(void **state)
 {
     static const struct {
@@ -538,6 +622,10 @@ int main(void)
         cmocka_unit_test(old_versions_are_refused),
         cmocka_unit_test(both_new_versions),
         cmocka_unit_test(suites_of_tls_1_2),
+        cmocka_unit_test(the_processor_decides_the_suite),
+        cmocka_unit_test(a_fresh_context_is_of_this_machine),
+        cmocka_unit_test(other_clients_choose_themselves),
+        cmocka_unit_test(what_the_processor_can),
         cmocka_unit_test(groups),
         cmocka_unit_test(an_unknown_alpn_is_answered_without),
         cmocka_unit_test(no_tickets_no_resumption),
