@@ -114,8 +114,8 @@ void transport_set_owner(struct transport *t, const struct transport_events *ev,
  * Moves a ready transport to another owner, on this loop or on that of another thread: release it
  * on the old loop, from a job or where no call of the transport is under way, then adopt it on the
  * new one. In between it may only be closed, by whoever adopts it. What came meanwhile is told
- * after adopting. transport_adopt(): 0, or ERR_NOMEM / ERR_LIMIT: it has failed, and is to be
- * closed.
+ * after adopting, and may be read at once. transport_adopt(): 0, or ERR_NOMEM / ERR_LIMIT: it has
+ * failed, and is to be closed.
  */
 void transport_release(struct transport *t);
 int transport_adopt(struct transport *t, struct loop *loop, const struct transport_events *ev,

@@ -8,9 +8,24 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <sys/epoll.h>
+
 #include "base/err.h"
 #include "kit.h"
 #include "net/sock.h"
+
+int __wrap_epoll_ctl(int set, int op, int fd, struct epoll_event *event);
+int __real_epoll_ctl(int set, int op, int fd, struct epoll_event *event);
+static int pretended_errno; /* 0: the kernel's own answer */
+
+int __wrap_epoll_ctl(int set, int op, int fd, struct epoll_event *event)
+{
+    if (pretended_errno == 0)
+        return __real_epoll_ctl(set, op, fd, event);
+    errno = pretended_errno;
+    return -1;
+}
 
 /* A watched socket that counts what it is told. */
 struct watched {
@@ -202,6 +217,27 @@ static void sources_keep_the_loop_alive(void **state)
     (void)close(fd[1]);
 }
 
+/* fs.epoll.max_user_watches is used up, which is a limit, not a full disk. */
+static void the_limit_of_watches(void **state)
+{
+    static const struct {
+        int errnum, err;
+    } rows[] = {{ENOSPC, ERR_LIMIT}, {ENOMEM, ERR_NOMEM}};
+    struct watched w = watched(*state);
+    int fd[2];
+    kit_tcp_pair(fd);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        pretended_errno = rows[i].errnum;
+        int err = poller_add(&w.k->loop, &w.src, fd[0]);
+        pretended_errno = 0;
+        assert_int_equal(err, rows[i].err);
+        assert_int_equal(w.src.fd, -1);
+        assert_false(uv_loop_alive(&w.k->loop.uv));
+    }
+    add(&w, fd[0]); /* there is room again */
+    finish(&w, fd);
+}
+
 static void not_a_socket(void **state)
 {
     struct watched w = watched(*state);
@@ -223,6 +259,7 @@ int main(void)
                                         kit_teardown),
         cmocka_unit_test_setup_teardown(many_are_all_served, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(sources_keep_the_loop_alive, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(the_limit_of_watches, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(not_a_socket, kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

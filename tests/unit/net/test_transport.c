@@ -432,6 +432,31 @@ static void what_comes_while_it_moves_is_told_to_the_new_owner(void **state)
     free(s.in);
 }
 
+/* The old owner has read to the end; the new one need not wait for an event to see what came after.
+ */
+static void the_new_owner_may_read_at_once(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    char got[16];
+    open_ready(&s, &c, k);
+    assert_int_equal(transport_write(c.t, "before", 6), 6);
+    transport_flush(c.t);
+    KIT_UNTIL(k, s.in_len == 6);
+    kit_pass(k, 5);
+    transport_release(s.t);
+    assert_int_equal(transport_write(c.t, "on the way", 10), 10);
+    transport_flush(c.t);
+    kit_pass(k, 5);
+    struct end moved = {.k = k, .t = s.t};
+    assert_int_equal(transport_adopt(moved.t, &k->loop, &end_events, &moved), 0);
+    assert_int_equal(transport_read(moved.t, got, sizeof got, NULL), 10);
+    assert_memory_equal(got, "on the way", 10);
+    end_close(&c);
+    end_close(&moved);
+    free(s.in);
+}
+
 static void one_that_broke_while_it_moved_says_so(void **state)
 {
     struct kit *k = *state;
@@ -469,6 +494,7 @@ int main(void)
         TEST(a_descriptor_that_cannot_be_watched),
         TEST(the_protocol_and_the_exporter_are_common),
         TEST(what_comes_while_it_moves_is_told_to_the_new_owner),
+        TEST(the_new_owner_may_read_at_once),
         TEST(one_that_broke_while_it_moved_says_so),
     };
     return cmocka_run_group_tests(tests, ends_setup, ends_teardown);

@@ -382,6 +382,91 @@ static void d12_a_hello_of_100_kb(void **state)
     (void)close(fd);
 }
 
+/* What has come and was not taken from the kernel. */
+static int unread(int fd)
+{
+    int n = 0;
+    assert_int_equal(ioctl(fd, FIONREAD, &n), 0);
+    return n;
+}
+
+/* A stranger's records are taken one by one, into a buffer for one; a friend's all at once. */
+static void large_receives_are_for_friends(void **state)
+{
+    enum { RECORD = 1000 };
+    static const char record[RECORD];
+    struct kit *k = *state;
+    char byte;
+    for (int friend = 0; friend < 2; friend ++) {
+        struct end s = {0};
+        struct peer *p = malloc(sizeof *p);
+        int fd[2];
+        kit_tcp_pair(fd);
+        peer_open(p, fd[0], false, 0);
+        end_open(&s, k, fd[1], true);
+        KIT_UNTIL(k, (peer_step(p), s.ready && p->done == 1));
+        if (friend)
+            transport_trust(s.t);
+        peer_write(p, "a", 1);
+        KIT_UNTIL(k, s.in_len == 1); /* and read to the end: buffers grow where there is nothing */
+        s.deaf = true;
+        int readable = s.readable;
+        peer_write(p, record, RECORD);
+        peer_write(p, record, RECORD);
+        KIT_UNTIL(k, unread(fd[1]) > 2 * RECORD && s.readable > readable);
+        assert_int_equal(transport_read(s.t, &byte, 1, NULL), 1);
+        if (friend)
+            assert_int_equal(unread(fd[1]), 0);
+        else
+            assert_in_range(unread(fd[1]), RECORD, RECORD + 100);
+        peer_close(p);
+        free(p);
+        end_close(&s);
+    }
+}
+
+/* Records that bring no data are read on and on by libssl: one call takes no more than the large
+   buffer holds, then others have their turn, and the rest comes later by itself. */
+static void one_call_reads_only_so_much(void **state)
+{
+    enum { CALL_MAX = (128 << 10) + (16 << 10) };
+    struct kit *k = *state;
+    struct end s = {.deaf = true};
+    struct peer *p = malloc(sizeof *p);
+    struct hand h;
+    int fd[2], queued = 0;
+    char byte;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+    hand_open(&h, fd[0], p, false, TLS1_3_VERSION);
+    end_open(&s, k, fd[1], true);
+    KIT_UNTIL(k, (hand_receive(&h), peer_step(p), (void)hand_send(&h, 65536),
+                  s.ready && p->done == 1 && BIO_pending(h.out) == 0));
+    transport_trust(s.t);
+    kit_pass(k, 5);
+    assert_int_equal(transport_read(s.t, &byte, 1, NULL), ERR_AGAIN);
+    while (queued < CALL_MAX + (32 << 10)) {
+        while (BIO_pending(h.out) < 16384) {
+            assert_int_equal(SSL_key_update(h.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            assert_int_equal(SSL_do_handshake(h.ssl), 1);
+        }
+        queued += hand_send(&h, 16384);
+    }
+    int readable = s.readable;
+    KIT_UNTIL(k, s.readable > readable);
+    assert_int_equal(transport_read(s.t, &byte, 1, NULL), ERR_AGAIN);
+    assert_in_range(queued - unread(fd[1]), 64 << 10, CALL_MAX);
+    s.deaf = false;
+    KIT_UNTIL(k, unread(fd[1]) == 0);
+    peer_write(p, "data", 4);
+    while (BIO_pending(h.out) > 0)
+        (void)hand_send(&h, 65536);
+    KIT_UNTIL(k, s.in_len == 4);
+    assert_int_equal(s.errors, 0);
+    peer_close(p);
+    free(p);
+    end_close(&s);
+}
+
 static size_t heap(void)
 {
     return mallinfo2().uordblks;
@@ -491,6 +576,39 @@ static void a_key_update_between_data(void **state)
     end_close(&s);
 }
 
+/* ---- keying material ---- */
+
+/* TLS 1.2 without the extended master secret (RFC 7627): a man in the middle can have two
+   connections with the same master secret, so what is exported proves nothing. */
+static void nothing_is_exported_without_extended_master_secret(void **state)
+{
+    struct kit *k = *state;
+    for (int i = 0; i < 4; i++) {
+        bool without = i & 1, is_server = i & 2;
+        static const char label[] = "EXPORTER-test";
+        uint8_t ours[32] = {0}, theirs[32];
+        struct end e = {0};
+        struct peer *p = malloc(sizeof *p);
+        int fd[2];
+        kit_tcp_pair(fd);
+        peer_open(p, fd[0], is_server, TLS1_2_VERSION);
+        if (without)
+            SSL_set_options(p->ssl, SSL_OP_NO_EXTENDED_MASTER_SECRET);
+        end_open(&e, k, fd[1], !is_server);
+        KIT_UNTIL(k, (peer_step(p), e.ready && p->done == 1));
+        int err = transport_export(e.t, label, ours, sizeof ours);
+        assert_int_equal(err, without ? ERR_TLS : 0);
+        assert_int_equal(SSL_export_keying_material(p->ssl, theirs, sizeof theirs, label,
+                                                    sizeof label - 1, NULL, 0, 0),
+                         1);
+        if (!without)
+            assert_memory_equal(ours, theirs, sizeof ours);
+        peer_close(p);
+        free(p);
+        end_close(&e);
+    }
+}
+
 /* ---- tickets ---- */
 
 static SSL_TICKET_RETURN ticket_status(SSL *ssl, SSL_SESSION *s, const unsigned char *name,
@@ -577,9 +695,12 @@ int main(void)
         TEST(d2_our_close_is_no_reset),
         TEST(d12_a_stranger_may_send_so_much),
         TEST(d12_a_hello_of_100_kb),
+        TEST(large_receives_are_for_friends),
+        TEST(one_call_reads_only_so_much),
         TEST(d30_strangers_cost_little),
         TEST(key_updates_for_ever),
         TEST(a_key_update_between_data),
+        TEST(nothing_is_exported_without_extended_master_secret),
         TEST(half_a_ticket_delays_a_write),
         TEST(tickets_before_the_answer),
     };
