@@ -52,8 +52,7 @@ void loop_update(struct loop *l);
 
 void loop_job_init(struct loop_job *job, void (*run)(struct loop_job *job));
 
-/* Runs job at the end of this turn (of the next one if called from a job). Idempotent until then.
- */
+/* Runs job at the end of this turn, or of the next one if called from a job. Idempotent. */
 void loop_defer(struct loop *l, struct loop_job *job);
 
 /* Takes back a deferral; harmless if there is none. Call before freeing the job's owner. */

@@ -14,8 +14,7 @@ enum {
     FAR_AWAY_S = 1 << 30, /* 34 years: the timer is never to fire, only to be cancelled */
 };
 
-/* How long the machine has slept since it was started: the one clock counts it, the other does not.
- */
+/* How long the machine has slept since it was started: only one of the clocks counts it. */
 static int64_t slept_ms(void)
 {
     struct timespec with, without;

@@ -105,8 +105,7 @@ static void ssl_begin(struct transport *t)
     t->wire.allowance = READ_BUFFER;
 }
 
-/* What a negative result of an SSL_* call means: ERR_AGAIN, ERR_EOF, or a failure with its
- * sentence. */
+/* What a negative result of an SSL_* call means: ERR_AGAIN, ERR_EOF, or a failure and its words. */
 static int ssl_result(struct transport *t, int r, struct errmsg *why)
 {
     switch (SSL_get_error(t->ssl, r)) {

@@ -55,8 +55,8 @@ struct transport_events {
 int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
                   const struct transport_events *ev, void *ev_ctx, struct transport **ret) MUST_USE;
 
-/* Bytes of TLS input (handshake included) a peer may send before transport_trust(): 32 KiB, then
- * ERR_LIMIT. */
+/* Bytes of TLS input, the handshake's included, that a peer may send before transport_trust(); one
+   more is ERR_LIMIT. A stranger cannot make us hold or decrypt more than that. */
 enum { TRANSPORT_PREAUTH_MAX = 32 << 10 };
 
 /* The peer has proved itself: large receive buffers (128 KiB, read-ahead) from here on. */
@@ -127,8 +127,8 @@ uint64_t transport_sent_total(const struct transport *t);
 /* How the peer is named in logs: "1.2.3.4:5678" or "[::1]:5678". Lives as long as the transport. */
 const char *transport_peer(const struct transport *t);
 
-/* "TLSv1.3 TLS_AES_128_GCM_SHA256", for a debug line; "" before on_ready. Static or the
- * transport's. */
+/* "TLSv1.3 TLS_AES_128_GCM_SHA256", for a debug line; "" before on_ready. Lives as long as the
+   transport. */
 const char *transport_describe(const struct transport *t);
 
 /*

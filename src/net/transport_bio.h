@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Private to transport: OpenSSL's view of the connection, a BIO over a socket to read and memory to
- * write. */
+/* Private to transport: OpenSSL's view of the connection, a BIO that reads from a socket and writes
+   to memory. */
 #pragma once
 
 #include <openssl/bio.h>

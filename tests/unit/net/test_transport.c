@@ -432,8 +432,7 @@ static void what_comes_while_it_moves_is_told_to_the_new_owner(void **state)
     free(s.in);
 }
 
-/* The old owner has read to the end; the new one need not wait for an event to see what came after.
- */
+/* The old owner has read to the end; the new one sees what came after without an event. */
 static void the_new_owner_may_read_at_once(void **state)
 {
     struct kit *k = *state;

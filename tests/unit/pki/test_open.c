@@ -27,7 +27,7 @@
 #include "place.h"
 
 /* Ten years of ours, from TODAY: until 2037-01-15 there are three leap days. */
-#define CA_DAYS 3652
+#define CA_DAYS 3653
 
 uid_t __wrap_geteuid(void);
 uid_t __real_geteuid(void);
@@ -501,7 +501,7 @@ static void the_ca_by_the_calendar(void **state)
 {
     (void)state;
     made();
-    refused(TODAY + (CA_DAYS + 1) * DAY, ERR_CERT,
+    refused(TODAY + CA_DAYS * DAY, ERR_CERT,
             "certs/ca.crt expired on 2037-01-15: move the directory certs away to make a new CA, "
             "and give its ca.crt to every client (or set the clock: it says 2037-01-15)");
     refused(TODAY - 2 * DAY, ERR_CERT,
@@ -571,7 +571,7 @@ static void the_end_of_the_ca_is_announced(void **state)
     static const char warning[] =
         "certs/ca.crt expires on 2037-01-15: plan to move the directory certs away by then, and to "
         "give the new ca.crt to every client";
-    time_t end = TODAY + (CA_DAYS + 1) * DAY;
+    time_t end = TODAY + CA_DAYS * DAY;
     struct pki_identity *id = opened(end - 179 * DAY, PKI_RENEWED, warning);
     assert_true(end_of(id) <= end); /* limited by the CA */
     pki_free(id);
@@ -644,7 +644,7 @@ static void a_failed_renewal_keeps_the_old(void **state)
     assert_int_equal(pki_renew(id, then, &why), ERR_CERT);
     assert_int_equal(end_of(id), end);
     assert_int_equal(chmod("certs/ca.key", 0600), 0);
-    assert_int_equal(pki_renew(id, TODAY + (CA_DAYS + 1) * DAY, &why), ERR_CERT);
+    assert_int_equal(pki_renew(id, TODAY + CA_DAYS * DAY, &why), ERR_CERT);
     assert_int_equal(end_of(id), end);
     assert_int_equal(pki_renew(id, then, &why), 0);
     pki_free(id);
@@ -726,7 +726,7 @@ static void a_ca_that_clients_refuse_is_named_once(void **state)
         keeps(id, TODAY + i * 10 * DAY, PKI_NEWS_NONE, "");
     keeps(id, TODAY + 1000 * DAY, PKI_NEWS_VALID, "");
     keeps(id, TODAY + 1000 * DAY, PKI_NEWS_NONE, "");
-    time_t end = TODAY + (CA_DAYS + 1001) * DAY;
+    time_t end = TODAY + (CA_DAYS + 1000) * DAY;
     keeps(id, end, PKI_NEWS_CA,
           "certs/ca.crt expired on 2039-10-11: move the directory certs away to make a new CA, and "
           "give its ca.crt to every client (or set the clock: it says 2039-10-12)");
