@@ -488,9 +488,10 @@ static void name_peer(struct transport *t)
 int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
                   const struct transport_events *ev, void *ev_ctx, struct transport **ret)
 {
+    int err = ERR_NOMEM;
     struct transport *t = calloc(1, sizeof *t);
     if (!t)
-        goto no_memory;
+        goto failed;
     t->loop = loop;
     t->ev = ev;
     t->ev_ctx = ev_ctx;
@@ -499,10 +500,11 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     loop_job_init(&t->job, on_job);
     t->state = is_server ? TR_FIRST_BYTE : TR_HANDSHAKE;
     if (!is_server && !(t->ssl = new_ssl(t, false)))
-        goto no_memory;
+        goto failed;
     t->socket.on_ready = on_ready;
-    if (poller_add(loop, &t->socket, fd) < 0)
-        goto no_memory;
+    err = poller_add(loop, &t->socket, fd);
+    if (err < 0)
+        goto failed;
     SSL_CTX_up_ref(ctx);
     name_peer(t);
     sock_nodelay(fd);
@@ -510,19 +512,19 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     if (!is_server) { /* the first flight; errors come at the end of the turn */
         ssl_begin(t);
         struct errmsg why = {""};
-        int err = ssl_result(t, SSL_do_handshake(t->ssl), &why);
+        err = ssl_result(t, SSL_do_handshake(t->ssl), &why);
         if (err != ERR_AGAIN)
             fail_later(t, err, &why);
         transport_flush(t);
     }
     return 0;
 
-no_memory:
+failed:
     if (t)
         SSL_free(t->ssl);
     free(t);
     (void)close(fd);
-    return ERR_NOMEM;
+    return err;
 }
 
 static void release(struct loop_job *job)
