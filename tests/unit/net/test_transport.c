@@ -456,6 +456,29 @@ static void the_new_owner_may_read_at_once(void **state)
     free(s.in);
 }
 
+/* Half a record was read: the rest is inside libssl, and no event of the socket will follow. */
+static void what_was_left_is_told_to_the_new_owner(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {.deaf = true}, c = {0};
+    char got[4];
+    open_ready(&s, &c, k);
+    kit_pass(k, 5);
+    int readable = s.readable;
+    assert_int_equal(transport_write(c.t, "halfagain", 9), 9);
+    transport_flush(c.t);
+    KIT_UNTIL(k, s.readable > readable);
+    assert_int_equal(transport_read(s.t, got, sizeof got, NULL), 4);
+    transport_release(s.t);
+    struct end moved = {.k = k, .t = s.t};
+    assert_int_equal(transport_adopt(moved.t, &k->loop, &end_events, &moved), 0);
+    KIT_UNTIL(k, moved.in_len == 5);
+    assert_true(end_is(&moved, "again", 5));
+    end_close(&c);
+    end_close(&moved);
+    free(s.in);
+}
+
 static void one_that_broke_while_it_moved_says_so(void **state)
 {
     struct kit *k = *state;
@@ -494,6 +517,7 @@ int main(void)
         TEST(the_protocol_and_the_exporter_are_common),
         TEST(what_comes_while_it_moves_is_told_to_the_new_owner),
         TEST(the_new_owner_may_read_at_once),
+        TEST(what_was_left_is_told_to_the_new_owner),
         TEST(one_that_broke_while_it_moved_says_so),
     };
     return cmocka_run_group_tests(tests, ends_setup, ends_teardown);
