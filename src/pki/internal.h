@@ -110,9 +110,9 @@ struct pki_set {
 void pki_set_fini(struct pki_set *s);
 
 /*
- * Parses and checks the contents of the four files: do they belong together, and is the CA valid
- * at now? The server certificate's own time is not looked at (pki_dates_state). ERR_NOTFOUND: no
- * file at all; ERR_CERT, with a sentence; ERR_NOMEM. path is for the sentence.
+ * Parses and checks the contents of the four files: do they belong together, and is the CA not
+ * over at now? Whether it and the server certificate are valid is not looked at (pki_dates_state).
+ * ERR_NOTFOUND: no file at all; ERR_CERT, with a sentence; ERR_NOMEM. path is for the sentence.
  */
 int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time_t now,
                   struct pki_set *ret, struct errmsg *why) MUST_USE;

@@ -137,7 +137,8 @@ static void note_failure(struct pki_identity *id, time_t now, const struct errms
 {
     id->failed = true;
     id->tried_at = id->told_failure_at = now;
-    id->failure = *why;
+    if (why)
+        id->failure = *why;
 }
 
 static enum pki_news try_renewal(struct pki_identity *id, time_t now, struct errmsg *why)
@@ -209,10 +210,11 @@ static int check_clock(const char *path, time_t now, struct errmsg *why)
 static void warn(const struct pki_dir *d, const struct pki_set *s, time_t now, struct errmsg *why)
 {
     char day[PKI_DATE_MAX];
-    if (!why || *why->text)
+    struct pki_dates dates = pki_set_dates(s);
+    if (!why || *why->text || pki_dates_check_ca(&dates, d->path, now, why) < 0)
         return;
-    if (pki_cert_until(s->ca) - now < CA_WARN_S) {
-        pki_date(pki_cert_until(s->ca), day);
+    if (dates.ca_until - now < CA_WARN_S) {
+        pki_date(dates.ca_until, day);
         (void)errmsg_set(why, 0,
                          _("%s/ca.crt expires on %s: plan to move the directory %s away by then, "
                            "and to give the new ca.crt to every client"),
@@ -314,6 +316,8 @@ int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_ou
     id->dates = pki_set_dates(&id->set);
     if (needs_renewal(&id->set, now))
         note_failure(id, now, why); /* why is its warning */
+    if (pki_state(id, now) == PKI_CA_EARLY)
+        id->told = PKI_CA_EARLY;
     warn(&id->dir, &id->set, now, why);
     pki_dir_unlock(id->dir.fd);
     EVP_PKEY_free(id->set.ca_key); /* not needed until renewal: do not keep it in memory */

@@ -49,7 +49,8 @@ struct pki_identity;
  * files when there are none: all or nothing, whatever fails and whenever it does. Waits up to 5 s
  * for another process that works in the same directory.
  *
- * 0: *ret is the caller's (pki_free); why->text is empty, or a warning to be logged. Otherwise
+ * 0: *ret is the caller's (pki_free); why->text is empty, or a warning to be logged. A CA that is
+ * not valid yet is one: the clock may be set right later (pki_keep). Otherwise
  * why has one sentence naming the file and what to do, and the code is ERR_CERT (damaged,
  * mismatched, incomplete, expired or badly protected files), ERR_TIMEOUT (the other process does
  * not finish), ERR_INVAL (dir is empty or its name too long), ERR_NOMEM, or what err_from_errno()

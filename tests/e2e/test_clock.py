@@ -65,6 +65,17 @@ def test_a_clock_that_goes_back_below_the_server_certificate(lab, echo):
     assert "not yet valid" not in client.log()
 
 
+def test_a_start_before_the_ca_heals_itself(lab, echo):
+    lab.server().stop()  # the CA is of today
+    clock = Clock(lab, -1000)
+    server = lab.server(env=clock.env)
+    server.wait_log("certs/ca.crt is not valid before")
+    clock.set(0)
+    client = lab.client(server, echo.port)
+    assert works(client)
+    server.wait_log("the CA certificate is valid again")
+
+
 def test_a_ca_of_the_future_is_named_once_and_not_replaced(lab, echo):
     clock = Clock(lab, 1000)
     server = lab.server(env=clock.env)

@@ -493,6 +493,27 @@ static void renewal_without_a_disk(void **state)
     }
 }
 
+/* The same while it runs: once, with a warning, and not for every connection. */
+static void keeping_without_a_disk(void **state)
+{
+    (void)state;
+    struct pki_identity *id;
+    enum pki_outcome outcome;
+    struct errmsg why;
+    old_certificates();
+    assert_int_equal(pki_open("certs", TODAY, &id, &outcome, &why), 0);
+    fault = (struct fault){FAIL_ALL, 1, EROFS};
+    time_t then = TODAY + 400 * DAY;
+    assert_int_equal(pki_keep(id, then, &why), PKI_NEWS_RENEWED);
+    assert_string_equal(why.text, "the renewed certificate cannot be saved in certs: "
+                                  "Read-only file system");
+    assert_int_equal(pki_state(id, then), PKI_GOOD);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(pki_keep(id, then + i * PKI_RETRY_S, &why), PKI_NEWS_NONE);
+    fault.kind = NO_FAULT;
+    pki_free(id);
+}
+
 /* ---- several at once ---- */
 
 enum { STARTS = 8 };
@@ -596,6 +617,7 @@ int main(void)
         PLACED(leftovers_are_removed),
         PLACED(renewal_at_any_moment),
         PLACED(renewal_without_a_disk),
+        PLACED(keeping_without_a_disk),
         PLACED(starts_at_the_same_moment),
         PLACED(a_read_only_directory),
     };

@@ -504,10 +504,6 @@ static void the_ca_by_the_calendar(void **state)
     refused(TODAY + CA_DAYS * DAY, ERR_CERT,
             "certs/ca.crt expired on 2037-01-15: move the directory certs away to make a new CA, "
             "and give its ca.crt to every client (or set the clock: it says 2037-01-15)");
-    refused(TODAY - 2 * DAY, ERR_CERT,
-            "certs/ca.crt is not valid before 2027-01-14: set the clock (it says 2027-01-13), or, "
-            "if it is right, move the directory away to make a new CA, and give its ca.crt to "
-            "every client");
     pki_free(opened(TODAY - DAY, PKI_LOADED, ""));
 }
 
@@ -712,6 +708,27 @@ static void a_clock_that_goes_back(void **state)
     pki_free(id);
 }
 
+/* No battery: the machine was off, and believes in a day before the CA was made. */
+static void a_start_before_the_ca(void **state)
+{
+    (void)state;
+    made();
+    struct pki_blob ca = place_read("certs/ca.crt"), crt = place_read("certs/server.crt");
+    struct pki_identity *id =
+        opened(TODAY - 2 * DAY, PKI_LOADED,
+               "certs/ca.crt is not valid before 2027-01-14: set the clock (it says 2027-01-13), "
+               "or, if it is right, move the directory away to make a new CA, and give its ca.crt "
+               "to every client");
+    keeps(id, TODAY - 2 * DAY, PKI_NEWS_NONE, ""); /* the start has said it */
+    keeps(id, TODAY, PKI_NEWS_VALID, "");
+    keeps(id, TODAY, PKI_NEWS_NONE, "");
+    assert_same_file("certs/ca.crt", &ca);
+    assert_same_file("certs/server.crt", &crt);
+    pki_blob_fini(&ca);
+    pki_blob_fini(&crt);
+    pki_free(id);
+}
+
 /* Nothing is made in place of a CA, and each change is told once. */
 static void a_ca_that_clients_refuse_is_named_once(void **state)
 {
@@ -860,6 +877,7 @@ int main(void)
         PLACED(another_ca_is_not_taken_while_running),
         PLACED(a_clock_that_was_behind_at_the_start),
         PLACED(a_clock_that_goes_back),
+        PLACED(a_start_before_the_ca),
         PLACED(a_ca_that_clients_refuse_is_named_once),
         PLACED(a_failed_renewal_is_not_tried_by_everybody),
         PLACED(a_failure_that_stays_is_told_now_and_then),
