@@ -252,8 +252,10 @@ void transport_trust(struct transport *t)
     int lowat = NOTSENT_LOWAT;
     t->trusted = true;
     t->wire.limited = false;
-    if (t->ssl)
+    if (t->ssl) {
         (void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
+        SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+    }
     (void)setsockopt(t->wire.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat); /* a hint */
 }
 
@@ -283,8 +285,10 @@ static SSL *new_ssl(struct transport *t, bool is_server)
         return NULL;
     }
     SSL_set_bio(ssl, bio, bio);
-    if (!t->trusted)
+    if (!t->trusted) {
         (void)SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS); /* a stranger's silence costs little */
+        SSL_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);    /* the legacy wire's secret */
+    }
     if (is_server) {
         SSL_set_accept_state(ssl);
         return ssl;

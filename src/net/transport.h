@@ -59,7 +59,8 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
    more is ERR_LIMIT. A stranger cannot make us hold or decrypt more than that. */
 enum { TRANSPORT_PREAUTH_MAX = 32 << 10 };
 
-/* The peer has proved itself: large receive buffers (128 KiB, read-ahead) from here on. */
+/* The peer has proved itself: large receive buffers (128 KiB, read-ahead) from here on. What it had
+   to say before, a secret maybe, was wiped from libssl's buffers as it was read. */
 void transport_trust(struct transport *t);
 
 /*
