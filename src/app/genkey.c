@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/cli.h"
+#include "base/hex.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "base/secure.h"
@@ -39,16 +40,6 @@ static bool is_help(const char *arg)
     return strcmp(arg, "-h") == 0 || strcmp(arg, "-help") == 0 || strcmp(arg, "--help") == 0;
 }
 
-static void to_hex(char text[TEXT_BYTES], const uint8_t key[KEY_BYTES])
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < KEY_BYTES; i++) {
-        text[2 * i] = digits[key[i] >> 4];
-        text[2 * i + 1] = digits[key[i] & 15];
-    }
-    text[TEXT_BYTES - 1] = '\n';
-}
-
 /* 0, or -1 with errno. */
 static int write_all(int fd, const char *p, size_t n)
 {
@@ -70,8 +61,10 @@ static int print_key(void)
     char text[TEXT_BYTES];
     /* A request of up to 256 bytes is never cut short. */
     bool made = getrandom(key, sizeof key, 0) == (ssize_t)sizeof key;
-    if (made)
-        to_hex(text, key);
+    if (made) {
+        hex_put(text, key, sizeof key);
+        text[TEXT_BYTES - 1] = '\n';
+    }
     bool printed = made && write_all(STDOUT_FILENO, text, sizeof text) == 0;
     int errnum = errno;
     secure_zero(key, sizeof key);

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/hex.h"
+#include "base/utf8.h"
 
 enum { UNIT_BYTES_MAX = 4, UNIT_TEXT_MAX = 4 * UNIT_BYTES_MAX };
 
@@ -50,45 +52,6 @@ static bool is_hidden(uint32_t c)
     return false;
 }
 
-/* Number of bytes that follow first byte b and the bits of the character it carries; -1 if b begins
-   no character. */
-static int tail_length(uint8_t b, uint32_t *bits)
-{
-    if (b >= 0xc2 && b <= 0xdf) {
-        *bits = b & 0x1f;
-        return 1;
-    }
-    if (b >= 0xe0 && b <= 0xef) {
-        *bits = b & 0x0f;
-        return 2;
-    }
-    if (b >= 0xf0 && b <= 0xf4) {
-        *bits = b & 0x07;
-        return 3;
-    }
-    return -1;
-}
-
-/* Length of the character beyond ASCII at p, 0 if the bytes are none: cut, overlong, surrogate, too
-   large. */
-static size_t character(const uint8_t *p, size_t n, uint32_t *ret_c)
-{
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    uint32_t c;
-    int tail = tail_length(p[0], &c);
-    if (tail < 0 || n - 1 < (size_t)tail)
-        return 0;
-    for (int i = 1; i <= tail; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (p[i] & 0x3f);
-    }
-    if (c < least[tail] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-        return 0;
-    *ret_c = c;
-    return 1 + (size_t)tail;
-}
-
 /* The letter behind the backslash for bytes that have one, else NUL. */
 static char short_escape(uint8_t b)
 {
@@ -110,14 +73,12 @@ static char short_escape(uint8_t b)
 /* Writes one byte's escape; its length. */
 static size_t put_escape(char *out, uint8_t b)
 {
-    static const char digits[] = "0123456789abcdef";
     out[0] = '\\';
     out[1] = short_escape(b);
     if (out[1])
         return 2;
     out[1] = 'x';
-    out[2] = digits[b >> 4];
-    out[3] = digits[b & 15];
+    hex_put(out + 2, &b, 1);
     return 4;
 }
 
@@ -126,7 +87,7 @@ static size_t unit(char out[UNIT_TEXT_MAX], size_t *len, const uint8_t *p, size_
 {
     uint32_t c = 0;
     bool ascii = p[0] < 0x80;
-    size_t size = ascii ? 1 : character(p, n, &c);
+    size_t size = utf8_get(&c, p, n);
     bool plain =
         ascii ? p[0] >= 0x20 && p[0] != 0x7f && !short_escape(p[0]) : size > 0 && !is_hidden(c);
     if (size == 0)

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "conf/quote.h"
@@ -47,8 +48,8 @@ static int random_hex(char *ret, size_t bytes, struct errmsg *why)
     /* A request of up to 256 bytes is never cut short. */
     if (getrandom(raw, bytes, 0) != (ssize_t)bytes)
         return errmsg_set(why, ERR_IO, "getrandom: %s", strerror(errno));
-    for (size_t i = 0; i < bytes; i++)
-        (void)snprintf(ret + 2 * i, 3, "%02x", raw[i]);
+    hex_put(ret, raw, bytes);
+    ret[2 * bytes] = '\0';
     return 0;
 }
 
@@ -124,12 +125,8 @@ static int check_file(const struct folder *f, int fd, struct errmsg *why)
 /* The digits and a line feed, and nothing more. */
 static bool is_base(const char *text, ssize_t n)
 {
-    if (n != BASE_LEN + 1 || text[BASE_LEN] != '\n')
-        return false;
-    for (size_t i = 0; i < BASE_LEN; i++)
-        if (!memchr("0123456789abcdef", text[i], 16))
-            return false;
-    return true;
+    uint8_t base[BASE_BYTES];
+    return n == BASE_LEN + 1 && text[BASE_LEN] == '\n' && hex_get(base, text, BASE_BYTES);
 }
 
 static int read_base(const struct folder *f, int fd, char ret[BASE_LEN + 1], struct errmsg *why)

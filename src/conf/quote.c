@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/utf8.h"
 
 /* Characters beyond ASCII that are not printed: Unicode's C and Z categories, without what is not
    assigned in between. */
@@ -31,32 +32,12 @@ static bool is_hidden(uint32_t c)
     return false;
 }
 
-/* Length of the UTF-8 character at s and its number; 0 if s is not valid there. The NUL at the end
-   of the text stops every look ahead. */
-static size_t decode(const unsigned char *s, uint32_t *ret)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    if (len == 0 || s[0] > 0xf4)
-        return 0;
-    uint32_t c = len == 1 ? s[0] : s[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3f);
-    }
-    if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-        return 0;
-    *ret = c;
-    return len;
-}
-
 /* The escape or the character itself for what stands at s; returns how many bytes of s it is. */
 static size_t quote_one(char unit[12], const unsigned char *s)
 {
     static const char named[] = "\aa\bb\ff\nn\rr\tt\vv\\\\\"\"";
     uint32_t c;
-    size_t len = decode(s, &c);
+    size_t len = utf8_get(&c, s, strnlen((const char *)s, 4));
     if (len == 0) {
         (void)snprintf(unit, 12, "\\x%02x", s[0]);
         return 1;

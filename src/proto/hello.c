@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "proto/json_text.h"
 
 enum { HELLO_VERSION = 2 };
@@ -142,26 +143,11 @@ static const struct field resumed_fields[] = {
 static const struct field message_field = FIELD(hello_answer, "message", KIND_STRING, message);
 static const struct field mac_field = FIELD(hello_answer, "mac", KIND_BYTES, mac);
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Exactly n bytes of lower-case hex. */
 static bool take_hex(const json_t *v, uint8_t *to, size_t n)
 {
-    if (!json_is_string(v) || json_string_length(v) != 2 * n)
-        return false;
-    const char *s = json_string_value(v);
-    for (size_t i = 0; i < n; i++) {
-        int high = hex_digit(s[2 * i]), low = hex_digit(s[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        to[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    return json_is_string(v) && json_string_length(v) == 2 * n &&
+           hex_get(to, json_string_value(v), n);
 }
 
 static bool take_u64(const json_t *v, void *to)
@@ -405,11 +391,9 @@ static void put_name(struct text *t, const char *name)
 static void put_hex(struct text *t, const uint8_t *bytes, size_t n)
 {
     put(t, "\"");
-    for (size_t i = 0; i < n; i++) {
-        char two[3];
-        (void)snprintf(two, sizeof two, "%02x", bytes[i]);
-        put(t, two);
-    }
+    assert(2 * n < HELLO_MAX - t->n);
+    hex_put(t->p + t->n, bytes, n);
+    t->n += 2 * n;
     put(t, "\"");
 }
 

@@ -16,7 +16,7 @@
 
 #include "base/err.h"
 #include "base/secure.h"
-#include "proto/json_text.h"
+#include "base/utf8.h"
 
 enum { HASH_BYTES = 32 };
 
@@ -217,7 +217,8 @@ static void prepare_answer(struct hello_answer *a, enum hello_op op)
 {
     a->message[sizeof a->message - 1] = '\0';
     for (char *s = a->message; *s;) {
-        size_t n = json_text_utf8_len(s);
+        uint32_t c;
+        size_t n = utf8_get(&c, s, strnlen(s, 4));
         if (n == 0)
             *s = '?';
         s += n ? n : 1;

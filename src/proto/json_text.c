@@ -2,39 +2,18 @@
 /* The inside of JSON strings, written byte for byte as Go's encoder does. */
 #include "proto/json_text.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Table 3-7 of the Unicode standard. */
-size_t json_text_utf8_len(const char *text)
-{
-    const unsigned char *s = (const unsigned char *)text;
-    unsigned char low = 0x80, high = 0xbf;
-    size_t n = s[0] < 0x80                   ? 1
-               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-               : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-                                             : 4;
-    if (s[0] >= 0x80 && (s[0] < 0xc2 || s[0] > 0xf4))
-        return 0;
-    if (s[0] == 0xe0)
-        low = 0xa0;
-    else if (s[0] == 0xed)
-        high = 0x9f;
-    else if (s[0] == 0xf0)
-        low = 0x90;
-    else if (s[0] == 0xf4)
-        high = 0x8f;
-    for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
-        if (s[i] < low || s[i] > high)
-            return 0;
-    return n;
-}
+#include "base/utf8.h"
 
 /* One character of a string as Go's encoder writes it. *s moves on. */
 static void encode_char(char out[8], const char **s)
 {
     const unsigned char *p = (const unsigned char *)*s;
-    size_t n = json_text_utf8_len(*s);
+    uint32_t number;
+    size_t n = utf8_get(&number, *s, strnlen(*s, 4));
     *s += n ? n : 1;
     if (n == 0)
         strcpy(out, "\\ufffd");

@@ -4,9 +4,6 @@
 
 #include <stddef.h>
 
-/* Length of the UTF-8 character at s (RFC 3629), 0 if there is none. s is NUL-terminated. */
-size_t json_text_utf8_len(const char *s);
-
 /* Writes text, NUL-terminated, with what JSON wants escaped; what is no UTF-8 becomes U+FFFD; what
    does not fit into room (at least 1) is cut before a character. The length without the NUL. */
 size_t json_text_put(char *out, size_t room, const char *text);
