@@ -38,7 +38,7 @@ class FlagTunnel(System):
 
     @staticmethod
     def _public_port(client):
-        return int(client.match(r"成功在 \S*:(\d+) 上监听")[1])
+        return int(client.match(r"(?:成功在|the server listens on) \S*:(\d+)")[1])
 
     def binaries(self):
         return [self.program]

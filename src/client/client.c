@@ -163,7 +163,6 @@ static void on_authenticated(void *ctx)
 {
     struct client *c = ctx;
     c->stage = STAGE_CONTROL;
-    log_info(_("PSK authentication succeeded, the tunnel is up."));
     log_debug("%s", link_tls_info(c->link));
     log_info(_("opening the control stream to ask for the port..."));
 }
@@ -183,7 +182,9 @@ static unsigned port_in(const char *message)
     return port;
 }
 
-static void on_up(void *ctx, const char *message)
+/* What an old server says of it is passed on as it is, in whatever language; the sentence for what
+   a new one says is made here. */
+static void on_up(void *ctx, const char *address, const char *message)
 {
     struct client *c = ctx;
     char text[ESCAPE_BUF];
@@ -191,9 +192,13 @@ static void on_up(void *ctx, const char *message)
     backoff_up(&c->backoff, loop_now(&c->loop));
     if (hostport_parse(link_peer(c->link), &c->session_at, NULL) < 0)
         c->session_at = c->server; /* not reached */
-    log_info(_("the server answered: %s"), escape_text(text, message, strlen(message)));
-    log_info(_("public port %u of %s -> local target %s"), port_in(message), c->server.host,
-             c->opt->local_target);
+    log_info(_("PSK authentication succeeded, the tunnel is up."));
+    if (address)
+        log_info(_("the server listens on %s, ready to forward"), address);
+    else
+        log_info(_("the server answered: %s"), escape_text(text, message, strlen(message)));
+    log_info(_("public port %u of %s -> local target %s"), port_in(address ? address : message),
+             c->server.host, c->opt->local_target);
     log_info(_("control message sent, accepting streams and forwarding..."));
 }
 
@@ -327,6 +332,10 @@ static void log_end(enum stage stage, enum link_reason reason, const struct errm
         log_error(_("authentication failed, the server answered: %s"), words);
     else if (reason == LINK_END_REFUSED)
         log_error(_("the server refused to forward the port: %s"), words);
+    else if (reason == LINK_END_UNPROVEN)
+        log_error(_("authentication failed: %s"), words);
+    else if (reason == LINK_END_PUT_OFF)
+        log_warn(_("the server wants us to come later: %s"), words);
     else if (reason == LINK_END_CERT)
         log_error(_("TLS connection failed: %s"), words);
     else if (reason == LINK_END_REPLACED)
@@ -339,6 +348,7 @@ static enum backoff_kind backoff_kind_of(enum link_reason reason)
 {
     switch (reason) {
     case LINK_END_AUTH:
+    case LINK_END_UNPROVEN:
     case LINK_END_REFUSED:
     case LINK_END_CERT:
     case LINK_END_LEGACY:

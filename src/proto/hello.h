@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a connection of the wire gotunnel/2 begins (docs/protocol.md, "gotunnel/2"): one JSON line
- * from the client, which opens a session or resumes one, and one from the server. Both prove that
- * they know the secret without sending it: HMAC-SHA256 under keys made from the secret and the TLS
- * exporter of this very connection, so that what is heard on one is worthless on any other.
+ * How a connection of the wire gotunnel/2 begins (docs/protocol.md 5): one JSON line from the
+ * client, which opens a session or resumes one, and one from the server. Both prove that they know
+ * the secret without sending it: HMAC-SHA256 under keys made from the secret and the TLS exporter
+ * of this very connection, so that what is heard on one is worthless on any other.
+ *
+ * What is proved is the line as it was sent: its last HELLO_SEAL_LEN bytes are the MAC, and all
+ * bytes before them are covered, fields included that this version does not know. So lines are
+ * written and signed in one step, and verified as text.
  *
  * Pure: nonces, session ids and exporters are arguments. Numbers of 64 bits and bytes are hex
  * strings on the wire. The functions keep no copy of secrets or keys.
@@ -23,10 +27,14 @@ enum {
     HELLO_SID_BYTES = 16,
     HELLO_MAC_BYTES = 32,
     HELLO_EXPORTER_BYTES = 32,
-    HELLO_ID_MAX = 64,       /* characters of a client's id */
-    HELLO_MESSAGE_BUF = 256, /* a refusal's words and their NUL */
-    HELLO_ADDRESS_BUF = 64,  /* "[address%scope]:port" and its NUL */
-    HELLO_SECRET_MIN = 16,   /* bytes; a shorter secret could be guessed from a recorded proof */
+    HELLO_SEAL_LEN = 8 + 2 * HELLO_MAC_BYTES + 2, /* ,"mac":"..."} at the end of a signed line */
+    HELLO_ID_MAX = 64,                            /* characters of a client's id */
+    HELLO_WORD_BUF = 64,   /* an address or a word in an answer, and its NUL */
+    HELLO_CAPS_MAX = 8,    /* what an end can do: so many names ... */
+    HELLO_CAP_MAX = 16,    /* ... of so many characters */
+    HELLO_MINE_MAX = 8,    /* earlier opens that an open may name: one for each session or attempt
+                              that may still live; a peer makes us look for no more */
+    HELLO_SECRET_MIN = 16, /* bytes; a shorter secret could be guessed from a recorded proof */
 };
 
 #define HELLO_ALPN           "gotunnel/2"
@@ -38,7 +46,13 @@ bool hello_secret_is_long_enough(const char *secret);
 /* May this be a client's id: 1 to HELLO_ID_MAX of A-Z a-z 0-9 . _ - */
 bool hello_id_is_valid(const char *id);
 
-/* ---- the line ---- */
+/* ---- collecting a line ---- */
+
+/* A line, or a part of one, in somebody else's memory; no NUL is promised. */
+struct hello_text {
+    const char *p;
+    size_t n;
+};
 
 /* Collects one line from bytes that come in any pieces. */
 struct hello_reader {
@@ -60,14 +74,34 @@ void hello_reader_init(struct hello_reader *r);
 int hello_reader_feed(struct hello_reader *r, const uint8_t *p, size_t n,
                       size_t *ret_used) MUST_USE;
 
-/* The line without its LF, NUL-terminated, any bytes from 0x20: escape before printing. Valid until
-   the reader is fed or begun again. */
-const char *hello_reader_text(const struct hello_reader *r);
-size_t hello_reader_len(const struct hello_reader *r);
+/* The line without its LF, then a NUL; any bytes from 0x20: escape before printing. Valid until the
+   reader is fed or begun again. */
+struct hello_text hello_reader_line(const struct hello_reader *r);
+
+/* ---- what can be said in both ---- */
+
+/* What an end can do beyond this document's text: names of 1 to HELLO_CAP_MAX of a-z 0-9 -. None is
+   defined yet. */
+struct hello_caps {
+    uint8_t count;
+    char names[HELLO_CAPS_MAX][HELLO_CAP_MAX + 1];
+};
+
+bool hello_caps_have(const struct hello_caps *c, const char *name);
+
+/* *ret: what both can, each name once. */
+void hello_caps_common(struct hello_caps *ret, const struct hello_caps *a,
+                       const struct hello_caps *b);
 
 /* ---- what the client says ---- */
 
 enum hello_op { HELLO_OPEN, HELLO_RESUME };
+
+/* Nonces of earlier opens, the newest first. */
+struct hello_nonces {
+    uint8_t count;
+    uint8_t nonces[HELLO_MINE_MAX][HELLO_NONCE_BYTES];
+};
 
 struct hello_request {
     enum hello_op op;
@@ -76,58 +110,64 @@ struct hello_request {
     int64_t port; /* any number: the range is the server's business */
     uint8_t nonce[HELLO_NONCE_BYTES];
     uint32_t window_ms; /* the resume window the client wishes */
+    struct hello_caps caps;
+    bool take;                /* end an older session of this id, whosever it is */
+    struct hello_nonces mine; /* end a session that one of these has opened */
     /* HELLO_RESUME */
     uint8_t sid[HELLO_SID_BYTES];
     uint64_t epoch; /* one more with each attempt */
     uint64_t rx;    /* bytes of the session received so far */
-    /* both */
-    uint8_t mac[HELLO_MAC_BYTES];
 };
 
 /*
  * What a line (without LF) says. Strict: a wrong type, a wrong length, upper-case hex, a missing or
- * repeated field is ERR_PROTO; fields with other names are passed over. ERR_NOMEM, where the
- * library can tell. *ret is set only on success; fields of the other operation are zero then.
+ * repeated field, no MAC or one in another place than the end is ERR_PROTO; fields with other names
+ * are passed over. ERR_NOMEM, where the library can tell. *ret is set only on success; fields of
+ * the other operation are zero then. Nothing is proved by it: see below.
  */
-int hello_request_get(const char *line, size_t n, struct hello_request *ret) MUST_USE;
-
-/* Writes the line with its LF, and a NUL. Its length without the NUL. The id must be valid. */
-size_t hello_request_put(char buf[HELLO_MAX], const struct hello_request *r);
+int hello_request_get(struct hello_text line, struct hello_request *ret) MUST_USE;
 
 /* ---- what the server says ---- */
 
 enum hello_error {
     HELLO_OK,
-    HELLO_ERR_AUTH,    /* the client's proof is wrong */
-    HELLO_ERR_PORT,    /* the public port cannot be had; the message says why */
-    HELLO_ERR_UNKNOWN, /* no such session (any more), or its proof is wrong: the same answer */
-    HELLO_ERR_STALE,   /* a newer attempt has been served already */
-    HELLO_ERR_RANGE,   /* the bytes that were missed are not kept any more */
-    HELLO_ERR_BUSY,    /* no room for another session */
-    HELLO_ERR_MESSAGE, /* the request was no request */
+    HELLO_ERR_AUTH,     /* the client's proof is wrong */
+    HELLO_ERR_PORT,     /* the public port cannot be had */
+    HELLO_ERR_TAKEN,    /* another session has the id */
+    HELLO_ERR_UNKNOWN,  /* no such session (any more), or its proof is wrong: the same answer */
+    HELLO_ERR_STALE,    /* a newer attempt has been served already */
+    HELLO_ERR_RANGE,    /* the bytes that were missed are not kept any more */
+    HELLO_ERR_BUSY,     /* no room now; also what a word means that is not known */
+    HELLO_ERR_DRAINING, /* the server is stopping */
+    HELLO_ERR_MESSAGE,  /* the request was no request */
+    HELLO_ERRORS,
 };
 
 struct hello_answer {
     enum hello_error error;
-    char message[HELLO_MESSAGE_BUF]; /* of a refusal, for people; UTF-8, escape before printing */
-    enum hello_op op;                /* what was accepted; set by hello_answer_sign and _resumed_ */
+    bool has_mac; /* set by _get: of a refusal, without one it may have come from anybody */
     /* of an accepted HELLO_OPEN */
     uint8_t sid[HELLO_SID_BYTES], nonce[HELLO_NONCE_BYTES];
-    uint32_t window_ms;              /* the one that counts */
-    char address[HELLO_ADDRESS_BUF]; /* public address that listens: printable ASCII, no spaces */
-    int32_t port;                    /* and its port, 0..65535 */
+    uint32_t window_ms;           /* the one that counts */
+    char address[HELLO_WORD_BUF]; /* public address that listens: printable ASCII, no blanks */
+    int32_t port;                 /* and its port, 0..65535 */
+    struct hello_caps caps;       /* what both can */
     /* of an accepted HELLO_RESUME */
     uint64_t epoch, rx;
-    /* A refusal of a client that has not proved itself carries none. */
-    bool has_mac; /* set by signing and decoding */
-    uint8_t mac[HELLO_MAC_BYTES];
+    /* of a refusal, as far as it applies; the sentence is made by who tells it to a person */
+    bool has_refused_port;
+    int64_t refused_port;
+    char errno_word[HELLO_WORD_BUF]; /* "EADDRINUSE"; "": not said */
+    char by[HELLO_WORD_BUF];         /* address of who has what was asked for; "": not said */
 };
 
-/* As hello_request_get. An acceptance always has a MAC. */
-int hello_answer_get(const char *line, size_t n, struct hello_answer *ret) MUST_USE;
-
-/* As hello_request_put. An acceptance must have been signed. */
-size_t hello_answer_put(char buf[HELLO_MAX], const struct hello_answer *a);
+/*
+ * As hello_request_get, of the answer to a request of that kind. An acceptance has a MAC, a refusal
+ * has one or not as its error demands. A refusal without may delay the next attempt and no more;
+ * only HELLO_ERR_UNKNOWN may be a reason to give a session up.
+ */
+int hello_answer_get(struct hello_text line, enum hello_op asked,
+                     struct hello_answer *ret) MUST_USE;
 
 /* The word for an error on the wire and in logs, e.g. "stale"; "" for HELLO_OK. Static. */
 const char *hello_error_word(enum hello_error e);
@@ -144,33 +184,42 @@ struct hello_keys {
 int hello_keys_init(struct hello_keys *ret, const char *secret,
                     const uint8_t exporter[HELLO_EXPORTER_BYTES]) MUST_USE;
 
-/*
- * Signing fills in mac from all other fields; 0 or ERR_NOMEM, and then mac is zero, which no one
- * takes. Verifying takes the same time whatever differs, and says no when there is no memory.
- * The answer's MAC covers the request: an answer fits one request only. Signing an answer sets its
- * op, and puts '?' for what is no UTF-8 in its message.
- */
-int hello_open_sign(struct hello_request *r, const struct hello_keys *k) MUST_USE;
-bool hello_open_verify(const struct hello_request *r, const struct hello_keys *k);
-int hello_answer_sign(struct hello_answer *a, const struct hello_request *open,
-                      const struct hello_keys *k) MUST_USE;
-bool hello_answer_verify(const struct hello_answer *a, const struct hello_request *open,
-                         const struct hello_keys *k);
-
 /* The key that both ends of an opened session keep to resume it; it never travels. nc and ns are
    the client's and the server's nonces. ERR_NOMEM: ret is zero, and must not be used. */
 int hello_resume_key(uint8_t ret[32], const struct hello_keys *k,
                      const uint8_t sid[HELLO_SID_BYTES], const uint8_t nc[HELLO_NONCE_BYTES],
                      const uint8_t ns[HELLO_NONCE_BYTES]) MUST_USE;
 
-/* The exporter is the one of the connection that resumes. An acceptance must name the request's
-   epoch to be true. */
-int hello_resume_sign(struct hello_request *r, const uint8_t key[32],
-                      const uint8_t exporter[HELLO_EXPORTER_BYTES]) MUST_USE;
-bool hello_resume_verify(const struct hello_request *r, const uint8_t key[32],
-                         const uint8_t exporter[HELLO_EXPORTER_BYTES]);
-int hello_resumed_sign(struct hello_answer *a, const struct hello_request *resume,
+/*
+ * Writing puts a signed line with its LF, and a NUL, into buf: its length without the NUL, or
+ * ERR_NOMEM, and then buf is empty. All fields must be such as _get would take (the op need not be
+ * set, has_mac is not looked at). The owner keeps the line of a request until its answer has come
+ * or gone: an answer's MAC covers it too, so that an answer fits one request only.
+ *
+ * Verifying looks at a line (without LF) as it came. It takes the same time whatever differs, and
+ * says no when there is no memory.
+ */
+int hello_open_write(char buf[HELLO_MAX], const struct hello_request *open,
+                     const struct hello_keys *k) MUST_USE;
+bool hello_open_verify(struct hello_text open, const struct hello_keys *k);
+int hello_answer_write(char buf[HELLO_MAX], const struct hello_answer *a, struct hello_text open,
+                       const struct hello_keys *k) MUST_USE;
+bool hello_answer_verify(struct hello_text answer, struct hello_text open,
+                         const struct hello_keys *k);
+
+/* The exporter is the one of the connection that resumes. Whether an acceptance names the epoch of
+   the request is for the caller to see. */
+int hello_resume_write(char buf[HELLO_MAX], const struct hello_request *resume,
                        const uint8_t key[32],
                        const uint8_t exporter[HELLO_EXPORTER_BYTES]) MUST_USE;
-bool hello_resumed_verify(const struct hello_answer *a, const struct hello_request *resume,
-                          const uint8_t key[32], const uint8_t exporter[HELLO_EXPORTER_BYTES]);
+bool hello_resume_verify(struct hello_text resume, const uint8_t key[32],
+                         const uint8_t exporter[HELLO_EXPORTER_BYTES]);
+int hello_resumed_write(char buf[HELLO_MAX], const struct hello_answer *a, struct hello_text resume,
+                        const uint8_t key[32],
+                        const uint8_t exporter[HELLO_EXPORTER_BYTES]) MUST_USE;
+bool hello_resumed_verify(struct hello_text answer, struct hello_text resume, const uint8_t key[32],
+                          const uint8_t exporter[HELLO_EXPORTER_BYTES]);
+
+/* A refusal without MAC, to who has not proved itself: a line as above, its length. Only of errors
+   that go without: auth, unknown, message, busy, draining. */
+size_t hello_refusal_write(char buf[HELLO_MAX], const struct hello_answer *a);

@@ -123,13 +123,18 @@ static enum control_failure failure_of(int err)
     }
 }
 
+static bool port_is_allowed(const struct agent *a, int64_t port)
+{
+    const struct ports *allowed = &a->worker->srv->opt->allow_ports;
+    return allowed->count == 0 || ports_contain(allowed, port);
+}
+
 static int open_port(struct agent *a, int64_t port, struct errmsg *why)
 {
     static const struct listener_events events = {on_user, on_user_pause};
-    const struct ports *allowed = &a->worker->srv->opt->allow_ports;
     if (port < 0 || port > 65535)
         return ERR_RANGE;
-    if (allowed->count > 0 && !ports_contain(allowed, port))
+    if (!port_is_allowed(a, port))
         return errmsg_set(why, ERR_PERM, "%s", "not in -allow-ports");
     struct listener_config cfg = {.port = (int)port, .for_users = true};
     return listener_open(a->worker->loop, &cfg, &events, a, &a->port, why);
@@ -188,23 +193,40 @@ static void on_open(void *ctx, const struct hello_request *open)
     a->awaiting_grant = true;
     a->wanted_port = open->port;
     memcpy(a->id, open->id, sizeof a->id);
+    memcpy(a->nc, open->nonce, sizeof a->nc);
     memcpy(a->sid, link_sid(a->link), sizeof a->sid);
     log_info(_("[%s] waiting for the client's control message..."), a->peer); /* sent already */
     mailbox_post(&a->worker->srv->in, &a->session_opened);
 }
 
-/* The message is in English, like all text that this wire carries. */
-static void refuse_port(struct agent *a, int err, const struct errmsg *why)
+/* The system's word for why a port cannot be had; EPERM is -allow-ports. The client makes the
+   sentence. */
+static const char *errno_word(const struct agent *a, int err)
 {
-    char message[HELLO_MESSAGE_BUF];
-    long long port = a->wanted_port;
-    if (err == ERR_INUSE && a->port_held)
-        (void)snprintf(message, sizeof message,
-                       "public port %lld is in use by a client with another id", port);
-    else
-        (void)snprintf(message, sizeof message, "public port %lld: %.200s", port,
-                       *why->text ? why->text : err_name(err));
-    link_open_answer(a->link, false, NULL, 0, message);
+    switch (err) {
+    case ERR_RANGE:
+        return "ERANGE";
+    case ERR_PERM:
+        return port_is_allowed(a, a->wanted_port) ? "EACCES" : "EPERM";
+    case ERR_INUSE:
+        return "EADDRINUSE";
+    case ERR_LIMIT:
+        return "EMFILE";
+    case ERR_NOMEM:
+        return "ENOMEM";
+    default:
+        return "EIO";
+    }
+}
+
+static void refuse_port(struct agent *a, int err)
+{
+    struct hello_answer no = {
+        .error = HELLO_ERR_PORT, .has_refused_port = true, .refused_port = a->wanted_port};
+    (void)snprintf(no.errno_word, sizeof no.errno_word, "%s", errno_word(a, err));
+    if (err == ERR_INUSE) /* all clients have the same secret: each may know of the others */
+        (void)snprintf(no.by, sizeof no.by, "%.*s", HELLO_WORD_BUF - 1, a->port_holder);
+    link_open_refuse(a->link, &no);
 }
 
 /* No older session has the id: its port, if it had one, is free by now. */
@@ -217,10 +239,10 @@ static void on_grant(struct message *m)
     a->awaiting_grant = false;
     int err = serve_port(a, a->wanted_port, &why);
     if (err < 0) {
-        refuse_port(a, err, &why);
+        refuse_port(a, err);
         return;
     }
-    link_open_answer(a->link, true, listener_address(a->port), listener_port(a->port), NULL);
+    link_open_grant(a->link, listener_address(a->port), listener_port(a->port));
     accepting(a);
 }
 

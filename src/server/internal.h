@@ -81,14 +81,16 @@ struct agent {
     /* gotunnel/2; written before session_opened is posted, constant then */
     char id[HELLO_ID_MAX + 1];
     uint8_t sid[HELLO_SID_BYTES];
+    uint8_t nc[HELLO_NONCE_BYTES]; /* of the open: another one's `mine` may name it */
     int64_t wanted_port;
 
     /* the main thread's */
     struct admission_entry admission; /* while not authenticated */
     struct list of_session;           /* in srv->sessions */
     bool granted;                     /* no older session has its id: it may open its port */
-    bool port_held;       /* when it was granted, a client with another id had the same port */
-    struct agent *target; /* whose session handover is for, if there is one */
+    char port_holder[SOCK_NAME_MAX];  /* when it was granted: the address of a client with another
+                                         id that had the same port, or ""; constant then */
+    struct agent *target;             /* whose session handover is for, if there is one */
 
     /* owned with the connection: by this worker, the main thread, then the target's worker */
     struct link_handover handover;

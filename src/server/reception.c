@@ -5,6 +5,7 @@
  * what strangers can do to the whole program, however many workers there are.
  */
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,14 +82,15 @@ static struct agent *older_namesake(const struct agent *a)
     return NULL;
 }
 
-static bool port_is_held(const struct agent *a)
+/* The address of a client with another id that has the port a wants, "" if there is none. */
+static const char *port_holder(const struct agent *a)
 {
     list_foreach (n, &a->worker->srv->sessions) {
         const struct agent *o = LIST_ENTRY(n, struct agent, of_session);
         if (o != a && o->granted && o->wanted_port == a->wanted_port)
-            return true;
+            return o->peer;
     }
-    return false;
+    return "";
 }
 
 /* Grants a its port, unless an older session must end first: grant_next() comes here again then. */
@@ -99,7 +101,7 @@ static void grant(struct agent *a)
         mailbox_post(&older->worker->in, &older->evict);
     } else if (!a->granted) {
         a->granted = true;
-        a->port_held = port_is_held(a);
+        (void)snprintf(a->port_holder, sizeof a->port_holder, "%s", port_holder(a));
         mailbox_post(&a->worker->in, &a->grant);
     }
 }

@@ -75,6 +75,7 @@ struct link {
     /* gotunnel/2 */
     struct hello_reader hello;
     struct hello_request request; /* the last one that went, or came */
+    char *said;                   /* client: the line it went as, until the answer is there */
     uint8_t exporter[HELLO_EXPORTER_BYTES];
     struct hello_keys keys; /* until the session is open */
     struct resumption resume;
@@ -136,6 +137,9 @@ void hello_begin(struct link *l);
 /* Eats bytes of the HELLO phase; what is left at *p belongs to the session. */
 void hello_input(struct link *l, const uint8_t **p, size_t *n);
 void hello_send_rejection(struct link *l);
+/* Keeps a request's line, without its LF, for its answer's proof. False: no memory. */
+bool hello_keep(struct link *l, const char *line, size_t n);
+struct hello_text hello_kept(const struct link *l);
 
 /* ---- link_resume.c ---- */
 /* After the answer to an open. False: link closed. */

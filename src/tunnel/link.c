@@ -40,6 +40,8 @@ const char *link_reason_text(enum link_reason reason)
         [LINK_END_TLS] = N_("the TLS handshake failed"),
         [LINK_END_CERT] = N_("the certificate was not accepted"),
         [LINK_END_AUTH] = N_("the secret was rejected"),
+        [LINK_END_UNPROVEN] = N_("the server does not know the secret"),
+        [LINK_END_PUT_OFF] = N_("the server has no room at present"),
         [LINK_END_REFUSED] = N_("the port was refused"),
         [LINK_END_LOCAL] = N_("out of memory or descriptors on this machine"),
         [LINK_END_SHUTDOWN] = N_("closed by this program"),

@@ -44,6 +44,8 @@ enum link_reason {
     LINK_END_TLS,      /* the handshake failed */
     LINK_END_CERT,     /* a certificate was not accepted, by us or by the peer */
     LINK_END_AUTH,     /* the secret was rejected */
+    LINK_END_UNPROVEN, /* gotunnel/2: the server has not proved that it knows the secret */
+    LINK_END_PUT_OFF,  /* gotunnel/2: the server is there, and asks to come later */
     LINK_END_REFUSED,  /* the server refused the port */
     LINK_END_LOCAL,    /* out of memory or descriptors here */
     LINK_END_SHUTDOWN, /* we closed it */
@@ -115,8 +117,9 @@ struct link_ops {
     void (*on_secure)(void *ctx);
     /* Client: the secret was accepted. */
     void (*on_authenticated)(void *ctx);
-    /* Client: the server's answer was positive; message as sent (escape before printing). UP. */
-    void (*on_up)(void *ctx, const char *message);
+    /* Client: the port was granted. Now UP. address: what listens at the server, printable; on the
+       legacy wire NULL, and message is what the server said of it (escape before printing). */
+    void (*on_up)(void *ctx, const char *address, const char *message);
     /* Client: the server opened a stream: make a relay of it or close it. */
     void (*on_stream)(void *ctx, struct smux_stream *st);
     /* The link has ended. Called exactly once, never from inside a call of the owner's into
@@ -169,14 +172,17 @@ int link_open_stream(struct link *l, struct smux_stream **ret) MUST_USE;
 /* The session's number: from on_open on. */
 const uint8_t *link_sid(const struct link *l);
 
-/* gotunnel/2, server: the answer to on_open. ok: UP, users may be relayed; address: what listens,
-   as text. Otherwise message tells a person why not, and the link ends, LINK_END_REFUSED. */
-void link_open_answer(struct link *l, bool ok, const char *address, int port, const char *message);
+/* gotunnel/2, server: the answers to on_open. Granted: UP, users may be relayed; address: what
+   listens, as text. Refused: with an error that an open may have after its proof, and its data; the
+   link ends, LINK_END_REFUSED. */
+void link_open_grant(struct link *l, const char *address, int port);
+void link_open_refuse(struct link *l, const struct hello_answer *refusal);
 
 /* Server: a connection on its way to the session it resumes. */
 struct link_handover {
     struct transport *tp;
     struct hello_request request;
+    char *line; /* as it came; freed with the transport */
     uint8_t exporter[HELLO_EXPORTER_BYTES];
 };
 

@@ -69,7 +69,7 @@ static void on_response(struct link *l, int r)
     l->state = LINK_UP;
     link_set_deadline(l, MTIME_NEVER);
     end_control(l);
-    l->cfg.ops->on_up(l->cfg.ctx, res.message);
+    l->cfg.ops->on_up(l->cfg.ctx, NULL, res.message);
 }
 
 static void on_data(struct stream_owner *o, const uint8_t *p, size_t n)

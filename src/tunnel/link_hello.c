@@ -5,56 +5,90 @@
  * neither ever sends it (proto/hello.h).
  */
 #include <openssl/rand.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/i18n.h"
 #include "base/secure.h"
 #include "tunnel/internal.h"
+#include "tunnel/refusal.h"
+
+/* What this end can do beyond docs/protocol.md: nothing has a name yet. */
+static const struct hello_caps our_caps;
 
 /* ---- client ---- */
+
+bool hello_keep(struct link *l, const char *line, size_t n)
+{
+    free(l->said);
+    l->said = strndup(line, n);
+    return l->said;
+}
+
+struct hello_text hello_kept(const struct link *l)
+{
+    return (struct hello_text){l->said, strlen(l->said)};
+}
 
 static bool send_open(struct link *l)
 {
     char line[HELLO_MAX];
     struct hello_request *open = &l->request;
-    *open = (struct hello_request){
-        .op = HELLO_OPEN, .port = l->cfg.remote_port, .window_ms = (uint32_t)l->cfg.window_ms};
+    *open = (struct hello_request){.op = HELLO_OPEN,
+                                   .port = l->cfg.remote_port,
+                                   .window_ms = (uint32_t)l->cfg.window_ms,
+                                   .caps = our_caps,
+                                   .take = true};
     (void)strncpy(open->id, l->cfg.id, sizeof open->id - 1);
-    if (RAND_bytes(open->nonce, sizeof open->nonce) != 1 || hello_open_sign(open, &l->keys) < 0) {
+    int n = RAND_bytes(open->nonce, sizeof open->nonce) == 1
+                ? hello_open_write(line, open, &l->keys)
+                : ERR_IO;
+    if (n < 0 || !hello_keep(l, line, (size_t)n - 1)) {
         link_close(l, LINK_END_LOCAL, NULL);
         return false;
     }
-    return link_say(l, line, hello_request_put(line, open));
+    return link_say(l, line, (size_t)n);
 }
 
-static void refused(struct link *l, const struct hello_answer *a)
+/* Without proof a refusal can delay us, and no more. */
+static enum link_reason reason_of_refusal(enum hello_error e)
 {
-    struct errmsg why;
-    enum link_reason reason = LINK_END_REFUSED;
-    if (a->error == HELLO_ERR_AUTH)
-        reason = LINK_END_AUTH;
-    else if (a->error == HELLO_ERR_MESSAGE)
-        reason = LINK_END_PROTOCOL;
-    errmsg_set(&why, ERR_REFUSED, "%s", *a->message ? a->message : link_reason_text(reason));
-    link_close(l, reason, &why);
+    switch (e) {
+    case HELLO_ERR_AUTH:
+        return LINK_END_AUTH;
+    case HELLO_ERR_MESSAGE:
+        return LINK_END_PROTOCOL;
+    case HELLO_ERR_PORT:
+    case HELLO_ERR_TAKEN:
+        return LINK_END_REFUSED;
+    case HELLO_ERR_UNKNOWN:
+    case HELLO_ERR_STALE:
+    case HELLO_ERR_RANGE:
+    case HELLO_ERR_BUSY:
+    case HELLO_ERR_DRAINING:
+    case HELLO_OK:
+    case HELLO_ERRORS:
+        break;
+    }
+    return LINK_END_PUT_OFF;
 }
 
 /* The server's answer to an open has been received. */
 static void on_answer(struct link *l)
 {
     struct hello_answer a;
-    if (hello_answer_get(hello_reader_text(&l->hello), hello_reader_len(&l->hello), &a) < 0) {
+    struct hello_text line = hello_reader_line(&l->hello);
+    if (hello_answer_get(line, HELLO_OPEN, &a) < 0) {
         link_close(l, LINK_END_PROTOCOL, NULL);
         return;
     }
-    if (a.error != HELLO_OK) {
-        refused(l, &a); /* no proof is needed: whoever can cut the connection can refuse */
+    if (a.has_mac && !hello_answer_verify(line, hello_kept(l), &l->keys)) {
+        link_close(l, LINK_END_UNPROVEN, NULL);
         return;
     }
-    if (!hello_answer_verify(&a, &l->request, &l->keys)) {
+    if (a.error != HELLO_OK) {
         struct errmsg why;
-        errmsg_set(&why, ERR_AUTH, "%s", _("the server does not know the secret"));
-        link_close(l, LINK_END_AUTH, &why);
+        refusal_text(&why, &a, &l->request);
+        link_close(l, reason_of_refusal(a.error), &why);
         return;
     }
     l->cfg.ops->on_authenticated(l->cfg.ctx);
@@ -62,10 +96,8 @@ static void on_answer(struct link *l)
         return;
     if (!resume_begin(l, &a))
         return;
-    char message[CONTROL_MESSAGE_BUF];
-    control_success_message(message, a.address); /* what an old server would have sent */
     link_set_deadline(l, MTIME_NEVER);
-    l->cfg.ops->on_up(l->cfg.ctx, message);
+    l->cfg.ops->on_up(l->cfg.ctx, a.address, NULL);
 }
 
 /* ---- server ---- */
@@ -73,15 +105,15 @@ static void on_answer(struct link *l)
 static void on_request(struct link *l, size_t rest)
 {
     struct hello_request *q = &l->request;
-    int err = hello_request_get(hello_reader_text(&l->hello), hello_reader_len(&l->hello), q);
-    if (err < 0 || rest > 0) {
+    struct hello_text line = hello_reader_line(&l->hello);
+    if (hello_request_get(line, q) < 0 || rest > 0) {
         link_close(l, LINK_END_PROTOCOL, NULL); /* nothing may follow before the answer */
         return;
     }
     link_set_deadline(l, l->auth_deadline);
     if (q->op == HELLO_RESUME)
         l->cfg.ops->on_resume(l->cfg.ctx, q);
-    else if (!hello_open_verify(q, &l->keys))
+    else if (!hello_open_verify(line, &l->keys))
         l->cfg.ops->on_auth_failed(l->cfg.ctx);
     else if (RAND_bytes(l->resume.sid, sizeof l->resume.sid) != 1)
         link_close(l, LINK_END_LOCAL, NULL);
@@ -89,48 +121,44 @@ static void on_request(struct link *l, size_t rest)
         l->cfg.ops->on_open(l->cfg.ctx, q);
 }
 
-static bool say_answer(struct link *l, const struct hello_answer *a)
-{
-    char line[HELLO_MAX];
-    return link_say(l, line, hello_answer_put(line, a));
-}
-
 void hello_send_rejection(struct link *l)
 {
-    const struct hello_answer a = {.error = HELLO_ERR_AUTH, .message = "wrong secret"};
-    if (say_answer(l, &a))
+    const struct hello_answer a = {.error = HELLO_ERR_AUTH};
+    char line[HELLO_MAX];
+    if (link_say(l, line, hello_refusal_write(line, &a)))
         link_close(l, LINK_END_AUTH, NULL);
 }
 
-static void refuse(struct link *l, const char *message)
+/* With proof. False: link closed. */
+static bool say_answer(struct link *l, const struct hello_answer *a)
 {
-    struct hello_answer a = {.error = HELLO_ERR_PORT};
-    struct errmsg why;
-    (void)strncpy(a.message, message, sizeof a.message - 1);
-    errmsg_set(&why, ERR_REFUSED, "%s", message);
-    if (hello_answer_sign(&a, &l->request, &l->keys) < 0)
-        link_close(l, LINK_END_LOCAL, NULL);
-    else if (say_answer(l, &a))
-        link_close(l, LINK_END_REFUSED, &why);
+    char line[HELLO_MAX];
+    int n = hello_answer_write(line, a, hello_reader_line(&l->hello), &l->keys);
+    if (n >= 0)
+        return link_say(l, line, (size_t)n);
+    link_close(l, LINK_END_LOCAL, NULL);
+    return false;
 }
 
-void link_open_answer(struct link *l, bool ok, const char *address, int port, const char *message)
+void link_open_refuse(struct link *l, const struct hello_answer *refusal)
+{
+    if (l->state == LINK_HELLO && !l->mux && say_answer(l, refusal))
+        link_close(l, LINK_END_REFUSED, NULL);
+}
+
+void link_open_grant(struct link *l, const char *address, int port)
 {
     mtime_ms window = l->cfg.window_ms;
     struct hello_answer a = {.error = HELLO_OK, .port = port};
     if (l->state != LINK_HELLO || l->mux)
         return;
-    if (!ok) {
-        refuse(l, message);
-        return;
-    }
     if (l->request.window_ms < window)
         window = l->request.window_ms;
     a.window_ms = (uint32_t)window;
     (void)strncpy(a.address, address, sizeof a.address - 1);
+    hello_caps_common(&a.caps, &l->request.caps, &our_caps);
     memcpy(a.sid, l->resume.sid, sizeof a.sid);
-    if (RAND_bytes(a.nonce, sizeof a.nonce) != 1 ||
-        hello_answer_sign(&a, &l->request, &l->keys) < 0) {
+    if (RAND_bytes(a.nonce, sizeof a.nonce) != 1) {
         link_close(l, LINK_END_LOCAL, NULL);
         return;
     }

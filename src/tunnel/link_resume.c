@@ -10,6 +10,7 @@
  * connection beside the old one, if there is one), the server checks everything before it touches
  * the session. docs/resumption.md; docs/protocol.md has the bytes.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/secure.h"
@@ -89,10 +90,20 @@ static void attach(struct link *l, struct transport *tp, uint64_t peer_rx)
 
 void link_hand_over(struct link *l, struct link_handover *h)
 {
-    *h = (struct link_handover){.request = l->request};
+    struct hello_text line = hello_reader_line(&l->hello);
+    *h = (struct link_handover){.request = l->request, .line = strndup(line.p, line.n)};
+    if (!h->line) {
+        link_close(l, LINK_END_LOCAL, NULL);
+        return;
+    }
     memcpy(h->exporter, l->exporter, sizeof h->exporter);
     l->moving = h;
     link_close(l, LINK_END_MOVED, NULL);
+}
+
+static struct hello_text line_of(const struct link_handover *h)
+{
+    return (struct hello_text){h->line, strlen(h->line)};
 }
 
 static enum hello_error judge(const struct link *l, const struct link_handover *h)
@@ -100,7 +111,7 @@ static enum hello_error judge(const struct link *l, const struct link_handover *
     const struct hello_request *q = &h->request;
     if (!l->resume.possible || !link_is_established(l))
         return HELLO_ERR_UNKNOWN;
-    if (!hello_resume_verify(q, l->resume.key, h->exporter))
+    if (!hello_resume_verify(line_of(h), l->resume.key, h->exporter))
         return HELLO_ERR_UNKNOWN; /* as if there were no such session */
     if (q->epoch <= l->resume.epoch)
         return HELLO_ERR_STALE;
@@ -109,24 +120,35 @@ static enum hello_error judge(const struct link *l, const struct link_handover *
     return HELLO_OK;
 }
 
-/* Not adopted yet: send the refusal and close. */
-static void turn_away(struct loop *loop, struct link_handover *h, enum hello_error error)
+static void drop_handover(struct link_handover *h)
+{
+    transport_close(h->tp);
+    h->tp = NULL;
+    free(h->line);
+    h->line = NULL;
+}
+
+/* Not adopted yet: send the refusal and close. key: the session's, or NULL where nothing has been
+   proved. */
+static void turn_away(struct loop *loop, struct link_handover *h, enum hello_error error,
+                      const uint8_t *key)
 {
     static const struct transport_events deaf = {NULL, NULL, NULL, NULL};
     const struct hello_answer a = {.error = error};
     char line[HELLO_MAX];
-    size_t n = hello_answer_put(line, &a);
-    if (transport_adopt(h->tp, loop, &deaf, NULL) == 0 && transport_write(h->tp, line, n) > 0)
+    int n = key ? hello_resumed_write(line, &a, line_of(h), key, h->exporter)
+                : (int)hello_refusal_write(line, &a);
+    if (n > 0 && transport_adopt(h->tp, loop, &deaf, NULL) == 0 &&
+        transport_write(h->tp, line, (size_t)n) > 0)
         transport_flush(h->tp);
-    transport_close(h->tp);
-    h->tp = NULL;
+    drop_handover(h);
 }
 
 enum hello_error link_refuse(struct loop *loop, struct link_handover *h)
 {
     static const uint8_t no_key[HELLO_MAC_BYTES];
-    (void)hello_resume_verify(&h->request, no_key, h->exporter);
-    turn_away(loop, h, HELLO_ERR_UNKNOWN);
+    (void)hello_resume_verify(line_of(h), no_key, h->exporter);
+    turn_away(loop, h, HELLO_ERR_UNKNOWN, NULL);
     return HELLO_ERR_UNKNOWN;
 }
 
@@ -135,24 +157,25 @@ enum hello_error link_attach(struct link *l, struct link_handover *h)
     char line[HELLO_MAX];
     enum hello_error error = judge(l, h);
     if (error != HELLO_OK) {
-        turn_away(l->cfg.loop, h, error);
+        turn_away(l->cfg.loop, h, error, error == HELLO_ERR_UNKNOWN ? NULL : l->resume.key);
         return error;
     }
     l->resume.epoch = h->request.epoch;
     struct hello_answer a = {
         .error = HELLO_OK, .epoch = h->request.epoch, .rx = smux_session_received(l->mux)};
-    if (hello_resumed_sign(&a, &h->request, l->resume.key, h->exporter) < 0) {
-        turn_away(l->cfg.loop, h, HELLO_ERR_BUSY);
+    int n = hello_resumed_write(line, &a, line_of(h), l->resume.key, h->exporter);
+    if (n < 0) {
+        turn_away(l->cfg.loop, h, HELLO_ERR_BUSY, NULL);
         return HELLO_ERR_BUSY;
     }
-    size_t n = hello_answer_put(line, &a);
     if (transport_adopt(h->tp, l->cfg.loop, &link_events, l) < 0 ||
-        transport_write(h->tp, line, n) != (ssize_t)n) {
-        transport_close(h->tp); /* the new connection has failed: the client tries again */
+        transport_write(h->tp, line, (size_t)n) != n) {
+        drop_handover(h); /* the new connection has failed: the client tries again */
         return HELLO_ERR_BUSY;
     }
     attach(l, h->tp, h->request.rx);
     h->tp = NULL;
+    drop_handover(h);
     return HELLO_OK;
 }
 
@@ -194,11 +217,12 @@ static void on_candidate_ready(void *ctx)
         .op = HELLO_RESUME, .epoch = ++a->epoch, .rx = smux_session_received(l->mux)};
     memcpy(l->request.sid, a->sid, sizeof a->sid);
     hello_reader_init(&l->hello);
-    if (hello_resume_sign(&l->request, a->key, l->exporter) < 0) {
+    int n = hello_resume_write(line, &l->request, a->key, l->exporter);
+    if (n < 0 || !hello_keep(l, line, (size_t)n - 1)) {
         candidate_failed(l, ERR_NOMEM, NULL);
         return;
     }
-    if (transport_write(a->candidate, line, hello_request_put(line, &l->request)) <= 0)
+    if (transport_write(a->candidate, line, (size_t)n) <= 0)
         return; /* on_candidate_error() follows */
     transport_flush(a->candidate);
 }
@@ -208,16 +232,17 @@ static void on_resume_answer(struct link *l, const uint8_t *p, size_t n)
 {
     struct resumption *a = &l->resume;
     struct hello_answer res;
-    if (hello_answer_get(hello_reader_text(&l->hello), hello_reader_len(&l->hello), &res) < 0) {
+    struct hello_text line = hello_reader_line(&l->hello);
+    if (hello_answer_get(line, HELLO_RESUME, &res) < 0) {
         candidate_failed(l, ERR_PROTO, NULL);
+        return;
+    }
+    if (res.has_mac && !hello_resumed_verify(line, hello_kept(l), a->key, l->exporter)) {
+        candidate_failed(l, ERR_AUTH, NULL);
         return;
     }
     if (res.error != HELLO_OK) {
         candidate_failed(l, (int)res.error, NULL);
-        return;
-    }
-    if (!hello_resumed_verify(&res, &l->request, a->key, l->exporter)) {
-        candidate_failed(l, ERR_AUTH, NULL);
         return;
     }
     if (res.epoch != a->epoch || !smux_session_can_resume(l->mux, res.rx)) {
@@ -380,4 +405,6 @@ void resume_end(struct link *l)
     transport_close(l->resume.candidate);
     l->resume.candidate = NULL;
     secure_zero(l->resume.key, sizeof l->resume.key);
+    free(l->said);
+    l->said = NULL;
 }

@@ -96,7 +96,7 @@ def test_a_port_that_is_taken_is_had_when_it_is_free(lab, echo):
     second.wait_log(f"public port {port} is in use by a client with another id")
     assert works(port)
     first.kill(signal.SIGTERM)
-    second.wait_log("成功在")
+    second.wait_log("the server listens on")
     wait_for("the second client's tunnel", lambda: works(port))
 
 

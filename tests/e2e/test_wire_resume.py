@@ -215,7 +215,9 @@ def test_p7_a_takeover_is_told(server, peer):
 def test_p7_another_id_is_refused_with_a_proof(server, peer):
     other = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
     answer = other.open(peer.public)
-    assert answer["error"] == "port" and "another id" in answer["message"] and "mac" in answer
+    assert answer["error"] == "port" and answer["errno"] == "EADDRINUSE" and answer["port"] == peer.public
+    assert answer["by"] == "127.0.0.1:%d" % peer.tls.sock.getsockname()[1]
+    assert "mac" in answer and "message" not in answer
     other.tls.close()
     still_works(peer)
 

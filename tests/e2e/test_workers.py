@@ -202,7 +202,7 @@ def test_a_port_is_one_port_for_all_workers(lab, echo):
     assert workers_of_clients(server)[:2] == [1, 2]
     assert works(port)
     first.kill(signal.SIGTERM)  # after a kill its session, and so its port, would wait for it
-    second.wait_log("成功在")
+    second.wait_log("the server listens on")
     wait_for("the second client's tunnel", lambda: works(port))
 
 

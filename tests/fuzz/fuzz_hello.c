@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Target: hello_*: the reader, and both parsers. The first byte says in which pieces the rest is
-   fed; what is decoded can be said again, and is then decoded to the same. */
+/* Target: hello_*: the reader, both parsers, and the place of the proof. The first byte says in
+   which pieces the rest is fed; what is decoded can be written again, is then proved, and decoded
+   to the same. */
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -21,34 +23,72 @@ static int feed(struct hello_reader *r, const uint8_t *p, size_t n, size_t step,
         assert(used <= part);
         *ret_used += used;
     }
-    assert(hello_reader_len(r) == strlen(hello_reader_text(r)));
+    assert(hello_reader_line(r).n == strlen(hello_reader_line(r).p));
     return err;
 }
 
-static void request(const char *line, size_t n)
+static const struct hello_keys keys;
+static const uint8_t key[32], exporter[32];
+static const struct hello_text asked = {"{}", 2};
+
+static struct hello_text line_of(const char *buf, int n)
+{
+    assert(n > 1 && (size_t)n == strlen(buf) && buf[n - 1] == '\n');
+    return (struct hello_text){buf, (size_t)n - 1};
+}
+
+static int write_request(char *buf, const struct hello_request *r)
+{
+    return r->op == HELLO_OPEN ? hello_open_write(buf, r, &keys)
+                               : hello_resume_write(buf, r, key, exporter);
+}
+
+static void request(struct hello_text line)
 {
     struct hello_request r, again;
     char one[HELLO_MAX], two[HELLO_MAX];
-    if (hello_request_get(line, n, &r) < 0)
+    if (hello_request_get(line, &r) < 0)
         return;
     assert(r.op == HELLO_RESUME || hello_id_is_valid(r.id));
-    size_t len = hello_request_put(one, &r);
-    assert(len == strlen(one) && one[len - 1] == '\n');
-    int err = hello_request_get(one, len - 1, &again);
-    assert(err == 0 && hello_request_put(two, &again) == len && strcmp(one, two) == 0);
+    assert(r.caps.count <= HELLO_CAPS_MAX && r.mine.count <= HELLO_MINE_MAX);
+    struct hello_text mine = line_of(one, write_request(one, &r));
+    assert(r.op == HELLO_OPEN ? hello_open_verify(mine, &keys)
+                              : hello_resume_verify(mine, key, exporter));
+    int err = hello_request_get(mine, &again);
+    assert(err == 0 && write_request(two, &again) == (int)mine.n + 1 && strcmp(one, two) == 0);
 }
 
-static void answer(const char *line, size_t n)
+static int write_answer(char *buf, const struct hello_answer *a, enum hello_op op)
+{
+    if (!a->has_mac)
+        return (int)hello_refusal_write(buf, a);
+    return op == HELLO_OPEN ? hello_answer_write(buf, a, asked, &keys)
+                            : hello_resumed_write(buf, a, asked, key, exporter);
+}
+
+static void answer(struct hello_text line, enum hello_op op)
 {
     struct hello_answer a, again;
     char one[HELLO_MAX], two[HELLO_MAX];
-    if (hello_answer_get(line, n, &a) < 0)
+    if (hello_answer_get(line, op, &a) < 0)
         return;
     assert(a.has_mac || a.error != HELLO_OK);
-    size_t len = hello_answer_put(one, &a);
-    assert(len == strlen(one) && one[len - 1] == '\n');
-    int err = hello_answer_get(one, len - 1, &again);
-    assert(err == 0 && hello_answer_put(two, &again) == len && strcmp(one, two) == 0);
+    struct hello_text mine = line_of(one, write_answer(one, &a, op));
+    bool proved = op == HELLO_OPEN ? hello_answer_verify(mine, asked, &keys)
+                                   : hello_resumed_verify(mine, asked, key, exporter);
+    assert(proved == a.has_mac);
+    int err = hello_answer_get(mine, op, &again);
+    assert(err == 0 && write_answer(two, &again, op) == (int)mine.n + 1 && strcmp(one, two) == 0);
+}
+
+static void all(struct hello_text line)
+{
+    request(line);
+    answer(line, HELLO_OPEN);
+    answer(line, HELLO_RESUME);
+    /* Nobody has signed this, and every length must be looked at before the bytes. */
+    (void)hello_open_verify(line, &keys);
+    (void)hello_resumed_verify(line, asked, key, exporter);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -60,11 +100,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int r = feed(&whole, data + 1, size - 1, size, &used);
     int r_cut = feed(&cut, data + 1, size - 1, data[0] ? data[0] : 1, &used_cut);
     assert(r == r_cut && used == used_cut);
-    request((const char *)data + 1, size - 1); /* any bytes, also those no reader lets through */
-    answer((const char *)data + 1, size - 1);
-    if (r == 0) {
-        request(hello_reader_text(&whole), hello_reader_len(&whole));
-        answer(hello_reader_text(&whole), hello_reader_len(&whole));
-    }
+    all((struct hello_text){(const char *)data + 1,
+                            size - 1}); /* also what no reader lets through */
+    if (r == 0)
+        all(hello_reader_line(&whole));
     return 0;
 }

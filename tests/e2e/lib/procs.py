@@ -241,7 +241,7 @@ class Lab:
     @staticmethod
     def port_of(client):
         """The public port of a client that is up."""
-        return int(client.match(r"成功在 \S*:(\d+) 上监听").group(1))
+        return int(client.match(r"(?:成功在|the server listens on) \S*:(\d+)").group(1))
 
     def tunnel(self, target, pairing="c-c", **how):
         """Server and client of a pairing, e.g. "c-go16": our server, the Go client."""

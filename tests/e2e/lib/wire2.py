@@ -96,12 +96,16 @@ class Tls:
         return out
 
     def line(self):
+        """The next line's fields; raw is the line as it came, without its LF."""
         while b"\n" not in self.buf:
             self._more()
-        return json.loads(self.take(self.buf.index(b"\n") + 1))
+        self.raw = self.take(self.buf.index(b"\n") + 1)[:-1]
+        return json.loads(self.raw)
 
     def say(self, fields):
-        self.send(json.dumps(fields).encode() + b"\n")
+        """A `mac` among them must be the last one."""
+        self.raw = text(fields)
+        self.send(self.raw + b"\n")
 
     def close(self, reset=False):
         if self.ssl:
@@ -119,8 +123,23 @@ def hmac(key, data):
     return hmac_module.new(key, data, hashlib.sha256).digest()
 
 
-def _str(s):
-    return bytes([len(s.encode())]) + s.encode()
+def text(fields):
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def covered(fields):
+    """What the MAC of a line with these fields covers: all before `,"mac":`."""
+    return text(fields)[:-1]
+
+
+def is_proved(raw, key, before):
+    """Does a line, as it came, end in the right MAC, and in nothing else?"""
+    body, seal = raw[:-74], raw[-74:]
+    return seal == b',"mac":"' + hmac(key, before + body).hex().encode() + b'"}'
+
+
+def signed(fields, key, before):
+    return {**fields, "mac": hmac(key, before + covered(fields)).hex()}
 
 
 class Keys:
@@ -134,20 +153,20 @@ class Keys:
         return hmac(self._k, b"gotunnel/2 resume\0" + sid + nc + ns + b"\1")
 
 
-def open_text(nc, port, window_ms, id):
-    return b"open\0" + nc + struct.pack("<QI", port, window_ms) + _str(id)
+# What stands before COVERED in each MAC (5.4, 5.5); `line` is the request's line without its LF.
+OPEN = b"open\0"
 
 
-def opened_text(sid, ns, window_ms, port, address):
-    return b"opened\0" + sid + ns + struct.pack("<Ii", window_ms, port) + _str(address)
+def before_answer(line):
+    return b"answer\0" + line + b"\0"
 
 
-def resume_text(exporter, sid, epoch, rx):
-    return b"resume\0" + exporter + sid + struct.pack("<QQ", epoch, rx)
+def before_resume(exporter):
+    return b"resume\0" + exporter
 
 
-def resumed_text(epoch, rx):
-    return b"resumed\0" + struct.pack("<QQ", epoch, rx)
+def before_resumed(exporter, line):
+    return b"resumed\0" + exporter + line + b"\0"
 
 
 def frame(cmd, sid, data=b""):
@@ -221,19 +240,19 @@ class Client(Session):
     def connect(self, source=None):
         return Tls(socket.create_connection(("127.0.0.1", self.port), 15, source), self.ctx)
 
-    def open(self, port=0, window_ms=60000):
-        """Opens a session, and checks the server's proof. The answer."""
+    def open(self, port=0, window_ms=60000, take=True, mine=(), caps=()):
+        """Opens a session, and checks the server's proof, also of a refusal that has one. The answer."""
         self.tls = self.connect()
-        keys, nc = Keys(self.secret, self.tls.exporter()), os.urandom(16)
-        text = open_text(nc, port, window_ms, self.id)
-        self.tls.say({"v": 2, "op": "open", "id": self.id, "port": port, "nc": nc.hex(), "window_ms": window_ms,
-                      "mac": hmac(keys.client, text).hex()})
+        keys, self.nc = Keys(self.secret, self.tls.exporter()), os.urandom(16)
+        self.tls.say(signed({"v": 2, "op": "open", "id": self.id, "port": port, "nc": self.nc.hex(),
+                             "window_ms": window_ms, "caps": list(caps), "take": take,
+                             "mine": [nc.hex() for nc in mine]}, keys.client, OPEN))
+        line = self.tls.raw
         answer = self.tls.line()
+        assert "mac" not in answer or is_proved(self.tls.raw, keys.server, before_answer(line))
         if answer["ok"]:
-            self.sid, ns = bytes.fromhex(answer["sid"]), bytes.fromhex(answer["ns"])
-            text += opened_text(self.sid, ns, answer["window_ms"], answer["port"], answer["address"])
-            assert answer["mac"] == hmac(keys.server, text).hex()
-            self.key = keys.resume(self.sid, nc, ns)
+            self.sid = bytes.fromhex(answer["sid"])
+            self.key = keys.resume(self.sid, self.nc, bytes.fromhex(answer["ns"]))
         return answer
 
     def request(self, tls, epoch=None, rx=None, key=None):
@@ -242,22 +261,23 @@ class Client(Session):
             self.epoch += 1
             epoch = self.epoch
         rx = self.rx if rx is None else rx
-        self._text = resume_text(tls.exporter(), self.sid, epoch, rx)
-        return {"v": 2, "op": "resume", "sid": self.sid.hex(), "epoch": f"{epoch:016x}", "rx": f"{rx:016x}",
-                "mac": hmac(key or self.key, self._text).hex()}
+        return signed({"v": 2, "op": "resume", "sid": self.sid.hex(), "epoch": f"{epoch:016x}", "rx": f"{rx:016x}"},
+                      key or self.key, before_resume(tls.exporter()))
 
     def attempt(self, source=None, **what):
         """A resume on a connection of its own: (connection, answer)."""
         tls = self.connect(source)
         tls.say(self.request(tls, **what))
-        return tls, tls.line()
+        line = tls.raw
+        answer = tls.line()
+        assert "mac" not in answer or is_proved(tls.raw, self.key, before_resumed(tls.exporter(), line))
+        return tls, answer
 
     def resume(self, **what):
         """Resumes, checks the proof, and sends what the server has not. Its count."""
         tls, answer = self.attempt(**what)
-        assert answer["ok"], answer
+        assert answer["ok"] and "mac" in answer, answer
         rx = int(answer["rx"], 16)
-        assert answer["mac"] == hmac(self.key, self._text + resumed_text(int(answer["epoch"], 16), rx)).hex()
         self.tls.close()
         self.tls = tls
         assert rx <= len(self.log)
@@ -284,28 +304,36 @@ class Server(Session):
         """Takes the client's next open, whose proof must be right."""
         self.tls, line = self.accept()
         assert line["op"] == "open", line
-        keys, nc = Keys(secret or self.secret, self.tls.exporter()), bytes.fromhex(line["nc"])
-        text = open_text(nc, line["port"], line["window_ms"], line["id"])
-        if not secret:
-            assert line["mac"] == hmac(keys.client, text).hex()
+        keys, self.nc = Keys(secret or self.secret, self.tls.exporter()), bytes.fromhex(line["nc"])
+        assert secret or is_proved(self.tls.raw, keys.client, OPEN)
         self.sid, ns = os.urandom(16), os.urandom(16)
         self.log, self.rx, self.partial = b"", 0, b""
-        text += opened_text(self.sid, ns, window_ms, port, address)
-        self.key = keys.resume(self.sid, nc, ns)
-        self.tls.say({"v": 2, "ok": True, "op": "open", "sid": self.sid.hex(), "ns": ns.hex(), "window_ms": window_ms,
-                      "address": address, "port": port, "mac": hmac(keys.server, text).hex()})
+        self.key = keys.resume(self.sid, self.nc, ns)
+        self.tls.say(signed({"v": 2, "ok": True, "op": "open", "sid": self.sid.hex(), "ns": ns.hex(),
+                             "window_ms": window_ms, "address": address, "port": port, "caps": []},
+                            keys.server, before_answer(self.tls.raw)))
+        return line
+
+    def refuse_open(self, error, mac=True, secret=None, **data):
+        """Takes the client's next open and refuses it. Its line."""
+        tls, line = self.accept()
+        assert line["op"] == "open", line
+        fields = {"v": 2, "ok": False, "error": error, **data}
+        if mac:
+            fields = signed(fields, Keys(secret or self.secret, tls.exporter()).server, before_answer(tls.raw))
+        tls.say(fields)
+        tls.close()
         return line
 
     def answer(self, tls, line, rx=None, key=None):
         """Takes a resume, whose proof must be right, and sends what the client has not."""
         assert line["op"] == "resume" and line["sid"] == self.sid.hex(), line
-        epoch, theirs = int(line["epoch"], 16), int(line["rx"], 16)
-        text = resume_text(tls.exporter(), self.sid, epoch, theirs)
-        assert line["mac"] == hmac(self.key, text).hex()
+        exporter = tls.exporter()
+        assert is_proved(tls.raw, self.key, before_resume(exporter))
         rx = self.rx if rx is None else rx
-        tls.say({"v": 2, "ok": True, "op": "resume", "epoch": line["epoch"], "rx": f"{rx:016x}",
-                 "mac": hmac(key or self.key, text + resumed_text(epoch, rx)).hex()})
-        return theirs
+        tls.say(signed({"v": 2, "ok": True, "op": "resume", "epoch": line["epoch"], "rx": f"{rx:016x}"},
+                       key or self.key, before_resumed(exporter, tls.raw)))
+        return int(line["rx"], 16)
 
     def resume(self):
         """The whole of it."""
@@ -319,7 +347,10 @@ class Server(Session):
     def refuse(self, error):
         tls, line = self.accept()
         assert line["op"] == "resume", line
-        tls.say({"v": 2, "ok": False, "error": error, "message": ""})
+        fields = {"v": 2, "ok": False, "error": error}
+        if error in ("stale", "range"):
+            fields = signed(fields, self.key, before_resumed(tls.exporter(), tls.raw))
+        tls.say(fields)
         tls.close()
 
     def close(self):

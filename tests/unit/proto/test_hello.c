@@ -17,22 +17,23 @@
 #define M32 "00112233445566778899aabbccddeeff"
 #define M64 M32 M32
 
+#define MAC ",\"mac\":\"" M64 "\"}"
+
 static const char open_line[] =
     "{\"v\":2,\"op\":\"open\",\"id\":\"a.B-9_\",\"port\":8080,\"nc\":\"" M32
-    "\",\"window_ms\":60000,\"mac\":\"" M64 "\"}\n";
+    "\",\"window_ms\":60000,\"caps\":[\"a-1\",\"z\"],\"take\":true,\"mine\":[\"" M32 "\"]" MAC "\n";
 static const char resume_line[] =
     "{\"v\":2,\"op\":\"resume\",\"sid\":\"" M32
-    "\",\"epoch\":\"0000000000000001\",\"rx\":\"fedcba9876543210\",\"mac\":\"" M64 "\"}\n";
-static const char opened_line[] = "{\"v\":2,\"ok\":true,\"op\":\"open\",\"sid\":\"" M32
-                                  "\",\"ns\":\"" M32 "\",\"window_ms\":4294967295,"
-                                  "\"address\":\"[::]:80\",\"port\":65535,\"mac\":\"" M64 "\"}\n";
-static const char resumed_line[] =
-    "{\"v\":2,\"ok\":true,\"op\":\"resume\",\"epoch\":"
-    "\"ffffffffffffffff\",\"rx\":\"0000000000000000\",\"mac\":\"" M64 "\"}\n";
+    "\",\"epoch\":\"0000000000000001\",\"rx\":\"fedcba9876543210\"" MAC "\n";
+static const char opened_line[] =
+    "{\"v\":2,\"ok\":true,\"op\":\"open\",\"sid\":\"" M32 "\",\"ns\":\"" M32
+    "\",\"window_ms\":4294967295,\"address\":\"[::]:80\",\"port\":65535,\"caps\":[]" MAC "\n";
+static const char resumed_line[] = "{\"v\":2,\"ok\":true,\"op\":\"resume\",\"epoch\":"
+                                   "\"ffffffffffffffff\",\"rx\":\"0000000000000000\"" MAC "\n";
 static const char refused_line[] =
-    "{\"v\":2,\"ok\":false,\"error\":\"port\",\"message\":\"\\\"x\\\" \\u003c 端\",\"mac\":\"" M64
-    "\"}\n";
-static const char bare_line[] = "{\"v\":2,\"ok\":false,\"error\":\"auth\",\"message\":\"\"}\n";
+    "{\"v\":2,\"ok\":false,\"error\":\"port\",\"port\":8080,\"errno\":"
+    "\"EADDRINUSE\",\"by\":\"[::1]:9\"" MAC "\n";
+static const char bare_line[] = "{\"v\":2,\"ok\":false,\"error\":\"auth\"}\n";
 
 /* ---- collecting ---- */
 
@@ -62,8 +63,8 @@ static void a_line_in_any_pieces(void **state)
         struct hello_reader r;
         assert_int_equal(feed(&r, in, n + 5, step, &used), 0);
         assert_int_equal(used, n); /* what follows belongs to the session */
-        assert_int_equal(hello_reader_len(&r), n - 1);
-        assert_memory_equal(hello_reader_text(&r), open_line, n - 1);
+        assert_int_equal(hello_reader_line(&r).n, n - 1);
+        assert_memory_equal(hello_reader_line(&r).p, open_line, n - 1);
         assert_int_equal(hello_reader_feed(&r, (const uint8_t *)"{", 1, &used), 0);
         assert_int_equal(used, 0);
     }
@@ -80,7 +81,7 @@ static void a_line_cut_at_every_byte(void **state)
         assert_int_equal(used, at);
         assert_int_equal(hello_reader_feed(&r, (const uint8_t *)open_line + at, n - at, &used), 0);
         assert_int_equal(used, n - at);
-        assert_string_equal(hello_reader_text(&r) + n - 3, "\"}");
+        assert_string_equal(hello_reader_line(&r).p + n - 3, "\"}");
     }
 }
 
@@ -95,7 +96,7 @@ static void the_longest_line(void **state)
         in[0] = '{';
         in[HELLO_MAX - 1] = '\n';
         assert_int_equal(feed(&r, in, HELLO_MAX, step, &used), 0);
-        assert_int_equal(hello_reader_len(&r), HELLO_MAX - 1);
+        assert_int_equal(hello_reader_line(&r).n, HELLO_MAX - 1);
         in[HELLO_MAX - 1] = 'x';
         in[HELLO_MAX] = '\n';
         assert_int_equal(feed(&r, in, HELLO_MAX + 1, step, &used), ERR_LIMIT);
@@ -121,15 +122,35 @@ static void what_can_not_be_a_hello_is_seen_at_once(void **state)
 
 /* ---- round trips ---- */
 
-static int get_request(const char *line, struct hello_request *ret)
+static struct hello_text text_of(const char *line)
 {
-    return hello_request_get(line, strcspn(line, "\n"), ret);
+    return (struct hello_text){line, strcspn(line, "\n")};
 }
 
+static int get_request(const char *line, struct hello_request *ret)
+{
+    return hello_request_get(text_of(line), ret);
+}
+
+/* Of an open, or of a resume where the line says so. */
 static int get_answer(const char *line, struct hello_answer *ret)
 {
-    return hello_answer_get(line, strcspn(line, "\n"), ret);
+    return hello_answer_get(text_of(line), strstr(line, "\"resume\"") ? HELLO_RESUME : HELLO_OPEN,
+                            ret);
 }
+
+/* What is written is what was read, but for the MAC. */
+static void assert_covered(const char *got, int n, const char *line)
+{
+    assert_int_equal(n, strlen(line));
+    assert_int_equal(strlen(got), n);
+    assert_memory_equal(got, line, strlen(line) - HELLO_SEAL_LEN - 1 + sizeof ",\"mac\":\"" - 1);
+    assert_string_equal(got + n - 3, "\"}\n");
+}
+
+static const struct hello_keys keys;
+static const uint8_t key[32], exporter[32];
+static const struct hello_text asked = {"{}", 2};
 
 static void requests_are_read_and_written(void **state)
 {
@@ -142,68 +163,155 @@ static void requests_are_read_and_written(void **state)
     assert_int_equal(r.port, 8080);
     assert_int_equal(r.nonce[15], 0xff);
     assert_int_equal(r.window_ms, 60000);
-    assert_int_equal(r.mac[31], 0xff);
+    assert_int_equal(r.caps.count, 2);
+    assert_string_equal(r.caps.names[0], "a-1");
+    assert_string_equal(r.caps.names[1], "z");
+    assert_true(r.take);
+    assert_int_equal(r.mine.count, 1);
+    assert_int_equal(r.mine.nonces[0][14], 0xee);
     assert_int_equal(r.epoch, 0);
-    assert_int_equal(hello_request_put(out, &r), strlen(open_line));
-    assert_string_equal(out, open_line);
+    assert_covered(out, hello_open_write(out, &r, &keys), open_line);
 
     assert_int_equal(get_request(resume_line, &r), 0);
     assert_int_equal(r.op, HELLO_RESUME);
     assert_int_equal(r.sid[1], 0x11);
     assert_true(r.epoch == 1 && r.rx == 0xfedcba9876543210u);
     assert_string_equal(r.id, "");
-    assert_int_equal(hello_request_put(out, &r), strlen(resume_line));
-    assert_string_equal(out, resume_line);
+    assert_false(r.take);
+    assert_covered(out, hello_resume_write(out, &r, key, exporter), resume_line);
 }
 
 static void answers_are_read_and_written(void **state)
 {
     (void)state;
-    static const char *const lines[] = {opened_line, resumed_line, refused_line, bare_line};
-    struct hello_answer a[4];
-    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
-        char out[HELLO_MAX];
-        assert_int_equal(get_answer(lines[i], &a[i]), 0);
-        assert_int_equal(hello_answer_put(out, &a[i]), strlen(lines[i]));
-        assert_string_equal(out, lines[i]);
-        assert_int_equal(a[i].has_mac, i != 3);
-    }
-    assert_true(a[0].error == HELLO_OK && a[0].op == HELLO_OPEN);
-    assert_true(a[0].window_ms == UINT32_MAX && a[0].port == 65535);
-    assert_string_equal(a[0].address, "[::]:80");
-    assert_true(a[1].op == HELLO_RESUME && a[1].epoch == UINT64_MAX && a[1].rx == 0);
-    assert_int_equal(a[2].error, HELLO_ERR_PORT);
-    assert_string_equal(a[2].message, "\"x\" < 端");
-    assert_int_equal(a[3].error, HELLO_ERR_AUTH);
+    struct hello_answer a;
+    char out[HELLO_MAX];
+    assert_int_equal(get_answer(opened_line, &a), 0);
+    assert_true(a.error == HELLO_OK && a.has_mac);
+    assert_true(a.window_ms == UINT32_MAX && a.port == 65535 && a.caps.count == 0);
+    assert_string_equal(a.address, "[::]:80");
+    assert_covered(out, hello_answer_write(out, &a, asked, &keys), opened_line);
+
+    assert_int_equal(get_answer(resumed_line, &a), 0);
+    assert_true(a.error == HELLO_OK && a.has_mac && a.epoch == UINT64_MAX && a.rx == 0);
+    assert_covered(out, hello_resumed_write(out, &a, asked, key, exporter), resumed_line);
+
+    assert_int_equal(get_answer(refused_line, &a), 0);
+    assert_true(a.error == HELLO_ERR_PORT && a.has_mac);
+    assert_true(a.has_refused_port && a.refused_port == 8080);
+    assert_string_equal(a.errno_word, "EADDRINUSE");
+    assert_string_equal(a.by, "[::1]:9");
+    assert_covered(out, hello_answer_write(out, &a, asked, &keys), refused_line);
+
+    assert_int_equal(get_answer(bare_line, &a), 0);
+    assert_true(a.error == HELLO_ERR_AUTH && !a.has_mac && !a.has_refused_port);
+    assert_string_equal(a.errno_word, "");
+    assert_string_equal(a.by, "");
+    assert_int_equal(hello_refusal_write(out, &a), strlen(bare_line));
+    assert_string_equal(out, bare_line);
 }
 
-static void every_error_has_its_word(void **state)
+/* Which have a MAC, which have none, and which may do either: docs/protocol.md 5.2. */
+static void every_error_has_its_word_and_its_rule(void **state)
 {
     (void)state;
-    for (int e = HELLO_ERR_AUTH; e <= HELLO_ERR_MESSAGE; e++) {
-        struct hello_answer a = {.error = (enum hello_error)e, .message = "m"}, b;
-        char out[HELLO_MAX];
-        (void)hello_answer_put(out, &a);
-        assert_int_equal(get_answer(out, &b), 0);
-        assert_int_equal(b.error, e);
-        assert_non_null(strstr(out, hello_error_word(a.error)));
+    static const struct {
+        const char *word;
+        bool bare, signed_;
+    } rules[] = {
+        [HELLO_ERR_AUTH] = {"auth", true, false},
+        [HELLO_ERR_PORT] = {"port", false, true},
+        [HELLO_ERR_TAKEN] = {"taken", false, true},
+        [HELLO_ERR_UNKNOWN] = {"unknown", true, false},
+        [HELLO_ERR_STALE] = {"stale", false, true},
+        [HELLO_ERR_RANGE] = {"range", false, true},
+        [HELLO_ERR_BUSY] = {"busy", true, true},
+        [HELLO_ERR_DRAINING] = {"draining", true, true},
+        [HELLO_ERR_MESSAGE] = {"message", true, false},
+    };
+    assert_int_equal(ARRAY_LEN(rules), HELLO_ERRORS);
+    for (int e = HELLO_OK + 1; e < HELLO_ERRORS; e++) {
+        char line[256];
+        struct hello_answer a;
+        assert_string_equal(hello_error_word((enum hello_error)e), rules[e].word);
+        for (int has_mac = 0; has_mac <= 1; has_mac++) {
+            (void)snprintf(line, sizeof line, "{\"v\":2,\"ok\":false,\"error\":\"%s\"%s",
+                           rules[e].word, has_mac ? MAC : "}");
+            bool good = has_mac ? rules[e].signed_ : rules[e].bare;
+            if (get_answer(line, &a) != (good ? 0 : ERR_PROTO))
+                fail_msg("%s", line);
+            assert_true(!good || ((int)a.error == e && a.has_mac == has_mac));
+        }
+    }
+}
+
+static void a_later_error_is_one_that_passes(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"moved", "", "AUTH", "Busy", "!#$~"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        char line[256];
+        struct hello_answer a;
+        (void)snprintf(line, sizeof line, "{\"v\":2,\"ok\":false,\"error\":\"%s\"}", words[i]);
+        assert_int_equal(get_answer(line, &a), 0);
+        assert_int_equal(a.error, HELLO_ERR_BUSY);
     }
 }
 
 static void the_longest_lines_fit(void **state)
 {
     (void)state;
-    struct hello_answer a = {.error = HELLO_ERR_MESSAGE, .has_mac = true}, b;
+    struct hello_answer a = {.error = HELLO_ERR_PORT, .has_refused_port = true}, b;
     struct hello_request r = {.port = INT64_MIN, .window_ms = UINT32_MAX}, s;
     char out[HELLO_MAX];
-    memset(a.message, 1, sizeof a.message - 1);
-    (void)hello_answer_put(out, &a);
+    a.refused_port = INT64_MIN;
+    memset(a.errno_word, '~', HELLO_WORD_BUF - 1);
+    memset(a.by, '!', HELLO_WORD_BUF - 1);
+    assert_true(hello_answer_write(out, &a, asked, &keys) > 0);
     assert_int_equal(get_answer(out, &b), 0);
-    assert_string_equal(b.message, a.message);
+    assert_string_equal(b.errno_word, a.errno_word);
+    assert_string_equal(b.by, a.by);
+    assert_true(b.refused_port == INT64_MIN);
+
     memset(r.id, 'x', HELLO_ID_MAX);
-    (void)hello_request_put(out, &r);
+    r.caps.count = HELLO_CAPS_MAX;
+    r.mine.count = HELLO_MINE_MAX;
+    memset(r.mine.nonces, 0xa5, sizeof r.mine.nonces);
+    for (size_t i = 0; i < HELLO_CAPS_MAX; i++)
+        memset(r.caps.names[i], 'a' + (int)i, HELLO_CAP_MAX);
+    int n = hello_open_write(out, &r, &keys);
+    assert_true(n > 0 && n < HELLO_MAX / 4);
     assert_int_equal(get_request(out, &s), 0);
     assert_true(s.port == INT64_MIN);
+    assert_memory_equal(&s.caps, &r.caps, sizeof s.caps);
+    assert_memory_equal(&s.mine, &r.mine, sizeof s.mine);
+
+    memset(&a, 0, sizeof a);
+    a.caps = r.caps;
+    memset(a.address, '9', HELLO_WORD_BUF - 1);
+    assert_true(hello_answer_write(out, &a, asked, &keys) > 0);
+    assert_int_equal(get_answer(out, &b), 0);
+    assert_string_equal(b.address, a.address);
+    assert_memory_equal(&b.caps, &a.caps, sizeof b.caps);
+}
+
+/* ---- what an end can do ---- */
+
+static void what_both_can(void **state)
+{
+    (void)state;
+    struct hello_caps none = {0}, both;
+    struct hello_caps a = {3, {"one", "two", "one"}}, b = {2, {"three", "one"}};
+    hello_caps_common(&both, &a, &b);
+    assert_int_equal(both.count, 1);
+    assert_string_equal(both.names[0], "one");
+    assert_true(hello_caps_have(&both, "one") && !hello_caps_have(&both, "two"));
+    hello_caps_common(&both, &a, &none);
+    assert_int_equal(both.count, 0);
+    hello_caps_common(&both, &none, &a);
+    assert_int_equal(both.count, 0);
+    hello_caps_common(&b, &a, &b); /* ret may be one of them */
+    assert_int_equal(b.count, 1);
 }
 
 /* ---- what is refused ---- */
@@ -223,16 +331,24 @@ struct variant {
     int err;
 };
 
+#define MINE7 "\"" M32 "\",\"" M32 "\",\"" M32 "\",\"" M32 "\",\"" M32 "\",\"" M32 "\",\"" M32 "\""
+
 static const struct variant variants[] = {
     /* accepted: fields of other names, at the allowed depth; blanks */
-    {open_line, "\"v\"", "\"caps\":[\"a\",{}],\"v\"", 0},
+    {open_line, "\"v\"", "\"key\":[\"a\",{}],\"v\"", 0},
+    {open_line, "\"v\"", "\"x\":{\"mac\":1},\"v\"", 0}, /* not the line's */
     {open_line, "\"v\":2", " \"v\" : 2 ", 0},
     {open_line, "\"v\"", "\"x\":[[]],\"v\"", 0},
     {open_line, "\"v\"", "\"x\":\"[[[[\\\"[\",\"v\"", 0},
     {open_line, "\"v\"", "\"sid\":1,\"v\"", 0}, /* of the other operation */
     {open_line, "8080", "-9223372036854775808", 0},
     {open_line, "\"a.B-9_\"", "\"\\u0061\"", 0},
-    /* depth */
+    /* depth; what looks like a bracket, a quote or an escape and is none */
+    {open_line, "\"v\"", "\"x\":\"\\\"[[[[\",\"v\"", 0},
+    {open_line, "\"v\"", "\"x\":\"\\\\\",\"y\":\"[[[[\",\"v\"", 0},
+    {open_line, "\"v\"", "\"x\":\"\\\"\",\"y\":[[[]]],\"v\"", ERR_PROTO},
+    {open_line, "\"v\"", "\"x\":\"\\\\\",\"y\":[[[]]],\"v\"", ERR_PROTO},
+    {open_line, "\"v\"", "\"x\":\"]]]]\",\"y\":[[[]]],\"v\"", ERR_PROTO},
     {open_line, "\"v\"", "\"x\":[[[]]],\"v\"", ERR_PROTO},
     {open_line, "\"v\"", "\"x\":{\"y\":{\"z\":{}}},\"v\"", ERR_PROTO},
     /* not one object */
@@ -255,6 +371,9 @@ static const struct variant variants[] = {
     {open_line, "\"id\"", "\"id\":\"x\",\"id\"", ERR_PROTO},
     {open_line, "\"id\"", "\"mac\":\"" M64 "\",\"id\"", ERR_PROTO},
     {open_line, "\"id\"", "\"x\":1,\"x\":1,\"id\"", ERR_PROTO},
+    {open_line, "\"id\"", "\"\\u0078\":1,\"x\":1,\"id\"", ERR_PROTO},
+    {open_line, "\"id\"", "\"x\":[{\"y\":1,\"\\u0079\":1}],\"id\"", ERR_PROTO},
+    {open_line, "\"id\"", "\"m\\u0061c\":1,\"id\"", ERR_PROTO},
     /* id */
     {open_line, "\"a.B-9_\"", "\"\"", ERR_PROTO},
     {open_line, "\"a.B-9_\"", "\"a b\"", ERR_PROTO},
@@ -286,7 +405,48 @@ static const struct variant variants[] = {
     {open_line, "\"0011", "\"g011", ERR_PROTO},
     {open_line, "aabb", "AABB", ERR_PROTO},
     {open_line, "\"nc\":\"" M32 "\",", "", ERR_PROTO},
+    /* caps, take, mine */
+    {open_line, "\"caps\":[\"a-1\",\"z\"],", "", ERR_PROTO},
+    {open_line, "[\"a-1\",\"z\"]", "[]", 0},
+    {open_line, "[\"a-1\",\"z\"]", "{}", ERR_PROTO},
+    {open_line, "[\"a-1\",\"z\"]", "\"a-1\"", ERR_PROTO},
+    {open_line, "[\"a-1\",\"z\"]", "[\"a\",1]", ERR_PROTO},
+    {open_line, "\"z\"", "\"\"", ERR_PROTO},
+    {open_line, "\"z\"", "\"Z\"", ERR_PROTO},
+    {open_line, "\"z\"", "\"_\"", ERR_PROTO},
+    {open_line, "\"z\"", "\"abcdefghijklmno9\"", 0},
+    {open_line, "\"z\"", "\"abcdefghijklmno90\"", ERR_PROTO},
+    {open_line, "\"z\"", "\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\"", 0},
+    {open_line, "\"z\"", "\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"", ERR_PROTO},
+    {open_line, "\"take\":true,", "", ERR_PROTO},
+    {open_line, "true", "false", 0},
+    {open_line, "true", "1", ERR_PROTO},
+    {open_line, "true", "\"true\"", ERR_PROTO},
+    {open_line, "true", "null", ERR_PROTO},
+    {open_line, ",\"mine\":[\"" M32 "\"]", "", ERR_PROTO},
+    {open_line, "[\"" M32 "\"]", "[]", 0},
+    {open_line, "[\"" M32 "\"]", "\"" M32 "\"", ERR_PROTO},
+    {open_line, "[\"" M32 "\"]", "[\"" M32 "0\"]", ERR_PROTO},
+    {open_line, "[\"" M32 "\"]", "[\"\"]", ERR_PROTO},
+    {open_line, "[\"" M32 "\"]", "[null]", ERR_PROTO},
+    {open_line, "[\"0011", "[\"X011", ERR_PROTO},
+    {open_line, "[\"" M32 "\"]", "[" MINE7 ",\"" M32 "\"]", 0},
+    {open_line, "[\"" M32 "\"]", "[" MINE7 ",\"" M32 "\",\"" M32 "\"]", ERR_PROTO},
+    /* the MAC, and where it stands */
     {open_line, M64, M32, ERR_PROTO},
+    {open_line, M64, M64 "0", ERR_PROTO},
+    {open_line, "\"mac\":\"0", "\"mac\":\"G", ERR_PROTO},
+    {open_line, "\"mac\":\"00", "\"mac\":\"0A", ERR_PROTO},
+    {open_line, "\"mac\"", "\"\\u006dac\"", ERR_PROTO},
+    {open_line, "\"mac\"", " \"mac\"", ERR_PROTO},
+    {open_line, "\"mac\":", "\"mac\" :", ERR_PROTO},
+    {open_line, "\"mac\":", "\"mac\": ", ERR_PROTO},
+    {open_line, ",\"mac\"", " ,\"mac\"", 0}, /* that blank is covered */
+    {open_line, MAC, ",\"mac\":\"" M64 "\" }", ERR_PROTO},
+    {open_line, MAC, MAC " ", ERR_PROTO},
+    {open_line, MAC, ",\"mac\":\"" M64 "\",\"x\":1}", ERR_PROTO},
+    {open_line, MAC, ",\"x\":{\"y\":1" MAC "}", ERR_PROTO},
+    {open_line, MAC, ",\"x\":{\"y\":1" MAC MAC, 0},
     {open_line, ",\"mac\":\"" M64 "\"", "", ERR_PROTO},
     /* resume */
     {resume_line, "\"sid\":\"" M32 "\",", "", ERR_PROTO},
@@ -322,18 +482,34 @@ static void what_requests_are_refused(void **state)
 
 static const struct variant answer_variants[] = {
     {opened_line, "\"v\"", "\"x\":[{}],\"v\"", 0},
-    {bare_line, "\"message\"", "\"mac\":null,\"message\"", ERR_PROTO},
-    {bare_line, "\"message\"", "\"mac\":\"\",\"message\"", ERR_PROTO},
-    {bare_line, "\"auth\"", "\"\"", ERR_PROTO},
-    {bare_line, "\"auth\"", "\"Auth\"", ERR_PROTO},
+    {bare_line, "}", ",\"mac\":null}", ERR_PROTO},
+    {bare_line, "}", MAC, ERR_PROTO},
+    {bare_line, "}", ",\"x\":{\"mac\":1}}", 0},
+    {bare_line, "}", ",\"message\":1}", 0}, /* there is no such field any more */
+    {bare_line, "\"auth\"", "\"a b\"", ERR_PROTO},
+    {bare_line, "\"auth\"", "\"" M64 "\"", ERR_PROTO},
+    {bare_line, "\"auth\"", "\"" M32 "0123456789abcdefghijklmnopqrstu\"", 0},
     {bare_line, "\"auth\"", "1", ERR_PROTO},
-    {bare_line, "\"error\":\"auth\",", "", ERR_PROTO},
-    {bare_line, ",\"message\":\"\"", "", ERR_PROTO},
-    {bare_line, "\"message\":\"\"", "\"message\":1", ERR_PROTO},
-    {bare_line, "\"message\":\"\"", "\"message\":\"\\u0000\"", ERR_PROTO},
-    {bare_line, "\"message\":\"\"", "\"message\":\"\xff\"", ERR_PROTO},
-    {bare_line, "\"message\":\"\"", "\"message\":\"" M64 M64 M64 M64 "\"", ERR_PROTO},
-    {bare_line, "\"message\":\"\"", "\"message\":\"" M64 M64 M64 M32 "\"", 0},
+    {bare_line, ",\"error\":\"auth\"", "", ERR_PROTO},
+    {refused_line, MAC, "}", ERR_PROTO},
+    {refused_line, "8080", "-9223372036854775808", 0},
+    {refused_line, "8080", "\"8080\"", ERR_PROTO},
+    {refused_line, "8080", "8080.5", ERR_PROTO},
+    {refused_line, "\"port\":8080,", "", 0},
+    {refused_line, "\"EADDRINUSE\"", "\"\"", 0},
+    {refused_line, "\"EADDRINUSE\"", "98", ERR_PROTO},
+    {refused_line, "\"EADDRINUSE\"", "null", ERR_PROTO},
+    {refused_line, "\"errno\":\"EADDRINUSE\",", "", 0},
+    {refused_line, "[::1]:9", M32 "0123456789abcdefghijklmnopqrstu", 0},
+    {refused_line, "[::1]:9", M64, ERR_PROTO},
+    {refused_line, "[::1]:9", "!#[]^~", 0},
+    {refused_line, "[::1]:9", "a b", ERR_PROTO},
+    {refused_line, "[::1]:9", "a\\\"b", ERR_PROTO},
+    {refused_line, "[::1]:9", "a\\\\b", ERR_PROTO},
+    {refused_line, "[::1]:9", "a\x7f", ERR_PROTO},
+    {refused_line, "[::1]:9", "a\\u001b", ERR_PROTO},
+    {refused_line, "[::1]:9", "\xe7\xab\xaf", ERR_PROTO},
+    {refused_line, ",\"by\":\"[::1]:9\"", "", 0},
     {bare_line, "false", "true", ERR_PROTO},
     {bare_line, "false", "0", ERR_PROTO},
     {bare_line, "\"ok\":false,", "", ERR_PROTO},
@@ -351,6 +527,9 @@ static const struct variant answer_variants[] = {
     {opened_line, "[::]:80", "a\\u0007b", ERR_PROTO},
     {opened_line, "[::]:80", "\xc3\xa4", ERR_PROTO},
     {opened_line, "[::]:80", M64, ERR_PROTO},
+    {opened_line, "\"caps\":[]", "\"caps\":[\"x\"]", 0},
+    {opened_line, "\"caps\":[]", "\"caps\":[\"X\"]", ERR_PROTO},
+    {opened_line, ",\"caps\":[]", "", ERR_PROTO},
     {opened_line, "\"ns\":\"" M32 "\",", "", ERR_PROTO},
     {opened_line, "\"sid\":\"" M32 "\",", "", ERR_PROTO},
     {opened_line, ",\"mac\":\"" M64 "\"", "", ERR_PROTO},
@@ -377,6 +556,17 @@ static void what_answers_are_refused(void **state)
     }
 }
 
+/* An answer of the other kind is none, whatever else it says. */
+static void an_answer_answers_what_was_asked(void **state)
+{
+    (void)state;
+    struct hello_answer a;
+    assert_int_equal(hello_answer_get(text_of(opened_line), HELLO_OPEN, &a), 0);
+    assert_int_equal(hello_answer_get(text_of(opened_line), HELLO_RESUME, &a), ERR_PROTO);
+    assert_int_equal(hello_answer_get(text_of(resumed_line), HELLO_RESUME, &a), 0);
+    assert_int_equal(hello_answer_get(text_of(resumed_line), HELLO_OPEN, &a), ERR_PROTO);
+}
+
 static void every_truncation_is_refused(void **state)
 {
     (void)state;
@@ -387,8 +577,10 @@ static void every_truncation_is_refused(void **state)
             struct hello_answer a;
             char *cut = malloc(n + 1); /* of its own size, for the address sanitizer */
             memcpy(cut, lines[i], n);
-            assert_int_equal(hello_request_get(cut, n, &r), ERR_PROTO);
-            assert_int_equal(hello_answer_get(cut, n, &a), ERR_PROTO);
+            struct hello_text line = {cut, n};
+            assert_int_equal(hello_request_get(line, &r), ERR_PROTO);
+            assert_int_equal(hello_answer_get(line, HELLO_OPEN, &a), ERR_PROTO);
+            assert_int_equal(hello_answer_get(line, HELLO_RESUME, &a), ERR_PROTO);
             free(cut);
         }
 }
@@ -401,7 +593,8 @@ static void a_zero_byte_anywhere_is_refused(void **state)
         struct hello_request r;
         memcpy(line, open_line, sizeof line);
         line[i] = '\0';
-        assert_int_equal(hello_request_get(line, sizeof line - 2, &r), ERR_PROTO);
+        assert_int_equal(hello_request_get((struct hello_text){line, sizeof line - 2}, &r),
+                         ERR_PROTO);
     }
 }
 
@@ -411,10 +604,13 @@ static void a_line_that_is_too_long(void **state)
     static char line[HELLO_MAX + 1];
     struct hello_request r;
     size_t n = sizeof open_line - 2;
-    memset(line, ' ', sizeof line);
-    memcpy(line, open_line, n);
-    assert_int_equal(hello_request_get(line, HELLO_MAX - 1, &r), 0);
-    assert_int_equal(hello_request_get(line, HELLO_MAX, &r), ERR_PROTO);
+    for (size_t len = HELLO_MAX - 1; len <= HELLO_MAX; len++) {
+        memset(line, ' ', sizeof line); /* behind the first brace */
+        line[0] = '{';
+        memcpy(line + len - (n - 1), open_line + 1, n - 1);
+        assert_int_equal(hello_request_get((struct hello_text){line, len}, &r),
+                         len < HELLO_MAX ? 0 : ERR_PROTO);
+    }
 }
 
 static void secrets_and_ids(void **state)
@@ -485,10 +681,13 @@ int main(void)
         cmocka_unit_test(what_can_not_be_a_hello_is_seen_at_once),
         cmocka_unit_test(requests_are_read_and_written),
         cmocka_unit_test(answers_are_read_and_written),
-        cmocka_unit_test(every_error_has_its_word),
+        cmocka_unit_test(every_error_has_its_word_and_its_rule),
+        cmocka_unit_test(a_later_error_is_one_that_passes),
         cmocka_unit_test(the_longest_lines_fit),
+        cmocka_unit_test(what_both_can),
         cmocka_unit_test(what_requests_are_refused),
         cmocka_unit_test(what_answers_are_refused),
+        cmocka_unit_test(an_answer_answers_what_was_asked),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(a_zero_byte_anywhere_is_refused),
         cmocka_unit_test(a_line_that_is_too_long),

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sentences for refusals. A server sends data (docs/protocol.md 5.2): a word for the error, and
+ * perhaps the port, the operating system's error, the address of somebody. None of these has
+ * anything that would need escaping: the parser has seen to that.
+ */
+#include "tunnel/refusal.h"
+
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/i18n.h"
+
+/* What a server's reason for a port means there. */
+static const struct {
+    const char *word, *text;
+} port_reasons[] = {
+    {"EADDRINUSE", N_("it is in use at the server")},
+    {"EACCES", N_("the server has no permission to open it")},
+    {"EPERM", N_("the server does not allow it (-allow-ports)")},
+    {"ERANGE", N_("it is not between 0 and 65535")},
+    {"EMFILE", N_("the server has no descriptors left")},
+    {"ENOMEM", N_("the server has no memory left")},
+};
+
+static void port_text(struct errmsg *ret, const struct hello_answer *a,
+                      const struct hello_request *asked)
+{
+    long long port = a->has_refused_port ? a->refused_port : asked->port;
+    if (*a->by) {
+        (void)errmsg_set(ret, ERR_REFUSED,
+                         _("public port %lld is in use by a client with another id (%s)"), port,
+                         a->by);
+        return;
+    }
+    const char *why = *a->errno_word ? a->errno_word : N_("the server does not say why");
+    for (size_t i = 0; i < ARRAY_LEN(port_reasons); i++)
+        if (strcmp(a->errno_word, port_reasons[i].word) == 0)
+            why = port_reasons[i].text;
+    (void)errmsg_set(ret, ERR_REFUSED, _("public port %lld: %s"), port, _(why));
+}
+
+static void taken_text(struct errmsg *ret, const struct hello_answer *a,
+                       const struct hello_request *asked)
+{
+    if (*a->by)
+        (void)errmsg_set(ret, ERR_REFUSED, _("another client has the id '%s': %s"), asked->id,
+                         a->by);
+    else
+        (void)errmsg_set(ret, ERR_REFUSED, _("another client has the id '%s'"), asked->id);
+}
+
+void refusal_text(struct errmsg *ret, const struct hello_answer *a,
+                  const struct hello_request *asked)
+{
+    switch (a->error) {
+    case HELLO_ERR_AUTH:
+        (void)errmsg_set(ret, ERR_AUTH, "%s", _("wrong secret"));
+        return;
+    case HELLO_ERR_PORT:
+        port_text(ret, a, asked);
+        return;
+    case HELLO_ERR_TAKEN:
+        taken_text(ret, a, asked);
+        return;
+    case HELLO_ERR_DRAINING:
+        (void)errmsg_set(ret, ERR_REFUSED, "%s", _("the server is stopping"));
+        return;
+    case HELLO_ERR_MESSAGE:
+        (void)errmsg_set(ret, ERR_PROTO, "%s", _("the server does not understand this client"));
+        return;
+    case HELLO_ERR_UNKNOWN:
+    case HELLO_ERR_STALE:
+    case HELLO_ERR_RANGE: /* of a resume; an open gets none of them */
+    case HELLO_ERR_BUSY:
+    case HELLO_OK:
+    case HELLO_ERRORS:
+        break;
+    }
+    (void)errmsg_set(ret, ERR_REFUSED, "%s", _("the server has no room at present"));
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* What a server's refusal on gotunnel/2 says, in the words and the language of this end. */
+#pragma once
+
+#include "base/err.h"
+#include "proto/hello.h"
+
+/* Fills *ret with one sentence for a person about the refusal a of the open asked; printable. */
+void refusal_text(struct errmsg *ret, const struct hello_answer *a,
+                  const struct hello_request *asked);
