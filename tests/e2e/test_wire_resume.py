@@ -222,6 +222,42 @@ def test_p7_another_id_is_refused_with_a_proof(server, peer):
     still_works(peer)
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_p2_a_field_of_a_later_version_is_proved_too(server, signed):
+    """It is passed over, and if somebody else has put it there the line is wrong."""
+    peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
+    more = {"key": "laptop", "deep": {"mac": [0]}}
+    add = None if signed else lambda raw: b"{" + wire2.text(more)[1:-1] + b"," + raw[1:]
+    answer = peer.open(caps=["later"], mine=[os.urandom(16)] * 8, extra=more if signed else None, distort=add)
+    if signed:
+        assert answer["ok"] and answer["caps"] == []
+    else:
+        assert answer == {"v": 2, "ok": False, "error": "auth"}
+    peer.tls.close()
+
+
+def test_p1_a_port_that_is_not_allowed_is_refused_with_data(lab):
+    server = lab.server(flags=("-allow-ports", "1-2"))
+    peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
+    for port, errno in [(4711, "EPERM"), (65536, "ERANGE"), (-1, "ERANGE")]:
+        answer = peer.open(port)
+        answer.pop("mac")
+        assert answer == {"v": 2, "ok": False, "error": "port", "port": port, "errno": errno}
+        peer.tls.close()
+
+
+@pytest.mark.parametrize("change", ["mac first", "blank", "no mac", "twice", "escaped"])
+def test_p2_a_line_whose_mac_is_elsewhere_gets_no_answer(server, change):
+    peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
+    with pytest.raises(Closed):
+        peer.open(distort={
+            "mac first": lambda raw: b"{" + raw[-73:-1] + b"," + raw[1:-74] + b"}",
+            "blank": lambda raw: raw[:-73] + b" " + raw[-73:],
+            "no mac": lambda raw: raw[:-74] + b"}",
+            "twice": lambda raw: b'{"mac":1,' + raw[1:],
+            "escaped": lambda raw: raw.replace(b'"mac"', b'"m\\u0061c"')}[change])
+
+
 def test_p8_our_server_s_end_is_told(server, peer):
     server.kill(signal.SIGTERM)
     assert struct.unpack("<II", peer.until(GOAWAY).data)[0] == 0
@@ -287,9 +323,9 @@ def hand(lab):
         yield hand
 
 
-def client_of(lab, hand, target, *flags):
+def client_of(lab, hand, target, *flags, **how):
     return lab.client(hand.port, target, ca=hand.ca, secret=SECRET, ready=False, remote_port=4711,
-                      flags=("-id", "by-hand", *flags))
+                      flags=("-id", "by-hand", *flags), **how)
 
 
 def echoed(hand, sid, data=b"ping"):
@@ -374,6 +410,55 @@ def test_p2_our_client_does_not_believe_an_open_without_the_secret(lab, hand):
     client = client_of(lab, hand, 1)
     hand.open(secret="another secret altogether")
     client.wait_log("the server does not know the secret")
+
+
+REFUSALS = [  # error, data, what an English and what a Chinese user reads
+    ("port", {"port": 4711, "errno": "EADDRINUSE", "by": "192.0.2.7:50122"},
+     "public port 4711 is in use by a client with another id (192.0.2.7:50122)",
+     "公网端口 4711 正被另一个标识的客户端占用 (192.0.2.7:50122)"),
+    ("port", {"errno": "EACCES"}, "public port 4711: the server has no permission to open it",
+     "公网端口 4711: 服务端没有权限监听该端口"),
+    ("taken", {"by": "[::1]:9"}, "another client has the id 'by-hand': [::1]:9",
+     "另一个客户端正在使用标识 'by-hand': [::1]:9"),
+    ("draining", {}, "the server is stopping", "服务端正在停止"),
+    ("of-a-later-version", {"x": [1]}, "the server has no room at present", "服务端目前没有空余资源")]
+
+
+@pytest.mark.parametrize("lang", ["C.UTF-8", "zh_CN.UTF-8"])
+@pytest.mark.parametrize("error,data,english,chinese", REFUSALS, ids=lambda v: v if isinstance(v, str) else "")
+def test_p1_a_refusal_is_told_in_the_user_s_language(lab, hand, lang, error, data, english, chinese):
+    """The server sends data only; the tunnel is not up before the port is granted."""
+    client = client_of(lab, hand, 1, env={"LC_ALL": lang})
+    line = hand.refuse_open(error, **data)
+    assert (line["take"], line["mine"], line["caps"]) == (True, [], [])
+    client.wait_log(english if lang == "C.UTF-8" else chinese)
+    log = client.log()
+    assert "tunnel is up" not in log and "隧道已建立" not in log
+    assert log.isascii() == (lang == "C.UTF-8")
+
+
+@pytest.mark.parametrize("lang", ["C.UTF-8", "zh_CN.UTF-8"])
+def test_p1_one_language_from_the_first_line_to_the_tunnel(lab, hand, lang):
+    client = client_of(lab, hand, 1, env={"LC_ALL": lang})
+    hand.open(address="192.0.2.1:4711")
+    client.wait_log("隧道已建立" if lang == "zh_CN.UTF-8" else "the tunnel is up")
+    client.wait_log("成功在 192.0.2.1:4711 上监听" if lang == "zh_CN.UTF-8" else "listens on 192.0.2.1:4711")
+    assert client.log().isascii() == (lang == "C.UTF-8")
+
+
+@pytest.mark.parametrize("error,mac", [("port", False), ("taken", False), ("stale", False), ("auth", True),
+                                       ("message", True)])
+def test_p2_a_refusal_that_breaks_the_rule_of_macs_is_no_line(lab, hand, error, mac):
+    client = client_of(lab, hand, 1)
+    hand.refuse_open(error, mac=mac)
+    client.wait_log("the other side broke the protocol")
+
+
+@pytest.mark.parametrize("error", ["port", "busy"])
+def test_p2_a_mac_that_is_there_must_be_right(lab, hand, error):
+    client = client_of(lab, hand, 1)
+    hand.refuse_open(error, secret="another secret altogether")
+    client.wait_log("authentication failed: the server does not know the secret")
 
 
 @pytest.mark.parametrize("target,code,seconds", [("refused", 2, 0), ("silent", 3, 5)])

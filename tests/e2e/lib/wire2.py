@@ -240,14 +240,17 @@ class Client(Session):
     def connect(self, source=None):
         return Tls(socket.create_connection(("127.0.0.1", self.port), 15, source), self.ctx)
 
-    def open(self, port=0, window_ms=60000, take=True, mine=(), caps=()):
-        """Opens a session, and checks the server's proof, also of a refusal that has one. The answer."""
+    def open(self, port=0, window_ms=60000, take=True, mine=(), caps=(), extra=None, distort=None):
+        """Opens a session, and checks the server's proof, also of a refusal that has one. The answer.
+        extra: more fields; distort: what becomes of the signed line on its way."""
         self.tls = self.connect()
         keys, self.nc = Keys(self.secret, self.tls.exporter()), os.urandom(16)
-        self.tls.say(signed({"v": 2, "op": "open", "id": self.id, "port": port, "nc": self.nc.hex(),
-                             "window_ms": window_ms, "caps": list(caps), "take": take,
-                             "mine": [nc.hex() for nc in mine]}, keys.client, OPEN))
-        line = self.tls.raw
+        line = text(signed({"v": 2, "op": "open", "id": self.id, "port": port, "nc": self.nc.hex(),
+                            "window_ms": window_ms, "caps": list(caps), "take": take,
+                            "mine": [nc.hex() for nc in mine], **(extra or {})}, keys.client, OPEN))
+        if distort:
+            line = distort(line)
+        self.tls.send(line + b"\n")
         answer = self.tls.line()
         assert "mac" not in answer or is_proved(self.tls.raw, keys.server, before_answer(line))
         if answer["ok"]:

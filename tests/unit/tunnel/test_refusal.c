@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* The sentences for refusals: one for each error, with the data, in one language. */
+#include "tunnel/refusal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/i18n.h"
+
+static const struct hello_request asked = {.id = "laptop", .port = 8080};
+
+static void speak(const char *language)
+{
+    (void)setenv("LC_ALL", language, 1);
+    i18n_init();
+}
+
+static const char *text_of(const struct hello_answer *a)
+{
+    static struct errmsg why;
+    refusal_text(&why, a, &asked);
+    return why.text;
+}
+
+static bool is_ascii(const char *s)
+{
+    while (*s > 0)
+        s++;
+    return *s == '\0';
+}
+
+static const struct {
+    struct hello_answer a;
+    const char *english, *chinese;
+} rows[] = {
+    {{.error = HELLO_ERR_AUTH}, "wrong secret", "密钥错误"},
+    {{.error = HELLO_ERR_PORT,
+      .has_refused_port = true,
+      .refused_port = 81,
+      .errno_word = "EADDRINUSE",
+      .by = "192.0.2.7:50122"},
+     "public port 81 is in use by a client with another id (192.0.2.7:50122)",
+     "公网端口 81 正被另一个标识的客户端占用 (192.0.2.7:50122)"},
+    {{.error = HELLO_ERR_PORT, .errno_word = "EADDRINUSE"},
+     "public port 8080: it is in use at the server",
+     "公网端口 8080: 在服务端已被占用"},
+    {{.error = HELLO_ERR_PORT, .errno_word = "EACCES"},
+     "public port 8080: the server has no permission to open it",
+     "公网端口 8080: 服务端没有权限监听该端口"},
+    {{.error = HELLO_ERR_PORT, .errno_word = "EPERM"},
+     "public port 8080: the server does not allow it (-allow-ports)",
+     "公网端口 8080: 服务端不允许使用该端口 (-allow-ports)"},
+    {{.error = HELLO_ERR_PORT, .errno_word = "ERANGE"},
+     "public port 8080: it is not between 0 and 65535",
+     "公网端口 8080: 不在 0 到 65535 之间"},
+    {{.error = HELLO_ERR_PORT, .errno_word = "ENOSR"},
+     "public port 8080: ENOSR",
+     "公网端口 8080: ENOSR"},
+    {{.error = HELLO_ERR_PORT},
+     "public port 8080: the server does not say why",
+     "公网端口 8080: 服务端没有说明原因"},
+    {{.error = HELLO_ERR_TAKEN, .by = "[::1]:9"},
+     "another client has the id 'laptop': [::1]:9",
+     "另一个客户端正在使用标识 'laptop': [::1]:9"},
+    {{.error = HELLO_ERR_TAKEN},
+     "another client has the id 'laptop'",
+     "另一个客户端正在使用标识 'laptop'"},
+    {{.error = HELLO_ERR_DRAINING}, "the server is stopping", "服务端正在停止"},
+    {{.error = HELLO_ERR_BUSY}, "the server has no room at present", "服务端目前没有空余资源"},
+    {{.error = HELLO_ERR_MESSAGE},
+     "the server does not understand this client",
+     "服务端无法理解此客户端的请求"},
+};
+
+static void in_english(void **state)
+{
+    (void)state;
+    speak("C.UTF-8");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_string_equal(text_of(&rows[i].a), rows[i].english);
+}
+
+static void in_chinese(void **state)
+{
+    (void)state;
+    speak("zh_CN.UTF-8");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_string_equal(text_of(&rows[i].a), rows[i].chinese);
+}
+
+/* Also the errors that no open gets, and whatever data comes with them. */
+static void every_error_has_a_sentence_in_each_language(void **state)
+{
+    (void)state;
+    for (int e = HELLO_OK + 1; e < HELLO_ERRORS; e++) {
+        struct hello_answer a = {.error = (enum hello_error)e};
+        memset(a.by, 'x', sizeof a.by - 1);
+        memset(a.errno_word, 'E', sizeof a.errno_word - 1);
+        speak("C.UTF-8");
+        assert_true(*text_of(&a) && is_ascii(text_of(&a)));
+        speak("zh_CN.UTF-8");
+        assert_false(is_ascii(text_of(&a)));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_english),
+        cmocka_unit_test(in_chinese),
+        cmocka_unit_test(every_error_has_a_sentence_in_each_language),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
