@@ -75,7 +75,7 @@ struct link {
     /* gotunnel/2 */
     struct hello_reader hello;
     struct hello_request request; /* the last one that went, or came */
-    char *said;                   /* client: the line it went as, until the answer is there */
+    char *said;                   /* client: the line it went as, for its answer's proof; owned */
     uint8_t exporter[HELLO_EXPORTER_BYTES];
     struct hello_keys keys; /* until the session is open */
     struct resumption resume;

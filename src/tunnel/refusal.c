@@ -17,7 +17,7 @@ static const struct {
 } port_reasons[] = {
     {"EADDRINUSE", N_("it is in use at the server")},
     {"EACCES", N_("the server has no permission to open it")},
-    {"EPERM", N_("the server does not allow it (-allow-ports)")},
+    {"EPERM", N_("not in -allow-ports")},
     {"ERANGE", N_("it is not between 0 and 65535")},
     {"EMFILE", N_("the server has no descriptors left")},
     {"ENOMEM", N_("the server has no memory left")},

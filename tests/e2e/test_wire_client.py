@@ -197,6 +197,7 @@ def test_answers_that_are_no_success(lab, fake, answer, word):
     w.send(frame(PSH, sid, answer))
     w.wait_closed(10)
     assert "\x1b" not in client.wait_log(word)
+    assert "tunnel is up" not in client.log()  # the secret was right, the port was not granted
     wait = float(client.match(r"retrying in ([\d.]+)").group(1))
     assert wait >= 2
 
