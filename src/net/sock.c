@@ -4,10 +4,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,26 +23,127 @@ static const struct in_addr *mapped(const struct sockaddr_in6 *in6)
                : NULL;
 }
 
-const char *sock_name(char out[SOCK_NAME_MAX], const struct sockaddr *sa)
+struct address sock_address(const struct sockaddr *sa)
 {
-    char text[INET6_ADDRSTRLEN] = "?";
+    struct address a = {.family = ADDRESS_NONE};
+    const struct in_addr *v4 = NULL;
     if (sa->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
-        inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
-        (void)snprintf(out, SOCK_NAME_MAX, "%s:%u", text, (unsigned)ntohs(in->sin_port));
+        a.port = ntohs(in->sin_port);
+        v4 = &in->sin_addr;
     } else if (sa->sa_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
-        const struct in_addr *v4 = mapped(in6);
-        if (v4)
-            inet_ntop(AF_INET, v4, text, sizeof text);
-        else
-            inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
-        (void)snprintf(out, SOCK_NAME_MAX, v4 ? "%s:%u" : "[%s]:%u", text,
-                       (unsigned)ntohs(in6->sin6_port));
-    } else {
-        (void)snprintf(out, SOCK_NAME_MAX, "?");
+        a.family = ADDRESS_IPV6;
+        a.port = ntohs(in6->sin6_port);
+        v4 = mapped(in6);
+        if (!v4) {
+            a.scope = in6->sin6_scope_id;
+            memcpy(a.ip, &in6->sin6_addr, sizeof a.ip);
+        }
     }
+    if (v4) {
+        a.family = ADDRESS_IPV4;
+        memcpy(a.ip, v4, sizeof *v4);
+    }
+    return a;
+}
+
+socklen_t sock_sockaddr(struct sockaddr_storage *sa, const struct address *a)
+{
+    memset(sa, 0, sizeof *sa);
+    if (a->family == ADDRESS_IPV4) {
+        struct sockaddr_in *in = (struct sockaddr_in *)(void *)sa;
+        in->sin_family = AF_INET;
+        in->sin_port = htons(a->port);
+        memcpy(&in->sin_addr, a->ip, sizeof in->sin_addr);
+        return sizeof *in;
+    }
+    if (a->family == ADDRESS_IPV6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)sa;
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons(a->port);
+        in6->sin6_scope_id = a->scope;
+        memcpy(&in6->sin6_addr, a->ip, sizeof in6->sin6_addr);
+        return sizeof *in6;
+    }
+    return 0;
+}
+
+/* The index of an interface, by name or in digits; 0: there is none. */
+static uint32_t scope_of(const char *text)
+{
+    uint32_t n = if_nametoindex(text);
+    if (n > 0 || *text < '0' || *text > '9')
+        return n;
+    char *end;
+    unsigned long index = strtoul(text, &end, 10);
+    return *end == '\0' && index <= UINT32_MAX ? (uint32_t)index : 0;
+}
+
+bool sock_numeric(const char *host, int port, struct address *ret)
+{
+    char ip[INET6_ADDRSTRLEN];
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
+        *ret = sock_address((struct sockaddr *)&in);
+        return true;
+    }
+    size_t n = strcspn(host, "%");
+    if (n >= sizeof ip)
+        return false;
+    memcpy(ip, host, n);
+    ip[n] = '\0';
+    if (inet_pton(AF_INET6, ip, &in6.sin6_addr) != 1)
+        return false;
+    if (host[n] == '%' && (in6.sin6_scope_id = scope_of(host + n + 1)) == 0)
+        return false;
+    *ret = sock_address((struct sockaddr *)&in6);
+    return true;
+}
+
+const char *sock_address_name(char out[SOCK_NAME_MAX], const struct address *a)
+{
+    char ip[INET6_ADDRSTRLEN] = "?", interface[IF_NAMESIZE];
+    if (a->family == ADDRESS_IPV4)
+        (void)snprintf(out, SOCK_NAME_MAX, "%s:%u", inet_ntop(AF_INET, a->ip, ip, sizeof ip),
+                       (unsigned)a->port);
+    else if (a->family != ADDRESS_IPV6)
+        (void)snprintf(out, SOCK_NAME_MAX, "?");
+    else if (a->scope == 0)
+        (void)snprintf(out, SOCK_NAME_MAX, "[%s]:%u", inet_ntop(AF_INET6, a->ip, ip, sizeof ip),
+                       (unsigned)a->port);
+    else if (if_indextoname(a->scope, interface))
+        (void)snprintf(out, SOCK_NAME_MAX, "[%s%%%s]:%u", inet_ntop(AF_INET6, a->ip, ip, sizeof ip),
+                       interface, (unsigned)a->port);
+    else
+        (void)snprintf(out, SOCK_NAME_MAX, "[%s%%%u]:%u", inet_ntop(AF_INET6, a->ip, ip, sizeof ip),
+                       (unsigned)a->scope, (unsigned)a->port);
     return out;
+}
+
+const char *sock_name(char out[SOCK_NAME_MAX], const struct sockaddr *sa)
+{
+    struct address a = sock_address(sa);
+    return sock_address_name(out, &a);
+}
+
+struct address sock_peer_address(int fd)
+{
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof sa;
+    if (getpeername(fd, (struct sockaddr *)&sa, &len) < 0)
+        sa.ss_family = AF_UNSPEC;
+    return sock_address((struct sockaddr *)&sa);
+}
+
+struct address sock_own_address(int fd)
+{
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof sa;
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+        sa.ss_family = AF_UNSPEC;
+    return sock_address((struct sockaddr *)&sa);
 }
 
 const char *sock_source(char out[SOCK_NAME_MAX], const struct sockaddr *sa)
@@ -84,6 +187,11 @@ void sock_nodelay(int fd)
     set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+void sock_max_segment(int fd, int bytes)
+{
+    set_int(fd, IPPROTO_TCP, TCP_MAXSEG, bytes);
+}
+
 void sock_keepalive(int fd)
 {
     set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -92,29 +200,21 @@ void sock_keepalive(int fd)
     set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
 }
 
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-    char x[SOCK_NAME_MAX], y[SOCK_NAME_MAX];
-    struct sockaddr_storage p = *a, q = *b;
-    /* The ports differ; in both families they are at the same place (RFC 3493, 3.3). */
-    ((struct sockaddr_in *)(void *)&p)->sin_port = 0;
-    ((struct sockaddr_in *)(void *)&q)->sin_port = 0;
-    return strcmp(sock_name(x, (struct sockaddr *)&p), sock_name(y, (struct sockaddr *)&q)) == 0;
-}
-
 bool sock_route_changed(int fd)
 {
-    struct sockaddr_storage peer, now, then;
-    socklen_t peer_len = sizeof peer, now_len = sizeof now, then_len = sizeof then;
-    if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
-        getsockname(fd, (struct sockaddr *)&then, &then_len) < 0)
+    struct sockaddr_storage sa;
+    struct address peer = sock_peer_address(fd), then = sock_own_address(fd);
+    if (peer.family == ADDRESS_NONE || then.family == ADDRESS_NONE)
         return true; /* it has none any more */
-    int probe = socket(peer.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sock_sockaddr(&sa, &peer);
+    int probe = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (probe < 0)
         return false;
-    bool changed = connect(probe, (struct sockaddr *)&peer, peer_len) < 0 ||
-                   getsockname(probe, (struct sockaddr *)&now, &now_len) < 0 ||
-                   !same_address(&now, &then);
+    bool changed = connect(probe, (struct sockaddr *)&sa, len) < 0;
+    if (!changed) {
+        struct address now = sock_own_address(probe);
+        changed = !address_same_host(&now, &then);
+    }
     (void)close(probe);
     return changed;
 }

@@ -6,13 +6,30 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "base/address.h"
 #include "base/attr.h"
 
 /* Room for "[" IPv6 "%scope]:65535" and NUL. */
 enum { SOCK_NAME_MAX = 80 };
 
-/* "1.2.3.4:80" or "[::1]:80"; IPv4-mapped IPv6 addresses as IPv4. Returns out. */
+/* "1.2.3.4:80", "[::1]:80" or "[fe80::1%eth0]:80"; IPv4-mapped IPv6 addresses as IPv4; "?" for what
+   is neither. Returns out. */
 const char *sock_name(char out[SOCK_NAME_MAX], const struct sockaddr *sa);
+const char *sock_address_name(char out[SOCK_NAME_MAX], const struct address *a);
+
+/* The address in sa; ADDRESS_NONE for what is neither IPv4 nor IPv6. */
+struct address sock_address(const struct sockaddr *sa);
+
+/* The other end of the connected socket fd, and this one. ADDRESS_NONE: it has none (any more). */
+struct address sock_peer_address(int fd);
+struct address sock_own_address(int fd);
+
+/* Fills sa for bind() and connect(); the length, 0 for ADDRESS_NONE. */
+socklen_t sock_sockaddr(struct sockaddr_storage *sa, const struct address *a);
+
+/* host in digits, "1.2.3.4", "::1", "fe80::1%eth0", "fe80::1%2", into *ret. False: it is a name, or
+   there is no such interface (yet). Asks no resolver. */
+bool sock_numeric(const char *host, int port, struct address *ret);
 
 /* A key for "the same source": the IPv4 address, or the first 64 bits of an IPv6 one (a host owns
    its /64), as text without port in out. Returns out. */
@@ -23,6 +40,9 @@ bool sock_is_loopback(const char *host);
 
 /* TCP_NODELAY; errors are ignored on purpose (a hint). */
 void sock_nodelay(int fd);
+
+/* No segments with more payload than this, in either direction. Before connect(); a hint. */
+void sock_max_segment(int fd, int bytes);
 
 /* TCP keepalive 60 s idle, 10 s x 6 for users' sockets: a vanished user is noticed in about 2
    minutes instead of the kernel's 2 hours. */

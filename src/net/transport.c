@@ -66,7 +66,8 @@ struct transport {
     struct errmsg why;
     struct loop_job job;
     uint64_t sent_total;
-    char peer[SOCK_NAME_MAX];
+    struct address peer_address;
+    char peer[SOCK_NAME_MAX]; /* the same for people */
     char describe[64];
 };
 
@@ -481,12 +482,8 @@ int transport_adopt(struct transport *t, struct loop *loop, const struct transpo
 
 static void name_peer(struct transport *t)
 {
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
-    memset(&sa, 0, sizeof sa);
-    if (getpeername(t->wire.fd, (struct sockaddr *)&sa, &len) < 0)
-        sa.ss_family = AF_UNSPEC;
-    sock_name(t->peer, (struct sockaddr *)&sa);
+    t->peer_address = sock_peer_address(t->wire.fd);
+    sock_address_name(t->peer, &t->peer_address);
 }
 
 int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
@@ -569,6 +566,11 @@ void transport_close(struct transport *t)
 const char *transport_peer(const struct transport *t)
 {
     return t->peer;
+}
+
+const struct address *transport_peer_address(const struct transport *t)
+{
+    return &t->peer_address;
 }
 
 const char *transport_describe(const struct transport *t)

@@ -20,6 +20,7 @@
 
 #include <openssl/types.h>
 
+#include "base/address.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "net/loop.h"
@@ -127,6 +128,9 @@ uint64_t transport_sent_total(const struct transport *t);
 
 /* How the peer is named in logs: "1.2.3.4:5678" or "[::1]:5678". Lives as long as the transport. */
 const char *transport_peer(const struct transport *t);
+
+/* The same as data; ADDRESS_NONE if the connection was gone at the start. */
+const struct address *transport_peer_address(const struct transport *t);
 
 /* "TLSv1.3 TLS_AES_128_GCM_SHA256", for a debug line; "" before on_ready. Lives as long as the
    transport. */

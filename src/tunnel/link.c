@@ -512,6 +512,11 @@ const char *link_peer(const struct link *l)
     return transport_peer(l->tp);
 }
 
+const struct address *link_peer_address(const struct link *l)
+{
+    return l->tp ? transport_peer_address(l->tp) : NULL;
+}
+
 const char *link_tls_info(const struct link *l)
 {
     return transport_describe(l->tp);

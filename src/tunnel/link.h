@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/address.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/escape.h"
@@ -149,6 +150,9 @@ int link_new(const struct link_config *cfg, int fd, struct link **ret) MUST_USE;
 void link_close(struct link *l, enum link_reason reason, const struct errmsg *why);
 
 const char *link_peer(const struct link *l);
+
+/* The other end of the present connection, as data; NULL while there is none. */
+const struct address *link_peer_address(const struct link *l);
 
 /* "TLSv1.3 TLS_AES_128_GCM_SHA256", for a debug line; "" before the handshake is done. */
 const char *link_tls_info(const struct link *l);

@@ -160,11 +160,93 @@ static void services(void **state)
     assert_int_equal(sock_service_port("https"), 443);
 }
 
+/* Through a sockaddr and back, and as text. */
+static void numeric_addresses(void **state)
+{
+    static const struct {
+        const char *host;
+        enum address_family family;
+        uint32_t scope;
+        const char *name; /* NULL: not numeric */
+    } rows[] = {
+        {"1.2.3.4", ADDRESS_IPV4, 0, "1.2.3.4:7000"},
+        {"::1", ADDRESS_IPV6, 0, "[::1]:7000"},
+        {"::ffff:1.2.3.4", ADDRESS_IPV4, 0, "1.2.3.4:7000"},
+        {"fe80::1", ADDRESS_IPV6, 0, "[fe80::1]:7000"},
+        {"fe80::1%lo", ADDRESS_IPV6, 1, "[fe80::1%lo]:7000"},
+        {"fe80::1%1", ADDRESS_IPV6, 1, "[fe80::1%lo]:7000"},
+        {"fe80::1%4000000000", ADDRESS_IPV6, 4000000000u, "[fe80::1%4000000000]:7000"},
+        {"fe80::1%4294967296", 0, 0, NULL}, /* it does not fit */
+        {"fe80::1%0", 0, 0, NULL},
+        {"fe80::1%", 0, 0, NULL},
+        {"fe80::1%-1", 0, 0, NULL},
+        {"fe80::1% 1", 0, 0, NULL},
+        {"fe80::1%1x", 0, 0, NULL},
+        {"fe80::1%no-such-interface", 0, 0, NULL},
+        {"1.2.3.4%lo", 0, 0, NULL},
+        {"1.2.3", 0, 0, NULL},
+        {"1.2.3.4.5", 0, 0, NULL},
+        {"01.2.3.4", 0, 0, NULL},
+        {"", 0, 0, NULL},
+        {"%lo", 0, 0, NULL},
+        {"localhost", 0, 0, NULL},
+        {"[::1]", 0, 0, NULL},
+        {"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb", 0, 0, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char out[SOCK_NAME_MAX];
+        struct sockaddr_storage sa;
+        struct address a = {.family = ADDRESS_NONE}, b;
+        assert_int_equal(sock_numeric(rows[i].host, 7000, &a), rows[i].name != NULL);
+        assert_int_equal(a.family, rows[i].family);
+        if (!rows[i].name)
+            continue;
+        assert_int_equal(a.scope, rows[i].scope);
+        assert_string_equal(sock_address_name(out, &a), rows[i].name);
+        assert_true(sock_sockaddr(&sa, &a) > 0);
+        assert_string_equal(sock_name(out, (struct sockaddr *)&sa), rows[i].name);
+        b = sock_address((struct sockaddr *)&sa);
+        assert_true(address_equal(&a, &b));
+    }
+}
+
+static void no_address(void **state)
+{
+    char out[SOCK_NAME_MAX];
+    struct sockaddr_storage sa = {.ss_family = AF_UNIX};
+    struct address a = sock_address((struct sockaddr *)&sa);
+    (void)state;
+    assert_int_equal(a.family, ADDRESS_NONE);
+    assert_string_equal(sock_address_name(out, &a), "?");
+    assert_int_equal(sock_sockaddr(&sa, &a), 0);
+    a = sock_peer_address(-1);
+    assert_int_equal(a.family, ADDRESS_NONE);
+    a = sock_own_address(-1);
+    assert_int_equal(a.family, ADDRESS_NONE);
+}
+
+static void both_ends_of_a_connection(void **state)
+{
+    int fd[2];
+    (void)state;
+    kit_tcp_pair(fd);
+    struct address own = sock_own_address(fd[0]), peer = sock_peer_address(fd[1]);
+    assert_int_equal(own.family, ADDRESS_IPV4);
+    assert_true(own.port > 0);
+    assert_true(address_equal(&own, &peer));
+    (void)close(fd[0]);
+    (void)close(fd[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names),
         cmocka_unit_test(other_families_have_no_name),
+        cmocka_unit_test(numeric_addresses),
+        cmocka_unit_test(no_address),
+        cmocka_unit_test(both_ends_of_a_connection),
         cmocka_unit_test(options),
         cmocka_unit_test(close_reset_is_a_reset),
         cmocka_unit_test(what_is_discarded_is_gone),

@@ -16,6 +16,7 @@
 
 #include "base/rng.h"
 #include "ends.h"
+#include "net/sock.h"
 
 enum { MIB = 1 << 20 };
 
@@ -46,6 +47,8 @@ static void both_ends_become_ready(void **state)
     assert_false(transport_writable(c.t));
     assert_string_equal(transport_describe(s.t), "");
     assert_true(strncmp(transport_peer(s.t), "127.0.0.1:", 10) == 0);
+    char name[SOCK_NAME_MAX];
+    assert_string_equal(sock_address_name(name, transport_peer_address(s.t)), transport_peer(s.t));
     KIT_UNTIL(k, s.ready && c.ready);
     kit_pass(k, 20);
     assert_int_equal(s.ready, 1);
@@ -69,6 +72,7 @@ static void over_a_socketpair(void **state)
     end_open(&s, k, fd[1], true);
     KIT_UNTIL(k, s.in_len == 7);
     assert_string_equal(transport_peer(s.t), "?");
+    assert_int_equal(transport_peer_address(s.t)->family, ADDRESS_NONE);
     end_close(&s);
     end_close(&c);
 }

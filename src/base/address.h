@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where something is on the network: an IP address and a TCP port, as data. It knows no system
+ * header, so that cores without I/O can reason about addresses; net/sock.h turns it into a
+ * sockaddr, and into text for people. Nothing parses that text.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum address_family {
+    ADDRESS_NONE, /* not known */
+    ADDRESS_IPV4,
+    ADDRESS_IPV6,
+};
+
+/* {0} is ADDRESS_NONE. IPv4-mapped IPv6 addresses are never in it: they are IPv4 there. */
+struct address {
+    enum address_family family;
+    uint16_t port;
+    uint32_t scope; /* IPv6: index of the interface a link-local address is meant on, or 0 */
+    uint8_t ip[16]; /* network order; IPv4 has the first 4, the rest is 0 */
+};
+
+/* The same host, scope and port; the same host and scope. ADDRESS_NONE equals nothing. */
+bool address_equal(const struct address *a, const struct address *b);
+bool address_same_host(const struct address *a, const struct address *b);
