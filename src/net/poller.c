@@ -60,9 +60,16 @@ void poller_fini(struct loop *l)
     (void)close(l->poller.fd);
 }
 
+/* Everything, for this owner. */
+static struct epoll_event event_for(struct poller_source *src)
+{
+    return (struct epoll_event){.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.ptr = src};
+}
+
 int poller_add(struct loop *l, struct poller_source *src, int fd)
 {
-    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = src};
+    struct epoll_event e = event_for(src);
     if (epoll_ctl(l->poller.fd, EPOLL_CTL_ADD, fd, &e) < 0)
         return errno == ENOSPC ? ERR_LIMIT : err_from_errno(errno);
     src->fd = fd;
@@ -86,4 +93,14 @@ void poller_remove(struct loop *l, struct poller_source *src)
     if (src->fd >= 0)
         (void)epoll_ctl(l->poller.fd, EPOLL_CTL_DEL, src->fd, &unused); /* it is in the set */
     poller_forget(l, src);
+}
+
+int poller_pass(struct loop *l, struct poller_source *from, struct poller_source *to)
+{
+    struct epoll_event e = event_for(to); /* a change tells what is ready, as entering does */
+    if (epoll_ctl(l->poller.fd, EPOLL_CTL_MOD, from->fd, &e) < 0)
+        return err_from_errno(errno);
+    to->fd = from->fd;
+    from->fd = -1;
+    return 0;
 }

@@ -65,3 +65,10 @@ int poller_add(struct loop *l, struct poller_source *src, int fd) MUST_USE;
  */
 void poller_remove(struct loop *l, struct poller_source *src);
 void poller_forget(struct loop *l, struct poller_source *src);
+
+/*
+ * The descriptor of `from`, which stops watching it, is watched by `to` from here on: one system
+ * call in place of the two of removing and adding. What is ready is told (again). Only within one
+ * loop. 0; on failure (ERR_NOMEM, ERR_IO) `from` still watches.
+ */
+int poller_pass(struct loop *l, struct poller_source *from, struct poller_source *to) MUST_USE;

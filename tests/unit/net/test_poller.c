@@ -176,6 +176,48 @@ static void a_removed_socket_can_be_added_again(void **state)
     finish(&b, fd);
 }
 
+/* From owner to owner in one step, with what is ready and what is still to come. */
+static void a_socket_is_passed_on(void **state)
+{
+    struct watched a = watched(*state), b = watched(*state);
+    int fd[2];
+    kit_tcp_pair(fd);
+    add(&a, fd[0]);
+    KIT_UNTIL(a.k, a.told > 0);
+    int before = a.told;
+    assert_int_equal(poller_pass(&a.k->loop, &a.src, &b.src), 0);
+    assert_int_equal(a.src.fd, -1);
+    assert_int_equal(b.src.fd, fd[0]);
+    assert_int_equal(a.k->loop.poller.sources, 1);
+    KIT_UNTIL(a.k, b.events & POLLER_OUT); /* as it was: told again */
+    assert_false(b.events & POLLER_IN);
+    assert_int_equal(send(fd[1], "a", 1, 0), 1);
+    KIT_UNTIL(a.k, b.events & POLLER_IN);
+    (void)close(fd[1]);
+    KIT_UNTIL(a.k, b.events & POLLER_HUP);
+    assert_int_equal(a.told, before);
+    poller_remove(&b.k->loop, &b.src);
+    assert_int_equal(poller_pass(&a.k->loop, &b.src, &a.src), ERR_IO); /* it watches nothing */
+    (void)close(fd[0]);
+}
+
+/* What had come before is not lost, also if its event was collected and not told. */
+static void what_was_ready_is_told_to_the_new_owner(void **state)
+{
+    struct watched a = watched(*state), b = watched(*state);
+    int fd[2];
+    kit_tcp_pair(fd);
+    add(&a, fd[0]);
+    assert_int_equal(send(fd[1], "a", 1, 0), 1);
+    (void)close(fd[1]);
+    KIT_UNTIL(a.k, a.events & POLLER_HUP);
+    assert_int_equal(poller_pass(&a.k->loop, &a.src, &b.src), 0);
+    KIT_UNTIL(a.k, b.events & POLLER_HUP);
+    assert_true(b.events & POLLER_IN);
+    poller_forget(&b.k->loop, &b.src);
+    (void)close(fd[0]);
+}
+
 /* More than one batch: each is served in the end. */
 static void many_are_all_served(void **state)
 {
@@ -256,6 +298,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_comes_after_it_was_removed, kit_setup,
                                         kit_teardown),
         cmocka_unit_test_setup_teardown(a_removed_socket_can_be_added_again, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(a_socket_is_passed_on, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(what_was_ready_is_told_to_the_new_owner, kit_setup,
                                         kit_teardown),
         cmocka_unit_test_setup_teardown(many_are_all_served, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(sources_keep_the_loop_alive, kit_setup, kit_teardown),
