@@ -33,10 +33,9 @@
 #include "tunnel/link.h"
 
 enum {
-    CONNECT_MS = 10000,       /* TCP and TLS together, as the original */
-    RESUME_CONNECT_MS = 1000, /* TCP alone, of a resume, and four round trips */
-    RESUME_FIRST_MS = 50,     /* the first wait between two attempts, doubled each time ... */
-    RESUME_MOST_MS = 1000,    /* ... up to this: how late a heal is noticed at most */
+    CONNECT_MS = 10000,    /* TCP and TLS together, as the original */
+    RESUME_FIRST_MS = 50,  /* the first wait between two attempts, doubled each time ... */
+    RESUME_MOST_MS = 1000, /* ... up to this: how late a heal is noticed at most */
 };
 
 /* How far the connection has come. */
@@ -60,8 +59,10 @@ struct client {
     struct rng rng;
     uv_timer_t retry;
     char id[HELLO_ID_MAX + 1];
-    struct hostport session_at; /* the address the session was opened at: it is nowhere else */
-    mtime_ms resume_wait;       /* before the next attempt to resume */
+    struct path_memory path;   /* which of the server's addresses are good */
+    struct address session_at; /* where the session is: tried whatever the name says */
+    struct address trying;     /* where the connection of the present attempt leads */
+    mtime_ms resume_wait;      /* before the next attempt to resume */
     SSL_CTX *tls;
     struct dial *dial;
     struct link *link;
@@ -190,8 +191,8 @@ static void on_up(void *ctx, const char *address, const char *message)
     char text[ESCAPE_BUF];
     c->stage = STAGE_UP;
     backoff_up(&c->backoff, loop_now(&c->loop));
-    if (hostport_parse(link_peer(c->link), &c->session_at, NULL) < 0)
-        c->session_at = c->server; /* not reached */
+    c->session_at = *link_peer_address(c->link);
+    path_good(&c->path, &c->session_at);
     log_info(_("PSK authentication succeeded, the tunnel is up."));
     if (address)
         log_info(_("the server listens on %s, ready to forward"), address);
@@ -216,7 +217,9 @@ static void on_stream(void *ctx, struct smux_stream *st)
 static void resume_at_once(struct client *c)
 {
     c->resume_wait = 0;
-    if (!c->dial && !link_is_resuming(c->link))
+    if (c->dial)
+        dial_hurry(c->dial, loop_now(&c->loop));
+    else if (!link_is_resuming(c->link))
         uv_timer_start(&c->retry, on_retry, 0, 0);
 }
 
@@ -250,7 +253,9 @@ static void on_network_change(void *ctx, bool woke)
 static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
 {
     struct client *c = ctx;
-    (void)peer; /* the server's address, as before */
+    (void)peer; /* as text */
+    c->session_at = *link_peer_address(c->link);
+    path_good(&c->path, &c->session_at);
     log_info(_("the session goes on after %.1f seconds, with %u connections"), (double)gap / 1000,
              c->relays.count);
     uv_timer_stop(&c->retry);
@@ -274,33 +279,49 @@ static void on_resume_failed(void *ctx, int err, const struct errmsg *why)
 {
     struct client *c = ctx;
     log_debug("resuming failed: %d %s", err, why->text);
+    if (err < 0)
+        path_failed(&c->path, &c->trying);
     if (err == HELLO_ERR_UNKNOWN || err == HELLO_ERR_RANGE)
         link_close(c->link, LINK_END_LOST, NULL);
     else
         resume_later(c);
 }
 
-static void on_dialled_again(void *ctx, int fd_or_err, const struct errmsg *why)
+static void on_dialled_again(void *ctx, struct dial_result *result)
 {
     struct client *c = ctx;
-    (void)why;
     c->dial = NULL;
-    if (fd_or_err < 0 || link_resume(c->link, fd_or_err) < 0)
+    c->trying = result->address;
+    if (result->err < 0 || link_resume(c->link, dial_take_fd(result)) < 0)
         resume_later(c);
 }
 
-/* The session is at one address, whatever the name resolves to by now. An attempt is given up
-   early: the kernel would repeat a lost SYN after 1, 3, 7 seconds only. */
+/* 0, or ERR_NOMEM. */
+static int dial(struct client *c, const struct address *session_at, uint32_t rtt_ms,
+                dial_done_fn done)
+{
+    struct dial_config cfg = {
+        .host = c->server.host,
+        .port = c->server.port,
+        .extra = session_at,
+        .n_extra = session_at ? 1 : 0,
+        .memory = &c->path,
+        .patience_ms = CONNECT_MS,
+        .renew = true,
+        .rtt_ms = rtt_ms,
+    };
+    c->dialled_at = loop_now(&c->loop);
+    return dial_start(&c->loop, &cfg, done, c, &c->dial);
+}
+
+/* The session is where it was, or where the server's name leads by now. */
 static void dial_again(struct client *c)
 {
-    mtime_ms patience = RESUME_CONNECT_MS + 4 * link_rtt_us(c->link) / 1000;
     if (link_is_up(c->link) && !link_is_suspected(c->link))
         return; /* the connection works after all */
     if (c->dial || link_is_resuming(c->link))
         return;
-    c->dialled_at = loop_now(&c->loop);
-    if (dial_start(&c->loop, c->session_at.host, c->session_at.port, (int)patience,
-                   on_dialled_again, c, &c->dial) < 0)
+    if (dial(c, &c->session_at, link_rtt_us(c->link) / 1000, on_dialled_again) < 0)
         resume_later(c);
 }
 
@@ -371,6 +392,8 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
     }
     dial_cancel(c->dial); /* it was to resume this session */
     c->dial = NULL;
+    if (c->stage != STAGE_UP && reason != LINK_END_REFUSED)
+        path_failed(&c->path, &c->trying);
     log_end(c->stage, reason, why);
     if (reason == LINK_END_LOST && !stop_asked(&c->stop))
         dial_server(c); /* at once: the server answers, it only has no such session */
@@ -378,7 +401,7 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
         retry_later(c, backoff_kind_of(reason));
 }
 
-static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
+static void on_dialled(void *ctx, struct dial_result *result)
 {
     static const struct link_ops ops = {
         .on_secure = on_secure,
@@ -394,8 +417,10 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
     struct client *c = ctx;
     c->dial = NULL;
     c->stage = STAGE_TLS;
-    if (fd_or_err < 0) {
-        log_warn(_("TLS connection failed: %s"), why->text);
+    c->trying = result->address;
+    if (result->err < 0) {
+        struct errmsg why;
+        log_warn(_("TLS connection failed: %s"), dial_text(&why, result));
         retry_later(c, BACKOFF_OUTAGE);
         return;
     }
@@ -413,7 +438,7 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
         .ops = &ops,
         .ctx = c,
     };
-    if (link_new(&cfg, fd_or_err, &c->link) < 0) {
+    if (link_new(&cfg, dial_take_fd(result), &c->link) < 0) {
         log_error(_("cannot begin a connection: %s"), err_text(ERR_NOMEM));
         retry_later(c, BACKOFF_OUTAGE);
         return;
@@ -423,9 +448,7 @@ static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
 static void dial_server(struct client *c)
 {
     log_info(_("connecting to server %s by TLS..."), c->opt->server);
-    c->dialled_at = loop_now(&c->loop);
-    if (dial_start(&c->loop, c->server.host, c->server.port, CONNECT_MS, on_dialled, c, &c->dial) <
-        0)
+    if (dial(c, NULL, 0, on_dialled) < 0)
         retry_later(c, BACKOFF_OUTAGE);
 }
 

@@ -68,20 +68,22 @@ static enum smux_reset_code reason_of(int err)
     }
 }
 
-static void on_dialled(void *ctx, int fd_or_err, const struct errmsg *why)
+static void on_dialled(void *ctx, struct dial_result *result)
 {
     struct pending_dial *p = ctx;
     struct target *t = p->target;
     struct relay *r = p->relay;
+    struct errmsg why;
     relay_set_maker(r, NULL, NULL);
-    if (fd_or_err < 0) {
-        complain(t, why->text);
-        relay_reset(r, reason_of(fd_or_err));
+    if (result->err < 0) {
+        complain(t, dial_text(&why, result));
+        relay_reset(r, reason_of(result->err));
     } else {
+        path_good(&t->path, &result->address);
         if (t->may_vanish)
-            sock_keepalive(fd_or_err);
-        sock_abortive(fd_or_err, true);
-        relay_attach(r, fd_or_err);
+            sock_keepalive(result->fd);
+        sock_abortive(result->fd, true);
+        relay_attach_dialled(r, result);
     }
     pending_dial_done(p);
 }
@@ -98,8 +100,9 @@ static void start_dial(struct pending_dial *p)
 {
     struct target *t = p->target;
     mtime_ms left = p->deadline - loop_now(t->loop);
-    if (left <= 0 ||
-        dial_start(t->loop, t->host, t->port, (int)left, on_dialled, p, &p->dial) < 0) {
+    struct dial_config cfg = {
+        .host = t->host, .port = t->port, .memory = &t->path, .patience_ms = left};
+    if (left <= 0 || dial_start(t->loop, &cfg, on_dialled, p, &p->dial) < 0) {
         complain(t, err_text(ERR_TIMEOUT));
         relay_reset(p->relay, SMUX_RST_CONNECT_TIMEOUT); /* ends in on_cut */
         return;

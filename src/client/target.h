@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "net/loop.h"
+#include "proto/path.h"
 #include "tunnel/relay.h"
 
 enum { TARGET_DIALS = 256, TARGET_MS = 5000 };
@@ -25,7 +26,8 @@ struct target {
     bool may_vanish; /* on another machine, which can vanish without FIN or RST */
     unsigned dialing;
     struct list waiting;
-    mtime_ms complained; /* when a failure was last logged: once a second is enough */
+    struct path_memory path; /* which of its addresses is alive */
+    mtime_ms complained;     /* when a failure was last logged: once a second is enough */
 };
 
 /* name is for messages: host and port as the user gave them. The strings must outlive t. */

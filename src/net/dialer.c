@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dialling: resolve, then try the addresses one after the other. Every result is told from a
+ * The hands of proto/path: sockets, the resolver and one timer. What happens is told to the path,
+ * and then dial_run() does what it says until there is nothing to do. Every result is told from a
  * callback of the loop (timer, socket, resolver), never from inside dial_start().
  */
 #include "net/dialer.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,23 +19,32 @@
 #include "base/i18n.h"
 #include "net/sock.h"
 
+struct dial_socket {
+    struct poller_source source; /* fd -1: none */
+    struct dial *dial;
+    mtime_ms started;
+};
+
 struct dial {
     struct loop *loop;
     dial_done_fn done; /* NULL once it was called, or the dial was cancelled */
     void *ctx;
-    mtime_ms deadline;
+    struct path path;
+    struct path_memory own_memory;
+    struct dial_socket sockets[PATH_SOCKETS];
     uv_getaddrinfo_t resolver;
     uv_timer_t timer;
-    struct poller_source socket; /* of the attempt in progress */
-    struct sockaddr_storage addrs[DIAL_MAX_ADDRS];
-    int naddrs, next;
-    bool resolving;
-    int pending; /* handles and requests that still refer to this memory */
-    int err;     /* what to tell if nothing else comes: of the resolver or of the last attempt */
-    struct errmsg why;
+    bool small_mss;
+    bool starting;  /* inside dial_start(): nothing may be told yet */
+    bool resolving; /* the resolver has our request */
+    int pending;    /* handles and requests that still refer to this memory */
+    int port;
+    struct dial_result telling; /* the failure that tells most so far */
+    char host[];                /* "": none */
 };
 
-static void try_next(struct dial *d);
+static void dial_run(struct dial *d);
+static void on_dial_timer(uv_timer_t *t);
 
 /* ---- life ---- */
 
@@ -48,20 +59,22 @@ static void on_dial_timer_closed(uv_handle_t *h)
     unref(h->data);
 }
 
-static void end_attempt(struct dial *d)
+static void drop_socket(struct dial *d, unsigned slot)
 {
-    int fd = d->socket.fd;
+    int fd = d->sockets[slot].source.fd;
     if (fd < 0)
         return;
-    poller_forget(d->loop, &d->socket);
+    poller_forget(d->loop, &d->sockets[slot].source);
     (void)close(fd);
 }
 
-/* Lets go of everything; memory goes when libuv has. */
-static void finish(struct dial *d)
+/* Lets go of everything but the socket that is kept; memory goes when libuv has. */
+static void finish(struct dial *d, const struct dial_socket *kept)
 {
     d->done = NULL;
-    end_attempt(d);
+    for (unsigned i = 0; i < PATH_SOCKETS; i++)
+        if (&d->sockets[i] != kept)
+            drop_socket(d, i);
     if (d->resolving)
         (void)uv_cancel((uv_req_t *)&d->resolver); /* fails if it is being served: it may end */
     uv_close((uv_handle_t *)&d->timer, on_dial_timer_closed);
@@ -70,203 +83,296 @@ static void finish(struct dial *d)
 void dial_cancel(struct dial *d)
 {
     if (d && d->done)
-        finish(d);
+        finish(d, NULL);
 }
 
-static void tell(struct dial *d, int fd_or_err)
+static void tell(struct dial *d, struct dial_result *r, struct dial_socket *connected)
 {
     dial_done_fn done = d->done;
-    void *ctx = d->ctx;
-    struct errmsg why = d->why;
-    finish(d);
-    done(ctx, fd_or_err, &why);
+    finish(d, connected);
+    done(d->ctx, r);
+    if (connected) /* unless it was taken */
+        drop_socket(d, (unsigned)(connected - d->sockets));
 }
 
-static void fail(struct dial *d, int err, const char *words)
+/* ---- results ---- */
+
+int dial_take_fd(struct dial_result *r)
 {
-    d->err = errmsg_set(&d->why, err, "%s", words);
+    poller_remove(r->loop, r->socket);
+    return r->fd;
 }
 
-/* ---- attempts ---- */
+int dial_take_source(struct dial_result *r, struct poller_source *to)
+{
+    return poller_pass(r->loop, r->socket, to);
+}
 
-static void attempt_failed(struct dial *d, int errnum)
+const char *dial_text(struct errmsg *out, const struct dial_result *r)
 {
     char name[SOCK_NAME_MAX];
-    d->err = err_from_errno(errnum);
-    errmsg_set(&d->why, d->err, "%s: %s",
-               sock_name(name, (struct sockaddr *)&d->addrs[d->next - 1]), strerror(errnum));
+    if (r->address.family != ADDRESS_NONE)
+        errmsg_set(out, r->err, "%s: %s", sock_address_name(name, &r->address),
+                   strerror(r->errnum));
+    else if (r->errnum < 0)
+        errmsg_set(out, r->err, "%s", uv_strerror(r->errnum));
+    else if (r->errnum > 0)
+        errmsg_set(out, r->err, "%s", strerror(r->errnum));
+    else
+        errmsg_set(out, r->err, "%s", _("the name could not be resolved in time"));
+    return out->text;
 }
+
+/* How much a failure says: our own shortage makes all others meaningless; a host that answers says
+   more than a network that does not; a family that this machine does not have says least. */
+static int weight(int errnum)
+{
+    switch (errnum) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+        return 6;
+    case ECONNREFUSED:
+    case ECONNRESET:
+        return 5;
+    case ETIMEDOUT:
+        return 3;
+    case ENETUNREACH:
+    case EAFNOSUPPORT:
+    case EADDRNOTAVAIL:
+        return 2;
+    case 0: /* no address was known yet, or the resolver's word */
+        return 0;
+    default:
+        return errnum < 0 ? 1 : 4;
+    }
+}
+
+/* Keeps the failure, if it says as much as the one before. */
+static void note_failure(struct dial *d, const struct address *at, int errnum)
+{
+    if (weight(errnum) < weight(d->telling.errnum))
+        return;
+    d->telling.errnum = errnum;
+    d->telling.address = at ? *at : (struct address){.family = ADDRESS_NONE};
+    if (errnum < 0)
+        d->telling.err = errnum == UV_ENOMEM ? ERR_NOMEM : ERR_RESOLVE;
+    else
+        d->telling.err = err_from_errno(errnum);
+}
+
+/* Nothing is left, or the time is over: what still was on its way has timed out. */
+static void give_up(struct dial *d)
+{
+    if (d->starting) {
+        uv_timer_start(&d->timer, on_dial_timer, 0, 0);
+        return;
+    }
+    for (unsigned i = 0; i < PATH_SOCKETS; i++)
+        if (d->sockets[i].source.fd >= 0)
+            note_failure(d, path_address_of(&d->path, i), ETIMEDOUT);
+    if (d->telling.errnum == 0 && !d->resolving)
+        note_failure(d, NULL, ETIMEDOUT); /* there was no time at all */
+    struct dial_result r = d->telling;
+    tell(d, &r, NULL);
+}
+
+/* ---- sockets ---- */
 
 /* Dialling a free port of this machine can give it to the dialling socket itself, which then finds
    "somebody" there: TCP's simultaneous open. */
-static bool is_connected_to_itself(int fd, const struct sockaddr_storage *target)
+static bool is_connected_to_itself(int fd, const struct address *target)
 {
-    struct sockaddr_storage own;
-    socklen_t len = sizeof own;
-    memset(&own, 0, sizeof own);
-    return getsockname(fd, (struct sockaddr *)&own, &len) == 0 && memcmp(&own, target, len) == 0;
+    struct address own = sock_own_address(fd);
+    return address_equal(&own, target);
 }
 
-/* 0 if the attempt has succeeded, or its errno. */
-static int outcome(const struct dial *d, bool failed)
+/* 0 if the socket is connected, or its errno. */
+static int outcome(int fd, const struct address *target, bool failed)
 {
     int errnum = 0;
     socklen_t len = sizeof errnum;
-    if (getsockopt(d->socket.fd, SOL_SOCKET, SO_ERROR, &errnum, &len) < 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &errnum, &len) < 0)
         return errno;
-    if (errnum == 0 && (failed || is_connected_to_itself(d->socket.fd, &d->addrs[d->next - 1])))
+    if (errnum == 0 && (failed || is_connected_to_itself(fd, target)))
         return ECONNREFUSED;
     return errnum;
 }
 
-static void on_connected(struct poller_source *src, unsigned events)
+static void on_socket(struct poller_source *src, unsigned events)
 {
-    struct dial *d = CONTAINER_OF(src, struct dial, socket);
-    int fd = src->fd;
-    int errnum = outcome(d, events & POLLER_ERROR);
+    struct dial_socket *s = CONTAINER_OF(src, struct dial_socket, source);
+    struct dial *d = s->dial;
+    unsigned slot = (unsigned)(s - d->sockets);
+    struct address at = *path_address_of(&d->path, slot);
+    int errnum = outcome(src->fd, &at, events & POLLER_ERROR);
     if (errnum != 0) {
-        attempt_failed(d, errnum);
-        end_attempt(d);
-        try_next(d);
+        note_failure(d, &at, errnum);
+        drop_socket(d, slot);
+        path_lost(&d->path, slot, loop_now(d->loop));
+        dial_run(d);
         return;
     }
-    poller_remove(d->loop, src);
-    sock_nodelay(fd);
-    tell(d, fd);
+    sock_nodelay(src->fd);
+    struct dial_result r = {.address = at,
+                            .connect_ms = loop_now(d->loop) - s->started,
+                            .fd = src->fd,
+                            .loop = d->loop,
+                            .socket = src};
+    tell(d, &r, s);
 }
 
-/* Starts the attempt at addrs[next]. 0, or an errno. */
-static int start_attempt(struct dial *d)
+/* Begins to connect. 0, or an errno. */
+static int start_socket(struct dial *d, unsigned slot, const struct address *a)
 {
-    const struct sockaddr_storage *sa = &d->addrs[d->next++];
-    socklen_t len =
-        sa->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    int fd = socket(sa->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct dial_socket *s = &d->sockets[slot];
+    struct sockaddr_storage sa;
+    socklen_t len = sock_sockaddr(&sa, a);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return errno;
-    if (connect(fd, (const struct sockaddr *)sa, len) < 0 && errno != EINPROGRESS) {
-        int errnum = errno;
+    if (d->small_mss)
+        sock_max_segment(fd, DIAL_SMALL_MSS);
+    int errnum = 0;
+    if (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
+        errnum = errno;
+    else if (poller_add(d->loop, &s->source, fd) < 0)
+        errnum = ENOMEM;
+    if (errnum != 0)
         (void)close(fd);
-        return errnum;
-    }
-    if (poller_add(d->loop, &d->socket, fd) < 0) {
-        (void)close(fd);
-        return ENOMEM;
-    }
-    return 0;
-}
-
-static void on_dial_timer(uv_timer_t *t);
-
-/* Begins the next attempt that does not fail at once. False: there is none left. */
-static bool begin_next(struct dial *d)
-{
-    mtime_ms left = d->deadline - loop_now(d->loop);
-    while (d->next < d->naddrs && left > 0) {
-        mtime_ms share = left / (d->naddrs - d->next);
-        int errnum = start_attempt(d);
-        if (errnum == 0) {
-            uv_timer_start(&d->timer, on_dial_timer, (uint64_t)(share > 0 ? share : 1), 0);
-            return true;
-        }
-        attempt_failed(d, errnum);
-    }
-    return false;
-}
-
-static void try_next(struct dial *d)
-{
-    if (!begin_next(d))
-        tell(d, d->err);
-}
-
-/* The time is up: of the resolver, or of an attempt. Or a dial has failed at its start. */
-static void on_dial_timer(uv_timer_t *t)
-{
-    struct dial *d = t->data;
-    if (d->resolving) {
-        fail(d, ERR_TIMEOUT, _("the name could not be resolved in time"));
-        tell(d, d->err);
-        return;
-    }
-    if (d->socket.fd >= 0) {
-        attempt_failed(d, ETIMEDOUT);
-        end_attempt(d);
-    }
-    try_next(d);
+    s->started = loop_now(d->loop);
+    return errnum;
 }
 
 /* ---- resolving ---- */
 
-static void take_addresses(struct dial *d, const struct addrinfo *list)
-{
-    for (const struct addrinfo *a = list; a && d->naddrs < DIAL_MAX_ADDRS; a = a->ai_next)
-        if (a->ai_family == AF_INET || a->ai_family == AF_INET6)
-            memcpy(&d->addrs[d->naddrs++], a->ai_addr, a->ai_addrlen);
-}
-
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 {
     struct dial *d = req->data;
-    d->resolving = false;
-    take_addresses(d, list);
+    struct address found[PATH_ADDRESSES];
+    unsigned n = 0;
+    for (const struct addrinfo *a = list; a && n < PATH_ADDRESSES; a = a->ai_next) {
+        found[n] = sock_address(a->ai_addr);
+        n += found[n].family != ADDRESS_NONE;
+    }
     uv_freeaddrinfo(list);
-    if (status < 0 || d->naddrs == 0)
-        fail(d, ERR_RESOLVE, uv_strerror(status < 0 ? status : UV_EAI_NODATA));
-    else
-        fail(d, ERR_TIMEOUT, _("the name could not be resolved in time"));
-    if (d->done)
-        try_next(d);
+    d->resolving = false;
+    if (d->done) {
+        if (n == 0)
+            note_failure(d, NULL, status < 0 ? status : UV_EAI_NODATA);
+        path_resolved(&d->path, found, n);
+        dial_run(d);
+    }
     unref(d);
 }
 
-/* A numeric address needs no resolver. */
-static bool use_numeric(struct dial *d, const char *host, int port)
-{
-    struct sockaddr_storage *sa = &d->addrs[0];
-    d->naddrs = uv_ip4_addr(host, port, (struct sockaddr_in *)sa) == 0 ||
-                uv_ip6_addr(host, port, (struct sockaddr_in6 *)sa) == 0;
-    return d->naddrs > 0;
-}
-
-/* Asks the resolver. An immediate failure is reported from the timer, not from dial_start(). */
-static void resolve(struct dial *d, const char *host, int port)
+/* Asks the resolver; one request at a time. */
+static void resolve(struct dial *d)
 {
     char service[8];
-    (void)snprintf(service, sizeof service, "%d", port);
+    (void)snprintf(service, sizeof service, "%d", d->port);
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    mtime_ms left = d->deadline - loop_now(d->loop);
-    int r = uv_getaddrinfo(&d->loop->uv, &d->resolver, on_resolved, host, service, &hints);
-    if (r < 0) {
-        fail(d, r == UV_ENOMEM ? ERR_NOMEM : ERR_RESOLVE, uv_strerror(r));
-        left = 0;
-    } else {
-        d->resolving = true;
-        d->pending++;
+    int r = uv_getaddrinfo(&d->loop->uv, &d->resolver, on_resolved, d->host, service, &hints);
+    if (r < 0) { /* it does not even look it up */
+        note_failure(d, NULL, r);
+        path_resolved(&d->path, NULL, 0);
+        return;
     }
-    uv_timer_start(&d->timer, on_dial_timer, (uint64_t)(left > 0 ? left : 0), 0);
+    d->resolving = true;
+    d->pending++;
 }
 
-int dial_start(struct loop *loop, const char *host, int port, int timeout_ms, dial_done_fn done,
-               void *ctx, struct dial **ret)
+/* ---- the search ---- */
+
+static void on_dial_timer(uv_timer_t *t)
 {
-    struct dial *d = calloc(1, sizeof *d);
+    dial_run(t->data);
+}
+
+/* Does what the path says. Nobody may use d after this. */
+static void dial_run(struct dial *d)
+{
+    for (;;) {
+        struct path_step step;
+        mtime_ms now = loop_now(d->loop);
+        path_next(&d->path, now, &step);
+        switch (step.what) {
+        case PATH_START: {
+            int errnum = start_socket(d, step.slot, &step.address);
+            if (errnum != 0) {
+                note_failure(d, &step.address, errnum);
+                path_lost(&d->path, step.slot, now);
+            }
+            break;
+        }
+        case PATH_DROP:
+            drop_socket(d, step.slot);
+            break;
+        case PATH_RESOLVE:
+            resolve(d);
+            break;
+        case PATH_WAIT:
+            uv_timer_start(&d->timer, on_dial_timer, (uint64_t)(step.at - now), 0);
+            return;
+        case PATH_GIVE_UP:
+            give_up(d);
+            return;
+        }
+    }
+}
+
+void dial_hurry(struct dial *d, mtime_ms at)
+{
+    path_hurry(&d->path, at);
+    uv_timer_start(&d->timer, on_dial_timer, 0, 0);
+}
+
+/* What the search knows at its start. */
+static void set_out(struct dial *d, const struct dial_config *cfg)
+{
+    mtime_ms now = loop_now(d->loop);
+    struct address numeric;
+    bool is_numeric = cfg->host && sock_numeric(cfg->host, cfg->port, &numeric);
+    struct path_config path = {.memory = cfg->memory ? cfg->memory : &d->own_memory,
+                               .patience_ms = cfg->patience_ms,
+                               .resolve = cfg->host && !is_numeric,
+                               .renew = cfg->renew,
+                               .rtt_ms = cfg->rtt_ms};
+    path_begin(&d->path, &path, now);
+    for (unsigned i = 0; i < cfg->n_extra; i++)
+        path_add(&d->path, &cfg->extra[i]);
+    if (is_numeric)
+        path_add(&d->path, &numeric);
+    if (cfg->last_start > now)
+        path_hurry(&d->path, cfg->last_start);
+}
+
+int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn done, void *ctx,
+               struct dial **ret)
+{
+    size_t n = cfg->host ? strlen(cfg->host) : 0;
+    struct dial *d = calloc(1, sizeof *d + n + 1);
     if (!d)
         return ERR_NOMEM;
     d->loop = loop;
     d->done = done;
     d->ctx = ctx;
-    d->socket = (struct poller_source){on_connected, -1};
-    fail(d, ERR_TIMEOUT, strerror(ETIMEDOUT)); /* unless something else comes */
-    d->deadline = loop_now(loop) + timeout_ms;
+    d->small_mss = cfg->small_mss;
+    d->port = cfg->port;
+    if (n > 0)
+        memcpy(d->host, cfg->host, n);
+    d->telling = (struct dial_result){.err = ERR_TIMEOUT, .fd = -1}; /* unless there is more */
+    for (unsigned i = 0; i < PATH_SOCKETS; i++)
+        d->sockets[i] = (struct dial_socket){.source = {on_socket, -1}, .dial = d};
     d->resolver.data = d->timer.data = d;
     uv_timer_init(&loop->uv, &d->timer);
     d->pending = 1;
-    if (!use_numeric(d, host, port))
-        resolve(d, host, port);
-    else if (!begin_next(d))
-        uv_timer_start(&d->timer, on_dial_timer, 0, 0);
+    set_out(d, cfg);
+    d->starting = true;
+    dial_run(d);
+    d->starting = false;
     *ret = d;
     return 0;
 }

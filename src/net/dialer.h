@@ -1,27 +1,71 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connects to host:port: resolves off the loop (numeric addresses at once), tries each address in
- * turn, each with a fair share of what is left of the time. Results come by callback, never from
- * inside dial_start().
+ * Connects to a host: resolves its name off the loop (numeric addresses need no resolver) and tries
+ * its addresses as proto/path.h decides, several at a time. The first connection wins.
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "net/loop.h"
-
-enum { DIAL_MAX_ADDRS = 8 };
+#include "proto/path.h"
 
 struct dial;
 
-/* fd >= 0: connected, non-blocking, close-on-exec, TCP_NODELAY; the callee's. Otherwise a negative
-   ERR_* (ERR_RESOLVE, ERR_REFUSED, ERR_TIMEOUT, ERR_LIMIT: no descriptors, ERR_IO) and its
-   sentence. The dial is over when this is called and frees itself. */
-typedef void (*dial_done_fn)(void *ctx, int fd_or_err, const struct errmsg *why);
+enum { DIAL_SMALL_MSS = 1180 }; /* an IPv6 packet of 1,240 bytes: passes where 1,280 do */
 
-/* 0, or ERR_NOMEM. host without brackets; timeout_ms for everything together. */
-int dial_start(struct loop *loop, const char *host, int port, int timeout_ms, dial_done_fn done,
-               void *ctx, struct dial **ret) MUST_USE;
+struct dial_config {
+    const char *host; /* a name, or an address in digits, without brackets; NULL: only `extra` */
+    int port;
+    const struct address *extra; /* tried besides, at once: e.g. where the session is */
+    unsigned n_extra;
+    struct path_memory *memory; /* of what worked and what failed; outlives the dial. NULL: none */
+    mtime_ms patience_ms;       /* for everything together */
+    bool renew;                 /* a fresh SYN every second: for what must come back soon */
+    bool small_mss;             /* small segments both ways: for a path with an MTU black hole */
+    uint32_t rtt_ms;            /* as last measured, 0: unknown */
+    mtime_ms last_start;        /* see dial_hurry(); 0: none */
+};
+
+/* What a dial has brought: a connection, or why there is none. */
+struct dial_result {
+    int err; /* 0, or ERR_RESOLVE, ERR_REFUSED, ERR_TIMEOUT, ERR_LIMIT: no descriptors, ERR_NOMEM,
+                ERR_IO. Of several failures the one that tells most */
+    struct address address; /* connected to; or of the failure, ADDRESS_NONE: of the resolver */
+    mtime_ms connect_ms;    /* how long the handshake of TCP took */
+    int fd;                 /* if err is 0: for setting options; see dial_take_fd() */
+    int errnum;             /* errno of the failure, or of the resolver a negative UV_EAI_*; 0: the
+                               resolver was too slow */
+    /* private */
+    struct loop *loop;
+    struct poller_source *socket;
+};
+
+/* The dial is over when this is called, and frees itself. Never from inside dial_start(). A
+   connection that the callee does not take is closed. */
+typedef void (*dial_done_fn)(void *ctx, struct dial_result *result);
+
+/* 0, or ERR_NOMEM. The config is copied, with the strings and addresses in it. */
+int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn done, void *ctx,
+               struct dial **ret) MUST_USE;
+
+/* Each address gets a fresh attempt at this time, exactly, and the name is looked up again: the
+   last moment before a session expires, or now, as the network has changed. */
+void dial_hurry(struct dial *d, mtime_ms at);
 
 /* Gives up; done is not called. NULL is fine. */
 void dial_cancel(struct dial *d);
+
+/* The connection becomes the callee's: non-blocking, close-on-exec, TCP_NODELAY. The second way
+   keeps it in the loop's poller: `to` watches it from here on (poller_pass()), and has the
+   descriptor; or ERR_NOMEM, ERR_IO. Each only inside dial_done_fn, when err is 0. */
+int dial_take_fd(struct dial_result *result) MUST_USE;
+int dial_take_source(struct dial_result *result, struct poller_source *to) MUST_USE;
+
+/* Why there is no connection, for a person: "10.0.0.1:80: Connection refused". Returns out->text.
+ */
+const char *dial_text(struct errmsg *out, const struct dial_result *result);

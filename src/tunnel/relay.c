@@ -20,6 +20,7 @@
 #include "base/backlog.h"
 #include "base/log.h"
 #include "base/quota.h"
+#include "net/dialer.h"
 #include "net/sock.h"
 #include "tunnel/internal.h"
 
@@ -507,18 +508,29 @@ static void on_ready(struct poller_source *src, unsigned events)
         serve(r);
 }
 
-void relay_attach(struct relay *r, int fd)
+/* It has a socket, if err is 0. */
+static void attached(struct relay *r, int err)
 {
     r->on_cut = NULL;
     r->flags |= RL_ATTACHED;
-    if (poller_add(r->rs->loop, &r->socket, fd) < 0) {
-        (void)close(fd);
+    if (err < 0)
         relay_reset(r, SMUX_RST_PEER_RESET);
-        return;
-    }
-    if (r->late.len > 0)
+    else if (r->late.len > 0)
         on_writable(r);
     relay_check_end(r);
+}
+
+void relay_attach(struct relay *r, int fd)
+{
+    int err = poller_add(r->rs->loop, &r->socket, fd);
+    if (err < 0)
+        (void)close(fd);
+    attached(r, err);
+}
+
+void relay_attach_dialled(struct relay *r, struct dial_result *dialled)
+{
+    attached(r, dial_take_source(dialled, &r->socket));
 }
 
 struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream *st)

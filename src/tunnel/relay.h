@@ -23,6 +23,7 @@
 #include "net/loop.h"
 #include "proto/smux/session.h"
 
+struct dial_result;
 struct link;
 struct quota;
 struct relay;
@@ -88,6 +89,9 @@ struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream
  * begins. On failure
  * (ERR_NOMEM, ERR_IO) the relay is reset. */
 void relay_attach(struct relay *r, int fd);
+
+/* The same with the connection of a dial, which the loop watches already. */
+void relay_attach_dialled(struct relay *r, struct dial_result *dialled);
 
 /* Cuts both sides, visibly as a reset. The relay is freed at the end of the turn. */
 void relay_reset(struct relay *r, enum smux_reset_code code);
