@@ -6,8 +6,9 @@
  *   known --start--> tried: patient is live --1 s--> fresh is live --1 s--> fresh again ...
  *
  * A slot whose connect failed is free; the next renewal of the address takes it again, the patient
- * one first. path_next() does one thing at a time, so that a caller who finds that a start has
- * failed says so before the next decision.
+ * one first. But an address that has failed is no reason to go on: when all have, the search ends.
+ * path_next() does one thing at a time, so that a caller who finds that a start has failed says so
+ * before the next decision.
  */
 #include "proto/path.h"
 
@@ -165,6 +166,7 @@ void path_lost(struct path *p, unsigned slot, mtime_ms now)
     if (!e->live[slot % 2])
         return;
     e->live[slot % 2] = false;
+    e->failed = true;
     remember_failure(p->cfg.memory, &e->address, 0);
     p->next_start = now;
 }
@@ -237,10 +239,11 @@ static mtime_ms handicap(const struct path *p, const struct path_address *e, boo
     return others || ms < PATH_HOLD_MS ? ms : PATH_HOLD_MS;
 }
 
-static bool has_live(const struct path *p)
+/* An address that was tried may still answer. */
+static bool has_hope(const struct path *p)
 {
     for (unsigned i = 0; i < PATH_ADDRESSES; i++)
-        if (is_live(&p->addresses[i]))
+        if (is_live(&p->addresses[i]) && !p->addresses[i].failed)
             return true;
     return false;
 }
@@ -250,7 +253,7 @@ static struct path_address *first_start(struct path *p, mtime_ms now, mtime_ms *
 {
     struct path_address *best = NULL;
     mtime_ms best_at = MTIME_NEVER;
-    bool others = has_live(p);
+    bool others = has_hope(p);
     bool alone = !p->resolving && !others; /* nothing else is to be waited for */
     for (unsigned i = 0; i < PATH_ADDRESSES; i++) {
         struct path_address *e = &p->addresses[i];
@@ -311,6 +314,7 @@ static bool hurry(struct path *p, mtime_ms now, struct path_step *ret)
     for (unsigned i = 0; i < PATH_ADDRESSES; i++) {
         struct path_address *e = &p->addresses[i];
         if (e->known && (!e->tried || e->started < p->hurry_at)) {
+            e->failed = false; /* that was then */
             start(p, e, now, ret);
             return true;
         }
@@ -345,7 +349,7 @@ void path_next(struct path *p, mtime_ms now, struct path_step *ret)
         start(p, e, now, ret);
         return;
     }
-    if (!e && !p->resolving && !has_live(p))
+    if (!e && !p->resolving && !has_hope(p))
         return;
 
     for (unsigned i = 0; i < PATH_ADDRESSES; i++) {

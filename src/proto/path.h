@@ -6,8 +6,8 @@
  *
  *   - Each address has two sockets. A patient one lives as long as the search: a path with a round
  *     trip of 3 s needs it. A fresh one is renewed every second (and four round trips), because
- *     the kernel repeats a lost SYN after 1, 3, 7 s only, and a path that is back should be
- *     noticed within a second.
+ *     most kernels repeat a lost SYN after 1, 3, 7 s only (Linux from 6.5 on after 1, 2, 3, 4, 6),
+ *     and a path that is back should be noticed within a second.
  *   - The name is resolved again every 2 s while nothing has connected: a server that has moved is
  *     found by the search that is running.
  *
@@ -72,7 +72,7 @@ enum path_do {
     PATH_START,   /* connect `slot` to `address` */
     PATH_DROP,    /* close `slot` */
     PATH_RESOLVE, /* look the name up: path_resolved() tells what came of it */
-    PATH_GIVE_UP, /* the time is over, or nothing is left to wait for */
+    PATH_GIVE_UP, /* the time is over, or all addresses have failed */
 };
 
 struct path_step {
@@ -93,6 +93,7 @@ struct path {
         bool given;        /* by the caller: whatever the resolver says */
         bool named;        /* in the newest list of the resolver */
         bool tried;        /* started once at least */
+        bool failed;       /* ... and failed: tried again, but not waited for */
         bool live[2];      /* patient, fresh */
     } addresses[PATH_ADDRESSES];
     mtime_ms begin, end;
