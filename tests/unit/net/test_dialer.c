@@ -13,10 +13,12 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "kit.h"
+#include "net/sock.h"
 
 enum { LONG_MS = 10000, SHORT_MS = 150 };
 
@@ -213,6 +215,203 @@ static void the_second_address_gets_its_chance(void **state)
     kit_child(*state, second_address_child, *state);
 }
 
+/* ---- several attempts ---- */
+
+static void on_heal(uv_timer_t *t)
+{
+    struct hole *h = t->data;
+    (void)close(accept(h->listener, NULL, NULL)); /* the first filler's: there is room for one */
+}
+
+/* A port that is silent for 1.2 s, when the kernel has sent its SYN twice and would send the next
+   one after 3 s: does a dial of 2.5 s connect? */
+static int dial_across_a_heal(struct kit *k, struct dial_config *cfg, mtime_ms hurry_ms)
+{
+    struct hole h = hole_open();
+    struct result r = {0};
+    struct dial *d;
+    uv_timer_t heal;
+    uv_update_time(&k->loop.uv);
+    uv_timer_init(&k->loop.uv, &heal);
+    heal.data = &h;
+    cfg->host = "127.0.0.1";
+    cfg->port = h.port;
+    cfg->patience_ms = 2500;
+    uv_timer_start(&heal, on_heal, 1200, 0);
+    if (dial_start(&k->loop, cfg, on_done, &r, &d) < 0)
+        return ERR_NOMEM;
+    if (hurry_ms)
+        dial_hurry(d, loop_now(&k->loop) + hurry_ms);
+    while (r.calls == 0)
+        kit_turn(k);
+    if (r.fd_or_err >= 0)
+        (void)close(r.fd_or_err);
+    kit_close(k, (uv_handle_t *)&heal);
+    hole_close(&h);
+    return r.fd_or_err;
+}
+
+/* Its kernel repeats a SYN as all did before Linux 6.5: after 1, 3, 7 s. */
+static bool own_old_network(void)
+{
+    static const char path[] = "/proc/sys/net/ipv4/tcp_syn_linear_timeouts";
+    return kit_own_network() && (access(path, F_OK) < 0 || kit_write_file(path, "0"));
+}
+
+static int fresh_socket_child(void *arg)
+{
+    struct dial_config cfg = {.renew = true};
+    if (!own_old_network())
+        return KIT_CHILD_SKIP;
+    KIT_CHECK(dial_across_a_heal(arg, &cfg, 0) >= 0);
+    cfg.renew = false;
+    KIT_CHECK(dial_across_a_heal(arg, &cfg, 0) == ERR_TIMEOUT);
+    return 0;
+}
+
+static void a_heal_is_noticed_by_a_fresh_socket(void **state)
+{
+    kit_child(*state, fresh_socket_child, *state);
+}
+
+static int last_start_child(void *arg)
+{
+    struct kit *k = arg;
+    if (!own_old_network())
+        return KIT_CHILD_SKIP;
+    uv_update_time(&k->loop.uv);
+    struct dial_config cfg = {.last_start = loop_now(&k->loop) + 1700};
+    KIT_CHECK(dial_across_a_heal(k, &cfg, 0) >= 0);
+    cfg.last_start = 0;
+    KIT_CHECK(dial_across_a_heal(k, &cfg, 1700) >= 0);
+    return 0;
+}
+
+static void the_last_start_is_in_time(void **state)
+{
+    kit_child(*state, last_start_child, *state);
+}
+
+static void an_extra_address(void **state)
+{
+    struct hole h = hole_open();
+    struct result r;
+    int port, l = kit_listen(1, &port);
+    struct address extra;
+    assert_true(sock_numeric("127.0.0.1", port, &extra));
+    struct dial_config cfg = {.extra = &extra, .n_extra = 1, .patience_ms = LONG_MS};
+    (void)start_with(*state, &cfg, &r); /* alone */
+    check_connected(finish(*state, &r), l);
+    cfg.host = "127.0.0.1";
+    cfg.port = h.port;
+    (void)start_with(*state, &cfg, &r); /* beside one that is silent */
+    check_connected(finish(*state, &r), l);
+    assert_true(address_equal(&r.address, &extra));
+    cfg.host = "no-such-host.invalid";
+    (void)start_with(*state, &cfg, &r); /* ... or unknown */
+    check_connected(finish(*state, &r), l);
+    (void)close(l);
+    hole_close(&h);
+}
+
+static void small_segments(void **state)
+{
+    struct result r;
+    int port, l = kit_listen(1, &port), mss = 0;
+    socklen_t len = sizeof mss;
+    struct dial_config cfg = {
+        .host = "127.0.0.1", .port = port, .patience_ms = LONG_MS, .small_mss = true};
+    (void)start_with(*state, &cfg, &r);
+    assert_true(finish(*state, &r) >= 0);
+    int other = accept(l, NULL, NULL);
+    assert_int_equal(getsockopt(other, IPPROTO_TCP, TCP_MAXSEG, &mss, &len), 0);
+    assert_in_range(mss, 500, DIAL_SMALL_MSS);
+    (void)close(other), (void)close(r.fd_or_err), (void)close(l);
+}
+
+/* What the callee does with its connection. */
+struct taker {
+    struct poller_source source;
+    int calls, fd;
+    bool takes;
+};
+
+static void on_taken_ready(struct poller_source *src, unsigned events)
+{
+    struct taker *t = CONTAINER_OF(src, struct taker, source);
+    t->calls += (events & POLLER_IN) != 0;
+}
+
+static void on_take(void *ctx, struct dial_result *r)
+{
+    struct taker *t = ctx;
+    assert_int_equal(r->err, 0);
+    t->fd = r->fd;
+    if (t->takes)
+        assert_int_equal(dial_take_source(r, &t->source), 0);
+}
+
+static void a_connection_is_passed_on_or_closed(void **state)
+{
+    struct kit *k = *state;
+    int port, l = kit_listen(1, &port);
+    struct dial_config cfg = {.host = "127.0.0.1", .port = port, .patience_ms = LONG_MS};
+    for (int takes = 0; takes < 2; takes++) {
+        struct dial *d;
+        struct taker t = {.source = {on_taken_ready, -1}, .fd = -1, .takes = takes};
+        assert_int_equal(dial_start(&k->loop, &cfg, on_take, &t, &d), 0);
+        KIT_UNTIL(k, t.fd >= 0);
+        kit_pass(k, 5);
+        assert_int_equal(fcntl(t.fd, F_GETFD) >= 0, takes);
+        int other = accept(l, NULL, NULL);
+        assert_int_equal(send(other, "x", 1, MSG_NOSIGNAL), 1);
+        if (takes) {
+            assert_int_equal(t.source.fd, t.fd);
+            KIT_UNTIL(k, t.calls > 0);
+            poller_forget(&k->loop, &t.source);
+            (void)close(t.fd);
+        }
+        (void)close(other);
+    }
+    (void)close(l);
+}
+
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 200; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* However it ends, nothing of it stays open. */
+static void all_sockets_are_closed(void **state)
+{
+    struct kit *k = *state;
+    struct hole h = hole_open();
+    struct address extra[PATH_ADDRESSES];
+    for (unsigned i = 0; i < PATH_ADDRESSES; i++) {
+        char host[20];
+        (void)snprintf(host, sizeof host, "127.0.0.%u", i + 1); /* only the first one is a hole */
+        assert_true(sock_numeric(host, h.port, &extra[i]));
+    }
+    struct dial_config cfg = {
+        .extra = extra, .n_extra = PATH_ADDRESSES, .patience_ms = 1400, .renew = true};
+    unsigned before = open_descriptors();
+    struct result r;
+    (void)start_with(k, &cfg, &r);
+    assert_int_equal(finish(k, &r), ERR_REFUSED); /* that tells more than silence */
+    assert_int_equal(open_descriptors(), before);
+    cfg.n_extra = 1;
+    struct dial *d = start_with(k, &cfg, &r);
+    kit_pass(k, 1200);
+    assert_int_equal(open_descriptors(), before + 2); /* a patient and a fresh one */
+    dial_cancel(d);
+    assert_int_equal(open_descriptors(), before);
+    kit_pass(k, 5);
+    hole_close(&h);
+}
+
 /* ---- failure ---- */
 
 static void refused(void **state)
@@ -253,6 +452,16 @@ static void names_that_do_not_resolve(void **state)
     }
 }
 
+/* An address with a scope is a number, and one on an interface that is not there (yet) is not. */
+static void scopes(void **state)
+{
+    struct result r;
+    int err = dial(*state, "fe80::1%lo", 1, SHORT_MS, &r);
+    assert_true(err < 0 && err != ERR_RESOLVE);
+    assert_true(strncmp(r.words, "[fe80::1%lo]:1: ", 16) == 0);
+    assert_int_equal(dial(*state, "fe80::1%nothere", 1, LONG_MS, &r), ERR_RESOLVE);
+}
+
 static void on_work(uv_work_t *w)
 {
     (void)w;
@@ -275,6 +484,29 @@ static void a_slow_resolver(void **state)
     assert_true(*r.words);
     KIT_UNTIL(k, !uv_loop_alive(&k->loop.uv));
     assert_int_equal(r2.calls, 0);
+}
+
+/* ... do not keep us from an address that is known. */
+static void a_slow_resolver_and_a_known_address(void **state)
+{
+    struct kit *k = *state;
+    struct result r;
+    uv_work_t busy[8];
+    int port, l = kit_listen(1, &port);
+    struct address extra;
+    assert_true(sock_numeric("127.0.0.1", port, &extra));
+    struct dial_config cfg = {.host = "localhost",
+                              .port = 1,
+                              .extra = &extra,
+                              .n_extra = 1,
+                              .patience_ms = SHORT_MS,
+                              .renew = true};
+    for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+        assert_int_equal(uv_queue_work(&k->loop.uv, &busy[i], on_work, NULL), 0);
+    (void)start_with(k, &cfg, &r);
+    check_connected(finish(k, &r), l);
+    KIT_UNTIL(k, !uv_loop_alive(&k->loop.uv));
+    (void)close(l);
 }
 
 static int shortage_child(void *arg)
@@ -397,10 +629,18 @@ int main(void)
         TEST(numeric_addresses),
         TEST(names),
         TEST(the_second_address_gets_its_chance),
+        TEST(a_heal_is_noticed_by_a_fresh_socket),
+        TEST(the_last_start_is_in_time),
+        TEST(an_extra_address),
+        TEST(small_segments),
+        TEST(a_connection_is_passed_on_or_closed),
+        TEST(all_sockets_are_closed),
         TEST(refused),
         TEST(no_answer),
         TEST(names_that_do_not_resolve),
+        TEST(scopes),
         TEST(a_slow_resolver),
+        TEST(a_slow_resolver_and_a_known_address),
         TEST(no_descriptors),
         TEST(a_free_port_of_ours_is_nobody),
         TEST(cancelled_before_it_began),
