@@ -15,6 +15,7 @@ import os
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,7 @@ def sh(*command, check=True):
 class Host:
     def __init__(self, name, device, address):
         self.name, self.device, self.address = name, device, address
+        self._etc = Path("/etc/netns", name)
         self.wrapper = (shutil.which("ip", path=PATH), "netns", "exec", name)
 
     def run(self, *command, check=True):
@@ -85,9 +87,19 @@ class Host:
             finally:
                 _setns(here)
 
-    def socket(self):
+    def names(self, *lines):
+        """What programs in this host find in /etc/hosts, those that are started after the first call; again: for
+        those that run as well."""
+        self._etc.mkdir(parents=True, exist_ok=True)
+        (self._etc / "nsswitch.conf").write_text("hosts: files\n")
+        (self._etc / "hosts").write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
+
+    def forget_names(self):
+        shutil.rmtree(self._etc, ignore_errors=True)
+
+    def socket(self, family=socket.AF_INET):
         with self.inside():
-            return socket.socket()
+            return socket.socket(family)
 
 
 def _setns(file):
@@ -155,6 +167,7 @@ class Hosts:
     def close(self):
         for host in (self.server, self.client):
             sh("ip", "netns", "del", host.name, check=False)
+            host.forget_names()
 
     def __enter__(self):
         return self
