@@ -403,9 +403,10 @@ static void all_sockets_are_closed(void **state)
     assert_int_equal(finish(k, &r), ERR_REFUSED); /* that tells more than silence */
     assert_int_equal(open_descriptors(), before);
     cfg.n_extra = 1;
+    cfg.patience_ms = LONG_MS;
     struct dial *d = start_with(k, &cfg, &r);
-    kit_pass(k, 1200);
-    assert_int_equal(open_descriptors(), before + 2); /* a patient and a fresh one */
+    kit_pass(k, 2 * PATH_RENEW_MS + 300);
+    assert_int_equal(open_descriptors(), before + 2); /* a patient and a second fresh one */
     dial_cancel(d);
     assert_int_equal(open_descriptors(), before);
     kit_pass(k, 5);

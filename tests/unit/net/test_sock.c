@@ -176,7 +176,7 @@ static void numeric_addresses(void **state)
         {"fe80::1%lo", ADDRESS_IPV6, 1, "[fe80::1%lo]:7000"},
         {"fe80::1%1", ADDRESS_IPV6, 1, "[fe80::1%lo]:7000"},
         {"fe80::1%4000000000", ADDRESS_IPV6, 4000000000u, "[fe80::1%4000000000]:7000"},
-        {"fe80::1%4294967296", 0, 0, NULL}, /* it does not fit */
+        {"fe80::1%4294967297", 0, 0, NULL}, /* it does not fit */
         {"fe80::1%0", 0, 0, NULL},
         {"fe80::1%", 0, 0, NULL},
         {"fe80::1%-1", 0, 0, NULL},

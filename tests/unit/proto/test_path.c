@@ -269,6 +269,20 @@ static void a_failure_starts_the_next_at_once(void **state)
     assert_string_equal(s.text, "0:? 0:+a 100:+b 200:+c 450:+d 1000:!");
 }
 
+/* ... also while another one may still answer. */
+static void a_failure_does_not_wait_for_the_silent(void **state)
+{
+    struct search s = {0};
+    (void)state;
+    begin(&s, 3000, true, false);
+    run(&s, 0);
+    resolved(&s, "abc");
+    run(&s, 300);
+    lost(&s, 'b', false);
+    run(&s, 1000);
+    assert_string_equal(s.text, "0:? 0:+a 250:+b 300:+c");
+}
+
 static void a_name_that_does_not_resolve(void **state)
 {
     struct search s = {0};
@@ -525,6 +539,25 @@ static void the_last_moment_does_not_wait_for_its_turn(void **state)
     assert_string_equal(s.text, "0:+a 100:+a' 100:+b 100:+c");
 }
 
+/* What failed before it is waited for again. */
+static void the_last_moment_gives_everybody_a_chance(void **state)
+{
+    struct search s = {0};
+    (void)state;
+    begin(&s, 6000, false, false);
+    add(&s, "ab");
+    run(&s, 300);
+    lost(&s, 'a', false);
+    path_hurry(&s.path, START + 1000);
+    run(&s, 1010);
+    lost(&s, 'b', false);
+    lost(&s, 'b', true);
+    assert_false(s.over);
+    lost(&s, 'a', false);
+    assert_true(s.over);
+    assert_string_equal(s.text, "0:+a 250:+b 1000:+a 1000:+b' 1010:!");
+}
+
 static void the_network_has_changed(void **state)
 {
     struct search s = {0};
@@ -559,6 +592,7 @@ int main(void)
         cmocka_unit_test(a_failed_connect_is_remembered_as_well),
         cmocka_unit_test(the_memory_has_a_bound),
         cmocka_unit_test(a_failure_starts_the_next_at_once),
+        cmocka_unit_test(a_failure_does_not_wait_for_the_silent),
         cmocka_unit_test(a_name_that_does_not_resolve),
         cmocka_unit_test(an_address_in_digits_needs_no_resolver),
         cmocka_unit_test(no_time_no_address),
@@ -573,6 +607,7 @@ int main(void)
         cmocka_unit_test(new_addresses_displace_old_ones),
         cmocka_unit_test(at_the_last_moment_all_are_tried),
         cmocka_unit_test(the_last_moment_does_not_wait_for_its_turn),
+        cmocka_unit_test(the_last_moment_gives_everybody_a_chance),
         cmocka_unit_test(the_network_has_changed),
         cmocka_unit_test(patience_grows),
     };
