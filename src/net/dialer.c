@@ -339,14 +339,13 @@ static void set_out(struct dial *d, const struct dial_config *cfg)
                                .patience_ms = cfg->patience_ms,
                                .resolve = cfg->host && !is_numeric,
                                .renew = cfg->renew,
-                               .rtt_ms = cfg->rtt_ms};
+                               .rtt_ms = cfg->rtt_ms,
+                               .last_start = cfg->last_start};
     path_begin(&d->path, &path, now);
     for (unsigned i = 0; i < cfg->n_extra; i++)
         path_add(&d->path, &cfg->extra[i]);
     if (is_numeric)
         path_add(&d->path, &numeric);
-    if (cfg->last_start > now)
-        path_hurry(&d->path, cfg->last_start);
 }
 
 int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn done, void *ctx,

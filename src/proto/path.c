@@ -66,13 +66,21 @@ mtime_ms path_patience(unsigned attempt)
 
 /* ---- addresses ---- */
 
+static void sooner(mtime_ms *at, mtime_ms other)
+{
+    if (other < *at)
+        *at = other;
+}
+
 void path_begin(struct path *p, const struct path_config *cfg, mtime_ms now)
 {
     memset(p, 0, sizeof *p);
     p->cfg = *cfg;
     p->begin = p->next_start = p->resolve_at = now;
     p->end = now + cfg->patience_ms;
-    p->hurry_at = MTIME_NEVER;
+    if (cfg->last_start <= now)
+        p->cfg.last_start = MTIME_NEVER;
+    p->hurry_at = p->cfg.last_start;
 }
 
 static struct path_address *find(struct path *p, const struct address *a)
@@ -174,6 +182,7 @@ void path_lost(struct path *p, unsigned slot, mtime_ms now)
 void path_hurry(struct path *p, mtime_ms at)
 {
     p->hurry_at = at;
+    sooner(&p->hurry_at, p->cfg.last_start);
 }
 
 const struct address *path_address_of(const struct path *p, unsigned slot)
@@ -182,12 +191,6 @@ const struct address *path_address_of(const struct path *p, unsigned slot)
 }
 
 /* ---- order ---- */
-
-static void sooner(mtime_ms *at, mtime_ms other)
-{
-    if (other < *at)
-        *at = other;
-}
 
 static void later(mtime_ms *at, mtime_ms other)
 {
@@ -319,7 +322,9 @@ static bool hurry(struct path *p, mtime_ms now, struct path_step *ret)
             return true;
         }
     }
-    p->hurry_at = MTIME_NEVER;
+    if (p->cfg.last_start <= now)
+        p->cfg.last_start = MTIME_NEVER; /* that was it */
+    p->hurry_at = p->cfg.last_start;
     p->resolve_at = now;
     return false;
 }

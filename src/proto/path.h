@@ -65,6 +65,7 @@ struct path_config {
     bool resolve;               /* there is a name */
     bool renew;                 /* fresh sockets beside the patient ones */
     uint32_t rtt_ms;            /* as last measured, 0: unknown */
+    mtime_ms last_start;        /* as path_hurry(), and other calls do not replace it; 0: none */
 };
 
 enum path_do {
@@ -120,7 +121,8 @@ void path_resolved(struct path *p, const struct address *list, unsigned n);
 void path_lost(struct path *p, unsigned slot, mtime_ms now);
 
 /* At this time each address gets a fresh socket, exactly then, and the name is looked up: the last
-   moment before a session expires, or (now) the network has changed. MTIME_NEVER: no more. */
+   moment before a session expires, or (now) the network has changed. Of this and the config's
+   last_start the sooner one is next; then last_start. MTIME_NEVER: only that. */
 void path_hurry(struct path *p, mtime_ms at);
 
 /* What to do now: call until it is PATH_WAIT, or PATH_GIVE_UP. */

@@ -573,6 +573,25 @@ static void the_network_has_changed(void **state)
     assert_string_equal(s.text, "0:? 0:+a 700:+a' 700:? 1700:-a' 1700:+a'");
 }
 
+/* ... which does not take the last moment's place. */
+static void a_change_before_the_last_moment(void **state)
+{
+    struct search s = {0};
+    (void)state;
+    begin(&s, 6000, false, false);
+    s.cfg.last_start = START + 900;
+    path_begin(&s.path, &s.cfg, s.now);
+    add(&s, "a");
+    run(&s, 100);
+    path_hurry(&s.path, s.now);
+    run(&s, 200);
+    path_hurry(&s.path, START + 5000); /* the sooner one counts */
+    run(&s, 1000);
+    path_hurry(&s.path, s.now);
+    run(&s, 5500);
+    assert_string_equal(s.text, "0:+a 100:+a' 900:-a' 900:+a' 1000:-a' 1000:+a'");
+}
+
 static void patience_grows(void **state)
 {
     static const int want[] = {1000, 2000, 4000, 8000, 10000, 10000};
@@ -609,6 +628,7 @@ int main(void)
         cmocka_unit_test(the_last_moment_does_not_wait_for_its_turn),
         cmocka_unit_test(the_last_moment_gives_everybody_a_chance),
         cmocka_unit_test(the_network_has_changed),
+        cmocka_unit_test(a_change_before_the_last_moment),
         cmocka_unit_test(patience_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
