@@ -33,8 +33,11 @@
 #include "tunnel/link.h"
 
 enum {
-    CONNECT_MS = 10000,    /* TCP and TLS together, as the original */
-    RESUME_FIRST_MS = 50,  /* the first wait between two attempts, doubled each time ... */
+    CONNECT_MS = 10000,   /* TCP and TLS together, as the original */
+    RESUME_FIRST_MS = 50, /* the first wait between two attempts, doubled each time ... */
+    LAST_START_MS =
+        100, /* TCP, TLS and the answer, and four round trips: the last attempt is made so
+                             long before the window ends */
     RESUME_MOST_MS = 1000, /* ... up to this: how late a heal is noticed at most */
 };
 
@@ -62,7 +65,8 @@ struct client {
     struct path_memory path;   /* which of the server's addresses are good */
     struct address session_at; /* where the session is: tried whatever the name says */
     struct address trying;     /* where the connection of the present attempt leads */
-    mtime_ms resume_wait;      /* before the next attempt to resume */
+    mtime_ms last_start;  /* when a resume can still succeed before the window is over; 0: none */
+    mtime_ms resume_wait; /* before the next attempt to resume */
     SSL_CTX *tls;
     struct dial *dial;
     struct link *link;
@@ -231,6 +235,9 @@ static void on_detached(void *ctx, enum link_reason reason, const struct errmsg 
     const char *words = link_end_text(text, reason, why);
     log_warn(_("the connection to the server broke: %s; %u connections wait for up to %d seconds"),
              words, c->relays.count, (int)(window / 1000));
+    c->last_start = loop_now(&c->loop) + window - LAST_START_MS - 4 * link_rtt_us(c->link) / 1000;
+    dial_cancel(c->dial); /* the next one knows of the last moment */
+    c->dial = NULL;
     resume_at_once(c);
 }
 
@@ -254,6 +261,7 @@ static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
 {
     struct client *c = ctx;
     (void)peer; /* as text */
+    c->last_start = 0;
     c->session_at = *link_peer_address(c->link);
     path_good(&c->path, &c->session_at);
     log_info(_("the session goes on after %.1f seconds, with %u connections"), (double)gap / 1000,
@@ -271,7 +279,10 @@ static void resume_later(struct client *c)
     if (c->resume_wait > RESUME_MOST_MS)
         c->resume_wait = RESUME_MOST_MS;
     wait += rng_below(&c->rng, (uint32_t)(wait / 2 + 1)) - wait / 4;
-    wait -= loop_now(&c->loop) - c->dialled_at; /* what the attempt itself took is part of it */
+    mtime_ms now = loop_now(&c->loop);
+    wait -= now - c->dialled_at; /* what the attempt itself took is part of it */
+    if (c->last_start > now && wait > c->last_start - now)
+        wait = c->last_start - now;
     uv_timer_start(&c->retry, on_retry, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
@@ -309,6 +320,7 @@ static int dial(struct client *c, const struct address *session_at, uint32_t rtt
         .patience_ms = CONNECT_MS,
         .renew = true,
         .rtt_ms = rtt_ms,
+        .last_start = session_at ? c->last_start : 0,
     };
     c->dialled_at = loop_now(&c->loop);
     return dial_start(&c->loop, &cfg, done, c, &c->dial);
