@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/cli.h"
+#include "base/file.h"
 #include "base/hex.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -40,21 +41,6 @@ static bool is_help(const char *arg)
     return strcmp(arg, "-h") == 0 || strcmp(arg, "-help") == 0 || strcmp(arg, "--help") == 0;
 }
 
-/* 0, or -1 with errno. */
-static int write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w < 0)
-            return -1;
-        p += w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
 static int print_key(void)
 {
     uint8_t key[KEY_BYTES];
@@ -65,7 +51,7 @@ static int print_key(void)
         hex_put(text, key, sizeof key);
         text[TEXT_BYTES - 1] = '\n';
     }
-    bool printed = made && write_all(STDOUT_FILENO, text, sizeof text) == 0;
+    bool printed = made && file_write_all(STDOUT_FILENO, text, sizeof text) == sizeof text;
     int errnum = errno;
     secure_zero(key, sizeof key);
     secure_zero(text, sizeof text);

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/hex.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -170,8 +171,7 @@ static int write_new(int dirfd, const char *name, const char base[BASE_LEN + 1])
     int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
-    ssize_t w = write(fd, text, (size_t)n);
-    int errnum = w == n ? 0 : w < 0 ? errno : ENOSPC; /* a part of so little: a full disk */
+    int errnum = file_write_all(fd, text, (size_t)n) < (size_t)n ? errno : 0;
     if (!errnum && fsync(fd) < 0)
         errnum = errno;
     if (close(fd) < 0 && !errnum && errno != EINTR)
@@ -183,7 +183,7 @@ static int write_new(int dirfd, const char *name, const char base[BASE_LEN + 1])
 /* Gives it its name unless there is such a file already. */
 static int publish(int dirfd, const char *name)
 {
-    if (renameat2(dirfd, name, dirfd, FILE_NAME, RENAME_NOREPLACE) == 0)
+    if (file_rename_new(dirfd, name, dirfd, FILE_NAME) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
         return -1;

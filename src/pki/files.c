@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/i18n.h"
 #include "base/secure.h"
 #include "pki/internal.h"
@@ -133,25 +134,12 @@ int pki_dir_read(const struct pki_dir *d, enum pki_file f, struct pki_blob *ret,
 
 /* ---- writing ---- */
 
-static int write_all(int fd, const struct pki_blob *b)
-{
-    size_t done = 0;
-    while (done < b->len) {
-        ssize_t n = write(fd, b->data + done, b->len - done);
-        if (n >= 0)
-            done += (size_t)n;
-        else if (errno != EINTR)
-            return -1;
-    }
-    return 0;
-}
-
 int pki_dir_write(int dirfd, const char *name, mode_t mode, const struct pki_blob *b)
 {
     int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return -1;
-    int failed = write_all(fd, b) < 0 || fsync(fd) < 0 ? errno : 0;
+    int failed = file_write_all(fd, b->data, b->len) < b->len || fsync(fd) < 0 ? errno : 0;
     if (close(fd) < 0 && !failed && errno != EINTR)
         failed = errno; /* some network file systems tell of a full disk only now */
     errno = failed;
@@ -181,7 +169,7 @@ static int rename_if_missing(int from_fd, const char *from, int to_fd, const cha
 
 int pki_rename_new(int from_fd, const char *from, int to_fd, const char *to)
 {
-    if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
+    if (file_rename_new(from_fd, from, to_fd, to) == 0)
         return 0;
     if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP)
         return rename_if_missing(from_fd, from, to_fd, to);

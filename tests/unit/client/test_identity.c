@@ -41,8 +41,8 @@ int __real_mkdir(const char *path, mode_t mode);
 int __wrap_mkdir(const char *path, mode_t mode);
 int __real_openat64(int fd, const char *name, int flags, ...);
 int __wrap_openat64(int fd, const char *name, int flags, ...);
-int __real_renameat2(int from, const char *a, int to, const char *b, unsigned flags);
-int __wrap_renameat2(int from, const char *a, int to, const char *b, unsigned flags);
+int __real_file_rename_new(int from, const char *a, int to, const char *b);
+int __wrap_file_rename_new(int from, const char *a, int to, const char *b);
 int __real_linkat(int from, const char *a, int to, const char *b, int flags);
 int __wrap_linkat(int from, const char *a, int to, const char *b, int flags);
 ssize_t __real_getrandom(void *p, size_t n, unsigned flags);
@@ -75,9 +75,9 @@ int __wrap_openat64(int fd, const char *name, int flags, ...)
     return __real_openat64(fd, name, flags, 0600);
 }
 
-int __wrap_renameat2(int from, const char *a, int to, const char *b, unsigned flags)
+int __wrap_file_rename_new(int from, const char *a, int to, const char *b)
 {
-    return fails(RENAME) ? -1 : __real_renameat2(from, a, to, b, flags);
+    return fails(RENAME) ? -1 : __real_file_rename_new(from, a, to, b);
 }
 
 int __wrap_linkat(int from, const char *a, int to, const char *b, int flags)

@@ -85,8 +85,8 @@ int __real_unlinkat(int fd, const char *name, int flags);
 int __wrap_unlinkat(int fd, const char *name, int flags);
 int __real_renameat(int from, const char *a, int to, const char *b);
 int __wrap_renameat(int from, const char *a, int to, const char *b);
-int __real_renameat2(int from, const char *a, int to, const char *b, unsigned flags);
-int __wrap_renameat2(int from, const char *a, int to, const char *b, unsigned flags);
+int __real_file_rename_new(int from, const char *a, int to, const char *b);
+int __wrap_file_rename_new(int from, const char *a, int to, const char *b);
 int __real_openat64(int fd, const char *name, int flags, ...);
 int __wrap_openat64(int fd, const char *name, int flags, ...);
 int __real_flock(int fd, int how);
@@ -129,13 +129,13 @@ int __wrap_renameat(int from, const char *a, int to, const char *b)
     return hits(false) ? -1 : __real_renameat(from, a, to, b);
 }
 
-int __wrap_renameat2(int from, const char *a, int to, const char *b, unsigned flags)
+int __wrap_file_rename_new(int from, const char *a, int to, const char *b)
 {
     if (no_flags_in_rename) {
         errno = EINVAL;
         return -1;
     }
-    return hits(false) ? -1 : __real_renameat2(from, a, to, b, flags);
+    return hits(false) ? -1 : __real_file_rename_new(from, a, to, b);
 }
 
 int __wrap_openat64(int fd, const char *name, int flags, ...)

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What writing a descriptor and naming a file take besides the system call. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/attr.h"
+
+/*
+ * Writes n bytes, in as few calls as it takes: goes on after a signal and after a part, and waits
+ * where a descriptor is non-blocking and full. Returns how many bytes it took; if that is less than
+ * n, errno says why (ENOSPC where the system gave no reason).
+ */
+size_t file_write_all(int fd, const void *data, size_t n) MUST_USE;
+
+/* renameat2() with RENAME_NOREPLACE, which musl has no function for. 0, or -1 with errno: EEXIST;
+   EINVAL, ENOSYS or ENOTSUP where the file system cannot do that. */
+int file_rename_new(int from_fd, const char *from, int to_fd, const char *to) MUST_USE;
