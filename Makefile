@@ -44,7 +44,7 @@ bench bench-full:
 
 install: $(BUILD)/build.ninja
 	@meson configure $(BUILD) --prefix=$(PREFIX)
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) program
 	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --skip-subprojects
 
 clean:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""The build itself: what an installation takes, and what a cross build does not."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT = 600
+
+
+def run(*command, **env):
+    return subprocess.run([str(c) for c in command], cwd=ROOT, env={**os.environ, **env}, capture_output=True,
+                          text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
+
+
+def without_cmocka(tmp_path):
+    """A pkg-config that knows no cmocka, as on a machine that only installs."""
+    real = shutil.which("pkg-config")
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    (fake / "pkg-config").write_text(f'#!/bin/sh\ncase " $* " in *" cmocka "*) exit 1 ;; esac\nexec {real} "$@"\n')
+    (fake / "pkg-config").chmod(0o755)
+    return f"{fake}:{os.environ['PATH']}"
+
+
+def files_below(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+INSTALLED = ["usr/bin/gotunnel", "usr/share/bash-completion/completions/gotunnel",
+             "usr/share/fish/vendor_completions.d/gotunnel.fish", "usr/share/man/man1/gotunnel.1",
+             "usr/share/zsh/site-functions/_gotunnel"]
+
+
+def install(build, into, **env):
+    done = run("make", "install", f"BUILD={build}", f"DESTDIR={into}", "PREFIX=/usr", **env)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert files_below(into) == INSTALLED
+
+
+@pytest.mark.serial
+def test_an_installation_takes_the_program_alone(tmp_path):
+    build = tmp_path / "build"
+    install(build, tmp_path / "first", PATH=without_cmocka(tmp_path))
+    # The same in a tree where the tests are to be built: they are not, for this.
+    done = run("meson", "configure", build, "-Dtests=true", "-Dbench=true")
+    assert done.returncode == 0, done.stderr
+    install(build, tmp_path / "second")
+    assert not list(build.rglob("test_base_*.c.o")) and not list(build.rglob("fuzz_*.c.o"))
+
+
+def test_a_cross_build_runs_nothing_of_the_other_machine(tmp_path):
+    """With needs_exe_wrapper and no wrapper Meson refuses to run what it has built for the other machine."""
+    other = tmp_path / "other.ini"
+    other.write_text("[binaries]\nc = 'cc'\nar = 'ar'\nstrip = 'strip'\n"
+                     "pkgconfig = 'pkg-config'\npkg-config = 'pkg-config'\n"
+                     "[properties]\nneeds_exe_wrapper = true\n"
+                     "[host_machine]\nsystem = 'linux'\ncpu_family = 'aarch64'\ncpu = 'aarch64'\nendian = 'little'\n")
+    build = tmp_path / "build"
+    done = run("meson", "setup", build, "--cross-file", other)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    graph = run("ninja", "-C", build, "-t", "commands", "program").stdout
+    assert "gendocs" in graph and "src/main.c" in graph
+    # ... and what renders the documents is not linked with anything built for the other one.
+    (built_by,) = [line for line in graph.splitlines() if "-o packaging/gendocs " in line and " -c " not in line]
+    assert ".a" not in built_by
