@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The programs of this binary. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/cli.h"
 #include "app/genkey.h"
 #include "base/i18n.h"
+#include "base/log.h"
 #include "client/cmd.h"
 #include "server/cmd.h"
 
@@ -69,9 +72,8 @@ static const struct command *find(const char *word)
     return NULL;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    i18n_init();
     if (argc < 2) {
         printf("%s\n", _("error: a mode must be given as subcommand ('server' or 'client')"));
         print_hint();
@@ -83,4 +85,23 @@ int main(int argc, char **argv)
     printf(_("error: invalid subcommand '%s', must be 'server' or 'client'\n"), argv[1]);
     print_hint();
     return EXIT_STATUS_FAILED;
+}
+
+/* A descriptor that we were started without would be given to the next file or socket, and what is
+   meant for stderr would go to whoever is there. What takes its place refuses as a closed one
+   would: nothing can be read from a descriptor for writing, or written to one for reading. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest: fd */
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_descriptors();
+    i18n_init();
+    int status = run(argc, argv);
+    log_flush();
+    return status;
 }

@@ -12,31 +12,32 @@
 #include "conf/flags.h"
 #include "conf/quote.h"
 
-static void print_usage(const struct mode *m, FILE *to)
+static void print_usage(const struct mode *m)
 {
     size_t n = flags_usage(m, NULL, 0);
     char *text = malloc(n + 1);
     if (!text)
         return; /* the error before it says what matters */
     (void)flags_usage(m, text, n + 1);
-    (void)fputs(text, to);
+    log_text(text);
     free(text);
 }
 
 /* Go's form: what was wrong, if anything, and the list under a headline. */
 static int usage(const struct mode *m, const char *error)
 {
-    if (error)
-        (void)fprintf(stderr, "%s\n", error);
-    (void)fprintf(stderr, "Usage of %s:\n", m->name);
-    print_usage(m, stderr);
+    char head[sizeof((struct flags_error *)0)->text + 64];
+    (void)snprintf(head, sizeof head, "%s%sUsage of %s:\n", error ? error : "", error ? "\n" : "",
+                   m->name); /* cut on purpose */
+    log_text(head);
+    print_usage(m);
     return error ? EXIT_STATUS_USAGE : EXIT_STATUS_OK;
 }
 
 int cli_missing(const struct mode *m, const char *text)
 {
     log_error("%s", text);
-    print_usage(m, stderr);
+    print_usage(m);
     return EXIT_STATUS_FAILED;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The log sink: formats a line with its time stamp and writes it in one piece. */
+/* The log sink: formats a line with its time stamp and hands it over in one piece. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -7,12 +7,19 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/i18n.h"
+#include "base/outlet.h"
+
 enum { LINE_MAX_BYTES = 2048 };
 
+static size_t lost_line(char *out, size_t room, unsigned lost);
+
 static atomic_int log_max_level = LOG_LEVEL_INFO;
+static struct outlet out = OUTLET_INIT(STDERR_FILENO, "log", lost_line);
 
 void log_set_level(enum log_level level)
 {
@@ -56,7 +63,26 @@ void log_line(enum log_level level, const char *fmt, ...)
     n += written(vsnprintf(line + n, sizeof line - 1 - n, fmt, ap), sizeof line - 1 - n);
     va_end(ap);
     line[n++] = '\n';
-    ssize_t r = write(STDERR_FILENO, line, n);
-    (void)r; /* nowhere to report a failing log to */
+    outlet_put(&out, line, n);
     errno = saved;
+}
+
+static size_t lost_line(char *line, size_t room, unsigned lost)
+{
+    size_t n = put_time(line, room - 1);
+    n += written(snprintf(line + n, room - 1 - n,
+                          _("%u lines of the log were lost: nothing took them"), lost),
+                 room - 1 - n);
+    line[n++] = '\n';
+    return n;
+}
+
+void log_text(const char *text)
+{
+    outlet_put(&out, text, strlen(text));
+}
+
+void log_flush(void)
+{
+    (void)outlet_flush(&out, LOG_FLUSH_MS); /* whoever does not read has had the time */
 }

@@ -3,6 +3,9 @@
  * The log sink. One event is one line on stderr: `2006/01/02 15:04:05.000000 text`, local time, as
  * in the Go original. Only tunnel/, server/, client/ and the programs log; libraries below return
  * errors. Text that came from a peer goes through escape_text() (base/escape.h) first.
+ *
+ * Whoever logs never waits for stderr: lines go through an outlet (base/outlet.h), whose thread
+ * begins with the first line. What stderr does not take in time is counted, and said later.
  */
 #pragma once
 
@@ -17,14 +20,25 @@ enum log_level {
     LOG_LEVEL_DEBUG,
 };
 
+/* What a person has asked for by a signal is written whatever the level. */
+#define log_asked(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+
 /* Lines above this level are dropped. Default LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
 /* True when a line of this level would be written: to skip costly arguments. */
 bool log_enabled(enum log_level level);
 
-/* Writes one line (one write(2), cut at 2 KiB). Keeps errno. Thread-safe. */
+/* One line (one write(2), cut at 2 KiB). Keeps errno. Thread-safe. */
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Text that is no line of the log, a list of options for example, as it is, in its turn. */
+void log_text(const char *text);
+
+/* The program ends: waits until stderr has taken all of it, at most LOG_FLUSH_MS. Whatever comes
+   later may be lost. */
+enum { LOG_FLUSH_MS = 1000 };
+void log_flush(void);
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_LEVEL_WARN, __VA_ARGS__)

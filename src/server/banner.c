@@ -2,31 +2,77 @@
 /*
  * What the server prints on stdout when it is ready: all a person needs to start a client. The
  * secret itself appears only on a terminal; service managers and files keep what they are given.
+ * A stdout that takes nothing must not keep the server from serving: it has a thread of its own,
+ * which ends with it.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/i18n.h"
+#include "base/log.h"
+#include "base/secure.h"
+#include "base/thread.h"
 #include "server/internal.h"
+
+static void print(FILE *to, const struct server *srv, const char *ca)
+{
+    const char *secret = isatty(STDOUT_FILENO) ? srv->opt->common.secret : "<secret>";
+    fprintf(to, "\n======================= SERVER IS RUNNING (SECURE) =======================\n");
+    fprintf(to, _("Shared secret: %s\n"), secret);
+    fprintf(to, _("Listening on: %s\n\n"), listener_address(srv->tunnel_port));
+    fprintf(to, "%s\n",
+            _("Create a file ca.crt on the client machine and copy the following into it:"));
+    fprintf(to, "%s\n", ca);
+    fprintf(to, "%s\n",
+            _("Then connect with a command like this (replace <server_ip> by the server's "
+              "real public IP):"));
+    fprintf(
+        to,
+        "./gotunnel client -server <server_ip>:%d -secret \"%s\" -ca ./ca.crt -remote-port 8080 "
+        "-local-target 127.0.0.1:80\n",
+        listener_port(srv->tunnel_port), secret);
+    fprintf(to, "==========================================================================\n");
+}
+
+/* The whole text in memory, NULL without any. */
+static char *render(const struct server *srv)
+{
+    char *ca, *text = NULL;
+    size_t n;
+    FILE *to = open_memstream(&text, &n);
+    if (!to)
+        return NULL;
+    if (pki_ca_pem(srv->identity, &ca) == 0) {
+        print(to, srv, ca);
+        free(ca);
+    }
+    (void)fclose(to); /* memory only; without it text stays NULL or short */
+    return text;
+}
+
+static void *write_out(void *arg)
+{
+    char *text = arg;
+    size_t n = strlen(text);
+    (void)!file_write_all(STDOUT_FILENO, text, n); /* a closed stdout is no reason not to serve */
+    secure_zero(text, n);                          /* on a terminal the secret is in it */
+    free(text);
+    return NULL;
+}
 
 void banner_print(const struct server *srv)
 {
-    char *ca;
-    const char *secret = isatty(STDOUT_FILENO) ? srv->opt->common.secret : "<secret>";
-    if (pki_ca_pem(srv->identity, &ca) < 0)
-        return; /* no memory for a text of 1 KB: the tunnel works all the same */
-    printf("\n======================= SERVER IS RUNNING (SECURE) =======================\n");
-    printf(_("Shared secret: %s\n"), secret);
-    printf(_("Listening on: %s\n\n"), listener_address(srv->tunnel_port));
-    printf("%s\n", _("Create a file ca.crt on the client machine and copy the following into it:"));
-    printf("%s\n", ca);
-    printf("%s\n", _("Then connect with a command like this (replace <server_ip> by the server's "
-                     "real public IP):"));
-    printf("./gotunnel client -server <server_ip>:%d -secret \"%s\" -ca ./ca.crt -remote-port 8080 "
-           "-local-target 127.0.0.1:80\n",
-           listener_port(srv->tunnel_port), secret);
-    printf("==========================================================================\n");
-    (void)fflush(stdout); /* a closed stdout is no reason to stop serving */
-    free(ca);
+    pthread_t thread;
+    char *text = render(srv);
+    if (!text)
+        return; /* no memory for a text of 2 KB: the tunnel works all the same */
+    if (isatty(STDOUT_FILENO))
+        log_flush(); /* a person reads both, in this order */
+    if (thread_start(&thread, "banner", write_out, text) == 0)
+        (void)pthread_detach(thread); /* it may be stuck when the program ends */
+    else
+        write_out(text);
 }

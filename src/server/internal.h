@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include "app/stop.h"
@@ -42,7 +43,7 @@ struct worker {
     /* the main thread's */
     unsigned sessions; /* handed to it, not yet ended */
     unsigned trusted;  /* of them, those that have authenticated */
-    uv_thread_t thread;
+    pthread_t thread;
 
     /* the worker's */
     struct loop own;
@@ -200,5 +201,5 @@ void agent_close(struct agent *a);
 
 /* ---- banner.c ---- */
 
-/* Banner on stdout: address, CA certificate, the command for the client. */
+/* Banner on stdout: address, CA certificate, the command for the client. Does not wait for it. */
 void banner_print(const struct server *srv);

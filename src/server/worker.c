@@ -4,17 +4,12 @@
  *
  * What a loop has for itself belongs here: receive buffer, list of relays, timers, window budget.
  */
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
-#include "base/i18n.h"
+#include "base/thread.h"
 #include "server/internal.h"
-
-/* Deepest is a TLS handshake, below 40 KB; the rest is for builds with sanitizers. Only what is
-   touched costs memory. */
-enum { STACK_BYTES = 512 << 10 };
 
 /* ---- the worker's thread ---- */
 
@@ -85,14 +80,12 @@ static void on_relays_empty(void *ctx)
         mailbox_post(&w->srv->in, &w->empty);
 }
 
-static void run(void *arg)
+static void *run(void *arg)
 {
     struct worker *w = arg;
-    char name[16];
-    (void)snprintf(name, sizeof name, "worker %u", w->index + 1);
-    (void)pthread_setname_np(pthread_self(), name); /* for who looks at the threads */
     loop_run(w->loop);
     loop_fini(w->loop);
+    return NULL;
 }
 
 /* ---- the main thread ---- */
@@ -134,20 +127,12 @@ static void init_messages(struct worker *w)
     message_init(&w->gone, on_gone);
 }
 
-/* Signals are the main thread's: a thread begins with the mask of its maker. Those of our own
-   faults stay: blocked, they would end the program too, but without a sanitizer's report. */
 static int begin_thread(struct worker *w, struct errmsg *why)
 {
-    uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = STACK_BYTES};
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
-    sigset_t most, before;
-    sigfillset(&most);
-    for (size_t i = 0; i < ARRAY_LEN(faults); i++)
-        sigdelset(&most, faults[i]);
-    (void)pthread_sigmask(SIG_SETMASK, &most, &before); /* fails for a wrong first argument only */
-    int r = uv_thread_create_ex(&w->thread, &options, run, w);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return r < 0 ? errmsg_set(why, ERR_LIMIT, "%s", uv_strerror(r)) : 0;
+    char name[16];
+    (void)snprintf(name, sizeof name, "worker %u", w->index + 1);
+    int errnum = thread_start(&w->thread, name, run, w);
+    return errnum ? errmsg_set(why, ERR_LIMIT, "%s", strerror(errnum)) : 0;
 }
 
 int worker_start(struct worker *w, struct server *srv, unsigned index, struct loop *loop,
@@ -190,6 +175,6 @@ no_loop:
 void worker_fini(struct worker *w)
 {
     if (w->loop == &w->own)
-        (void)uv_thread_join(&w->thread); /* cannot fail: it is ours, and joined once */
+        (void)pthread_join(w->thread, NULL); /* cannot fail: it is ours, and joined once */
     mailbox_fini(&w->in);
 }
