@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "app/secret.h"
+#include "app/signals.h"
 #include "base/err.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -65,6 +66,7 @@ bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
     struct errmsg why;
     int rest;
 
+    signals_hold();
     flags_defaults(m, opt);
     switch (flags_parse(m, argc, argv, opt, &rest, &error)) {
     case FLAGS_OK:

@@ -14,8 +14,8 @@ enum exit_status {
 
 /*
  * Reads the mode's command line into *opt, whose common_options are at `common` inside it, finds
- * the secret, and sets the log level. Prints what -h, -version or an error asks for. True: go on;
- * false: exit with *ret_status.
+ * the secret, sets the log level, and holds signals back (app/signals.h). Prints what -h, -version
+ * or an error asks for. True: go on; false: exit with *ret_status.
  */
 bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
                struct common_options *common, int *ret_status) MUST_USE;

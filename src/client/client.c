@@ -15,7 +15,7 @@
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
-#include "app/stop.h"
+#include "app/signals.h"
 #include "app/wire.h"
 #include "base/escape.h"
 #include "base/i18n.h"
@@ -57,7 +57,7 @@ struct client {
     struct relays relays;
     struct target target;
     struct netwatch network;
-    struct stop stop;
+    struct signals signals;
     struct backoff backoff;
     struct rng rng;
     uv_timer_t retry;
@@ -86,7 +86,7 @@ static void close_handles(struct client *c)
     relays_fini(&c->relays);
     netwatch_stop(&c->network);
     uv_close((uv_handle_t *)&c->retry, NULL);
-    stop_fini(&c->stop);
+    signals_fini(&c->signals);
 }
 
 static void client_end(void *ctx)
@@ -119,14 +119,14 @@ static void client_drain(void *ctx)
     if (c->link && !link_is_established(c->link))
         link_close(c->link, LINK_END_SHUTDOWN, NULL); /* connections of an earlier session */
     log_info(
-        _("stopping: %u connections may finish, for up to %d seconds; a second signal ends now"),
-        c->relays.count, STOP_DRAIN_MS / 1000);
+        _("stopping: %u connections may finish, for up to %g seconds; a second signal ends now"),
+        c->relays.count, signals_drain_seconds(&c->signals));
 }
 
 static void on_empty(void *ctx)
 {
     struct client *c = ctx;
-    if (!stop_asked(&c->stop) || c->ended)
+    if (!signals_stop_asked(&c->signals) || c->ended)
         return;
     log_info(_("all streams are done, closing the session."));
     client_end(c);
@@ -145,7 +145,7 @@ static void on_retry(uv_timer_t *t)
 
 static void retry_later(struct client *c, enum backoff_kind kind)
 {
-    if (stop_asked(&c->stop)) {
+    if (signals_stop_asked(&c->signals)) {
         if (c->relays.count == 0)
             client_end(c);
         return;
@@ -210,7 +210,7 @@ static void on_up(void *ctx, const char *address, const char *message)
 static void on_stream(void *ctx, struct smux_stream *st)
 {
     struct client *c = ctx;
-    if (stop_asked(&c->stop))
+    if (signals_stop_asked(&c->signals))
         smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
     else
         target_serve(&c->target, c->link, st);
@@ -407,7 +407,7 @@ static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *w
     if (c->stage != STAGE_UP && reason != LINK_END_REFUSED)
         path_failed(&c->path, &c->trying);
     log_end(c->stage, reason, why);
-    if (reason == LINK_END_LOST && !stop_asked(&c->stop))
+    if (reason == LINK_END_LOST && !signals_stop_asked(&c->signals))
         dial_server(c); /* at once: the server answers, it only has no such session */
     else
         retry_later(c, backoff_kind_of(reason));
@@ -464,6 +464,30 @@ static void dial_server(struct client *c)
         retry_later(c, BACKOFF_OUTAGE);
 }
 
+/* ---- status ---- */
+
+static const char *state_of(const struct client *c)
+{
+    if (!c->link)
+        return c->dial ? _("connecting") : _("waits before it connects again");
+    if (link_is_detached(c->link))
+        return _("broken, to be resumed");
+    if (!link_is_up(c->link))
+        return _("opening");
+    return link_is_suspected(c->link) ? _("does not answer") : _("up");
+}
+
+/* For a person who has asked by a signal. */
+static void client_status(void *ctx)
+{
+    struct client *c = ctx;
+    log_asked(_("status: server %s, id %s: %s, %u connections"), c->opt->server,
+              *c->id ? c->id : "-", state_of(c), c->link ? link_connections(c->link) : 0);
+    log_asked(_("status: %u sessions, %u of at most %u connections"),
+              c->link && link_is_established(c->link) ? 1U : 0U, quota_used(&c->connections),
+              c->connections.max);
+}
+
 /* ---- start-up ---- */
 
 /* What can never succeed fails here, before anything is running. */
@@ -499,6 +523,8 @@ static int prepare(struct client *c)
 
 static int begin(struct client *c)
 {
+    static const struct signals_ops ops = {
+        .drain = client_drain, .end = client_end, .status = client_status};
     uint32_t most = limits_connections(limits_raise(), 1);
     int err = most == 0 ? ERR_LIMIT : loop_init(&c->loop);
     if (err < 0)
@@ -507,7 +533,7 @@ static int begin(struct client *c)
     err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)
         goto no_relays;
-    err = stop_init(&c->stop, &c->loop, client_drain, client_end, c);
+    err = signals_init(&c->signals, &c->loop, c->opt->common.drain_ns / 1000000, &ops, c);
     if (err < 0)
         goto no_stop;
     c->relays.on_empty = on_empty;

@@ -61,6 +61,7 @@ struct common_options {
     int threads;                        /* 0: as many as the program thinks best */
     int legacy;                         /* enum legacy_choice */
     int64_t resume_window_ns;           /* how long a session outlives its connection; 0: not */
+    int64_t drain_ns;                   /* how long a stopping program lets connections finish */
     bool version;
 };
 
@@ -68,6 +69,7 @@ struct server_options {
     struct common_options common;
     const char *listen;
     const char *certs;
+    const char *public_bind; /* "": every address */
     struct ports allow_ports;
 };
 

@@ -136,7 +136,8 @@ static int open_port(struct agent *a, int64_t port, struct errmsg *why)
         return ERR_RANGE;
     if (!port_is_allowed(a, port))
         return errmsg_set(why, ERR_PERM, "%s", "not in -allow-ports");
-    struct listener_config cfg = {.port = (int)port, .for_users = true};
+    struct listener_config cfg = {
+        .host = a->worker->srv->public_host, .port = (int)port, .for_users = true};
     return listener_open(a->worker->loop, &cfg, &events, a, &a->port, why);
 }
 
@@ -440,6 +441,23 @@ void agent_init(struct agent *a)
     message_init(&a->attach, on_attach);
     list_init(&a->of_session);
     list_init(&a->of_detached);
+}
+
+static const char *state_of(const struct agent *a)
+{
+    if (link_is_detached(a->link))
+        return _("waits for its client to come back");
+    if (!link_is_up(a->link))
+        return _("opening");
+    return a->holding ? _("does not answer") : _("up");
+}
+
+void agent_tell(const struct agent *a)
+{
+    if (!a->link || !a->authenticated)
+        return; /* strangers are no sessions */
+    log_asked(_("status: client %s, id %s: %s, %u connections, %s"), a->peer, *a->id ? a->id : "-",
+              state_of(a), link_connections(a->link), a->port ? listener_address(a->port) : "-");
 }
 
 void agent_stop_listening(struct agent *a)

@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
-#include "app/stop.h"
+#include "app/signals.h"
 #include "base/list.h"
 #include "base/log_budget.h"
 #include "base/quota.h"
@@ -59,11 +59,13 @@ struct worker {
     struct message maybe_room;     /* there may be room in the quota */
     struct message stop_listening; /* close the public ports; answered by stopped */
     struct message end;            /* close everything; answered by gone */
+    struct message status;         /* log a line for each session; answered by told */
     /* to the main thread */
     struct message was_full; /* users have to wait */
     struct message room;     /* a user has left and made room */
     struct message stopped;
     struct message empty; /* stopping, and the last connection has ended */
+    struct message told;  /* the lines of status are out */
     struct message gone;  /* the last message of this worker */
 };
 
@@ -134,11 +136,13 @@ struct server {
     struct quota connections; /* of all workers together */
     struct quota detached;    /* the same: sessions without a connection */
     struct worker *workers;
-    unsigned workers_count;   /* that run */
-    uint64_t window_bytes;    /* RELAYS_WINDOW_BYTES, a worker's share */
-    uint64_t replay_bytes;    /* RELAYS_REPLAY_BYTES, the same */
-    unsigned workers_working; /* have not answered a stop_listening, or an end */
-    struct stop stop;
+    unsigned workers_count;          /* that run */
+    uint64_t window_bytes;           /* RELAYS_WINDOW_BYTES, a worker's share */
+    uint64_t replay_bytes;           /* RELAYS_REPLAY_BYTES, the same */
+    unsigned workers_working;        /* have not answered a stop_listening, or an end */
+    unsigned workers_telling;        /* have not answered a status */
+    char public_host[SOCK_NAME_MAX]; /* of -public-bind, without brackets; "": every address */
+    struct signals signals;
     struct pki_identity *identity;
     const char *alpn; /* HELLO_ALPN, or NULL: the legacy wire only */
     SSL_CTX *tls;     /* for the next connection: those that are there keep theirs */
@@ -158,6 +162,7 @@ struct server {
 /* The answers of a worker. */
 void server_worker_stopped(struct server *srv);
 void server_worker_empty(struct server *srv);
+void server_worker_told(struct server *srv);
 void server_worker_gone(struct server *srv);
 
 /* ---- reception.c: the main thread's side of clients and users ---- */
@@ -195,6 +200,9 @@ void agent_pause(struct agent *a, bool paused);
 
 /* Closes the public port, or a client that has none yet; running connections go on. */
 void agent_stop_listening(struct agent *a);
+
+/* The line about a session, for a person who has asked by a signal. */
+void agent_tell(const struct agent *a);
 
 /* Ends the link; ended is posted later. */
 void agent_close(struct agent *a);

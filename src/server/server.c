@@ -40,7 +40,7 @@ static void close_handles(struct server *srv)
 {
     mailbox_close(&srv->in);
     uv_close((uv_handle_t *)&srv->renewal, NULL);
-    stop_fini(&srv->stop);
+    signals_fini(&srv->signals);
 }
 
 static void server_end(void *ctx)
@@ -86,8 +86,8 @@ void server_worker_stopped(struct server *srv)
         return;
     }
     log_info(
-        _("stopping: %u connections may finish, for up to %d seconds; a second signal ends now"),
-        open, STOP_DRAIN_MS / 1000);
+        _("stopping: %u connections may finish, for up to %g seconds; a second signal ends now"),
+        open, signals_drain_seconds(&srv->signals));
 }
 
 /* The last connections of several workers end in any order: whoever is last finds none. */
@@ -95,6 +95,30 @@ void server_worker_empty(struct server *srv)
 {
     if (srv->workers_working == 0 && quota_used(&srv->connections) == 0)
         server_end(srv);
+}
+
+/* ---- status ---- */
+
+static void server_status(void *ctx)
+{
+    struct server *srv = ctx;
+    if (srv->ended || srv->workers_telling > 0)
+        return; /* it is under way */
+    srv->workers_telling = srv->workers_count;
+    for (unsigned i = 0; i < srv->workers_count; i++)
+        mailbox_post(&srv->workers[i].in, &srv->workers[i].status);
+}
+
+/* The totals, below the lines of all workers. */
+void server_worker_told(struct server *srv)
+{
+    unsigned sessions = 0;
+    if (--srv->workers_telling > 0)
+        return;
+    for (unsigned i = 0; i < srv->workers_count; i++)
+        sessions += srv->workers[i].trusted;
+    log_asked(_("status: %u sessions, %u of at most %u connections"), sessions,
+              quota_used(&srv->connections), srv->connections.max);
 }
 
 /* ---- certificates ---- */
@@ -209,6 +233,22 @@ static int listen_for_tunnels(struct server *srv)
     return err;
 }
 
+/* It may become ours later (a floating address), so this is only a warning. */
+static void try_public_host(struct server *srv)
+{
+    static const struct listener_events events = {on_tunnel, on_tunnel_pause};
+    struct listener_config cfg = {.host = srv->public_host};
+    struct listener *l;
+    struct errmsg why;
+    if (!*srv->public_host)
+        return;
+    if (listener_open(&srv->loop, &cfg, &events, srv, &l, &why) < 0)
+        log_warn(_("-public-bind %s: not an address of this machine now: %s"), srv->public_host,
+                 why.text);
+    else
+        listener_close(l);
+}
+
 /* One after the other; those that run when one fails are ended by server_end(). */
 static int start_workers(struct server *srv, unsigned count)
 {
@@ -229,6 +269,8 @@ static int start_workers(struct server *srv, unsigned count)
 /* The main loop and what runs on it. */
 static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
 {
+    static const struct signals_ops ops = {
+        .drain = server_drain, .end = server_end, .status = server_status};
     uint32_t most = limits_connections(descriptors, workers > 1 ? workers + 1 : 1);
     int err = most == 0 ? ERR_LIMIT : loop_init(&srv->loop);
     if (err < 0)
@@ -240,7 +282,8 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
         goto no_mailbox;
     err = ratelimit_init(&srv->guesses);
     if (err == 0)
-        err = stop_init(&srv->stop, &srv->loop, server_drain, server_end, srv);
+        err =
+            signals_init(&srv->signals, &srv->loop, srv->opt->common.drain_ns / 1000000, &ops, srv);
     if (err < 0)
         goto no_stop;
     admission_init(&srv->admission);
@@ -270,13 +313,14 @@ static void finish(struct server *srv)
 
 static int run(struct server *srv, unsigned workers)
 {
-    int status = EXIT_STATUS_OK;
+    int result = EXIT_STATUS_OK;
     if (start_workers(srv, workers) < 0 || listen_for_tunnels(srv) < 0) {
-        status = EXIT_STATUS_FAILED;
+        result = EXIT_STATUS_FAILED;
         server_end(srv);
     } else {
         log_info(_("server mode: the tunnel listens on %s"), listener_address(srv->tunnel_port));
         wire_warn(&srv->opt->common);
+        try_public_host(srv);
         banner_print(srv);
     }
     loop_run(&srv->loop);
@@ -284,19 +328,24 @@ static int run(struct server *srv, unsigned workers)
     for (unsigned i = 0; i < srv->workers_count; i++)
         worker_fini(&srv->workers[i]);
     mailbox_fini(&srv->in);
-    return status;
+    return result;
 }
 
 int server_main(const struct server_options *opt)
 {
     struct server srv = {.opt = opt};
-    int status = EXIT_STATUS_FAILED;
+    struct errmsg why;
+    int result = EXIT_STATUS_FAILED;
+    if (address_parse_ip(opt->public_bind, srv.public_host, &why) < 0) {
+        log_error("-public-bind %s: %s", opt->public_bind, why.text);
+        return EXIT_STATUS_FAILED;
+    }
     if (wire_choose(&opt->common, &srv.alpn) < 0)
         return EXIT_STATUS_USAGE;
     uint64_t descriptors = limits_raise();
     unsigned workers = limits_threads(opt->common.threads, descriptors);
     if (load_identity(&srv) == 0 && begin(&srv, descriptors, workers) == 0)
-        status = run(&srv, workers);
+        result = run(&srv, workers);
     finish(&srv);
-    return status;
+    return result;
 }

@@ -45,6 +45,14 @@ static void on_stop_listening(struct message *m)
     mailbox_post(&w->srv->in, &w->stopped);
 }
 
+static void on_status(struct message *m)
+{
+    struct worker *w = CONTAINER_OF(m, struct worker, status);
+    list_foreach (n, &w->agents)
+        agent_tell(LIST_ENTRY(n, struct agent, node));
+    mailbox_post(&w->srv->in, &w->told);
+}
+
 static void pause_users(struct worker *w, bool paused)
 {
     w->full = paused;
@@ -100,6 +108,11 @@ static void on_empty(struct message *m)
     server_worker_empty(CONTAINER_OF(m, struct worker, empty)->srv);
 }
 
+static void on_told(struct message *m)
+{
+    server_worker_told(CONTAINER_OF(m, struct worker, told)->srv);
+}
+
 static void on_gone(struct message *m)
 {
     server_worker_gone(CONTAINER_OF(m, struct worker, gone)->srv);
@@ -120,10 +133,12 @@ static void init_messages(struct worker *w)
     message_init(&w->maybe_room, on_maybe_room);
     message_init(&w->stop_listening, on_stop_listening);
     message_init(&w->end, on_end);
+    message_init(&w->status, on_status);
     message_init(&w->was_full, on_was_full);
     message_init(&w->room, on_room);
     message_init(&w->stopped, on_stopped);
     message_init(&w->empty, on_empty);
+    message_init(&w->told, on_told);
     message_init(&w->gone, on_gone);
 }
 

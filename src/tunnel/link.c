@@ -551,3 +551,11 @@ uint32_t link_rtt_us(const struct link *l)
 {
     return l->mux ? smux_session_rtt_us(l->mux) : 0;
 }
+
+unsigned link_connections(const struct link *l)
+{
+    unsigned n = 0;
+    list_foreach (node, &l->relays)
+        n++;
+    return n;
+}

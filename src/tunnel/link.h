@@ -214,6 +214,9 @@ bool link_is_resuming(const struct link *l);
 bool link_is_established(const struct link *l);
 bool link_is_detached(const struct link *l);
 
+/* How many users' connections it carries now. */
+unsigned link_connections(const struct link *l);
+
 /* Client: the network may have changed. If the connection is not where it would be made now, or the
    machine was asleep, it is suspected for a while, whether or not bytes wait. True: suspected, or
    detached: dial. */

@@ -16,7 +16,8 @@ RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 # What is meant to differ (README.md).
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
-OUR_ROWS = ("allow-ports", "certs", "id", "legacy", "log-level", "resume-window", "secret-file", "threads", "version")
+OUR_ROWS = ("allow-ports", "certs", "drain", "id", "legacy", "log-level", "public-bind",
+            "resume-window", "secret-file", "threads", "version")
 
 
 def run(argv, path):

@@ -132,7 +132,10 @@ static void test_nobody_waits_and_the_lost_are_counted(void **state)
     for (unsigned i = 0; i < 4; i++)
         put_number(o, 1000000);        /* lost, too: none slips in between */
     assert_false(outlet_flush(o, 50)); /* and it does not wait for ever */
-    assert_true(o->bytes <= OUTLET_MAX_BYTES && o->bytes > OUTLET_MAX_BYTES / 2);
+    pthread_mutex_lock(&o->lock);
+    size_t waiting = o->bytes;
+    pthread_mutex_unlock(&o->lock);
+    assert_true(waiting <= OUTLET_MAX_BYTES && waiting > OUTLET_MAX_BYTES / 2);
 
     struct reading r = {.fd = p[0]};
     assert_int_equal(pthread_create(&thread, NULL, read_to_the_end, &r), 0);

@@ -150,6 +150,21 @@ static void the_resume_window_has_bounds(void **state)
     }
 }
 
+static void the_drain_has_bounds(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("-listen 1"), FLAGS_OK);
+    assert_true(opt.common.drain_ns == 30 * INT64_C(1000000000));
+    assert_int_equal(parse("-drain 1.5s"), FLAGS_OK);
+    assert_true(opt.common.drain_ns == 1500 * INT64_C(1000000));
+    assert_int_equal(parse("-drain 0"), FLAGS_OK);
+    assert_int_equal(opt.common.drain_ns, 0);
+    assert_int_equal(parse("-drain 10m"), FLAGS_OK);
+    assert_int_equal(parse("-drain 10m0.1s"), FLAGS_BAD);
+    assert_non_null(strstr(why.text, "-drain: must be a duration from 0 to 10m"));
+    assert_int_equal(parse("-drain -1s"), FLAGS_BAD);
+}
+
 static void the_old_protocol_is_allowed(void **state)
 {
     (void)state;
@@ -217,6 +232,7 @@ int main(void)
         cmocka_unit_test(port_lists_d27),
         cmocka_unit_test(threads_have_bounds),
         cmocka_unit_test(the_resume_window_has_bounds),
+        cmocka_unit_test(the_drain_has_bounds),
         cmocka_unit_test(the_old_protocol_is_allowed),
         cmocka_unit_test(the_secret_leaves_the_command_line_d13),
         cmocka_unit_test(a_secret_that_no_line_can_carry_d12),
