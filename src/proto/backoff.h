@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How soon a client comes back (docs/protocol.md 4; D15, D16). It does so for ever; two things are
+ * How soon a client comes back (D15, D16). It does so for ever; two things are
  * told apart:
  *
  *   outage     the server is away. The first wait is 100-200 ms, each next one is about twice as

@@ -58,7 +58,7 @@ enum link_reason {
 };
 
 enum {
-    /* server: from TCP accept to authenticated (docs/protocol.md 1.3; slow-loris) */
+    /* server: from TCP accept to authenticated (docs/protocol.md 1.2; slow-loris) */
     LINK_AUTH_MS = 10000,
     /* of it, from TLS to the whole secret line; client: for the answer to it */
     LINK_SECRET_MS = 5000,

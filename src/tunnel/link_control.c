@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control stream: the first stream of a session, opened by the client. One JSON request, one
- * JSON answer, FIN both ways (docs/protocol.md 3). What either side sends on it later is ignored.
+ * JSON answer, FIN both ways (docs/protocol.md 1.3). What either side sends on it later is ignored.
  */
 #include "tunnel/internal.h"
 

@@ -30,7 +30,7 @@ struct relay;
 
 enum {
     /* One direction ended, the other silent for this long: cut. A legacy peer that has closed gives
-       no more credit, so without a limit such a stream would stay for ever (docs/protocol.md 2.8).
+       no more credit, so without a limit such a stream would stay for ever (docs/protocol.md 2.2).
      */
     RELAY_HALF_CLOSED_MS = 60000,
     /* The same on gotunnel/2, where a half-close is one: as HAProxy's and yamux's five minutes. */

@@ -2,7 +2,7 @@
 /*
  * A model of the Go original at the other end of a session: upstream smux with its shared bucket
  * and its three generations of what a FIN does, and above it the relay that closes everything at
- * the first end of file. Facts from protocol.md 2.3-2.11 and smux 1.5.16; no I/O, virtual time.
+ * the first end of file. Facts from protocol.md 2.1-2.3 and smux 1.5.16; no I/O, virtual time.
  */
 #pragma once
 

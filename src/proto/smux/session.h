@@ -15,7 +15,7 @@
  * smux_stream_reset(), or frees the session.
  *
  * A stream is two half-machines (smux FIN ends one direction only; what an old Go peer does with
- * the other one is in docs/protocol.md 2.8):
+ * the other one is in docs/protocol.md 2.2):
  *
  *   receive:  OPEN --FIN--> CLOSED              send:  OPEN --finish--> FINISHING --FIN written-->
  * CLOSED

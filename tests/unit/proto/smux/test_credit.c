@@ -43,7 +43,7 @@ static void start_window_is_used_in_part(void **state)
     (void)state;
     struct smux_stream *st;
     struct kit *k = with_open(&st);
-    assert_int_equal(fill(k, st), SMUX_GO_WINDOW); /* not 262,144: protocol.md 2.5 */
+    assert_int_equal(fill(k, st), SMUX_GO_WINDOW); /* not 262,144: protocol.md 2.1 */
     assert_string_equal(upd(k, 2, 0, 65536), "");
     assert_string_equal(upd(k, 2, 10, 65536), "CREDIT:2");
     assert_int_equal(fill(k, st), 10);

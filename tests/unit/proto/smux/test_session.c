@@ -131,7 +131,7 @@ static void after_an_error_everything_says_so(void **state)
     size_t room;
     assert_int_equal(smux_stream_reserve(st, &p, &room), ERR_BADSTATE);
     smux_stream_close(st, k->now);
-    assert_string_equal(sent(k), ""); /* close at once, no FINs (protocol.md 2.10, D19) */
+    assert_string_equal(sent(k), ""); /* close at once, no FINs (protocol.md 2, D19) */
     kit_free(k);
 }
 
