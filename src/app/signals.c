@@ -53,16 +53,15 @@ static bool is_lost(const struct signals_terminal *t)
     return !isatty(t->fd) || (t->has_group && tcgetpgrp(t->fd) < 0);
 }
 
-/* True if one of them is gone; says so, and stops, the first time. */
+/* True if one of them is gone. That is a request to stop, but never a second one: a shell and the
+   kernel may both tell of it. */
 static bool look_at_terminals(struct signals *s)
 {
     if (!is_lost(&s->terminals[0]) && !is_lost(&s->terminals[1]))
         return false;
-    if (!s->terminal_lost) {
-        s->terminal_lost = true; /* a shell and the kernel may both have told us */
+    if (!s->stop_asked) {
         log_info(_("the terminal is gone"));
-        if (!s->stop_asked)
-            stop(s);
+        stop(s);
     }
     return true;
 }

@@ -45,7 +45,7 @@ struct signals {
     uv_timer_t timer; /* of the drain */
     uv_timer_t look;  /* at the terminals again */
     struct signals_terminal terminals[2];
-    bool terminal_lost, stop_asked;
+    bool stop_asked;
     mtime_ms drain_ms;
     const struct signals_ops *ops;
     void *ctx;

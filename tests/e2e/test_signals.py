@@ -74,13 +74,14 @@ def test_nor_at_the_start(lab, echo, who, signum):
 # ---- the terminal ----
 
 
-def in_terminal(lab, command, leader=True, stdin=True, stderr=True, before=""):
+def in_terminal(lab, command, leader=True, stdin=True, stderr=True, before="", passes_on=True):
     """Starts a command on a terminal of its own. (process, what closes the terminal). Not as its leader: below
     a shell that passes SIGHUP on, as shells do."""
     master, slave = pty.openpty()
     err = lab.path / "terminal.err"
+    trap = 'trap "kill -HUP $child" HUP;' if passes_on else ""
     script = f'{before} exec "$@"' if leader else \
-        f'{before} exec 3<&0; "$@" <&3 3<&- & child=$!; trap "kill -HUP $child" HUP; wait; wait'
+        f'{before} exec 3<&0; "$@" <&3 3<&- & child=$!; {trap} wait; wait'
     redirect = ("" if stdin else "</dev/null ") + ("" if stderr else f"2>{err} ")
     p = subprocess.Popen(["setsid", "-c", "sh", "-c", f"exec {redirect}; {script}", "sh", *map(str, command)],
                          stdin=slave, stdout=subprocess.DEVNULL, stderr=slave, cwd=lab.path,
@@ -195,10 +196,10 @@ def test_a_hangup_on_a_terminal_that_lives_on_is_none(lab):
 def test_a_terminal_that_goes_a_moment_after_the_signal(lab):
     """As with bash's huponexit: the signal first, and then the shell ends."""
     port = free_port()
-    p, close = in_terminal(lab, server_command(port), leader=False, stderr=False)
+    # A job in the background, which the kernel does not tell, below a shell that is told and does not either.
+    p, close = in_terminal(lab, server_command(port), leader=False, stderr=False, before="set -m;", passes_on=False)
     wait_for("the server to listen", lambda: listens(port))
     pid = pid_of(lab, p)
-    p.send_signal(signal.SIGSTOP)  # the shell passes nothing on
     os.kill(pid, signal.SIGHUP)
     err = lab.path / "terminal.err"
     wait_for("its line", lambda: "nothing is reloaded yet" in err.read_text())

@@ -151,6 +151,32 @@ static void test_nobody_waits_and_the_lost_are_counted(void **state)
     free(r.text);
 }
 
+/* What would still fit must wait for the line that says what is missing before it. */
+static void test_nothing_slips_in_behind_what_was_lost(void **state)
+{
+    (void)state;
+    int p[2];
+    pthread_t thread;
+    char big[40000];
+    memset(big, 'x', sizeof big);
+    big[sizeof big - 1] = '\n';
+    small_pipe(p);
+    struct outlet *o = outlet_on(p[1]);
+    for (int i = 0; i < 20; i++)
+        outlet_put(o, big, sizeof big);
+    put(o, "small\n");
+    struct reading r = {.fd = p[0]};
+    assert_int_equal(pthread_create(&thread, NULL, read_to_the_end, &r), 0);
+    assert_true(outlet_flush(o, PATIENCE_MS));
+    close(p[1]);
+    pthread_join(thread, NULL);
+    unsigned written = (unsigned)(r.n / sizeof big);
+    char last[32];
+    (void)snprintf(last, sizeof last, "%u lost\n", 21 - written);
+    assert_string_equal(r.text + written * sizeof big, last);
+    free(r.text);
+}
+
 /* Somebody who shares the terminal or the pipe has made it non-blocking. */
 static void test_a_descriptor_that_would_block(void **state)
 {
@@ -309,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_flush),
         cmocka_unit_test(test_nobody_waits_and_the_lost_are_counted),
+        cmocka_unit_test(test_nothing_slips_in_behind_what_was_lost),
         cmocka_unit_test(test_a_descriptor_that_would_block),
         cmocka_unit_test(test_a_reader_that_is_gone),
         cmocka_unit_test(test_a_closed_descriptor),
