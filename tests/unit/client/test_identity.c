@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include "base/log.h"
+
 /* ---- system calls that fail when they are told to ---- */
 
 enum call { NO_CALL, WRITE, SHORT_WRITE, FSYNC, MKDIR, CREATE, RENAME, LINK, RANDOM, EUID };
@@ -503,6 +505,7 @@ static void a_temporary_id_is_warned_of_once(void **state)
     int temporary = identity_get(id, &opt, &why);
     opt.id = "a b";
     int refused = identity_get(id, &opt, &why);
+    log_flush();
     assert_true(dup2(old, STDERR_FILENO) >= 0);
     (void)close(old);
     (void)close(log);
