@@ -163,7 +163,7 @@ void auth_send_rejection(struct link *l);
 void control_begin(struct link *l);                          /* client: ask for the port */
 void control_opened(struct link *l, struct smux_stream *st); /* server: a stream came */
 
-/* ---- relay.c ---- */
+/* ---- relay_up.c, relay_down.c, relay.c ---- */
 
 enum relay_progress {
     RELAY_IDLE, /* nothing more until an event */

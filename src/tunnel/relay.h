@@ -2,9 +2,9 @@
 /*
  * A relay joins one stream of a link to one TCP socket (a public user's, or the local service's).
  *
- *   socket --recv--> outgoing ring of the session        (straight behind the frame header, no
- * copy) stream --DATA--> socket, and what it will not take into a buffer that exists only while it
- * is needed
+ *   socket --recv--> outgoing ring of the session   (straight behind the frame header, no copy)
+ *   stream --DATA--> socket, and what it will not take into a buffer that exists only while it is
+ *                    needed
  *
  * Each direction ends by itself: end of file on the socket becomes FIN, FIN becomes
  * shutdown(SHUT_WR). Only when both have ended is the socket closed, so that nothing received is

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stream to socket: payload is written from where it was received, with one call for many pieces;
+ * what the socket does not take is copied and waits.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "tunnel/relay_internal.h"
+
+static void down_consumed(struct relay *r, size_t n)
+{
+    relay_pool_touch(r);
+    if (!r->st)
+        return;
+    smux_stream_consumed(r->st, n, loop_now(r->rs->loop));
+    link_wake(r->link);
+}
+
+/* Writes pieces to the socket. Bytes taken, 0 if it takes none now, negative if it is broken. */
+static ssize_t down_send(struct relay *r, struct iovec *iov, int n)
+{
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+    ssize_t sent = n == 1 ? send(r->socket.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+                          : sendmsg(r->socket.fd, &m, MSG_NOSIGNAL);
+    if (sent < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    return sent;
+}
+
+/* The socket takes no more. What it said before is still read and passed on; then comes the reset.
+ */
+static void down_failed(struct relay *r)
+{
+    relay_set_down(r, DOWN_BROKEN);
+    if (r->st)
+        smux_stream_consumed(r->st, r->late.len, loop_now(r->rs->loop));
+    backlog_clear(&r->late);
+    if (r->up == UP_EOF || !r->st) {
+        relay_reset(r, SMUX_RST_PEER_RESET);
+        return;
+    }
+    relay_up_wake(r);
+}
+
+/* Data for a socket that takes no more. */
+static void down_drop(struct relay *r, const struct iovec *iov, int n)
+{
+    for (int i = 0; i < n; i++)
+        down_consumed(r, iov[i].iov_len);
+}
+
+static void down_write_or_keep(struct relay *r, struct iovec *iov, int n)
+{
+    size_t sent = 0;
+    if (r->down == DOWN_BROKEN) {
+        down_drop(r, iov, n);
+        return;
+    }
+    if (r->late.len == 0 && relay_has_socket(r)) {
+        ssize_t done = down_send(r, iov, n);
+        if (done < 0) {
+            down_drop(r, iov, n);
+            down_failed(r);
+            return;
+        }
+        sent = (size_t)done;
+        if (sent > 0)
+            down_consumed(r, sent);
+    }
+    for (int i = 0; i < n; i++) {
+        size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
+        sent -= skip;
+        if (skip < iov[i].iov_len &&
+            backlog_put(&r->late, (uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip) < 0) {
+            relay_reset(r, SMUX_RST_PEER_RESET);
+            return;
+        }
+    }
+}
+
+void relay_flush_gathered(struct link *l)
+{
+    struct relay *r = l->gather_to;
+    int n = l->gather_n;
+    l->gather_to = NULL;
+    l->gather_n = 0;
+    if (r)
+        down_write_or_keep(r, l->gather, n);
+}
+
+void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n)
+{
+    struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    struct link *l = r->link;
+    if (l->gather_to != r || l->gather_n == LINK_GATHER_MAX)
+        relay_flush_gathered(l);
+    if (relay_has_ended(r))
+        return;
+    l->gather_to = r;
+    l->gather[l->gather_n++] = (struct iovec){(uint8_t *)(uintptr_t)p, n};
+}
+
+void relay_down_writable(struct relay *r)
+{
+    struct iovec pieces[2]; /* both at once: edges are told only after a send that took less */
+    ssize_t n = down_send(r, pieces, backlog_pieces(&r->late, pieces));
+    if (n < 0) {
+        down_failed(r);
+        return;
+    }
+    backlog_drop(&r->late, (size_t)n);
+    down_consumed(r, (size_t)n);
+    relay_check_end(r);
+}
+
+void relay_down_fin(struct stream_owner *o)
+{
+    struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    relay_flush_gathered(r->link);
+    if (relay_has_ended(r))
+        return;
+    if (r->down == DOWN_NO_SOCKET)
+        relay_set_down(r, DOWN_NO_SOCKET_FIN);
+    else if (r->down == DOWN_WRITING)
+        relay_set_down(r, DOWN_FIN);
+    relay_pool_touch(r);
+    relay_check_end(r);
+    if (r->up == UP_PAUSED)
+        relay_up_no_credit(r); /* this peer may never give any more */
+}

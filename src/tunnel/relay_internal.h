@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to the relays (relay.c, relay_up.c, relay_down.c, relay_pool.c): one relay's inside. */
+#pragma once
+
+#include "base/backlog.h"
+#include "net/poller.h"
+#include "tunnel/internal.h"
+
+/* Socket to stream. */
+enum relay_up {
+    UP_NO_SOCKET,
+    UP_READING,  /* what the socket says goes into the stream */
+    UP_PAUSED,   /* no credit: the socket is not read */
+    UP_DROPPING, /* nobody wants what the socket says: read and dropped, so that its end is seen */
+    UP_EOF,      /* read side at EOF; the stream was told */
+    UP_ENDED,
+};
+
+/* Stream to socket. What the socket does not take at once is late, and written when it does. */
+enum relay_down {
+    DOWN_NO_SOCKET,     /* what comes is late */
+    DOWN_NO_SOCKET_FIN, /* ... and all of it is here */
+    DOWN_WRITING,
+    DOWN_FIN,    /* stream at EOF; what is late is still to be written */
+    DOWN_SHUT,   /* ... it was, and the socket was told */
+    DOWN_BROKEN, /* writing has failed: what comes is dropped, what the socket said is still read */
+    DOWN_ENDED,
+};
+
+struct relay {
+    struct stream_owner owner;
+    struct relays *rs;
+    struct link *link;       /* NULL: orphan */
+    struct smux_stream *st;  /* NULL: closed */
+    struct list of_link;     /* in link->relays */
+    struct list readable;    /* in link->readable, or rs->discarding */
+    struct list half_closed; /* in rs->half_closed, or rs->dead */
+    mtime_ms cut_at;         /* while half closed */
+    void (*on_cut)(void *maker);
+    void *maker;
+    struct backlog late; /* what the socket would not take; the window bounds it */
+    struct poller_source socket;
+    uint8_t up;   /* enum relay_up */
+    uint8_t down; /* enum relay_down */
+    bool hangup;  /* the socket's end has come for sure: a short read does not mean drained */
+};
+
+/* ---- relay.c ---- */
+
+/* The only ways to change a state: they check the tables of what may follow what. */
+void relay_set_up(struct relay *r, enum relay_up to);
+void relay_set_down(struct relay *r, enum relay_down to);
+
+static inline bool relay_has_ended(const struct relay *r)
+{
+    return r->up == UP_ENDED;
+}
+
+static inline bool relay_has_socket(const struct relay *r)
+{
+    return r->up != UP_NO_SOCKET;
+}
+
+/* One direction has ended, the other one has not. */
+static inline bool relay_is_half_closed(const struct relay *r)
+{
+    return r->up == UP_EOF || r->down == DOWN_NO_SOCKET_FIN || r->down == DOWN_FIN ||
+           r->down == DOWN_SHUT;
+}
+
+/* Tells the socket of the stream's end once everything is written; closes when both directions are
+   done. */
+void relay_check_end(struct relay *r);
+
+/* ---- relay_up.c ---- */
+
+/* The socket has something to say, as far as is known: has it read at the end of the turn. */
+void relay_up_wake(struct relay *r);
+
+/* There is no credit, now or for good. */
+void relay_up_no_credit(struct relay *r);
+
+/* The stream may take something again. */
+void relay_up_credit(struct stream_owner *o);
+
+/* The job of rs->discarder. */
+void relay_up_discard_all(struct loop_job *job);
+
+/* ---- relay_down.c ---- */
+
+void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n);
+void relay_down_fin(struct stream_owner *o);
+
+/* The socket takes something again: writes what is late. */
+void relay_down_writable(struct relay *r);
+
+/* ---- relay_pool.c ---- */
+
+/* Something moved, or one direction has just ended: a half-closed relay's time begins again. */
+void relay_pool_touch(struct relay *r);
+
+/* The relay is out of everything: its memory goes at the end of the turn. */
+void relay_pool_bury(struct relay *r);

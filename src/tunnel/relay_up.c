@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Socket to stream: what a socket says is received straight into the session's outgoing ring, a
+ * share in each turn, as long as the peer gives credit.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "tunnel/relay_internal.h"
+
+static void up_eof(struct relay *r)
+{
+    relay_set_up(r, UP_EOF);
+    list_del(&r->readable);
+    if (r->st) {
+        smux_stream_finish(r->st, loop_now(r->rs->loop));
+        link_wake(r->link);
+    }
+    relay_pool_touch(r);
+    relay_check_end(r);
+}
+
+/* The result of a recv that brought nothing. */
+static void up_nothing(struct relay *r, ssize_t n, int errnum)
+{
+    if (r->down == DOWN_BROKEN) /* then even an end of file is not a clean one */
+        relay_reset(r, SMUX_RST_PEER_RESET);
+    else if (n == 0)
+        up_eof(r);
+    else if (errnum != EAGAIN && errnum != EINTR)
+        relay_reset(r, SMUX_RST_PEER_RESET);
+}
+
+/* Reads and forgets a share, so that the other side of the socket can come to its end. */
+static void up_discard(struct relay *r)
+{
+    uint8_t scratch[16384];
+    for (int i = 0; i < RELAY_TURN_BYTES / (int)sizeof scratch; i++) {
+        ssize_t n = recv(r->socket.fd, scratch, sizeof scratch, 0);
+        if (n <= 0) {
+            up_nothing(r, n, errno);
+            return;
+        }
+    }
+    relay_up_wake(r);
+}
+
+void relay_up_discard_all(struct loop_job *job)
+{
+    struct relays *rs = CONTAINER_OF(job, struct relays, discarder);
+    struct list round;
+    list_init(&round);
+    list_splice(&round, &rs->discarding);
+    for (struct list *n; (n = list_first(&round));) {
+        list_del(n);
+        up_discard(relay_of(n));
+    }
+}
+
+void relay_up_wake(struct relay *r)
+{
+    struct relays *rs = r->rs;
+    if (r->up == UP_DROPPING) {
+        list_move(&rs->discarding, &r->readable);
+        loop_defer(rs->loop, &rs->discarder);
+    } else if (r->up == UP_READING) {
+        if (list_empty(&r->readable))
+            list_push(&r->link->readable, &r->readable);
+        link_wake(r->link);
+    }
+}
+
+void relay_up_no_credit(struct relay *r)
+{
+    bool gone = smux_stream_peer_gone(r->st);
+    if (gone || r->up == UP_READING)
+        relay_set_up(r, gone ? UP_DROPPING : UP_PAUSED);
+    relay_up_wake(r);
+}
+
+void relay_up_credit(struct stream_owner *o)
+{
+    struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    if (r->up == UP_PAUSED)
+        relay_set_up(r, UP_READING);
+    relay_up_wake(r);
+}
+
+enum relay_progress relay_read(struct relay *r)
+{
+    size_t left = RELAY_TURN_BYTES;
+    while (left > 0) {
+        uint8_t *p;
+        size_t room;
+        int err = smux_stream_reserve(r->st, &p, &room);
+        if (err == ERR_LIMIT)
+            return RELAY_FULL;
+        if (err < 0) {
+            relay_up_no_credit(r);
+            return RELAY_IDLE;
+        }
+        ssize_t n = recv(r->socket.fd, p, room, 0);
+        if (n <= 0) {
+            up_nothing(r, n, errno);
+            return RELAY_IDLE;
+        }
+        smux_stream_commit(r->st, (size_t)n);
+        relay_pool_touch(r);
+        if ((size_t)n < room && !r->hangup)
+            return RELAY_IDLE; /* drained; if more has come meanwhile, an event follows */
+        left = (size_t)n < left ? left - (size_t)n : 0;
+    }
+    return RELAY_MORE;
+}
