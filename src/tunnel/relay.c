@@ -182,6 +182,20 @@ static void relay_on_reset(struct stream_owner *o, uint32_t code)
 
 /* ---- the socket ---- */
 
+/* While the relay is paused nobody would read the socket, and learn of it: so it is remembered. */
+void relay_socket_failed(struct relay *r)
+{
+    if (r->failed)
+        return;
+    r->failed = true;
+    if (r->up == UP_READING || r->up == UP_PAUSED) {
+        relay_pool_failed(r);
+        relay_up_wake(r);
+    } else {
+        relay_reset(r, SMUX_RST_PEER_RESET); /* nothing to read, or nobody who wants it */
+    }
+}
+
 static void relay_on_ready(struct poller_source *src, unsigned events)
 {
     struct relay *r = CONTAINER_OF(src, struct relay, socket);
@@ -190,8 +204,8 @@ static void relay_on_ready(struct poller_source *src, unsigned events)
     if (relay_has_ended(r) || !(events & POLLER_IN))
         return;
     r->hangup = r->hangup || events & POLLER_HUP;
-    if (events & POLLER_ERROR && r->up == UP_EOF)
-        relay_reset(r, SMUX_RST_PEER_RESET); /* there is nothing more to read */
+    if (events & POLLER_ERROR && sock_error(src->fd) < 0)
+        relay_socket_failed(r);
     else
         relay_up_wake(r);
 }
@@ -248,7 +262,7 @@ struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream
     r->socket = (struct poller_source){relay_on_ready, -1};
     list_init(&r->of_link);
     list_init(&r->readable);
-    list_init(&r->half_closed);
+    list_init(&r->cut);
     list_push(&link->relays, &r->of_link);
     smux_stream_set_user(st, &r->owner);
     rs->count++;

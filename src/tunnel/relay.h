@@ -35,6 +35,10 @@ enum {
     RELAY_HALF_CLOSED_MS = 60000,
     /* The same on gotunnel/2, where a half-close is one: as HAProxy's and yamux's five minutes. */
     RELAY_HALF_CLOSED_EXACT_MS = 300000,
+    /* A socket that has failed (reset, timed out): what it said before is still passed on, for so
+       long if the peer gives no credit or there is no connection to it. Then it is dropped: else a
+       reader that stands still would keep both ends of a connection that is over. */
+    RELAY_LAST_WORDS_MS = 250,
     /* Bytes taken from one socket in one turn: more makes a keystroke wait behind bulk
        (docs/design.md). */
     RELAY_TURN_BYTES = 64 << 10,
@@ -49,6 +53,14 @@ enum {
     RELAYS_REPLAY_BYTES = 256 << 20,
 };
 
+/* Why a relay may be cut; each kind has a time limit of its own. */
+enum relay_cut {
+    RELAY_CUT_HALF_CLOSED, /* on the legacy wire, or without link */
+    RELAY_CUT_HALF_CLOSED_EXACT,
+    RELAY_CUT_FAILED, /* its socket has failed */
+    RELAY_CUT_KINDS,
+};
+
 /* What all relays of one loop share. */
 struct relays {
     struct loop *loop;
@@ -61,10 +73,11 @@ struct relays {
     void (*on_empty)(void *ctx); /* our last relay is gone; may be NULL */
     void *ctx;
     /* private */
-    struct list half_closed[2]; /* by the wire of their link, in the order of their deadlines */
-    mtime_ms timer_at;          /* MTIME_NEVER: not armed */
-    struct list dead;           /* freed at the end of the turn */
-    struct list discarding;     /* with something to read that nobody wants */
+    struct list cuts[RELAY_CUT_KINDS];   /* each in the order of their deadlines */
+    mtime_ms cut_after[RELAY_CUT_KINDS]; /* the constants above */
+    mtime_ms timer_at;                   /* MTIME_NEVER: not armed */
+    struct list dead;                    /* freed at the end of the turn */
+    struct list discarding;              /* with something to read that nobody wants */
     uv_timer_t timer;
     struct loop_job reaper, discarder;
     bool made_room;

@@ -36,11 +36,7 @@ static void down_failed(struct relay *r)
     if (r->st)
         smux_stream_consumed(r->st, r->late.len, loop_now(r->rs->loop));
     backlog_clear(&r->late);
-    if (r->up == UP_EOF || !r->st) {
-        relay_reset(r, SMUX_RST_PEER_RESET);
-        return;
-    }
-    relay_up_wake(r);
+    relay_socket_failed(r);
 }
 
 /* Data for a socket that takes no more. */

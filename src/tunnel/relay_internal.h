@@ -30,12 +30,12 @@ enum relay_down {
 struct relay {
     struct stream_owner owner;
     struct relays *rs;
-    struct link *link;       /* NULL: orphan */
-    struct smux_stream *st;  /* NULL: closed */
-    struct list of_link;     /* in link->relays */
-    struct list readable;    /* in link->readable, or rs->discarding */
-    struct list half_closed; /* in rs->half_closed, or rs->dead */
-    mtime_ms cut_at;         /* while half closed */
+    struct link *link;      /* NULL: orphan */
+    struct smux_stream *st; /* NULL: closed */
+    struct list of_link;    /* in link->relays */
+    struct list readable;   /* in link->readable, or rs->discarding */
+    struct list cut;        /* in one of rs->cuts, or rs->dead */
+    mtime_ms cut_at;
     void (*on_cut)(void *maker);
     void *maker;
     struct backlog late; /* what the socket would not take; the window bounds it */
@@ -43,6 +43,7 @@ struct relay {
     uint8_t up;   /* enum relay_up */
     uint8_t down; /* enum relay_down */
     bool hangup;  /* the socket's end has come for sure: a short read does not mean drained */
+    bool failed;  /* the socket has failed; what it said before may still be unread */
 };
 
 /* ---- relay.c ---- */
@@ -67,6 +68,10 @@ static inline bool relay_is_half_closed(const struct relay *r)
     return r->up == UP_EOF || r->down == DOWN_NO_SOCKET_FIN || r->down == DOWN_FIN ||
            r->down == DOWN_SHUT;
 }
+
+/* The socket has failed. What it said before is still read, for RELAY_LAST_WORDS_MS at least; then,
+   or when nothing of it is wanted, the relay is reset. */
+void relay_socket_failed(struct relay *r);
 
 /* Tells the socket of the stream's end once everything is written; closes when both directions are
    done. */
@@ -98,6 +103,9 @@ void relay_down_writable(struct relay *r);
 
 /* Something moved, or one direction has just ended: a half-closed relay's time begins again. */
 void relay_pool_touch(struct relay *r);
+
+/* The socket has just failed: the time for its last words begins. */
+void relay_pool_failed(struct relay *r);
 
 /* The relay is out of everything: its memory goes at the end of the turn. */
 void relay_pool_bury(struct relay *r);

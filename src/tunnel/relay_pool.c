@@ -15,7 +15,7 @@ static void pool_reap(struct loop_job *job)
 {
     struct relays *rs = CONTAINER_OF(job, struct relays, reaper);
     for (struct list *n; (n = list_first(&rs->dead));) {
-        struct relay *r = LIST_ENTRY(n, struct relay, half_closed);
+        struct relay *r = LIST_ENTRY(n, struct relay, cut);
         list_del(n);
         free(r);
     }
@@ -31,14 +31,14 @@ static void pool_reap(struct loop_job *job)
 void relay_pool_bury(struct relay *r)
 {
     struct relays *rs = r->rs;
-    list_move(&rs->dead, &r->half_closed);
+    list_move(&rs->dead, &r->cut);
     rs->count--;
     if (quota_give(rs->quota))
         rs->made_room = true;
     loop_defer(rs->loop, &rs->reaper);
 }
 
-/* ---- half-closed relays have a time limit ---- */
+/* ---- those that are half closed, or have failed, have a time limit ---- */
 
 static void pool_on_timer(uv_timer_t *t);
 
@@ -51,19 +51,38 @@ static void pool_arm(struct relays *rs, mtime_ms at)
     uv_timer_start(&rs->timer, pool_on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
-/* Cuts those whose time has come. */
-static void pool_cut_silent(struct relays *rs, const struct list *l)
+/* The relay's time begins now. */
+static void pool_cut_later(struct relay *r, enum relay_cut kind)
 {
-    for (struct list *n; (n = list_first(l));) {
-        struct relay *r = LIST_ENTRY(n, struct relay, half_closed);
+    struct relays *rs = r->rs;
+    r->cut_at = loop_now(rs->loop) + rs->cut_after[kind];
+    list_move(&rs->cuts[kind], &r->cut);
+    pool_arm(rs, r->cut_at);
+}
+
+static void pool_cut(struct relay *r, enum relay_cut kind)
+{
+    bool detached = r->link && link_is_detached(r->link);
+    if (kind == RELAY_CUT_FAILED && r->up == UP_READING && !detached)
+        pool_cut_later(r, kind); /* its turn comes; no more can have come meanwhile */
+    else if (kind == RELAY_CUT_FAILED)
+        relay_reset(r, SMUX_RST_PEER_RESET);
+    else if (detached)
+        pool_cut_later(r, kind); /* nothing can move */
+    else
+        relay_reset(r, SMUX_RST_IDLE_TIMEOUT);
+}
+
+/* Cuts those of one kind whose time has come. */
+static void pool_cut_due(struct relays *rs, enum relay_cut kind)
+{
+    for (struct list *n; (n = list_first(&rs->cuts[kind]));) {
+        struct relay *r = LIST_ENTRY(n, struct relay, cut);
         if (r->cut_at > loop_now(rs->loop)) {
             pool_arm(rs, r->cut_at);
             return;
         }
-        if (r->link && link_is_detached(r->link))
-            relay_pool_touch(r); /* nothing can move: its time begins again */
-        else
-            relay_reset(r, SMUX_RST_IDLE_TIMEOUT);
+        pool_cut(r, kind);
     }
 }
 
@@ -71,22 +90,30 @@ static void pool_on_timer(uv_timer_t *t)
 {
     struct relays *rs = t->data;
     rs->timer_at = MTIME_NEVER;
-    for (size_t i = 0; i < ARRAY_LEN(rs->half_closed); i++)
-        pool_cut_silent(rs, &rs->half_closed[i]);
+    for (int kind = 0; kind < RELAY_CUT_KINDS; kind++)
+        pool_cut_due(rs, kind);
 }
 
 void relay_pool_touch(struct relay *r)
 {
-    struct relays *rs = r->rs;
-    if (!relay_is_half_closed(r))
+    if (!relay_is_half_closed(r) || r->failed)
         return;
     bool exact = r->link && link_is_exact(r->link);
-    r->cut_at = loop_now(rs->loop) + (exact ? RELAY_HALF_CLOSED_EXACT_MS : RELAY_HALF_CLOSED_MS);
-    list_move(&rs->half_closed[exact], &r->half_closed);
-    pool_arm(rs, r->cut_at);
+    pool_cut_later(r, exact ? RELAY_CUT_HALF_CLOSED_EXACT : RELAY_CUT_HALF_CLOSED);
+}
+
+void relay_pool_failed(struct relay *r)
+{
+    pool_cut_later(r, RELAY_CUT_FAILED);
 }
 
 /* ---- life ---- */
+
+static const mtime_ms cut_after[] = {
+    [RELAY_CUT_HALF_CLOSED] = RELAY_HALF_CLOSED_MS,
+    [RELAY_CUT_HALF_CLOSED_EXACT] = RELAY_HALF_CLOSED_EXACT_MS,
+    [RELAY_CUT_FAILED] = RELAY_LAST_WORDS_MS,
+};
 
 int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
 {
@@ -98,8 +125,10 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     rs->quota = quota;
     rs->windows.max = RELAYS_WINDOW_BYTES;
     rs->replay.max = RELAYS_REPLAY_BYTES;
-    list_init(&rs->half_closed[0]);
-    list_init(&rs->half_closed[1]);
+    for (int kind = 0; kind < RELAY_CUT_KINDS; kind++) {
+        list_init(&rs->cuts[kind]);
+        rs->cut_after[kind] = cut_after[kind];
+    }
     rs->timer_at = MTIME_NEVER;
     list_init(&rs->dead);
     list_init(&rs->discarding);
@@ -112,9 +141,9 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
 
 void relays_cut_orphans(struct relays *rs)
 {
-    for (size_t i = 0; i < ARRAY_LEN(rs->half_closed); i++)
-        for (struct list *n; (n = list_first(&rs->half_closed[i]));)
-            relay_reset(LIST_ENTRY(n, struct relay, half_closed), SMUX_RST_SHUTDOWN);
+    for (int kind = 0; kind < RELAY_CUT_KINDS; kind++)
+        for (struct list *n; (n = list_first(&rs->cuts[kind]));)
+            relay_reset(LIST_ENTRY(n, struct relay, cut), SMUX_RST_SHUTDOWN);
 }
 
 void relays_fini(struct relays *rs)

@@ -23,7 +23,7 @@ static void up_eof(struct relay *r)
 /* The result of a recv that brought nothing. */
 static void up_nothing(struct relay *r, ssize_t n, int errnum)
 {
-    if (r->down == DOWN_BROKEN) /* then even an end of file is not a clean one */
+    if (r->failed) /* then even an end of file is not a clean one */
         relay_reset(r, SMUX_RST_PEER_RESET);
     else if (n == 0)
         up_eof(r);
@@ -106,7 +106,7 @@ enum relay_progress relay_read(struct relay *r)
         }
         smux_stream_commit(r->st, (size_t)n);
         relay_pool_touch(r);
-        if ((size_t)n < room && !r->hangup)
+        if ((size_t)n < room && !r->hangup && !r->failed)
             return RELAY_IDLE; /* drained; if more has come meanwhile, an event follows */
         left = (size_t)n < left ? left - (size_t)n : 0;
     }
