@@ -509,7 +509,7 @@ int link_new(const struct link_config *cfg, int fd, struct link **ret)
 
 const char *link_peer(const struct link *l)
 {
-    return transport_peer(l->tp);
+    return l->tp ? transport_peer(l->tp) : "-";
 }
 
 const struct address *link_peer_address(const struct link *l)

@@ -175,6 +175,8 @@ static void relay_on_reset(struct stream_owner *o, uint32_t code)
     if (code != SMUX_RST_UNSPECIFIED && log_enabled(LOG_LEVEL_DEBUG))
         log_debug("[%s] stream %u was reset: %s", link_peer(r->link), smux_stream_id(r->st),
                   relay_reset_text(code));
+    if (code == SMUX_RST_IDLE_TIMEOUT)
+        relay_pool_log_cut(r, false);
     if (r->link->gather_to == r)
         relay_flush_gathered(r->link);
     relay_reset(r, SMUX_RST_PEER_RESET);

@@ -20,6 +20,7 @@
 
 #include "base/attr.h"
 #include "base/list.h"
+#include "base/log_budget.h"
 #include "net/loop.h"
 #include "proto/smux/session.h"
 
@@ -68,6 +69,7 @@ struct relays {
     struct smux_budget windows;  /* max is RELAYS_WINDOW_BYTES; many loops divide it */
     struct smux_budget replay;   /* the same of RELAYS_REPLAY_BYTES */
     uint32_t count;              /* sockets and pending dials */
+    struct log_budget cut_lines; /* what half-closed connections may put into the log */
     struct quota *quota;         /* of all loops: the owner stops accepting when it is full */
     void (*on_room)(void *ctx);  /* a relay of ours has made room in the quota; may be NULL */
     void (*on_empty)(void *ctx); /* our last relay is gone; may be NULL */

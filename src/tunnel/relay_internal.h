@@ -101,6 +101,10 @@ void relay_down_writable(struct relay *r);
 
 /* ---- relay_pool.c ---- */
 
+/* Says in the log that the relay is cut as it is half closed and silent, by us or by the other
+   side: nobody else could tell its user why. */
+void relay_pool_log_cut(struct relay *r, bool by_us);
+
 /* Something moved, or one direction has just ended: a half-closed relay's time begins again. */
 void relay_pool_touch(struct relay *r);
 

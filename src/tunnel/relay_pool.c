@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/i18n.h"
+#include "base/log.h"
 #include "base/quota.h"
+#include "net/sock.h"
 #include "tunnel/relay_internal.h"
 
 /* ---- the dead ---- */
@@ -60,17 +63,44 @@ static void pool_cut_later(struct relay *r, enum relay_cut kind)
     pool_arm(rs, r->cut_at);
 }
 
+void relay_pool_log_cut(struct relay *r, bool by_us)
+{
+    struct relays *rs = r->rs;
+    char with[SOCK_NAME_MAX];
+    unsigned left_out;
+    if (!log_budget_take(&rs->cut_lines, loop_now(rs->loop), &left_out))
+        return; /* users make them, so they are bounded */
+    if (left_out > 0)
+        log_info(_("%u lines about half-closed connections were left out"), left_out);
+    const char *peer = r->link ? link_peer(r->link) : "-";
+    bool exact = r->link && link_is_exact(r->link);
+    int kind = exact ? RELAY_CUT_HALF_CLOSED_EXACT : RELAY_CUT_HALF_CLOSED;
+    struct address there = sock_peer_address(r->socket.fd);
+    sock_address_name(with, &there);
+    if (by_us)
+        log_info(_("[%s] the connection with %s is cut: one direction has ended, and nothing has "
+                   "moved for %d seconds"),
+                 peer, with, (int)(rs->cut_after[kind] / 1000));
+    else
+        log_info(_("[%s] the connection with %s is cut by the other side: one direction has "
+                   "ended, and nothing has moved for too long"),
+                 peer, with);
+}
+
 static void pool_cut(struct relay *r, enum relay_cut kind)
 {
     bool detached = r->link && link_is_detached(r->link);
-    if (kind == RELAY_CUT_FAILED && r->up == UP_READING && !detached)
-        pool_cut_later(r, kind); /* its turn comes; no more can have come meanwhile */
-    else if (kind == RELAY_CUT_FAILED)
-        relay_reset(r, SMUX_RST_PEER_RESET);
-    else if (detached)
+    if (kind == RELAY_CUT_FAILED) {
+        if (r->up == UP_READING && !detached)
+            pool_cut_later(r, kind); /* its turn comes; no more can have come meanwhile */
+        else
+            relay_reset(r, SMUX_RST_PEER_RESET);
+    } else if (detached) {
         pool_cut_later(r, kind); /* nothing can move */
-    else
+    } else {
+        relay_pool_log_cut(r, true);
         relay_reset(r, SMUX_RST_IDLE_TIMEOUT);
+    }
 }
 
 /* Cuts those of one kind whose time has come. */
