@@ -10,6 +10,7 @@
 #include "proto/hello.h"
 #include "proto/smux/session.h"
 #include "tunnel/link.h"
+#include "tunnel/turn.h"
 
 /* The owner of a stream, as the link sees it: a relay, or the link's own control stream. */
 struct stream_owner {
@@ -62,7 +63,7 @@ struct link {
     struct errmsg why;
 
     struct list relays;   /* all relays of this link */
-    struct list readable; /* relays whose socket may have data */
+    struct turn readers;  /* relays whose socket may have data */
     struct loop_job turn; /* once a turn: read sockets, send */
     uv_timer_t timer;     /* phase deadlines, and the session's clock */
     mtime_ms timer_at;    /* when it is armed for; MTIME_NEVER: not */
@@ -171,10 +172,10 @@ enum relay_progress {
     RELAY_FULL, /* the link's output is full; not served */
 };
 
-/* Reads the socket into the outgoing ring; for relays that were taken off link->readable. The relay
-   may be dead afterwards unless MORE or FULL is returned. */
-enum relay_progress relay_read(struct relay *r);
-struct relay *relay_of(struct list *readable_node);
+/* Reads the socket of the relay whose turn it is into the outgoing ring, and takes it out of the
+   turn where there is nothing more. The relay may be dead afterwards unless MORE or FULL is
+   returned. */
+enum relay_progress relay_read(struct turn_node *reader);
 
 /* Writes what was gathered. */
 void relay_flush_gathered(struct link *l);

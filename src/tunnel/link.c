@@ -19,9 +19,10 @@
 
 enum {
     READ_ROUNDS = 4, /* receive buffers one tunnel may fill in a turn before others get theirs */
-    TURN_OUT_BYTES = 1 << 20, /* the same for sending */
-    QUIET_MS = 5000,          /* without data for so long, buffers are trimmed */
-    KEEPALIVE_BYTES = 64,     /* less than this at a time is not data */
+    TURN_OUT_BYTES = 256 << 10, /* the same for sending ... */
+    TURN_SHARES = 4,            /* ... and shares of users that are used up */
+    QUIET_MS = 5000,            /* without data for so long, buffers are trimmed */
+    KEEPALIVE_BYTES = 64,       /* less than this at a time is not data */
 };
 
 static void dispatch(struct link *l, const struct smux_event *ev);
@@ -123,30 +124,20 @@ static size_t output(struct link *l)
 /* Reads users' sockets into the ring, one after the other, while the tunnel takes it. */
 static void serve_readers(struct link *l)
 {
-    struct list round;
     size_t sent = 0;
-    list_init(&round);
-    list_splice(&round, &l->readable);
-    for (struct list *n; sent < TURN_OUT_BYTES && (n = list_first(&round));) {
-        struct relay *r = relay_of(n);
-        list_del(n);
-        switch (relay_read(r)) {
-        case RELAY_IDLE:
+    int shares = 0;
+    struct turn_node *reader;
+    while (sent < TURN_OUT_BYTES && shares < TURN_SHARES && (reader = turn_next(&l->readers))) {
+        enum relay_progress p = relay_read(reader);
+        shares += p == RELAY_MORE;
+        if (p != RELAY_FULL)
             continue;
-        case RELAY_MORE:
-            list_push(&l->readable, n);
-            continue;
-        case RELAY_FULL:
-            break;
-        }
-        list_push(round.next, n); /* before the first one: it is this one's turn still */
-        sent += output(l);
-        if (link_is_blocked(l))
+        size_t taken = output(l); /* then it is this one's turn still, but for who is fresh */
+        sent += taken;
+        if (taken == 0 || link_is_blocked(l))
             break;
     }
-    list_splice(&round, &l->readable); /* those who were not served come first next time */
-    list_splice(&l->readable, &round);
-    if (!list_empty(&l->readable) && !link_is_blocked(l))
+    if (!turn_is_over(&l->readers) && !link_is_blocked(l))
         loop_defer(l->cfg.loop, &l->turn);
 }
 
@@ -489,7 +480,7 @@ int link_new(const struct link_config *cfg, int fd, struct link **ret)
     }
     l->cfg = *cfg;
     list_init(&l->relays);
-    list_init(&l->readable);
+    turn_init(&l->readers);
     loop_job_init(&l->turn, turn);
     control_reader_init(&l->control_in);
     auth_line_init(&l->line);

@@ -100,7 +100,7 @@ static void relay_end(struct relay *r, bool reset)
     if (r->link && r->link->gather_to == r)
         r->link->gather_to = NULL;
     list_del(&r->of_link);
-    list_del(&r->readable);
+    turn_idle(&r->reader);
     backlog_clear(&r->late);
     relay_pool_bury(r);
 }
@@ -147,7 +147,7 @@ void relay_orphan(struct relay *r)
         return;
     }
     list_del(&r->of_link);
-    list_del(&r->readable);
+    turn_idle(&r->reader);
     r->link = NULL;
     if (r->up == UP_READING || r->up == UP_PAUSED)
         relay_set_up(r, UP_DROPPING);
@@ -240,11 +240,6 @@ void relay_attach_dialled(struct relay *r, struct dial_result *dialled)
 
 /* ---- the beginning ---- */
 
-struct relay *relay_of(struct list *n)
-{
-    return LIST_ENTRY(n, struct relay, readable);
-}
-
 struct relay *relay_of_link_node(struct list *n)
 {
     return LIST_ENTRY(n, struct relay, of_link);
@@ -263,7 +258,7 @@ struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream
     r->st = st;
     r->socket = (struct poller_source){relay_on_ready, -1};
     list_init(&r->of_link);
-    list_init(&r->readable);
+    turn_node_init(&r->reader);
     list_init(&r->cut);
     list_push(&link->relays, &r->of_link);
     smux_stream_set_user(st, &r->owner);

@@ -40,9 +40,6 @@ enum {
        long if the peer gives no credit or there is no connection to it. Then it is dropped: else a
        reader that stands still would keep both ends of a connection that is over. */
     RELAY_LAST_WORDS_MS = 250,
-    /* Bytes taken from one socket in one turn: more makes a keystroke wait behind bulk
-       (docs/design.md). */
-    RELAY_TURN_BYTES = 64 << 10,
     /* One receive buffer per loop: what a tunnel says is served while it lies there. */
     RELAYS_SCRATCH_BYTES = 128 << 10,
     /* What the receive windows of all streams together may have beyond the 256 KiB of each, in the

@@ -30,11 +30,11 @@ enum relay_down {
 struct relay {
     struct stream_owner owner;
     struct relays *rs;
-    struct link *link;      /* NULL: orphan */
-    struct smux_stream *st; /* NULL: closed */
-    struct list of_link;    /* in link->relays */
-    struct list readable;   /* in link->readable, or rs->discarding */
-    struct list cut;        /* in one of rs->cuts, or rs->dead */
+    struct link *link;       /* NULL: orphan */
+    struct smux_stream *st;  /* NULL: closed */
+    struct list of_link;     /* in link->relays */
+    struct turn_node reader; /* in link->readers, or rs->discarding */
+    struct list cut;         /* in one of rs->cuts, or rs->dead */
     mtime_ms cut_at;
     void (*on_cut)(void *maker);
     void *maker;

@@ -11,7 +11,7 @@
 static void up_eof(struct relay *r)
 {
     relay_set_up(r, UP_EOF);
-    list_del(&r->readable);
+    turn_idle(&r->reader);
     if (r->st) {
         smux_stream_finish(r->st, loop_now(r->rs->loop));
         link_wake(r->link);
@@ -35,7 +35,7 @@ static void up_nothing(struct relay *r, ssize_t n, int errnum)
 static void up_discard(struct relay *r)
 {
     uint8_t scratch[16384];
-    for (int i = 0; i < RELAY_TURN_BYTES / (int)sizeof scratch; i++) {
+    for (int i = 0; i < TURN_SHARE / (int)sizeof scratch; i++) {
         ssize_t n = recv(r->socket.fd, scratch, sizeof scratch, 0);
         if (n <= 0) {
             up_nothing(r, n, errno);
@@ -53,7 +53,7 @@ void relay_up_discard_all(struct loop_job *job)
     list_splice(&round, &rs->discarding);
     for (struct list *n; (n = list_first(&round));) {
         list_del(n);
-        up_discard(relay_of(n));
+        up_discard(LIST_ENTRY(n, struct relay, reader.node));
     }
 }
 
@@ -61,11 +61,10 @@ void relay_up_wake(struct relay *r)
 {
     struct relays *rs = r->rs;
     if (r->up == UP_DROPPING) {
-        list_move(&rs->discarding, &r->readable);
+        list_move(&rs->discarding, &r->reader.node);
         loop_defer(rs->loop, &rs->discarder);
     } else if (r->up == UP_READING) {
-        if (list_empty(&r->readable))
-            list_push(&r->link->readable, &r->readable);
+        turn_ready(&r->link->readers, &r->reader);
         link_wake(r->link);
     }
 }
@@ -86,29 +85,34 @@ void relay_up_credit(struct stream_owner *o)
     relay_up_wake(r);
 }
 
-enum relay_progress relay_read(struct relay *r)
+enum relay_progress relay_read(struct turn_node *reader)
 {
-    size_t left = RELAY_TURN_BYTES;
-    while (left > 0) {
+    struct relay *r = CONTAINER_OF(reader, struct relay, reader);
+    while (turn_has_share(reader)) {
         uint8_t *p;
         size_t room;
         int err = smux_stream_reserve(r->st, &p, &room);
         if (err == ERR_LIMIT)
             return RELAY_FULL;
         if (err < 0) {
+            turn_idle(reader);
             relay_up_no_credit(r);
             return RELAY_IDLE;
         }
         ssize_t n = recv(r->socket.fd, p, room, 0);
         if (n <= 0) {
+            turn_idle(reader);
             up_nothing(r, n, errno);
             return RELAY_IDLE;
         }
         smux_stream_commit(r->st, (size_t)n);
         relay_pool_touch(r);
-        if ((size_t)n < room && !r->hangup && !r->failed)
-            return RELAY_IDLE; /* drained; if more has come meanwhile, an event follows */
-        left = (size_t)n < left ? left - (size_t)n : 0;
+        bool drained = (size_t)n < room && !r->hangup && !r->failed;
+        if (drained)
+            turn_idle(reader); /* if more has come meanwhile, an event follows */
+        turn_spend(&r->link->readers, reader, (size_t)n);
+        if (drained)
+            return RELAY_IDLE;
     }
     return RELAY_MORE;
 }
