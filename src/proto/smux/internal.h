@@ -112,7 +112,8 @@ struct smux_session {
     mtime_ms now;    /* of the last call that said */
     mtime_ms nop_at, last_rx;
     bool nop_due;
-    int dead; /* the error that ended the session, or 0 */
+    uint32_t stage; /* unsent bytes above which no data is staged */
+    int dead;       /* the error that ended the session, or 0 */
     struct replay replay;
     struct liveness live;
     /* the frame that is being received */

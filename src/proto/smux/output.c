@@ -139,7 +139,13 @@ bool output_has_data_room(const struct smux_session *s)
 
 static bool is_stage_full(const struct smux_session *s)
 {
-    return s->out.staged - s->out.sent >= s->cfg.stage_max;
+    return s->out.staged - s->out.sent >= s->stage;
+}
+
+void smux_session_set_stage(struct smux_session *s, uint32_t bytes)
+{
+    uint32_t least = s->cfg.stage_max < SMUX_STAGE_MIN ? s->cfg.stage_max : SMUX_STAGE_MIN;
+    s->stage = bytes < least ? least : bytes < s->cfg.stage_max ? bytes : s->cfg.stage_max;
 }
 
 bool smux_session_can_stage(const struct smux_session *s)

@@ -69,6 +69,7 @@ int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_se
                                   &s->starved, &s->credit,   &s->gauges};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
+    s->stage = cfg->stage_max;
     s->next_sid = cfg->is_client ? 3 : 2;
     s->now = s->last_rx = now;
     s->nop_at = is_resumable(s) ? MTIME_NEVER : now + cfg->nop_ms;

@@ -70,6 +70,9 @@ enum {
     SMUX_WINDOW_IDLE_MS = 10000,
     /* Header + payload fill one TLS record of 16,384 bytes. */
     SMUX_FRAME_PAYLOAD = 16376,
+    /* The least that may be staged: with less than a record of 16 KiB waiting, a link that has just
+       become fast again would run dry. 64 kbit/s take 2 s for it. */
+    SMUX_STAGE_MIN = 16384,
 };
 
 /*
@@ -223,7 +226,11 @@ void smux_session_trim(struct smux_session *s);
 /* True if smux_session_output() would show bytes. */
 bool smux_session_has_output(const struct smux_session *s);
 
-/* False while stage_max is reached, in version 3 also while the ring is full of what the peer has
+/* How many unsent bytes may be staged from now on: SMUX_STAGE_MIN .. stage_max, what is beyond is
+   taken as the nearest. For an owner that sees how fast the connection takes them. */
+void smux_session_set_stage(struct smux_session *s, uint32_t bytes);
+
+/* False while that is reached, in version 3 also while the ring is full of what the peer has
    not acknowledged: readers of users' sockets wait until output was sent, or something was fed. */
 bool smux_session_can_stage(const struct smux_session *s);
 
