@@ -4,13 +4,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -217,6 +220,23 @@ bool sock_route_changed(int fd)
     }
     (void)close(probe);
     return changed;
+}
+
+size_t sock_unsent(int fd)
+{
+    int n = 0; /* SIOCOUTQ would count what is in flight as well */
+    return ioctl(fd, SIOCOUTQNSD, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
+void sock_unsent_max(int fd, size_t bytes)
+{
+    set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)bytes);
+}
+
+bool sock_is_writable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, 0) > 0;
 }
 
 void sock_discard(int fd, size_t n)

@@ -56,6 +56,17 @@ bool sock_route_changed(int fd);
    end. Off before a close that is meant as one. Inherited from a listening socket. */
 void sock_abortive(int fd, bool on);
 
+/* Bytes written to fd that the kernel has not sent; what is in flight does not count. 0 if it does
+   not know. */
+size_t sock_unsent(int fd);
+
+/* No more than about so many bytes are taken before some have been sent (TCP_NOTSENT_LOWAT); errors
+   are ignored on purpose (a hint). */
+void sock_unsent_max(int fd, size_t bytes);
+
+/* True if fd takes bytes now; if not, an edge follows as soon as it does. */
+bool sock_is_writable(int fd);
+
 /* Drops up to n bytes that the peer of a TCP connection has sent, without copying them (tcp(7)). */
 void sock_discard(int fd, size_t n);
 

@@ -56,10 +56,12 @@ struct transport {
     enum transport_state state;
     struct wire wire;
     struct poller_source socket;
-    bool refused;    /* transport_write() took less than it was given */
-    bool read_later; /* for the job */
-    bool tell_error; /* for the job */
-    int write_err;   /* the peer takes no more; it is told when what it has said was read */
+    bool refused;      /* transport_write() took less than it was given */
+    bool read_later;   /* for the job */
+    bool tell_error;   /* for the job */
+    bool tell_sent;    /* the owner waits for the kernel to send */
+    size_t unsent_max; /* TCP_NOTSENT_LOWAT; 0: not set */
+    int write_err;     /* the peer takes no more; it is told when what it has said was read */
     bool trusted;
     bool grown; /* the large read buffer is in use */
     int err;
@@ -197,6 +199,34 @@ bool transport_writable(const struct transport *t)
            !SSL_in_init(t->ssl);
 }
 
+struct transport_queue transport_queue(const struct transport *t)
+{
+    size_t unsent = sock_unsent(t->wire.fd);
+    uint64_t kept = unsent < t->sent_total ? unsent : t->sent_total;
+    return (struct transport_queue){t->sent_total - kept, t->wire.len + (size_t)kept};
+}
+
+void transport_set_unsent_max(struct transport *t, size_t bytes)
+{
+    size_t power = 1;
+    while (power * 2 <= bytes)
+        power *= 2;
+    if (power != t->unsent_max)
+        sock_unsent_max(t->wire.fd, power);
+    t->unsent_max = power;
+}
+
+/* An edge comes only after the kernel has said once that it takes nothing: a send that was cut
+   short has heard so, or it is asked here. */
+void transport_tell_sent(struct transport *t)
+{
+    if (t->state != TR_OPEN || t->write_err)
+        return; /* the end is to come */
+    t->tell_sent = true;
+    if (t->wire.len == 0 && sock_is_writable(t->wire.fd))
+        loop_defer(t->loop, &t->job); /* it has sent meanwhile */
+}
+
 uint64_t transport_sent_total(const struct transport *t)
 {
     return t->sent_total;
@@ -250,14 +280,13 @@ void transport_read_later(struct transport *t)
 
 void transport_trust(struct transport *t)
 {
-    int lowat = NOTSENT_LOWAT;
     t->trusted = true;
     t->wire.limited = false;
     if (t->ssl) {
         (void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
         SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
     }
-    (void)setsockopt(t->wire.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat); /* a hint */
+    transport_set_unsent_max(t, NOTSENT_LOWAT);
 }
 
 void transport_idle(struct transport *t)
@@ -381,8 +410,8 @@ static void writable(struct transport *t)
 {
     bool was_full = t->refused || t->wire.len >= TRANSPORT_BACKLOG_MAX; /* maybe nobody tried */
     transport_flush(t);
-    if (was_full && transport_writable(t)) {
-        t->refused = false;
+    if ((was_full || t->tell_sent) && transport_writable(t)) {
+        t->refused = t->tell_sent = false;
         t->ev->on_writable(t->ev_ctx);
     }
 }
@@ -407,8 +436,8 @@ static void on_job(struct loop_job *job)
         t->ev->on_error(t->ev_ctx, t->err, &t->why);
         return;
     }
-    if (t->refused && transport_writable(t)) {
-        t->refused = false;
+    if ((t->refused || t->tell_sent) && transport_writable(t)) {
+        t->refused = t->tell_sent = false;
         t->ev->on_writable(t->ev_ctx);
     }
     if (t->write_err || t->read_later)

@@ -93,6 +93,22 @@ void transport_flush(struct transport *t);
 /* Sealed bytes the kernel has not taken yet. */
 size_t transport_backlog(const struct transport *t);
 
+/* What of all that was written is not in flight yet. */
+struct transport_queue {
+    uint64_t sent;  /* bytes that the kernel has sent so far, of this connection */
+    size_t waiting; /* bytes that it has not: sealed ones, and those in its own queue */
+};
+
+/* Asks the kernel: a system call. */
+struct transport_queue transport_queue(const struct transport *t);
+
+/* So many bytes the kernel takes at the most before it sends some (TCP_NOTSENT_LOWAT; a power of
+   two is as good as any). A hint, free while it does not change. */
+void transport_set_unsent_max(struct transport *t, size_t bytes);
+
+/* on_writable is called once the kernel has sent what waits but for a part of that. */
+void transport_tell_sent(struct transport *t);
+
 /* True when transport_write() would take something now. */
 bool transport_writable(const struct transport *t);
 

@@ -9,6 +9,7 @@
 #include "proto/control.h"
 #include "proto/hello.h"
 #include "proto/smux/session.h"
+#include "proto/stage.h"
 #include "tunnel/link.h"
 #include "tunnel/turn.h"
 
@@ -89,6 +90,12 @@ struct link {
     struct control_reader control_in;
     uint32_t extra_streams;
     bool answer_sent; /* a refusal: the end comes when it is out */
+
+    /* what waits for the network, and how much may (proto/stage) */
+    struct stage stage;
+    struct transport *stage_of; /* the connection that it is about */
+    size_t sent_unseen;         /* bytes since the last look */
+    bool is_crowded;            /* too much waits to read users' sockets */
 
     /* blocked writes */
     uint64_t stall_sent;

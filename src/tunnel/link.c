@@ -22,6 +22,7 @@ enum {
     TURN_OUT_BYTES = 256 << 10, /* the same for sending ... */
     TURN_SHARES = 4,            /* ... and shares of users that are used up */
     QUIET_MS = 5000,            /* without data for so long, buffers are trimmed */
+    LOOK_BYTES = 8 << 10,       /* so much is sent between two looks at what waits */
     KEEPALIVE_BYTES = 64,       /* less than this at a time is not data */
 };
 
@@ -100,7 +101,25 @@ void link_wake(struct link *l)
 
 bool link_is_blocked(const struct link *l)
 {
-    return !l->mux || !l->tp || !transport_writable(l->tp) || !smux_session_can_stage(l->mux);
+    return !l->mux || !l->tp || l->is_crowded || !transport_writable(l->tp) ||
+           !smux_session_can_stage(l->mux);
+}
+
+/* Looks at what waits for the network, and sets how much more may be staged. */
+static void look_at_queue(struct link *l)
+{
+    mtime_ms now = loop_now(l->cfg.loop);
+    struct transport_queue q = transport_queue(l->tp);
+    if (l->stage_of != l->tp) { /* another path may be slower */
+        stage_init(&l->stage, q.sent, now);
+        l->stage_of = l->tp;
+    }
+    stage_count(&l->stage, q.sent, now);
+    size_t bound = stage_bound(&l->stage);
+    transport_set_unsent_max(l->tp, bound / 2);
+    smux_session_set_stage(l->mux, (uint32_t)(bound > q.waiting ? bound - q.waiting : 0));
+    l->is_crowded = !stage_has_room(&l->stage, q.waiting);
+    l->sent_unseen = 0;
 }
 
 /* Seals and sends as much as the transport takes. Bytes taken. */
@@ -118,6 +137,9 @@ static size_t output(struct link *l)
         l->had_data = l->had_data || taken > KEEPALIVE_BYTES;
         transport_flush(l->tp);
     }
+    l->sent_unseen += total;
+    if (l->mux && l->tp && l->sent_unseen >= LOOK_BYTES)
+        look_at_queue(l);
     return total;
 }
 
@@ -127,7 +149,12 @@ static void serve_readers(struct link *l)
     size_t sent = 0;
     int shares = 0;
     struct turn_node *reader;
-    while (sent < TURN_OUT_BYTES && shares < TURN_SHARES && (reader = turn_next(&l->readers))) {
+    if (turn_is_over(&l->readers))
+        return;
+    if (l->tp && (l->is_crowded || l->stage_of != l->tp))
+        look_at_queue(l);
+    while (!l->is_crowded && sent < TURN_OUT_BYTES && shares < TURN_SHARES &&
+           (reader = turn_next(&l->readers))) {
         enum relay_progress p = relay_read(reader);
         shares += p == RELAY_MORE;
         if (p != RELAY_FULL)
@@ -137,8 +164,12 @@ static void serve_readers(struct link *l)
         if (taken == 0 || link_is_blocked(l))
             break;
     }
-    if (!turn_is_over(&l->readers) && !link_is_blocked(l))
+    if (turn_is_over(&l->readers))
+        return;
+    if (!link_is_blocked(l))
         loop_defer(l->cfg.loop, &l->turn);
+    else if (l->tp && l->is_crowded)
+        transport_tell_sent(l->tp);
 }
 
 /* ---- the clock ---- */
@@ -168,9 +199,9 @@ void link_set_deadline(struct link *l, mtime_ms at)
 /* Ends the link when no byte could be written for LINK_STALL_MS. */
 static void check_stall(struct link *l, mtime_ms now)
 {
-    uint64_t sent = transport_sent_total(l->tp);
-    if (transport_backlog(l->tp) == 0 || sent != l->stall_sent) {
-        l->stall_sent = sent;
+    struct transport_queue q = transport_queue(l->tp);
+    if (q.waiting == 0 || q.sent != l->stall_sent) {
+        l->stall_sent = q.sent;
         l->stall_since = now;
     } else if (now - l->stall_since >= LINK_STALL_MS) {
         link_close(l, LINK_END_STALLED, NULL);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* A sliding sum of what has left. */
+#include "proto/stage.h"
+
+#include <string.h>
+
+enum { PART_MS = STAGE_SPAN_MS / STAGE_PARTS };
+
+void stage_init(struct stage *s, uint64_t total, mtime_ms now)
+{
+    memset(s, 0, sizeof *s);
+    s->total = total;
+    s->part = now / PART_MS;
+}
+
+/* Forgets the parts that are too old by now. */
+static void move_on(struct stage *s, mtime_ms part)
+{
+    if (part - s->part >= STAGE_PARTS) {
+        memset(s->left, 0, sizeof s->left);
+        s->sum = 0;
+        s->part = part;
+    }
+    while (s->part < part) {
+        uint64_t *oldest = &s->left[++s->part % STAGE_PARTS];
+        s->sum -= *oldest;
+        *oldest = 0;
+    }
+}
+
+void stage_count(struct stage *s, uint64_t total, mtime_ms now)
+{
+    move_on(s, now / PART_MS);
+    if (total > s->total) {
+        s->left[s->part % STAGE_PARTS] += total - s->total;
+        s->sum += total - s->total;
+    }
+    s->total = total;
+}
+
+size_t stage_bound(const struct stage *s)
+{
+    uint64_t bound = s->sum * STAGE_HOLD_MS / STAGE_SPAN_MS;
+    return bound < STAGE_MIN ? STAGE_MIN : bound < STAGE_MAX ? (size_t)bound : STAGE_MAX;
+}
+
+bool stage_has_room(const struct stage *s, uint64_t waiting)
+{
+    size_t bound = stage_bound(s);
+    /* The kernel tells when less than a half of what it may keep waits, and it may keep half. */
+    return waiting + STAGE_MIN <= bound || waiting < bound / 2;
+}
