@@ -97,6 +97,14 @@ void relays_fini(struct relays *rs);
  */
 struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream *st);
 
+/*
+ * Bytes for the socket ahead of what the stream says (a PROXY header). They are ours: no credit is
+ * given for them. To be said before the first data comes, that is together with relay_new(), and at
+ * most 65,535 in all. 0; ERR_NOMEM, ERR_BADSTATE (data or the socket is here already), ERR_RANGE:
+ * nothing has changed.
+ */
+int relay_prefix(struct relay *r, const void *p, size_t n) MUST_USE;
+
 /* Takes over fd, connected, non-blocking and with its options set (sock_abortive() among them), and
  * begins. On failure
  * (ERR_NOMEM, ERR_IO) the relay is reset. */

@@ -8,10 +8,14 @@
 
 #include "tunnel/relay_internal.h"
 
+/* So many bytes, from the head of what is late if there is any, have been passed on or dropped. */
 static void down_consumed(struct relay *r, size_t n)
 {
+    size_t ours = r->prefix < n ? r->prefix : n;
+    r->prefix = (uint16_t)(r->prefix - ours);
+    n -= ours;
     relay_pool_touch(r);
-    if (!r->st)
+    if (!r->st || n == 0)
         return;
     smux_stream_consumed(r->st, n, loop_now(r->rs->loop));
     link_wake(r->link);
@@ -33,8 +37,7 @@ static ssize_t down_send(struct relay *r, struct iovec *iov, int n)
 static void down_failed(struct relay *r)
 {
     relay_set_down(r, DOWN_BROKEN);
-    if (r->st)
-        smux_stream_consumed(r->st, r->late.len, loop_now(r->rs->loop));
+    down_consumed(r, r->late.len);
     backlog_clear(&r->late);
     relay_socket_failed(r);
 }
@@ -73,6 +76,18 @@ static void down_write_or_keep(struct relay *r, struct iovec *iov, int n)
             return;
         }
     }
+}
+
+int relay_prefix(struct relay *r, const void *p, size_t n)
+{
+    if (relay_has_socket(r) || r->late.len > r->prefix)
+        return ERR_BADSTATE;
+    if (n > (size_t)UINT16_MAX - r->prefix)
+        return ERR_RANGE;
+    int err = n > 0 ? backlog_put(&r->late, p, n) : 0;
+    if (err == 0)
+        r->prefix = (uint16_t)(r->prefix + n);
+    return err;
 }
 
 void relay_flush_gathered(struct link *l)

@@ -40,10 +40,11 @@ struct relay {
     void *maker;
     struct backlog late; /* what the socket would not take; the window bounds it */
     struct poller_source socket;
-    uint8_t up;   /* enum relay_up */
-    uint8_t down; /* enum relay_down */
-    bool hangup;  /* the socket's end has come for sure: a short read does not mean drained */
-    bool failed;  /* the socket has failed; what it said before may still be unread */
+    uint16_t prefix; /* bytes at the head of late that are not the stream's */
+    uint8_t up;      /* enum relay_up */
+    uint8_t down;    /* enum relay_down */
+    bool hangup;     /* the socket's end has come for sure: a short read does not mean drained */
+    bool failed;     /* the socket has failed; what it said before may still be unread */
 };
 
 /* ---- relay.c ---- */

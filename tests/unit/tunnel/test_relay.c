@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One relay between a real socket and a real session, whose peer is another session in the test's
+ * hands. The link is a stub: bytes of the two sessions are carried by pump().
+ */
+#include "tunnel/relay.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../net/kit.h"
+#include "base/quota.h"
+#include "net/sock.h"
+#include "tunnel/internal.h"
+
+static struct rig {
+    struct kit *k;
+    struct quota quota;
+    struct relays rs;
+    struct link link;
+    bool detached;
+    struct relay *r;
+    struct smux_session *peer;
+    struct smux_stream *there; /* of the relay, at the peer */
+    size_t got_n;              /* bytes that have come there */
+    bool fin, reset;
+    uint32_t reset_code;
+    int user;    /* the other end of the relay's socket */
+    int cancels; /* of the dial */
+} rig;
+
+/* ---- the stub ---- */
+
+void link_wake(struct link *l)
+{
+    (void)l;
+}
+
+bool link_is_exact(const struct link *l)
+{
+    (void)l;
+    return true;
+}
+
+bool link_is_detached(const struct link *l)
+{
+    (void)l;
+    return rig.detached;
+}
+
+const char *link_peer(const struct link *l)
+{
+    (void)l;
+    return "peer";
+}
+
+static void dispatch(const struct smux_event *ev)
+{
+    struct stream_owner *o = ev->user;
+    if (ev->type == SMUX_EV_DATA)
+        o->ops->on_data(o, ev->data, ev->len);
+    else if (ev->type == SMUX_EV_FIN)
+        o->ops->on_fin(o);
+    else if (ev->type == SMUX_EV_RESET)
+        o->ops->on_reset(o, ev->code);
+    else if (ev->type == SMUX_EV_CREDIT)
+        o->ops->on_credit(o);
+}
+
+static void at_peer(const struct smux_event *ev)
+{
+    if (ev->type == SMUX_EV_OPENED)
+        rig.there = ev->stream;
+    if (ev->type == SMUX_EV_DATA)
+        rig.got_n += ev->len;
+    rig.fin = rig.fin || ev->type == SMUX_EV_FIN;
+    if (ev->type == SMUX_EV_RESET) {
+        rig.reset = true;
+        rig.reset_code = ev->code;
+        smux_stream_close(rig.there, 0);
+        rig.there = NULL;
+    }
+}
+
+static void carry(struct smux_session *from, struct smux_session *to,
+                  void (*event)(const struct smux_event *ev))
+{
+    size_t n;
+    const uint8_t *p;
+    while ((p = smux_session_output(from, &n)), n > 0) {
+        struct smux_input in = {p, n};
+        struct smux_event ev;
+        int r;
+        while ((r = smux_session_feed(to, &in, loop_now(&rig.k->loop), &ev)) > 0)
+            event(&ev);
+        assert_int_equal(r, 0);
+        smux_session_sent(from, n);
+    }
+    relay_flush_gathered(&rig.link);
+}
+
+/* One turn: the sockets' events, the readers, and what the sessions say. */
+static void pump(void)
+{
+    struct turn_node *reader;
+    kit_turn(rig.k);
+    for (int i = 0; i < 100 && !rig.detached && (reader = turn_next(&rig.link.readers)); i++)
+        if (relay_read(reader) == RELAY_FULL)
+            carry(rig.link.mux, rig.peer, at_peer);
+    if (rig.detached)
+        return;
+    carry(rig.link.mux, rig.peer, at_peer);
+    carry(rig.peer, rig.link.mux, dispatch);
+}
+
+#define PUMP_UNTIL(cond)                                                                           \
+    do {                                                                                           \
+        rig.k->began = kit_clock();                                                                \
+        while (!(cond))                                                                            \
+            pump();                                                                                \
+    } while (0)
+
+static void pump_for(int ms)
+{
+    mtime_ms until = kit_clock() + ms;
+    rig.k->began = kit_clock();
+    while (kit_clock() < until)
+        pump();
+}
+
+/* ---- set-up ---- */
+
+static int setup(void **state)
+{
+    memset(&rig, 0, sizeof rig);
+    if (kit_setup(state) < 0)
+        return -1;
+    rig.k = *state;
+    quota_init(&rig.quota, 100);
+    assert_int_equal(relays_init(&rig.rs, &rig.k->loop, &rig.quota), 0);
+    rig.link.cfg.loop = &rig.k->loop;
+    list_init(&rig.link.relays);
+    turn_init(&rig.link.readers);
+    struct smux_config ours = smux_config_default(false, SMUX_VERSION_RESUMABLE);
+    struct smux_config theirs = smux_config_default(true, SMUX_VERSION_RESUMABLE);
+    assert_int_equal(smux_session_new(&ours, loop_now(&rig.k->loop), &rig.link.mux), 0);
+    assert_int_equal(smux_session_new(&theirs, loop_now(&rig.k->loop), &rig.peer), 0);
+    struct smux_stream *st;
+    assert_int_equal(smux_stream_open(rig.link.mux, NULL, &st), 0);
+    rig.r = relay_new(&rig.rs, &rig.link, st);
+    rig.user = -1;
+    PUMP_UNTIL(rig.there);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    relays_cut_orphans(&rig.rs);
+    for (struct list *n; (n = list_first(&rig.link.relays));)
+        relay_reset(relay_of_link_node(n), SMUX_RST_SHUTDOWN);
+    relays_fini(&rig.rs);
+    (void)uv_run(&rig.k->loop.uv, UV_RUN_NOWAIT);
+    smux_session_free(rig.link.mux);
+    smux_session_free(rig.peer);
+    if (rig.user >= 0)
+        (void)close(rig.user);
+    return kit_teardown(state);
+}
+
+static void attach(void)
+{
+    int fd[2];
+    kit_tcp_pair(fd);
+    sock_abortive(fd[0], true);
+    rig.user = fd[1];
+    relay_attach(rig.r, fd[0]);
+}
+
+static bool is_gone(void)
+{
+    return rig.rs.count == 0;
+}
+
+/* Sends from the user until the relay takes no more. Bytes. */
+static size_t fill(void)
+{
+    static const uint8_t block[65536];
+    size_t sum = 0;
+    for (mtime_ms quiet = kit_clock(); kit_clock() - quiet < 200;) {
+        ssize_t n = send(rig.user, block, sizeof block, MSG_NOSIGNAL);
+        if (n > 0) {
+            sum += (size_t)n;
+            quiet = kit_clock();
+        }
+        rig.k->began = kit_clock();
+        pump();
+    }
+    assert_int_equal(rig.got_n, SMUX_START_WINDOW); /* and the rest is not read */
+    assert_true(sum > SMUX_START_WINDOW);
+    return sum;
+}
+
+static void peer_sends(const void *p, size_t n)
+{
+    uint8_t *to;
+    size_t room;
+    assert_int_equal(smux_stream_reserve(rig.there, &to, &room), 0);
+    assert_true(n <= room);
+    memcpy(to, p, n);
+    smux_stream_commit(rig.there, n);
+}
+
+static void user_resets(void)
+{
+    sock_close_reset(rig.user);
+    rig.user = -1;
+}
+
+static void user_gets(const char *text)
+{
+    char buf[64];
+    size_t n = strlen(text), have = 0;
+    rig.k->began = kit_clock();
+    while (have < n) {
+        ssize_t got = recv(rig.user, buf + have, sizeof buf - have, 0);
+        if (got > 0)
+            have += (size_t)got;
+        else
+            pump();
+    }
+    assert_int_equal(have, n);
+    assert_memory_equal(buf, text, n);
+}
+
+/* ---- ends ---- */
+
+static void each_direction_ends_by_itself(void **state)
+{
+    (void)state;
+    attach();
+    assert_int_equal(send(rig.user, "up", 2, 0), 2);
+    (void)shutdown(rig.user, SHUT_WR);
+    PUMP_UNTIL(rig.fin);
+    assert_int_equal(rig.got_n, 2);
+    peer_sends("down", 4);
+    smux_stream_finish(rig.there, 0);
+    user_gets("down");
+    PUMP_UNTIL(is_gone());
+    char byte;
+    assert_int_equal(recv(rig.user, &byte, 1, 0), 0); /* an end, not a reset */
+    assert_false(rig.reset);
+}
+
+static void a_reset_is_noticed_without_credit(void **state)
+{
+    (void)state;
+    attach();
+    (void)fill();
+    user_resets();
+    PUMP_UNTIL(is_gone());
+    PUMP_UNTIL(rig.reset);
+    assert_int_equal(rig.reset_code, SMUX_RST_PEER_RESET);
+    assert_false(rig.fin);
+}
+
+static void a_reset_is_noticed_while_late_data_waits(void **state)
+{
+    (void)state;
+    static const uint8_t block[SMUX_FRAME_PAYLOAD];
+    attach();
+    int small = 1;
+    (void)setsockopt(rig.user, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    (void)fill();
+    uint8_t *to;
+    size_t room;
+    while (smux_stream_reserve(rig.there, &to, &room) == 0) {
+        smux_stream_commit(rig.there, room < sizeof block ? room : sizeof block);
+        pump();
+    }
+    user_resets();
+    PUMP_UNTIL(is_gone());
+}
+
+static void a_reset_is_noticed_while_detached(void **state)
+{
+    (void)state;
+    attach();
+    assert_int_equal(send(rig.user, "x", 1, 0), 1);
+    PUMP_UNTIL(rig.got_n == 1);
+    rig.detached = true;
+    smux_session_detach(rig.link.mux);
+    assert_int_equal(send(rig.user, "y", 1, 0), 1);
+    pump_for(20);
+    user_resets();
+    PUMP_UNTIL(is_gone());
+}
+
+static void what_was_said_before_a_reset_arrives_with_credit(void **state)
+{
+    (void)state;
+    rig.rs.cut_after[RELAY_CUT_FAILED] = 10000;
+    attach();
+    (void)fill();
+    user_resets();
+    pump_for(50);
+    assert_false(rig.reset);
+    size_t before = rig.got_n;
+    smux_stream_consumed(rig.there, rig.got_n, 0);
+    PUMP_UNTIL(rig.reset);
+    assert_true(rig.got_n > before);
+    assert_false(rig.fin);
+}
+
+static void an_end_of_file_without_credit_is_no_reset(void **state)
+{
+    (void)state;
+    attach();
+    size_t sent = fill();
+    (void)shutdown(rig.user, SHUT_WR);
+    pump_for(2 * RELAY_LAST_WORDS_MS);
+    assert_false(is_gone());
+    for (size_t consumed = 0; rig.got_n < sent;) {
+        smux_stream_consumed(rig.there, rig.got_n - consumed, 0);
+        consumed = rig.got_n;
+        rig.k->began = kit_clock();
+        pump();
+    }
+    PUMP_UNTIL(rig.fin);
+    assert_false(rig.reset);
+}
+
+static void silence_of_a_half_closed_one_is_cut(void **state)
+{
+    (void)state;
+    rig.rs.cut_after[RELAY_CUT_HALF_CLOSED_EXACT] = 50;
+    attach();
+    pump_for(100);
+    assert_false(is_gone()); /* both directions are open */
+    (void)shutdown(rig.user, SHUT_WR);
+    PUMP_UNTIL(rig.reset);
+    assert_int_equal(rig.reset_code, SMUX_RST_IDLE_TIMEOUT);
+    assert_true(is_gone());
+}
+
+static void silence_while_detached_does_not_count(void **state)
+{
+    (void)state;
+    rig.rs.cut_after[RELAY_CUT_HALF_CLOSED_EXACT] = 50;
+    attach();
+    (void)shutdown(rig.user, SHUT_WR);
+    PUMP_UNTIL(rig.fin);
+    rig.detached = true;
+    pump_for(200);
+    assert_false(is_gone());
+    rig.detached = false;
+    PUMP_UNTIL(is_gone());
+}
+
+static void what_came_whole_is_delivered_without_a_link(void **state)
+{
+    (void)state;
+    attach();
+    peer_sends("rest", 4);
+    smux_stream_finish(rig.there, 0);
+    pump();
+    relay_orphan(rig.r);
+    user_gets("rest");
+    assert_int_equal(send(rig.user, "nobody wants this", 17, MSG_NOSIGNAL), 17);
+    (void)shutdown(rig.user, SHUT_WR);
+    PUMP_UNTIL(is_gone());
+    char byte;
+    assert_int_equal(recv(rig.user, &byte, 1, 0), 0);
+}
+
+static void on_cancel(void *maker)
+{
+    ++*(int *)maker;
+}
+
+static void a_dial_is_called_off_once(void **state)
+{
+    (void)state;
+    relay_set_maker(rig.r, on_cancel, &rig.cancels);
+    smux_stream_reset(rig.there, SMUX_RST_PEER_RESET, 0);
+    rig.there = NULL;
+    PUMP_UNTIL(is_gone());
+    assert_int_equal(rig.cancels, 1);
+}
+
+/* ---- bytes that go first ---- */
+
+static void a_prefix_goes_first(void **state)
+{
+    (void)state;
+    assert_int_equal(relay_prefix(rig.r, "PROXY ", 6), 0);
+    assert_int_equal(relay_prefix(rig.r, "x\r\n", 3), 0);
+    peer_sends("hello", 5);
+    pump();
+    attach();
+    user_gets("PROXY x\r\nhello");
+    peer_sends("again", 5);
+    user_gets("again");
+}
+
+static void a_prefix_goes_out_alone(void **state)
+{
+    (void)state;
+    assert_int_equal(relay_prefix(rig.r, "first", 5), 0);
+    attach();
+    user_gets("first");
+}
+
+/* The session checks that no more is consumed than came. */
+static void a_prefix_is_no_credit(void **state)
+{
+    (void)state;
+    assert_int_equal(relay_prefix(rig.r, "header", 6), 0);
+    peer_sends("abc", 3);
+    pump();
+    int fd[2];
+    kit_tcp_pair(fd);
+    (void)shutdown(fd[0], SHUT_WR); /* writing fails: what is late is dropped */
+    rig.user = fd[1];
+    relay_attach(rig.r, fd[0]);
+    PUMP_UNTIL(is_gone());
+}
+
+static void a_prefix_comes_in_time_or_not_at_all(void **state)
+{
+    (void)state;
+    static const uint8_t much[65536];
+    assert_int_equal(relay_prefix(rig.r, much, sizeof much), ERR_RANGE);
+    assert_int_equal(relay_prefix(rig.r, "a", 1), 0);
+    assert_int_equal(relay_prefix(rig.r, much, sizeof much - 1), ERR_RANGE);
+    assert_int_equal(relay_prefix(rig.r, "", 0), 0);
+    peer_sends("data", 4);
+    pump();
+    assert_int_equal(relay_prefix(rig.r, "b", 1), ERR_BADSTATE);
+    attach();
+    assert_int_equal(relay_prefix(rig.r, "c", 1), ERR_BADSTATE);
+    user_gets("adata");
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(each_direction_ends_by_itself),
+        TEST(a_reset_is_noticed_without_credit),
+        TEST(a_reset_is_noticed_while_late_data_waits),
+        TEST(a_reset_is_noticed_while_detached),
+        TEST(what_was_said_before_a_reset_arrives_with_credit),
+        TEST(an_end_of_file_without_credit_is_no_reset),
+        TEST(silence_of_a_half_closed_one_is_cut),
+        TEST(silence_while_detached_does_not_count),
+        TEST(what_came_whole_is_delivered_without_a_link),
+        TEST(a_dial_is_called_off_once),
+        TEST(a_prefix_goes_first),
+        TEST(a_prefix_goes_out_alone),
+        TEST(a_prefix_is_no_credit),
+        TEST(a_prefix_comes_in_time_or_not_at_all),
+    };
+    return cmocka_run_group_tests_name("tunnel/relay", tests, NULL, NULL);
+}
