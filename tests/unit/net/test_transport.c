@@ -194,6 +194,48 @@ static void a_reader_that_waits_stops_the_writer(void **state)
     free(bytes);
 }
 
+/* What waits for the network is known, and that it went is told, though nothing was refused. */
+static void the_queue_of_the_kernel_is_known(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    static uint8_t bytes[4096];
+    int small = 65536;
+    int fd[2];
+    kit_tcp_pair(fd);
+    (void)setsockopt(fd[1], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    end_open(&c, k, fd[0], false);
+    end_open(&s, k, fd[1], true);
+    transport_trust(s.t);
+    transport_trust(c.t);
+    KIT_UNTIL(k, s.ready && c.ready);
+    transport_set_unsent_max(c.t, 40000); /* 32 KiB */
+    s.deaf = true;
+    size_t written = 0;
+    do {
+        assert_int_equal(transport_write(c.t, bytes, sizeof bytes), sizeof bytes);
+        transport_flush(c.t);
+        written += sizeof bytes;
+        kit_pass(k, 10); /* what can go has gone */
+    } while (transport_queue(c.t).waiting < 24 << 10);
+    struct transport_queue q = transport_queue(c.t);
+    assert_int_equal(q.sent + q.waiting, transport_sent_total(c.t) + transport_backlog(c.t));
+    assert_int_equal(transport_backlog(c.t), 0); /* all of it is the kernel's */
+    int before = c.writable;
+    transport_tell_sent(c.t);
+    kit_pass(k, 50);
+    assert_int_equal(c.writable, before);
+    s.deaf = false;
+    KIT_UNTIL(k, c.writable > before);
+    KIT_UNTIL(k, s.in_len == written);
+    assert_int_equal(transport_queue(c.t).waiting, 0);
+    before = c.writable;
+    transport_tell_sent(c.t); /* nothing waits */
+    KIT_UNTIL(k, c.writable > before);
+    end_close(&s);
+    end_close(&c);
+}
+
 /* Refused because of the backlog, and the kernel then takes all of it at once. */
 static void on_writable_follows_every_refusal(void **state)
 {
@@ -510,6 +552,7 @@ int main(void)
         TEST(bytes_arrive_as_they_were_sent),
         TEST(writes_of_random_sizes),
         TEST(a_reader_that_waits_stops_the_writer),
+        TEST(the_queue_of_the_kernel_is_known),
         TEST(on_writable_follows_every_refusal),
         TEST(what_was_left_is_read_later),
         TEST(quiet_connections_sleep),
