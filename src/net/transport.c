@@ -186,11 +186,6 @@ ssize_t transport_write(struct transport *t, const void *p, size_t n)
     return (ssize_t)done;
 }
 
-size_t transport_backlog(const struct transport *t)
-{
-    return t->wire.len;
-}
-
 /* While half a handshake message has come (a ticket in two records), libssl does not write: it
    would insist on reading the other half first. */
 bool transport_writable(const struct transport *t)
@@ -225,11 +220,6 @@ void transport_tell_sent(struct transport *t)
     t->tell_sent = true;
     if (t->wire.len == 0 && sock_is_writable(t->wire.fd))
         loop_defer(t->loop, &t->job); /* it has sent meanwhile */
-}
-
-uint64_t transport_sent_total(const struct transport *t)
-{
-    return t->sent_total;
 }
 
 /* ---- input ---- */

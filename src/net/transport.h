@@ -90,9 +90,6 @@ ssize_t transport_write(struct transport *t, const void *p, size_t n) MUST_USE;
    inside this call: what the peer had said is read first, and then transport_read() tells why. */
 void transport_flush(struct transport *t);
 
-/* Sealed bytes the kernel has not taken yet. */
-size_t transport_backlog(const struct transport *t);
-
 /* What of all that was written is not in flight yet. */
 struct transport_queue {
     uint64_t sent;  /* bytes that the kernel has sent so far, of this connection */
@@ -138,9 +135,6 @@ void transport_set_owner(struct transport *t, const struct transport_events *ev,
 void transport_release(struct transport *t);
 int transport_adopt(struct transport *t, struct loop *loop, const struct transport_events *ev,
                     void *ev_ctx) MUST_USE;
-
-/* Total bytes handed to the kernel so far: to see whether a blocked write makes progress. */
-uint64_t transport_sent_total(const struct transport *t);
 
 /* How the peer is named in logs: "1.2.3.4:5678" or "[::1]:5678". Lives as long as the transport. */
 const char *transport_peer(const struct transport *t);

@@ -119,8 +119,8 @@ static void bytes_arrive_as_they_were_sent(void **state)
         assert_true(end_is(&s, up, n));
         assert_true(end_is(&c, down, n));
         assert_int_equal(s.errors + c.errors, 0);
-        assert_true(transport_sent_total(s.t) > n);
-        assert_int_equal(transport_backlog(s.t), 0);
+        assert_true(transport_queue(s.t).sent > n);
+        assert_int_equal(transport_queue(s.t).waiting, 0);
         end_close(&s);
         end_close(&c);
         free(up);
@@ -180,11 +180,11 @@ static void a_reader_that_waits_stops_the_writer(void **state)
     kit_pass(k, 100);
     assert_in_range(c.out_done, 1, n - 1);
     assert_false(transport_writable(c.t));
-    assert_in_range(transport_backlog(c.t), TRANSPORT_BACKLOG_MAX, TRANSPORT_BACKLOG_MAX + 20000);
+    assert_true(transport_queue(c.t).waiting >= TRANSPORT_BACKLOG_MAX);
     assert_int_equal(transport_write(c.t, "x", 1), 0);
-    uint64_t sent = transport_sent_total(c.t);
+    uint64_t sent = transport_queue(c.t).sent;
     kit_pass(k, 20);
-    assert_int_equal(transport_sent_total(c.t), sent);
+    assert_int_equal(transport_queue(c.t).sent, sent);
     s.deaf = false;
     KIT_UNTIL(k, s.in_len == n);
     assert_true(c.writable > 0);
@@ -219,8 +219,8 @@ static void the_queue_of_the_kernel_is_known(void **state)
         kit_pass(k, 10); /* what can go has gone */
     } while (transport_queue(c.t).waiting < 24 << 10);
     struct transport_queue q = transport_queue(c.t);
-    assert_int_equal(q.sent + q.waiting, transport_sent_total(c.t) + transport_backlog(c.t));
-    assert_int_equal(transport_backlog(c.t), 0); /* all of it is the kernel's */
+    assert_true(q.sent + q.waiting > written); /* with the records' heads, and a handshake */
+    assert_true(q.sent < written);
     int before = c.writable;
     transport_tell_sent(c.t);
     kit_pass(k, 50);
