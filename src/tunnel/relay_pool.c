@@ -78,12 +78,11 @@ void relay_pool_log_cut(struct relay *r, bool by_us)
     struct address there = sock_peer_address(r->socket.fd);
     sock_address_name(with, &there);
     if (by_us)
-        log_info(_("[%s] the connection with %s is cut: one direction has ended, and nothing has "
-                   "moved for %d seconds"),
+        log_info(_("[%s] the connection with %s is cut: half closed, and silent for %d seconds"),
                  peer, with, (int)(rs->cut_after[kind] / 1000));
     else
-        log_info(_("[%s] the connection with %s is cut by the other side: one direction has "
-                   "ended, and nothing has moved for too long"),
+        log_info(_("[%s] the connection with %s is cut by the other side: half closed, and silent "
+                   "for too long"),
                  peer, with);
 }
 
