@@ -421,9 +421,9 @@ bool link_say(struct link *l, const char *text, size_t n)
 bool link_begin_session(struct link *l)
 {
     mtime_ms now = loop_now(l->cfg.loop);
-    bool resumable = l->state == LINK_HELLO;
-    struct smux_config cfg = smux_config_default(
-        !l->cfg.is_server, resumable ? SMUX_VERSION_RESUMABLE : SMUX_VERSION_LEGACY);
+    bool v2 = l->state == LINK_HELLO;
+    struct smux_config cfg =
+        smux_config_default(!l->cfg.is_server, v2 ? SMUX_WIRE_GOTUNNEL2 : SMUX_WIRE_LEGACY);
     cfg.budget = &l->cfg.relays->windows;
     cfg.replay = &l->cfg.relays->replay;
     if (smux_session_new(&cfg, now, &l->mux) < 0) {
@@ -431,8 +431,8 @@ bool link_begin_session(struct link *l)
         return false;
     }
     transport_trust(l->tp);
-    l->exact = resumable;
-    l->state = resumable ? LINK_UP : LINK_CONTROL;
+    l->exact = v2;
+    l->state = v2 ? LINK_UP : LINK_CONTROL;
     l->stall_since = now;
     return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Target: two sessions of version 3 whose link is cut (tests/sim/duo.c). The input chooses all
+ * Target: two sessions of gotunnel/2 whose link is cut (tests/sim/duo.c). The input chooses all
  * there is to choose: sizes, chunks, cuts, resumes, resets. Whatever it does, every stream must
  * come to its end byte for byte, and nothing may be left.
  */

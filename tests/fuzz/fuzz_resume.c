@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Target: a session of version 3 with a peer that says anything. The input is a script: each step
+ * Target: a session of gotunnel/2 with a peer that says anything. The input is a script: each step
  * is a byte that says what to do (feed some of the bytes behind it, or a frame made of them; let
  * time pass, open, write, take, finish, close, reset, send, detach, resume). After each step the
  * session must be sane: bounded output, a deadline, no event for a stream that was let go, no byte
@@ -149,7 +149,7 @@ static void write_some(struct smux_stream *st, size_t n)
 /* The peer says it has so much of what was sent and is kept. */
 static void resume(struct bench *b, size_t part)
 {
-    uint64_t first = b->s->out.released, last = b->s->replay.sent_most;
+    uint64_t first = b->s->out.released, last = b->s->replay.sent_max;
     uint64_t at = first + (last - first) * part / 255;
     assert(!smux_session_can_resume(b->s, last + 1));
     assert(first == 0 || !smux_session_can_resume(b->s, first - 1));
@@ -232,7 +232,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bench b = {.now = 1000};
     if (size < 1)
         return 0;
-    struct smux_config cfg = smux_config_default(data[0] & 1, SMUX_VERSION_RESUMABLE);
+    struct smux_config cfg = smux_config_default(data[0] & 1, SMUX_WIRE_GOTUNNEL2);
     cfg.ring_bytes = RING;
     cfg.ring_max = RING_MAX;
     cfg.max_streams = 32;

@@ -165,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bench b = {.now = 1000};
     if (size < 1)
         return 0;
-    struct smux_config cfg = smux_config_default(data[0] & 1, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(data[0] & 1, SMUX_WIRE_LEGACY);
     if (data[0] & 2) {
         cfg.max_streams = 8;
         cfg.linger_max = 2;

@@ -490,7 +490,7 @@ void duo_drain(struct duo *d)
 static bool side_new(struct duo *d, int me)
 {
     struct side *sd = &d->sides[me];
-    struct smux_config cfg = smux_config_default(me == 1, SMUX_VERSION_RESUMABLE);
+    struct smux_config cfg = smux_config_default(me == 1, SMUX_WIRE_GOTUNNEL2);
     cfg.ring_bytes = d->cfg.ring_bytes[me];
     cfg.ring_max = d->cfg.ring_max[me];
     cfg.stage_max = d->cfg.stage_max;

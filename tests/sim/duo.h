@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two sessions of version 3, joined by a link that can be cut: the whole machine in virtual time,
+ * Two sessions of gotunnel/2, joined by a link that can be cut: the whole machine in virtual time,
  * driven by choices from outside (a seeded generator, or a fuzzer's input). It checks itself at
  * every step and aborts with a line on stderr; what it promises:
  *

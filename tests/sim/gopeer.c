@@ -39,7 +39,7 @@ static uint8_t *out_room(struct go_peer *g, size_t n)
 
 static void put(struct go_peer *g, enum smux_cmd cmd, uint16_t len, uint32_t sid)
 {
-    smux_header_put(out_room(g, SMUX_HEADER_BYTES), SMUX_VERSION_LEGACY, cmd, len, sid);
+    smux_header_put(out_room(g, SMUX_HEADER_BYTES), SMUX_WIRE_LEGACY, cmd, len, sid);
 }
 
 void go_init(struct go_peer *g, enum go_gen gen, bool is_client, mtime_ms now)
@@ -153,7 +153,7 @@ static size_t take_head(struct go_peer *g, const uint8_t *p, size_t n, mtime_ms 
         return n;
     struct smux_header h;
     g->head_len = 0;
-    if (smux_header_get(g->head, SMUX_VERSION_LEGACY, &h) < 0)
+    if (smux_header_get(g->head, SMUX_WIRE_LEGACY, &h) < 0)
         g->failed = true;
     else
         on_head(g, &h, now);

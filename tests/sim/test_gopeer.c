@@ -397,7 +397,7 @@ static void begin(void)
             users[i].read_from = ends[i].read_from = 0;
         }
     }
-    struct smux_config cfg = smux_config_default(we_are_client, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(we_are_client, SMUX_WIRE_LEGACY);
     cfg.alloc = &meter.alloc;
     windows = (struct smux_budget){.max = below(2) ? 64 << 20 : below(1 << 20)};
     cfg.budget = &windows;

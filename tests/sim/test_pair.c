@@ -202,7 +202,7 @@ static void begin(void)
     now = 1000;
     rng_seed(&rng, seed);
     for (int me = 0; me < 2; me++) {
-        struct smux_config cfg = smux_config_default(me == 1, SMUX_VERSION_LEGACY);
+        struct smux_config cfg = smux_config_default(me == 1, SMUX_WIRE_LEGACY);
         struct side *sd = &sides[me];
         budgets[me] = (struct smux_budget){.max = rng_below(&rng, 4) << 18};
         cfg.budget = &budgets[me];

@@ -27,7 +27,7 @@ enum {
     } while (0)
 
 static const char *current;
-static uint8_t version = SMUX_VERSION_LEGACY;
+static uint8_t version = SMUX_WIRE_LEGACY;
 
 /* Bytes on their way in one direction: those of each millisecond arrive together. */
 struct pipe {
@@ -252,7 +252,7 @@ static void the_rates(void)
 /* What is sent stays in the ring for a round trip: it grows with the path. */
 static void the_rates_of_version_3(void)
 {
-    version = SMUX_VERSION_RESUMABLE;
+    version = SMUX_WIRE_GOTUNNEL2;
     one_stream(50, 100, 2000, 95);
     one_stream(100, 100, 3000, 95);
     one_stream(100, 200, 3000, 140);
@@ -261,7 +261,7 @@ static void the_rates_of_version_3(void)
     one_stream(5, 1250, 500, 400); /* twice that for this */
     one_stream(20, 12.5, 3000, 11.8);
     one_stream(300, 20, 5000, 19);
-    version = SMUX_VERSION_LEGACY;
+    version = SMUX_WIRE_LEGACY;
 }
 
 /* Windows end near twice what the path holds: the rest would be memory for nothing. */

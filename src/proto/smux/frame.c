@@ -15,16 +15,16 @@ struct rule {
 };
 
 static const struct rule rules[] = {
-    [SMUX_SYN] = {0, SMUX_VERSION_LEGACY, true},
-    [SMUX_FIN] = {0, SMUX_VERSION_LEGACY, true},
-    [SMUX_PSH] = {-1, SMUX_VERSION_LEGACY, true},
-    [SMUX_NOP] = {0, SMUX_VERSION_LEGACY, false},
-    [SMUX_UPD] = {SMUX_UPD_BYTES, SMUX_VERSION_LEGACY, true},
-    [SMUX_RST] = {SMUX_RST_BYTES, SMUX_VERSION_RESUMABLE, true},
-    [SMUX_ACK] = {SMUX_WORD_BYTES, SMUX_VERSION_RESUMABLE, false},
-    [SMUX_PING] = {SMUX_WORD_BYTES, SMUX_VERSION_RESUMABLE, false},
-    [SMUX_PONG] = {SMUX_WORD_BYTES, SMUX_VERSION_RESUMABLE, false},
-    [SMUX_GOAWAY] = {SMUX_WORD_BYTES, SMUX_VERSION_RESUMABLE, false},
+    [SMUX_SYN] = {0, SMUX_WIRE_LEGACY, true},
+    [SMUX_FIN] = {0, SMUX_WIRE_LEGACY, true},
+    [SMUX_PSH] = {-1, SMUX_WIRE_LEGACY, true},
+    [SMUX_NOP] = {0, SMUX_WIRE_LEGACY, false},
+    [SMUX_UPD] = {SMUX_UPD_BYTES, SMUX_WIRE_LEGACY, true},
+    [SMUX_RST] = {SMUX_RST_BYTES, SMUX_WIRE_GOTUNNEL2, true},
+    [SMUX_ACK] = {SMUX_WORD_BYTES, SMUX_WIRE_GOTUNNEL2, false},
+    [SMUX_PING] = {SMUX_WORD_BYTES, SMUX_WIRE_GOTUNNEL2, false},
+    [SMUX_PONG] = {SMUX_WORD_BYTES, SMUX_WIRE_GOTUNNEL2, false},
+    [SMUX_GOAWAY] = {SMUX_WORD_BYTES, SMUX_WIRE_GOTUNNEL2, false},
 };
 
 int smux_header_get(const uint8_t *p, uint8_t version, struct smux_header *ret)
@@ -37,7 +37,7 @@ int smux_header_get(const uint8_t *p, uint8_t version, struct smux_header *ret)
         return ERR_PROTO;
     if (rules[cmd].len >= 0 && len != rules[cmd].len)
         return ERR_PROTO;
-    if (version >= SMUX_VERSION_RESUMABLE && rules[cmd].of_stream != (sid != 0))
+    if (version >= SMUX_WIRE_GOTUNNEL2 && rules[cmd].of_stream != (sid != 0))
         return ERR_PROTO;
     *ret = (struct smux_header){.cmd = (enum smux_cmd)cmd, .len = len, .sid = sid};
     return 0;

@@ -4,9 +4,9 @@
  *
  *     u8 version | u8 command | u16 payload length | u32 stream id      (little-endian)
  *
- * Version 2 is smux's (docs/protocol.md 2), version 3 our own (docs/protocol.md 4): the same five
- * commands, and five more. This file turns bytes into structs and back, and knows nothing of
- * sessions.
+ * The version byte names the wire: 2 is smux's (docs/protocol.md 2), 3 that of gotunnel/2
+ * (docs/protocol.md 4): the same five commands, and five more. This file turns bytes into structs
+ * and back, and knows nothing of sessions.
  */
 #pragma once
 
@@ -20,7 +20,7 @@ enum smux_cmd {
     SMUX_PSH = 2, /* data; empty is legal */
     SMUX_NOP = 3, /* keepalive; any stream id */
     SMUX_UPD = 4, /* u32 consumed, u32 window: see session.h */
-    /* version 3 only */
+    /* gotunnel/2 only */
     SMUX_RST = 5,    /* u32 code: the stream is over, in both directions, at once */
     SMUX_ACK = 6,    /* u64: bytes of the mux received so far */
     SMUX_PING = 7,   /* u64: any; asks for a PONG with the same */
@@ -29,8 +29,8 @@ enum smux_cmd {
 };
 
 enum {
-    SMUX_VERSION_LEGACY = 2,
-    SMUX_VERSION_RESUMABLE = 3,
+    SMUX_WIRE_LEGACY = 2, /* the version bytes */
+    SMUX_WIRE_GOTUNNEL2 = 3,
     SMUX_HEADER_BYTES = 8,
     SMUX_UPD_BYTES = 8,
     SMUX_RST_BYTES = 4,
@@ -53,8 +53,8 @@ struct smux_upd {
 /*
  * Reads a header of SMUX_HEADER_BYTES. 0, or ERR_PROTO: another version, a command that version
  * does not have, a length other than the command's own (as smux 1.5.56 and later check it; only PSH
- * has any length). In version 3 also: stream id 0 in a frame of a stream, another one in a frame of
- * the session (NOP, ACK, PING, PONG, GOAWAY).
+ * has any length). On gotunnel/2 also: stream id 0 in a frame of a stream, another one in a frame
+ * of the session (NOP, ACK, PING, PONG, GOAWAY).
  */
 int smux_header_get(const uint8_t *p, uint8_t version, struct smux_header *ret) MUST_USE;
 

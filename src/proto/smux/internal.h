@@ -46,7 +46,7 @@ struct smux_stream {
     unsigned flags;      /* enum stream_flags */
     uint8_t held_steps;  /* of a held FIN, since the peer last consumed */
     uint8_t recv, send;  /* enum smux_half */
-    uint8_t rst_code;    /* of RST_DUE in version 3 */
+    uint8_t rst_code;    /* of RST_DUE on gotunnel/2 */
 };
 
 /* What a stream has besides while data moves towards us: see window.c. */
@@ -66,26 +66,34 @@ struct smux_gauge {
     mtime_ms laps_ms; /* sum */
 };
 
-/* What a session of version 3 knows of the two byte counts: see replay.c. */
+/* What a session of gotunnel/2 knows of the two byte counts: see replay.c. */
 struct replay {
     bool detached;
-    bool stuck;          /* the ring is full and cannot grow, until something is acknowledged */
-    uint64_t received;   /* what was eaten */
-    uint64_t told;       /* `received` as the peer last heard it */
-    mtime_ms ack_at;     /* by then it hears it again; MTIME_NEVER: nothing asks for that */
-    uint64_t sent_most;  /* the ring's `sent` before it was ever set back */
-    uint64_t asks_to;    /* count behind the last staged frame that asks for an ACK */
-    mtime_ms asks_since; /* since when that has seen no progress; MTIME_NEVER: it is acknowledged */
-    uint64_t stale_to;   /* ACKs that say so much or less may come, and say nothing */
-    uint64_t ends_to;    /* count behind the last FIN or RST we staged, or in the first PING after a
-                            resume: when it is acknowledged, nothing more comes for gone streams */
-    uint64_t probe_to;   /* when this is acknowledged, a full ring has turned over; 0: no probe */
-    mtime_ms probe_since;
-    uint64_t charged;     /* to cfg.replay */
-    mtime_ms turnover_ms; /* the last time a ring of this size took for that; 0: not known */
+
+    /* received */
+    uint64_t received;      /* what was eaten */
+    uint64_t acked_to_peer; /* `received` as the peer last heard it */
+    mtime_ms ack_due_at;    /* by then it hears it again; MTIME_NEVER: nothing asks for that */
+
+    /* sent */
+    uint64_t sent_max;       /* the ring's `sent` before it was ever set back */
+    uint64_t unacked_to;     /* count behind the last staged frame that asks for an ACK */
+    mtime_ms waiting_since;  /* when that last saw progress; MTIME_NEVER: it is acknowledged */
+    uint64_t old_acks_to;    /* ACKs that say so much or less were sent before the resume: they are
+                                ignored and not counted as useless */
+    uint64_t late_frames_to; /* count behind the last FIN or RST we staged, or the first PING after
+                                a resume. Until the peer acknowledges it, frames for streams that
+                                are gone were under way; afterwards they are a fault of the peer */
+
+    /* the ring's size */
+    bool cannot_grow;        /* the ring is full and found no memory, until something is acked */
+    uint64_t turnover_to;    /* when this is acked a full ring has turned over; 0: none is timed */
+    mtime_ms turnover_since; /* when that began */
+    mtime_ms turnover_ms;    /* the last time a ring of this size took for that; 0: not known */
+    uint64_t charged;        /* to cfg.replay */
 };
 
-/* Keepalive of version 3, and what else the session says for itself: see liveness.c. */
+/* Keepalive of gotunnel/2, and what else the session says for itself: see liveness.c. */
 struct liveness {
     bool ping_due, pong_due, goaway_due;
     bool ping_open; /* the PONG to ping_word is to come */
@@ -123,9 +131,9 @@ struct smux_session {
     uint32_t cur_left;
 };
 
-static inline bool is_resumable(const struct smux_session *s)
+static inline bool is_v2(const struct smux_session *s)
 {
-    return s->cfg.version >= SMUX_VERSION_RESUMABLE;
+    return s->cfg.version >= SMUX_WIRE_GOTUNNEL2;
 }
 
 /* ---- stream.c ---- */
@@ -139,7 +147,7 @@ void stream_free(struct smux_stream *st);
 int64_t stream_credit(const struct smux_stream *st, bool *ret_starved);
 
 /* Takes an UPD in. True when the stream is to be reset: the peer says it consumed what was never
- * sent. */
+   sent. */
 bool stream_upd(struct smux_stream *st, struct smux_upd upd);
 
 /* The peer's FIN is here: nothing more will come. */
@@ -155,7 +163,7 @@ void stream_due(struct smux_stream *st, unsigned flags);
 void stream_wake(struct smux_stream *st);
 
 /* After any change of a half: frees a stream that is over, or lets it linger. st may be gone
- * afterwards. */
+   afterwards. */
 void stream_end_check(struct smux_stream *st);
 
 /* The owner is gone: what was delivered to it counts as consumed, what comes is dropped. */
@@ -209,7 +217,7 @@ bool output_has_data_room(const struct smux_session *s);
 /* True if data may be staged now; makes the ring grow for it if need be. */
 bool output_make_room(struct smux_session *s);
 
-/* ---- the rest is of version 3 ---- */
+/* ---- the rest is of gotunnel/2 ---- */
 
 enum {
     /* Room in the ring for ACK, PING, PONG and GOAWAY alone. Without it two full rings could never
@@ -225,19 +233,19 @@ void replay_init(struct smux_session *s);
 
 enum { REPLAY_ACK_MS = 100 }; /* as Mosh delays its own */
 
-/* Something received asks for an ACK: every frame but ACK does. */
-static inline void replay_asked(struct smux_session *s)
+/* Something was received that asks for an ACK: every frame but ACK does. */
+static inline void replay_ack_wanted(struct smux_session *s)
 {
-    if (s->replay.ack_at == MTIME_NEVER)
-        s->replay.ack_at = s->now + REPLAY_ACK_MS;
+    if (s->replay.ack_due_at == MTIME_NEVER)
+        s->replay.ack_due_at = s->now + REPLAY_ACK_MS;
 }
 
-/* What is staged by now asks the peer for an ACK. */
-static inline void replay_asks(struct smux_session *s)
+/* What is staged by now waits for an ACK of the peer. */
+static inline void replay_waits(struct smux_session *s)
 {
-    s->replay.asks_to = s->out.staged;
-    if (s->replay.asks_since == MTIME_NEVER)
-        s->replay.asks_since = s->now;
+    s->replay.unacked_to = s->out.staged;
+    if (s->replay.waiting_since == MTIME_NEVER)
+        s->replay.waiting_since = s->now;
 }
 
 /* The peer says that it has received so much. 0, ERR_PROTO, ERR_LIMIT. */
@@ -286,17 +294,17 @@ void liveness_resumed(struct smux_session *s);
 /* Counts a frame that was of no use. 0, or ERR_LIMIT: too many of them. */
 int liveness_glitch(struct smux_session *s);
 
-/* ---- exact.c ---- */
+/* ---- v2.c ---- */
 
 /* Whether a frame whose head is complete may come on st (NULL: no such stream) now. 0, ERR_PROTO,
    ERR_LIMIT. */
-int exact_check(struct smux_session *s, const struct smux_stream *st, const struct smux_header *h);
+int v2_check(struct smux_session *s, const struct smux_stream *st, const struct smux_header *h);
 
 /* The peer's RST: both halves are over. st is freed if its owner has gone: false. */
-bool exact_reset_seen(struct smux_stream *st);
+bool v2_reset_seen(struct smux_stream *st);
 
 /* The owner resets st. */
-void exact_reset(struct smux_stream *st, enum smux_reset_code code);
+void v2_reset(struct smux_stream *st, enum smux_reset_code code);
 
 /* Writes the RST that is due, and frees st. */
-void exact_put_rst(struct smux_stream *st);
+void v2_put_rst(struct smux_stream *st);

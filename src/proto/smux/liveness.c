@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Version 3: what the session says for itself, and how it knows that the peer is there.
+ * gotunnel/2: what the session says for itself, and how it knows that the peer is there.
  *
  * PING goes after a time without received bytes, and once at the beginning and after each resume;
  * its PONG tells the round trip. All of this has the last room of the ring (REPLAY_RESERVE), and of
@@ -24,7 +24,7 @@ enum {
 void liveness_init(struct smux_session *s)
 {
     s->live.ping_at = s->now;
-    s->live.ping_due = is_resumable(s);
+    s->live.ping_due = is_v2(s);
     s->live.glitches_at = s->now;
 }
 
@@ -39,7 +39,7 @@ static mtime_ms next_ping(const struct smux_session *s)
 /* When the peer is given up: it has been silent, or has taken nothing, for too long. */
 static mtime_ms dead_at(const struct smux_session *s)
 {
-    mtime_ms since = s->last_rx < s->replay.asks_since ? s->last_rx : s->replay.asks_since;
+    mtime_ms since = s->last_rx < s->replay.waiting_since ? s->last_rx : s->replay.waiting_since;
     return since + s->cfg.dead_ms;
 }
 
@@ -60,8 +60,8 @@ mtime_ms liveness_deadline(const struct smux_session *s)
     mtime_ms at = dead_at(s);
     if (next_ping(s) < at)
         at = next_ping(s);
-    if (s->replay.ack_at > s->now && s->replay.ack_at < at)
-        at = s->replay.ack_at;
+    if (s->replay.ack_due_at > s->now && s->replay.ack_due_at < at)
+        at = s->replay.ack_due_at;
     return at;
 }
 
@@ -93,7 +93,7 @@ static bool is_sending(const struct smux_session *s)
 
 static bool ack_is_due(const struct smux_session *s)
 {
-    if (s->live.pong_due && s->replay.received != s->replay.told)
+    if (s->live.pong_due && s->replay.received != s->replay.acked_to_peer)
         return true; /* so that a PING needs one answer, not two */
     return replay_ack_is_due(s, is_sending(s));
 }
@@ -144,7 +144,7 @@ bool liveness_has_control(const struct smux_session *s)
 
 void smux_session_goaway(struct smux_session *s, enum smux_goaway_code code, uint32_t ms)
 {
-    if (!is_resumable(s))
+    if (!is_v2(s))
         return;
     s->live.goaway_due = true;
     s->live.goaway_code = code;

@@ -17,7 +17,7 @@ uint8_t *output_frame(struct smux_session *s, enum smux_cmd cmd, uint16_t len, u
     smux_header_put(p, s->cfg.version, cmd, len, sid);
     ring_commit(&s->out, SMUX_HEADER_BYTES + len);
     if (cmd != SMUX_ACK)
-        replay_asks(s);
+        replay_waits(s);
     return p + SMUX_HEADER_BYTES;
 }
 
@@ -43,8 +43,8 @@ static void put_due(struct smux_stream *st)
     unsigned due = st->flags;
     st->flags &= ~ST_DUE;
     list_del(&st->due);
-    if (due & ST_RST_DUE && is_resumable(s)) {
-        exact_put_rst(st);
+    if (due & ST_RST_DUE && is_v2(s)) {
+        v2_put_rst(st);
         return;
     }
 
@@ -57,7 +57,7 @@ static void put_due(struct smux_stream *st)
         put_upd(st, window_announce(st));
     if (fin) {
         put_plain(s, SMUX_FIN, st->node.key);
-        s->replay.ends_to = s->out.staged;
+        s->replay.late_frames_to = s->out.staged;
         st->send = HALF_CLOSED;
     }
     if (due & ST_RST_DUE)
@@ -68,7 +68,7 @@ static void put_due(struct smux_stream *st)
 /* Room the control frames of one stream need. */
 static size_t due_room(const struct smux_session *s)
 {
-    return DUE_BYTES_MAX + (is_resumable(s) ? REPLAY_RESERVE : 0);
+    return DUE_BYTES_MAX + (is_v2(s) ? REPLAY_RESERVE : 0);
 }
 
 static bool has_due_room(struct smux_session *s)
@@ -78,7 +78,7 @@ static bool has_due_room(struct smux_session *s)
 
 void output_control(struct smux_session *s)
 {
-    if (is_resumable(s))
+    if (is_v2(s))
         liveness_control(s);
     if (s->nop_due && ring_room(&s->out) >= SMUX_HEADER_BYTES) {
         put_plain(s, SMUX_NOP, 0);
@@ -97,14 +97,14 @@ const uint8_t *smux_session_output(struct smux_session *s, size_t *ret_n)
     }
     if (!s->dead)
         output_control(s);
-    else if (is_resumable(s))
+    else if (is_v2(s))
         liveness_control(s);
     return ring_unsent(&s->out, ret_n);
 }
 
 void smux_session_sent(struct smux_session *s, size_t n)
 {
-    if (is_resumable(s)) {
+    if (is_v2(s)) {
         replay_sent(s, n);
         return;
     }
@@ -114,7 +114,7 @@ void smux_session_sent(struct smux_session *s, size_t n)
 
 void smux_session_trim(struct smux_session *s)
 {
-    if (is_resumable(s))
+    if (is_v2(s))
         replay_shrink(s);
     ring_trim(&s->out);
 }
@@ -123,17 +123,17 @@ bool smux_session_has_output(const struct smux_session *s)
 {
     if (s->replay.detached)
         return false;
-    if (s->out.staged != s->out.sent || (is_resumable(s) && liveness_has_control(s)))
+    if (s->out.staged != s->out.sent || (is_v2(s) && liveness_has_control(s)))
         return true;
     if (s->dead || (list_empty(&s->due) && !s->nop_due))
         return false;
-    return !is_resumable(s) || ring_room(&s->out) >= due_room(s) || replay_can_grow(s);
+    return !is_v2(s) || ring_room(&s->out) >= due_room(s) || replay_can_grow(s);
 }
 
 bool output_has_data_room(const struct smux_session *s)
 {
     size_t frame = SMUX_HEADER_BYTES + SMUX_FRAME_PAYLOAD;
-    size_t reserve = CONTROL_RESERVE + (is_resumable(s) ? REPLAY_RESERVE : 0);
+    size_t reserve = CONTROL_RESERVE + (is_v2(s) ? REPLAY_RESERVE : 0);
     return ring_room(&s->out) >= frame + reserve;
 }
 

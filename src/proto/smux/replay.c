@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Version 3: what makes a session outlive its connection.
+ * gotunnel/2: what makes a session outlive its connection.
  *
  * Every byte of the mux has a number, counted from 0 in each direction; nothing goes outside of
  * that count. The outgoing ring is the replay buffer: a byte stays until the peer says with ACK, or
@@ -32,7 +32,7 @@ enum {
 
 void replay_init(struct smux_session *s)
 {
-    s->replay.ack_at = s->replay.asks_since = MTIME_NEVER;
+    s->replay.ack_due_at = s->replay.waiting_since = MTIME_NEVER;
 }
 
 /* ---- receiving ---- */
@@ -45,8 +45,8 @@ static uint64_t ack_bytes(const struct smux_session *s)
 
 bool replay_ack_is_due(const struct smux_session *s, bool anyway)
 {
-    uint64_t news = s->replay.received - s->replay.told;
-    if (news >= ack_bytes(s) || s->now >= s->replay.ack_at)
+    uint64_t news = s->replay.received - s->replay.acked_to_peer;
+    if (news >= ack_bytes(s) || s->now >= s->replay.ack_due_at)
         return true;
     return anyway && news >= ACK_ANYWAY;
 }
@@ -54,8 +54,8 @@ bool replay_ack_is_due(const struct smux_session *s, bool anyway)
 void replay_put_ack(struct smux_session *s)
 {
     put_le64(output_frame(s, SMUX_ACK, SMUX_WORD_BYTES, 0), s->replay.received);
-    s->replay.told = s->replay.received;
-    s->replay.ack_at = MTIME_NEVER;
+    s->replay.acked_to_peer = s->replay.received;
+    s->replay.ack_due_at = MTIME_NEVER;
 }
 
 uint64_t smux_session_received(const struct smux_session *s)
@@ -68,14 +68,14 @@ uint64_t smux_session_received(const struct smux_session *s)
 void replay_sent(struct smux_session *s, size_t n)
 {
     uint64_t to = s->out.sent + n;
-    if (to > s->replay.sent_most)
-        s->replay.sent_most = to;
+    if (to > s->replay.sent_max)
+        s->replay.sent_max = to;
     if (s->replay.detached)
         return; /* what has arrived is decided by the resume */
     ring_advance(&s->out, n);
-    if (s->replay.probe_to == 0 && !output_has_data_room(s)) {
-        s->replay.probe_to = s->out.sent;
-        s->replay.probe_since = s->now;
+    if (s->replay.turnover_to == 0 && !output_has_data_room(s)) {
+        s->replay.turnover_to = s->out.sent;
+        s->replay.turnover_since = s->now;
     }
 }
 
@@ -83,8 +83,8 @@ void replay_sent(struct smux_session *s, size_t n)
 static void progress(struct smux_session *s, uint64_t count)
 {
     struct replay *r = &s->replay;
-    r->asks_since = r->asks_to > count ? s->now : MTIME_NEVER;
-    r->stuck = false;
+    r->waiting_since = r->unacked_to > count ? s->now : MTIME_NEVER;
+    r->cannot_grow = false;
 }
 
 int replay_acked(struct smux_session *s, uint64_t count)
@@ -93,19 +93,19 @@ int replay_acked(struct smux_session *s, uint64_t count)
     if (count > s->out.sent)
         return ERR_PROTO;
     if (count <= s->out.released)
-        return count > r->stale_to ? liveness_glitch(s) : 0;
+        return count > r->old_acks_to ? liveness_glitch(s) : 0;
     ring_release(&s->out, count);
     progress(s, count);
-    if (r->probe_to > 0 && count >= r->probe_to) {
-        r->turnover_ms = s->now - r->probe_since;
-        r->probe_to = 0;
+    if (r->turnover_to > 0 && count >= r->turnover_to) {
+        r->turnover_ms = s->now - r->turnover_since;
+        r->turnover_to = 0;
     }
     return 0;
 }
 
 mtime_ms smux_session_waiting_since(const struct smux_session *s)
 {
-    return is_resumable(s) ? s->replay.asks_since : MTIME_NEVER;
+    return is_v2(s) ? s->replay.waiting_since : MTIME_NEVER;
 }
 
 uint64_t smux_session_held(const struct smux_session *s)
@@ -141,23 +141,23 @@ void replay_end(struct smux_session *s)
 bool replay_can_grow(const struct smux_session *s)
 {
     size_t size = s->out.size;
-    return is_resumable(s) && !s->replay.stuck && size < s->cfg.ring_max &&
+    return is_v2(s) && !s->replay.cannot_grow && size < s->cfg.ring_max &&
            (uint64_t)s->replay.turnover_ms * RATE_ENOUGH > size;
 }
 
 bool replay_grow(struct smux_session *s)
 {
     struct replay *r = &s->replay;
-    if (!is_resumable(s))
+    if (!is_v2(s))
         return false;
     if (!replay_can_grow(s))
         return false;
     size_t size = s->out.size * 2 < s->cfg.ring_max ? s->out.size * 2 : s->cfg.ring_max;
-    r->stuck = !is_affordable(s, size) || ring_resize(&s->out, size) < 0;
+    r->cannot_grow = !is_affordable(s, size) || ring_resize(&s->out, size) < 0;
     charge(s);
     r->turnover_ms = 0;
-    r->probe_to = 0;
-    return !r->stuck;
+    r->turnover_to = 0;
+    return !r->cannot_grow;
 }
 
 void replay_shrink(struct smux_session *s)
@@ -178,8 +178,7 @@ void smux_session_detach(struct smux_session *s)
 
 bool smux_session_can_resume(const struct smux_session *s, uint64_t peer_rx)
 {
-    return is_resumable(s) && !s->dead && peer_rx >= s->out.released &&
-           peer_rx <= s->replay.sent_most;
+    return is_v2(s) && !s->dead && peer_rx >= s->out.released && peer_rx <= s->replay.sent_max;
 }
 
 int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now)
@@ -190,12 +189,12 @@ int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now)
     s->now = s->last_rx = now;
     ring_rewind(&s->out, peer_rx);
     progress(s, peer_rx);
-    r->stale_to = peer_rx;
-    r->ends_to = s->out.staged + 1; /* the PING to come: until it is acknowledged the peer may send
-                                       what it had written before */
-    r->told = r->received;          /* the resume told it */
-    r->ack_at = MTIME_NEVER;
-    r->probe_to = 0;
+    r->old_acks_to = peer_rx;
+    /* The PING to come: until it is acknowledged the peer may send what it had written before. */
+    r->late_frames_to = s->out.staged + 1;
+    r->acked_to_peer = r->received; /* the resume told it */
+    r->ack_due_at = MTIME_NEVER;
+    r->turnover_to = 0;
     r->detached = false;
     liveness_resumed(s);
     return 0;

@@ -14,7 +14,7 @@
 
 struct smux_config smux_config_default(bool is_client, uint8_t version)
 {
-    bool resumable = version == SMUX_VERSION_RESUMABLE;
+    bool v2 = version == SMUX_WIRE_GOTUNNEL2;
     return (struct smux_config){
         .version = version,
         .is_client = is_client,
@@ -22,14 +22,14 @@ struct smux_config smux_config_default(bool is_client, uint8_t version)
         .recv_window_max = 16 << 20,
         .max_streams = 131072,
         .stage_max = 64 << 10,
-        .ring_bytes = resumable ? 1 << 20 : 256 << 10,
+        .ring_bytes = v2 ? 1 << 20 : 256 << 10,
         .ring_max = 16 << 20,
         .peer_excess_max = 1 << 20,
         .linger_max = 4096,
         .nop_ms = 10000,
-        .dead_ms = resumable ? 15000 : 30000,
+        .dead_ms = v2 ? 15000 : 30000,
         .ping_ms = 5000,
-        .refuse_syn = resumable && !is_client,
+        .refuse_syn = v2 && !is_client,
         .settle_ms = 20,
         .linger_ms = 60000,
     };
@@ -41,12 +41,12 @@ static bool config_is_valid(const struct smux_config *c)
            c->recv_window_max <= INT32_MAX && c->nop_ms > 0 && c->dead_ms > 0;
 }
 
-/* A ring of version 3 holds what was sent too, so one frame and the reserves are enough. */
+/* A ring of gotunnel/2 holds what was sent too, so one frame and the reserves are enough. */
 static bool ring_is_valid(const struct smux_config *c)
 {
-    if (c->version == SMUX_VERSION_LEGACY)
+    if (c->version == SMUX_WIRE_LEGACY)
         return c->ring_bytes >= (size_t)c->stage_max + (64 << 10);
-    return c->version == SMUX_VERSION_RESUMABLE && c->ring_bytes >= 64 << 10 &&
+    return c->version == SMUX_WIRE_GOTUNNEL2 && c->ring_bytes >= 64 << 10 &&
            c->ring_max >= c->ring_bytes && c->ring_max <= 1 << 30 && c->stage_max > 0 &&
            c->ping_ms > 0;
 }
@@ -72,7 +72,7 @@ int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_se
     s->stage = cfg->stage_max;
     s->next_sid = cfg->is_client ? 3 : 2;
     s->now = s->last_rx = now;
-    s->nop_at = is_resumable(s) ? MTIME_NEVER : now + cfg->nop_ms;
+    s->nop_at = is_v2(s) ? MTIME_NEVER : now + cfg->nop_ms;
     replay_init(s);
     liveness_init(s);
     *ret = s;
@@ -117,10 +117,10 @@ static uint32_t take_sid(struct smux_session *s)
 }
 
 /* The early UPD tells a peer of our kind to use the whole window; a Go peer takes it too. In
-   version 3 it is for another window than every stream begins with. */
+   gotunnel/2 it is for another window than every stream begins with. */
 static unsigned first_upd(const struct smux_session *s)
 {
-    return is_resumable(s) && s->cfg.recv_window == SMUX_START_WINDOW ? 0 : ST_UPD_DUE;
+    return is_v2(s) && s->cfg.recv_window == SMUX_START_WINDOW ? 0 : ST_UPD_DUE;
 }
 
 int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret)
@@ -164,7 +164,7 @@ static int on_syn(struct smux_session *s, uint32_t sid, struct smux_event *ev)
     struct smux_stream *st = stream_new(s, sid, NULL);
     if (!st)
         return ERR_NOMEM;
-    if (is_resumable(s)) {
+    if (is_v2(s)) {
         if (first_upd(s))
             stream_due(st, ST_UPD_DUE);
         return event(ev, SMUX_EV_OPENED, st);
@@ -203,7 +203,7 @@ static int on_upd(struct smux_stream *st, struct smux_upd upd, struct smux_event
 
 static int on_rst(struct smux_stream *st, uint32_t code, struct smux_event *ev)
 {
-    if (!st || !exact_reset_seen(st))
+    if (!st || !v2_reset_seen(st))
         return 0;
     int r = broken(ev, st, ERR_RESET);
     ev->code = code;
@@ -239,12 +239,12 @@ static int on_frame(struct smux_session *s, const struct smux_header *h, struct 
 {
     const uint8_t *p = s->head + SMUX_HEADER_BYTES;
     struct smux_stream *st = find(s, h->sid);
-    if (is_resumable(s)) {
-        int r = exact_check(s, st, h);
+    if (is_v2(s)) {
+        int r = v2_check(s, st, h);
         if (r < 0)
             return r;
         if (h->cmd != SMUX_ACK)
-            replay_asked(s);
+            replay_ack_wanted(s);
     }
     switch (h->cmd) {
     case SMUX_SYN:
@@ -309,7 +309,7 @@ static int on_payload(struct smux_session *s, struct smux_input *in, struct smux
     const uint8_t *p = in->p;
     size_t n = take(in, s->cur_left);
     s->cur_left -= (uint32_t)n;
-    replay_asked(s);
+    replay_ack_wanted(s);
     if (!st || st->recv != HALF_OPEN)
         return 0;
     st->received += (uint32_t)n;
@@ -394,7 +394,7 @@ void smux_session_clock(struct smux_session *s, mtime_ms now)
     s->now = now;
 }
 
-/* Keepalive of version 2. 0 or ERR_TIMEOUT. */
+/* Keepalive of the legacy wire. 0 or ERR_TIMEOUT. */
 static int keepalive_tick(struct smux_session *s)
 {
     if (s->now - s->last_rx >= s->cfg.dead_ms)
@@ -419,7 +419,7 @@ int smux_session_tick(struct smux_session *s, mtime_ms now, struct smux_event *e
     if (s->replay.detached)
         return 0;
     s->now = now;
-    int r = is_resumable(s) ? liveness_tick(s) : keepalive_tick(s);
+    int r = is_v2(s) ? liveness_tick(s) : keepalive_tick(s);
     if (r < 0)
         return r;
     for (struct smux_stream *st; (st = expired(s, &s->settling));)
@@ -447,7 +447,7 @@ mtime_ms smux_session_deadline(const struct smux_session *s)
 {
     if (s->replay.detached)
         return MTIME_NEVER;
-    mtime_ms at = is_resumable(s) ? liveness_deadline(s) : keepalive_deadline(s);
+    mtime_ms at = is_v2(s) ? liveness_deadline(s) : keepalive_deadline(s);
     if (window_deadline(s) < at)
         at = window_deadline(s);
     if (!list_empty(&s->credit))

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A mux session without I/O: bytes, time and memory come in as arguments; events and bytes go
- * out.
+ * A mux session without I/O: bytes, time and memory come in as arguments; events and bytes go out.
  *
- *   in:   smux_session_feed() eats received bytes and returns one event at a time;
- *         smux_session_tick() does the same for the passing of time (due at
- * smux_session_deadline()). out:  smux_session_output() shows the bytes to send,
- * smux_session_sent() says how many went. user: smux_stream_reserve()/commit() put data straight
- * behind a frame header in the outgoing ring; smux_stream_consumed() gives credit back; finish,
- * close and reset end a stream.
+ *   in:    smux_session_feed() eats received bytes and returns one event at a time;
+ *          smux_session_tick() does the same for the passing of time (due at
+ *          smux_session_deadline()).
+ *   out:   smux_session_output() shows the bytes to send, smux_session_sent() says how many went.
+ *   user:  smux_stream_reserve()/commit() put data straight behind a frame header in the outgoing
+ *          ring; smux_stream_consumed() gives credit back; finish, close and reset end a stream.
  *
  * Nothing here calls back, so nothing can re-enter or free what the caller holds. A stream belongs
  * to the session; the owner's pointer stays valid until the owner calls smux_stream_close() or
@@ -17,8 +16,8 @@
  * A stream is two half-machines (smux FIN ends one direction only; what an old Go peer does with
  * the other one is in docs/protocol.md 2.2):
  *
- *   receive:  OPEN --FIN--> CLOSED              send:  OPEN --finish--> FINISHING --FIN written-->
- * CLOSED
+ *   receive:  OPEN --FIN--> CLOSED
+ *   send:     OPEN --finish--> FINISHING --FIN written--> CLOSED
  *
  * Flow control towards us: the peer may have as many bytes of a stream unconsumed as its window
  * says (never less than the 262,144 every smux sender starts with); more is a protocol error. So
@@ -26,9 +25,9 @@
  * stream stalls alone. Windows grow with what is consumed in a round trip (window.c), all together
  * no further than a budget.
  *
- * The wire has two versions. What is said of Go peers is of the legacy one (2). A session of
- * version 3 (docs/protocol.md 4) outlives its connection: all it sends stays in the outgoing ring
- * until the peer acknowledges it, so after
+ * There are two wires. The legacy one is smux v2, as the Go original speaks it; what is said of Go
+ * peers is of that one. A session of gotunnel/2 (docs/protocol.md 4) outlives its connection: all
+ * it sends stays in the outgoing ring until the peer acknowledges it, so after
  *
  *   smux_session_detach()   the connection is gone; nothing is sent or received, streams stay
  *   smux_session_resume()   there is a new one, and the peer has received so much
@@ -51,8 +50,7 @@ struct smux_session;
 struct smux_stream;
 
 enum {
-    /* What every smux v2 sender assumes before the first UPD (smux stream.go, initialPeerWindow).
-     */
+    /* What every smux v2 sender assumes before the first UPD (stream.go, initialPeerWindow). */
     SMUX_START_WINDOW = 262144,
     /* What a Go peer announces in each UPD (smux DefaultConfig, MaxStreamBuffer). A peer that
        announces more has buffers of its own and no shared 4 MiB bucket. */
@@ -96,49 +94,59 @@ struct smux_budget {
 };
 
 struct smux_config {
-    uint8_t version;          /* SMUX_VERSION_LEGACY or SMUX_VERSION_RESUMABLE */
-    bool is_client;           /* we open streams 3, 5, 7 ...; a server 2, 4, 6 ... */
-    uint32_t recv_window;     /* bytes a stream may have unconsumed at first, and after a rest:
-                                 SMUX_START_WINDOW .. 0x7fffffff; default 262,144 */
-    uint32_t recv_window_max; /* how far it may grow; default 16 MiB: 100 ms at 100 MB/s need 10 MB,
-                                 and a little more as it is announced in portions */
+    uint8_t version; /* the wire: SMUX_WIRE_LEGACY or SMUX_WIRE_GOTUNNEL2 */
+    bool is_client;  /* we open streams 3, 5, 7 ...; a server 2, 4, 6 ... */
+
+    /* Bytes a stream may have unconsumed at first, and after a rest: SMUX_START_WINDOW ..
+       0x7fffffff; default 262,144. */
+    uint32_t recv_window;
+    /* How far that may grow; default 16 MiB: 100 ms at 100 MB/s need 10 MB, and a little more as it
+       is announced in portions. */
+    uint32_t recv_window_max;
     struct smux_budget *budget; /* must outlive the session; NULL, the default: windows stay */
-    uint32_t max_streams; /* streams of both sides together, each about 120 bytes; a SYN above it
-                             ends the session (a peer that floods). Default 131,072 */
-    uint32_t stage_max; /* unsent bytes above which no data is staged; default 65,536: more makes a
-                           keystroke wait behind bulk (measured, docs/design.md) */
-    size_t
-        ring_bytes; /* outgoing ring; default 262,144: stage_max, one frame, and control frames */
+    /* Streams of both sides together, each about 120 bytes; a SYN above it ends the session (a peer
+       that floods). Default 131,072. */
+    uint32_t max_streams;
+    /* Unsent bytes above which no data is staged; default 65,536: more makes a keystroke wait
+       behind bulk (measured, docs/design.md). */
+    uint32_t stage_max;
+    /* The outgoing ring; default 262,144: stage_max, one frame, and control frames. */
+    size_t ring_bytes;
     /* Towards a Go peer: the most that all its streams together may have in flight beyond
        SMUX_GO_FREE each. They share a bucket of 4 MiB, and a stalled one keeps all it was sent in
        it: with the default of 1 MiB 32 stalled users get 64 KiB, further ones half of it, and it
        takes 96 to freeze the session instead of 64. */
     uint32_t peer_excess_max;
-    uint32_t
-        linger_max;  /* closed streams that wait for the peer's FIN; the oldest goes first; 4,096 */
+    /* Closed streams that wait for the peer's FIN; the oldest goes first; default 4,096. */
+    uint32_t linger_max;
     mtime_ms nop_ms; /* NOP interval, from the session's start; default 10,000 */
-    mtime_ms dead_ms;   /* silence after which the peer is dead; default 30,000; in version 3
-                           15,000, and as long without progress of what waits for an ACK */
-    mtime_ms settle_ms; /* least wait before answering a SYN without having seen data: a Go peer
-                           loses what comes before it has entered the stream in its table, which a
-                           busy machine delays by some ms (measured); one of ours announces a window
-                           with its SYN, so nothing waits for it. Default 20 */
+    /* Silence after which the peer is dead; default 30,000; on gotunnel/2 15,000, and as long
+       without progress of what waits for an ACK. */
+    mtime_ms dead_ms;
+    /* Least wait before answering a SYN without having seen data: a Go peer loses what comes before
+       it has entered the stream in its table, which a busy machine delays by some ms (measured);
+       one of ours announces a window with its SYN, so nothing waits for it. Default 20. */
+    mtime_ms settle_ms;
     mtime_ms linger_ms; /* how long a closed stream waits for the peer's FIN; default 60,000 */
-    /* Version 3 only. */
-    size_t ring_max; /* the ring grows from ring_bytes (default there 1 MiB) to so much as bytes
-                        wait for their ACK on a long path; default 16 MiB, as the windows: 100 MB/s
- x 100 ms and a margin */
-    struct smux_budget *replay; /* what the rings of many sessions may grow by; must outlive the
-                                   session; NULL: no limit but ring_max */
-    mtime_ms ping_ms;           /* PING after so long without received bytes; default 5,000 */
-    bool refuse_syn;            /* a SYN of the peer ends the session; default: of a server */
-    const struct alloc *alloc;  /* NULL: malloc */
+
+    /* gotunnel/2 only. */
+
+    /* The ring grows from ring_bytes (default there 1 MiB) to so much as bytes wait for their ACK
+       on a long path; default 16 MiB, as the windows: 100 MB/s x 100 ms and a margin. */
+    size_t ring_max;
+    /* What the rings of many sessions may grow by; must outlive the session; NULL: no limit but
+       ring_max. */
+    struct smux_budget *replay;
+    mtime_ms ping_ms; /* PING after so long without received bytes; default 5,000 */
+    bool refuse_syn;  /* a SYN of the peer ends the session; default: of a server */
+
+    const struct alloc *alloc; /* NULL: malloc */
 };
 
-/* All defaults of one version. */
+/* All defaults of one wire. */
 struct smux_config smux_config_default(bool is_client, uint8_t version);
 
-/* Why a stream was reset; on the wire of version 3 only. */
+/* Why a stream was reset; on the wire of gotunnel/2 only. */
 enum smux_reset_code {
     SMUX_RST_UNSPECIFIED = 0,
     SMUX_RST_PEER_RESET = 1,      /* the socket behind the stream was reset */
@@ -164,7 +172,7 @@ enum smux_event_type {
     SMUX_EV_DATA,   /* data[0..len) of stream, in order; points into the fed input */
     SMUX_EV_FIN,    /* no more data will come on stream */
     SMUX_EV_RESET,  /* the peer gave the stream up, or broke its flow control (err); close it. Data
-                       that has not  been delivered is lost */
+                       that has not been delivered is lost */
     SMUX_EV_CREDIT, /* stream, refused by smux_stream_reserve(), may be tried again */
     SMUX_EV_GOAWAY, /* the peer ends the session in ms milliseconds; no stream */
 };
@@ -203,7 +211,7 @@ int smux_session_feed(struct smux_session *s, struct smux_input *in, mtime_ms no
                       struct smux_event *ev) MUST_USE;
 
 /* Like feed, for what time brings: 1 an event, 0 nothing more now, ERR_TIMEOUT the peer is silent.
-   The legacy session is over then; one of version 3 is to be detached by its owner. */
+   The legacy session is over then; one of gotunnel/2 is to be detached by its owner. */
 int smux_session_tick(struct smux_session *s, mtime_ms now, struct smux_event *ev) MUST_USE;
 
 /* When tick has something to do next. MTIME_NEVER only while detached: keepalive always runs. */
@@ -230,14 +238,14 @@ bool smux_session_has_output(const struct smux_session *s);
    taken as the nearest. For an owner that sees how fast the connection takes them. */
 void smux_session_set_stage(struct smux_session *s, uint32_t bytes);
 
-/* False while that is reached, in version 3 also while the ring is full of what the peer has
+/* False while that is reached, on gotunnel/2 also while the ring is full of what the peer has
    not acknowledged: readers of users' sockets wait until output was sent, or something was fed. */
 bool smux_session_can_stage(const struct smux_session *s);
 
 /* Streams that exist, lingering ones included. */
 uint32_t smux_session_streams(const struct smux_session *s);
 
-/* ---- version 3: sessions that outlive connections (replay.c, liveness.c) ---- */
+/* ---- gotunnel/2: sessions that outlive connections (replay.c, liveness.c) ---- */
 
 /* Bytes of the mux received so far, every one that feed has eaten: what a resume tells the peer.
    Connections are read no further once it was told. */
@@ -272,8 +280,8 @@ void smux_session_goaway(struct smux_session *s, enum smux_goaway_code code, uin
 
 /* ---- streams ---- */
 
-/* Opens a stream. 0; ERR_NOMEM; ERR_LIMIT (max_streams); ERR_BADSTATE after an error. The SYN is
- * queued. */
+/* Opens a stream; its SYN is queued. 0; ERR_NOMEM; ERR_LIMIT (max_streams); ERR_BADSTATE after an
+   error. */
 int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret) MUST_USE;
 
 void smux_stream_set_user(struct smux_stream *st, void *user);
@@ -290,8 +298,8 @@ int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_roo
 /* n bytes, 0 < n <= room of the last reserve, were put there: they are staged as one frame. */
 void smux_stream_commit(struct smux_stream *st, size_t n);
 
-/* The owner has passed n more of the DATA bytes on; n must not exceed what was delivered (checked).
- */
+/* The owner has passed n more of the DATA bytes on; n must not exceed what was delivered
+   (checked). */
 void smux_stream_consumed(struct smux_stream *st, size_t n, mtime_ms now);
 
 /* True when writing is hopeless: the peer has sent FIN, looks like a Go peer (which forgets a
@@ -307,7 +315,7 @@ bool smux_stream_peer_gone(const struct smux_stream *st);
 void smux_stream_finish(struct smux_stream *st, mtime_ms now);
 
 /* The owner lets go: finish, if it was not yet; data that still comes is acknowledged and dropped.
-   In version 3 it is a reset unless the peer's FIN is here. st must not be used any more. */
+   On gotunnel/2 it is a reset unless the peer's FIN is here. st must not be used any more. */
 void smux_stream_close(struct smux_stream *st, mtime_ms now);
 
 /* As close, at once and visibly: a peer of our kind gets SMUX_EV_RESET, a Go peer a FIN. The code

@@ -11,9 +11,9 @@
 #include "base/err.h"
 
 enum {
-    HOLD_STEP_MS =
-        200, /* a held FIN is looked at this often, and follows one step after the peer has
-                consumed enough: smux 1.5.28-1.5.53 lost nothing then (docs/protocol.md D3) */
+    /* A held FIN is looked at this often, and follows one step after the peer has consumed enough:
+       smux 1.5.28-1.5.53 lost nothing then (docs/protocol.md D3). */
+    HOLD_STEP_MS = 200,
     HOLD_STEPS_MAX = 25, /* 5 s without progress: the end matters more than the tail */
 };
 
@@ -30,7 +30,7 @@ struct smux_stream *stream_new(struct smux_session *s, uint32_t sid, void *user)
     st->user = user;
     st->peer_window = SMUX_START_WINDOW;
     st->limit = s->cfg.recv_window;
-    if (is_resumable(s))
+    if (is_v2(s))
         st->flags = ST_ROOMY | ST_UPD_SEEN; /* none of the care for Go peers */
     list_init(&st->due);
     list_init(&st->wait);
@@ -273,7 +273,7 @@ void stream_release(struct smux_stream *st)
 
 void smux_stream_close(struct smux_stream *st, mtime_ms now)
 {
-    if (is_resumable(st->session) && st->recv == HALF_OPEN) {
+    if (is_v2(st->session) && st->recv == HALF_OPEN) {
         smux_stream_reset(st, SMUX_RST_UNSPECIFIED, now);
         return;
     }
@@ -285,8 +285,8 @@ void smux_stream_close(struct smux_stream *st, mtime_ms now)
 void smux_stream_reset(struct smux_stream *st, enum smux_reset_code code, mtime_ms now)
 {
     st->session->now = now;
-    if (is_resumable(st->session)) {
-        exact_reset(st, code);
+    if (is_v2(st->session)) {
+        v2_reset(st, code);
         return;
     }
     if (st->send != HALF_CLOSED) {
@@ -336,7 +336,7 @@ void smux_stream_commit(struct smux_stream *st, size_t n)
     assert(p);
     smux_header_put(p, s->cfg.version, SMUX_PSH, (uint16_t)n, st->node.key);
     ring_commit(&s->out, SMUX_HEADER_BYTES + n);
-    replay_asks(s);
+    replay_waits(s);
     uint32_t before = excess_of(st);
     st->sent += (uint32_t)n;
     s->excess += excess_of(st) - before;

@@ -15,7 +15,7 @@
 
 struct kit *kit_new(bool is_client, const struct smux_config *cfg)
 {
-    struct smux_config defaults = smux_config_default(is_client, SMUX_VERSION_LEGACY);
+    struct smux_config defaults = smux_config_default(is_client, SMUX_WIRE_LEGACY);
     struct kit *k = calloc(1, sizeof *k);
     assert_non_null(k);
     k->now = 1000;
@@ -24,9 +24,9 @@ struct kit *kit_new(bool is_client, const struct smux_config *cfg)
     return k;
 }
 
-struct kit *kit_new_resumable(bool is_client)
+struct kit *kit_new_v2(bool is_client)
 {
-    struct smux_config cfg = smux_config_default(is_client, SMUX_VERSION_RESUMABLE);
+    struct smux_config cfg = smux_config_default(is_client, SMUX_WIRE_GOTUNNEL2);
     return kit_new(is_client, &cfg);
 }
 
@@ -67,7 +67,7 @@ void wire_header(struct wire *w, uint8_t version, uint8_t cmd, uint16_t len, uin
 
 static uint8_t version_of(const struct wire *w)
 {
-    return w->version ? w->version : SMUX_VERSION_LEGACY;
+    return w->version ? w->version : SMUX_WIRE_LEGACY;
 }
 
 void wire_plain(struct wire *w, enum smux_cmd cmd, uint32_t sid)

@@ -48,7 +48,7 @@ struct kit {
 
 /* A fresh session at time 1000; cfg NULL: the defaults. kit_free ends it; both handle the heap. */
 struct kit *kit_new(bool is_client, const struct smux_config *cfg);
-struct kit *kit_new_resumable(bool is_client); /* defaults of version 3 */
+struct kit *kit_new_v2(bool is_client); /* defaults of gotunnel/2 */
 void kit_free(struct kit *k);
 
 /* ---- frames to feed ---- */

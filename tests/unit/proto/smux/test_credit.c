@@ -152,7 +152,7 @@ static void no_credit_event_unless_refused(void **state)
 
 static struct kit *stalled(uint32_t n, uint32_t excess_max, struct smux_stream **st)
 {
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
     cfg.peer_excess_max = excess_max;
     struct kit *k = kit_new(false, &cfg);
     for (uint32_t i = 0; i < n; i++) {
@@ -178,7 +178,7 @@ static void d18_stalled_streams_leave_room_in_the_bucket(void **state)
 {
     (void)state;
     static struct smux_stream *st[95];
-    uint32_t max = smux_config_default(false, SMUX_VERSION_LEGACY).peer_excess_max;
+    uint32_t max = smux_config_default(false, SMUX_WIRE_LEGACY).peer_excess_max;
     struct kit *k = stalled(32, max, st);
     assert_int_equal(sent_by(st, 32), 32 * 65536);
     kit_free(k);
@@ -247,7 +247,7 @@ static void a_stream_s_end_wakes_the_starved(void **state)
 {
     (void)state;
     static struct smux_stream *st[4];
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
     cfg.peer_excess_max = 65536;
     cfg.linger_max = 0;
     struct kit *k = kit_new(false, &cfg);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The test vectors of docs/protocol.md 4.5 are what two sessions of version 3 say to each other. */
+/* The test vectors of docs/protocol.md 4.5 are what two sessions of gotunnel/2 say to each other.
+ */
 #include "kit.h"
 
 #include <setjmp.h>
@@ -107,9 +108,9 @@ static void the_vectors_are_a_conversation(void **state)
     struct block one, two;
     load(&one, 0);
     load(&two, 1);
-    struct smux_config cfg = smux_config_default(true, SMUX_VERSION_RESUMABLE);
+    struct smux_config cfg = smux_config_default(true, SMUX_WIRE_GOTUNNEL2);
     cfg.recv_window = 1 << 20;
-    struct kit *s = kit_new_resumable(false), *c = kit_new(true, &cfg);
+    struct kit *s = kit_new_v2(false), *c = kit_new(true, &cfg);
 
     says(s, &one.server, 16);
     says(c, &one.client, 16);

@@ -315,7 +315,7 @@ static void lingering_is_bounded_oldest_first(void **state)
 {
     (void)state;
     for (uint32_t max = 0; max < 4; max++) {
-        struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+        struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
         cfg.linger_max = max;
         struct kit *k = kit_new(false, &cfg);
         for (int i = 0; i < 10; i++) {

@@ -28,9 +28,9 @@ static void known_bytes(void **state)
     static const uint8_t psh[] = {0x02, 0x02, 0x00, 0x80, 0x04, 0x03, 0x02, 0x01};
     uint8_t p[SMUX_HEADER_BYTES];
     struct smux_header h;
-    smux_header_put(p, SMUX_VERSION_LEGACY, SMUX_PSH, 32768, 0x01020304);
+    smux_header_put(p, SMUX_WIRE_LEGACY, SMUX_PSH, 32768, 0x01020304);
     assert_memory_equal(p, psh, sizeof psh);
-    assert_int_equal(smux_header_get(psh, SMUX_VERSION_LEGACY, &h), 0);
+    assert_int_equal(smux_header_get(psh, SMUX_WIRE_LEGACY, &h), 0);
     assert_int_equal(h.cmd, SMUX_PSH);
     assert_int_equal(h.len, 32768);
     assert_int_equal(h.sid, 0x01020304);
@@ -53,7 +53,7 @@ static void every_command_version_and_length(void **state)
                 struct smux_header h;
                 bool good =
                     version == 2 && cmd <= 4 && (want_len(cmd) < 0 || want_len(cmd) == lens[i]);
-                assert_int_equal(smux_header_get(p, SMUX_VERSION_LEGACY, &h), good ? 0 : ERR_PROTO);
+                assert_int_equal(smux_header_get(p, SMUX_WIRE_LEGACY, &h), good ? 0 : ERR_PROTO);
             }
         }
     }
@@ -67,10 +67,10 @@ static void every_field_goes_and_comes_back(void **state)
             uint16_t len = want_len(cmd) < 0 ? (uint16_t)numbers[i] : (uint16_t)want_len(cmd);
             uint8_t p[SMUX_HEADER_BYTES + 1];
             memset(p, 0xee, sizeof p);
-            smux_header_put(p, SMUX_VERSION_LEGACY, (enum smux_cmd)cmd, len, numbers[i]);
+            smux_header_put(p, SMUX_WIRE_LEGACY, (enum smux_cmd)cmd, len, numbers[i]);
             assert_int_equal(p[SMUX_HEADER_BYTES], 0xee);
             struct smux_header h;
-            assert_int_equal(smux_header_get(p, SMUX_VERSION_LEGACY, &h), 0);
+            assert_int_equal(smux_header_get(p, SMUX_WIRE_LEGACY, &h), 0);
             assert_int_equal(h.cmd, cmd);
             assert_int_equal(h.len, len);
             assert_int_equal(h.sid, numbers[i]);
@@ -78,7 +78,7 @@ static void every_field_goes_and_comes_back(void **state)
     }
 }
 
-/* ---- version 3 ---- */
+/* ---- gotunnel/2 ---- */
 
 static int want_len_3(unsigned cmd)
 {
@@ -107,7 +107,7 @@ static void every_command_length_and_id_of_version_3(void **state)
                 bool good = version == 3 && cmd <= SMUX_GOAWAY &&
                             (want_len_3(cmd) < 0 || want_len_3(cmd) == len) &&
                             is_of_session(cmd) == (sid == 0);
-                int r = smux_header_get(p, SMUX_VERSION_RESUMABLE, &h);
+                int r = smux_header_get(p, SMUX_WIRE_GOTUNNEL2, &h);
                 assert_int_equal(r, good ? 0 : ERR_PROTO);
                 if (good)
                     assert_true(h.cmd == cmd && h.len == len && h.sid == sid);

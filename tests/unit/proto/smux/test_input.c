@@ -219,7 +219,7 @@ static void an_overrun_is_seen_in_the_header(void **state)
 static void a_larger_window_is_honoured(void **state)
 {
     (void)state;
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
     cfg.recv_window = 1 << 20;
     struct kit *k = kit_new(false, &cfg);
     (void)kit_open(k);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Version 3: PING and PONG, a peer that is gone, GOAWAY, and floods of useless frames. */
+/* gotunnel/2: PING and PONG, a peer that is gone, GOAWAY, and floods of useless frames. */
 #include "kit.h"
 
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 
 static struct kit *kit_of(bool is_client)
 {
-    struct kit *k = kit_new_resumable(is_client);
+    struct kit *k = kit_new_v2(is_client);
     assert_string_equal(sent(k), "PING:0:1");
     return k;
 }
@@ -172,7 +172,7 @@ static void a_dead_peer_can_come_back(void **state)
 static void goaway_goes_ahead_of_what_is_not_staged(void **state)
 {
     (void)state;
-    struct kit *k = kit_new_resumable(false);
+    struct kit *k = kit_new_v2(false);
     (void)kit_open(k);
     smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 1);
     smux_session_goaway(k->s, SMUX_GOAWAY_REPLACED, 3000); /* the last word counts */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Version 3: a connection may be cut at every byte of every kind of frame, in both directions. */
+/* gotunnel/2: a connection may be cut at every byte of every kind of frame, in both directions. */
 #include "kit.h"
 
 #include <setjmp.h>
@@ -48,7 +48,7 @@ static void cut_here(struct kit *k, size_t at)
 /* Pieces of `first`, then `step` bytes, with a cut after each if wanted. */
 static struct kit *run(const struct wire *w, size_t first, size_t step, bool cuts)
 {
-    struct kit *k = kit_new_resumable(true);
+    struct kit *k = kit_new_v2(true);
     size_t at = 0;
     k->eager = true;
     (void)sent(k);
@@ -82,7 +82,7 @@ static void assert_same(const struct kit *a, const struct kit *b)
 static void every_split_with_and_without_a_cut(void **state)
 {
     (void)state;
-    struct kit *maker = kit_new_resumable(true);
+    struct kit *maker = kit_new_v2(true);
     build(&maker->in);
     struct kit *whole = run(&maker->in, maker->in.n, 1, false);
     assert_string_equal(kit_text(whole), "OPENED:2 DATA:2:5 OPENED:4 DATA:4:40 DATA:2:3 FIN:2 "
@@ -105,7 +105,7 @@ static void every_split_with_and_without_a_cut(void **state)
 static void a_truncated_input_only_waits(void **state)
 {
     (void)state;
-    struct kit *maker = kit_new_resumable(true);
+    struct kit *maker = kit_new_v2(true);
     build(&maker->in);
     for (size_t n = 0; n < maker->in.n - 7; n++) {
         struct wire part = {maker->in.p, n, n, 3};
@@ -121,7 +121,7 @@ static void a_truncated_input_only_waits(void **state)
 /* A session whose output has frames of every kind in it. The output, in *ret (malloc). */
 static struct kit *talker(struct wire *ret)
 {
-    struct kit *k = kit_new_resumable(true);
+    struct kit *k = kit_new_v2(true);
     int err;
     wire_plain(&k->in, SMUX_SYN, 2);
     wire_psh(&k->in, 2, 40000);

@@ -68,7 +68,7 @@ static void every_allocation_fails_once(void **state)
     for (unsigned n = 0; n == 0 || n <= calls; n++) {
         struct meter m = {.fail_at = n};
         m.alloc = (struct alloc){get, put, &m};
-        struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+        struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
         cfg.alloc = &m.alloc;
         struct smux_session *s = NULL;
         int r = smux_session_new(&cfg, 1000, &s);
@@ -87,7 +87,7 @@ static void every_allocation_fails_once(void **state)
     kit_free(maker);
 }
 
-/* Version 3, across a cut. */
+/* gotunnel/2, across a cut. */
 static int live_resumed(struct smux_session *s, struct wire *w)
 {
     int r = live(s, w);
@@ -101,7 +101,7 @@ static int live_resumed(struct smux_session *s, struct wire *w)
 static void every_allocation_of_version_3_fails_once(void **state)
 {
     (void)state;
-    struct kit *maker = kit_new_resumable(true);
+    struct kit *maker = kit_new_v2(true);
     for (uint32_t sid = 2; sid < 60; sid += 2) {
         wire_plain(&maker->in, SMUX_SYN, sid);
         wire_psh(&maker->in, sid, 40000);
@@ -111,7 +111,7 @@ static void every_allocation_of_version_3_fails_once(void **state)
     for (unsigned n = 0; n == 0 || n <= calls; n++) {
         struct meter m = {.fail_at = n};
         m.alloc = (struct alloc){get, put, &m};
-        struct smux_config cfg = smux_config_default(true, SMUX_VERSION_RESUMABLE);
+        struct smux_config cfg = smux_config_default(true, SMUX_WIRE_GOTUNNEL2);
         cfg.alloc = &m.alloc;
         struct smux_session *s = NULL;
         int r = smux_session_new(&cfg, 1000, &s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Version 3: when ACKs go, what they release, and what happens when a connection is gone. */
+/* gotunnel/2: when ACKs go, what they release, and what happens when a connection is gone. */
 #include "kit.h"
 
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 
 static struct kit *kit_sized(bool is_client, size_t ring_bytes, size_t ring_max)
 {
-    struct smux_config cfg = smux_config_default(is_client, SMUX_VERSION_RESUMABLE);
+    struct smux_config cfg = smux_config_default(is_client, SMUX_WIRE_GOTUNNEL2);
     cfg.ring_bytes = ring_bytes;
     cfg.ring_max = ring_max;
     cfg.stage_max = 1 << 20;
@@ -132,7 +132,7 @@ static void every_other_frame_asks_for_one(void **state)
         uint64_t all = smux_session_received(k->s);
         (void)ticked(k, k->now + 100);
         assert_non_null(strstr(sent(k), "ACK:0:"));
-        assert_int_equal(k->s->replay.told, all);
+        assert_int_equal(k->s->replay.acked_to_peer, all);
     }
     kit_free(k);
 }
@@ -305,17 +305,17 @@ static void an_ack_without_room_waits_as_a_mark(void **state)
         (void)fed(k);
         (void)sent(k);
     }
-    uint64_t before = k->s->replay.told;
+    uint64_t before = k->s->replay.acked_to_peer;
     for (int i = 0; i < 3; i++) {
         wire_word(&k->in, SMUX_PING, 1000);
         (void)fed(k);
         assert_string_equal(sent(k), "");
     }
-    assert_int_equal(k->s->replay.told, before);
+    assert_int_equal(k->s->replay.acked_to_peer, before);
     wire_word(&k->in, SMUX_ACK, k->s->out.sent);
     assert_string_equal(fed(k), "");
     (void)sent(k);
-    assert_int_equal(k->s->replay.told, smux_session_received(k->s));
+    assert_int_equal(k->s->replay.acked_to_peer, smux_session_received(k->s));
     kit_free(k);
 }
 
@@ -659,7 +659,7 @@ static void configurations_are_checked(void **state)
 {
     (void)state;
     struct smux_session *s;
-    struct smux_config good = smux_config_default(true, SMUX_VERSION_RESUMABLE), bad;
+    struct smux_config good = smux_config_default(true, SMUX_WIRE_GOTUNNEL2), bad;
     good.ring_bytes = 64 << 10;
     assert_int_equal(smux_session_new(&good, 0, &s), 0);
     smux_session_free(s);

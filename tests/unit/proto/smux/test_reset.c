@@ -174,7 +174,7 @@ static void while_a_fin_is_held(void **state)
 static void while_blocked_or_starved(void **state)
 {
     (void)state;
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
     cfg.peer_excess_max = 40000;
     struct kit *k = kit_new(false, &cfg);
     struct smux_stream *a = kit_open(k), *b = kit_open(k);

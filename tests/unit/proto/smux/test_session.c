@@ -13,7 +13,7 @@ static void configuration_is_checked(void **state)
 {
     (void)state;
     struct smux_session *s = NULL;
-    const struct smux_config good = smux_config_default(true, SMUX_VERSION_LEGACY);
+    const struct smux_config good = smux_config_default(true, SMUX_WIRE_LEGACY);
     struct smux_config bad[7];
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         bad[i] = good;
@@ -98,7 +98,7 @@ static void client_ids_wrap_past_those_in_use(void **state)
 static void the_limit_of_streams_counts_both_sides(void **state)
 {
     (void)state;
-    struct smux_config cfg = smux_config_default(true, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(true, SMUX_WIRE_LEGACY);
     cfg.max_streams = 3;
     struct kit *k = kit_new(true, &cfg);
     (void)kit_open(k);

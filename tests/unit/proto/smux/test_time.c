@@ -135,7 +135,7 @@ static void a_closed_stream_lingers_for_the_peer_s_fin_d4(void **state)
 static void lingering_is_bounded_the_oldest_goes_first(void **state)
 {
     (void)state;
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
     cfg.linger_max = 3;
     struct kit *k = kit_new(false, &cfg);
     for (int i = 0; i < 5; i++) {

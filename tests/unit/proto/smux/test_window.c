@@ -17,7 +17,7 @@ static struct smux_budget budget;
 
 static struct kit *kit_with_budget(uint64_t max)
 {
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
     budget = (struct smux_budget){.max = max};
     cfg.budget = &budget;
     cfg.nop_ms = 20000; /* so that the deadline is of a window */
@@ -355,7 +355,7 @@ static void sessions_share_one_budget(void **state)
 {
     (void)state;
     struct kit *a = kit_with_budget(4 << 20);
-    struct smux_config cfg = smux_config_default(true, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(true, SMUX_WIRE_LEGACY);
     cfg.budget = &budget;
     struct kit *b = kit_new(true, &cfg);
     struct smux_stream *x = open_one(a), *y = open_one(b);
@@ -633,7 +633,7 @@ static void without_memory_the_window_stays(void **state)
 {
     (void)state;
     static const struct alloc alloc = {no_gauge, put, NULL};
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_LEGACY);
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_LEGACY);
     budget = (struct smux_budget){.max = 64 << 20};
     cfg.budget = &budget;
     cfg.alloc = &alloc;

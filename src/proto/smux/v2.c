@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Version 3: streams end exactly.
+ * gotunnel/2: streams end exactly.
  *
  * FIN ends one direction, behind all its data; the other one goes on. RST ends both at once and
  * says why. A stream is gone when both halves are closed and its owner has let go, or when its RST
@@ -45,7 +45,7 @@ static int check_known(struct smux_session *s, const struct smux_stream *st,
     return h->cmd == SMUX_PSH && h->len == 0 ? liveness_glitch(s) : 0;
 }
 
-int exact_check(struct smux_session *s, const struct smux_stream *st, const struct smux_header *h)
+int v2_check(struct smux_session *s, const struct smux_stream *st, const struct smux_header *h)
 {
     switch (h->cmd) {
     case SMUX_SYN:
@@ -58,7 +58,7 @@ int exact_check(struct smux_session *s, const struct smux_stream *st, const stru
     case SMUX_RST:
         if (st)
             return check_known(s, st, h);
-        return s->out.released >= s->replay.ends_to ? liveness_glitch(s) : 0;
+        return s->out.released >= s->replay.late_frames_to ? liveness_glitch(s) : 0;
     case SMUX_ACK:
     case SMUX_PING:
     case SMUX_PONG:
@@ -70,7 +70,7 @@ int exact_check(struct smux_session *s, const struct smux_stream *st, const stru
 
 /* ---- RST ---- */
 
-bool exact_reset_seen(struct smux_stream *st)
+bool v2_reset_seen(struct smux_stream *st)
 {
     st->flags &= ~(ST_DUE | ST_BLOCKED);
     list_del(&st->due);
@@ -83,7 +83,7 @@ bool exact_reset_seen(struct smux_stream *st)
     return false;
 }
 
-void exact_reset(struct smux_stream *st, enum smux_reset_code code)
+void v2_reset(struct smux_stream *st, enum smux_reset_code code)
 {
     stream_release(st);
     bool unknown = st->flags & ST_SYN_DUE; /* to the peer, and stays it */
@@ -100,10 +100,10 @@ void exact_reset(struct smux_stream *st, enum smux_reset_code code)
     stream_due(st, ST_RST_DUE);
 }
 
-void exact_put_rst(struct smux_stream *st)
+void v2_put_rst(struct smux_stream *st)
 {
     struct smux_session *s = st->session;
     put_le32(output_frame(s, SMUX_RST, SMUX_RST_BYTES, st->node.key), st->rst_code);
-    s->replay.ends_to = s->out.staged;
+    s->replay.late_frames_to = s->out.staged;
     stream_free(st);
 }

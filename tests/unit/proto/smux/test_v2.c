@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Version 3: streams end exactly, and what a peer may not send ends the session. */
+/* gotunnel/2: streams end exactly, and what a peer may not send ends the session. */
 #include "kit.h"
 
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 
 static struct kit *kit_of(bool is_client)
 {
-    struct kit *k = kit_new_resumable(is_client);
+    struct kit *k = kit_new_v2(is_client);
     assert_string_equal(sent(k), "PING:0:1");
     return k;
 }
@@ -360,7 +360,7 @@ static void a_guessed_stream_ends_the_session(void **state)
 static void refusing_syn_is_a_setting(void **state)
 {
     (void)state;
-    struct smux_config cfg = smux_config_default(false, SMUX_VERSION_RESUMABLE);
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_GOTUNNEL2);
     assert_true(cfg.refuse_syn);
     cfg.refuse_syn = false;
     struct kit *k = kit_new(false, &cfg);
@@ -372,7 +372,7 @@ static void refusing_syn_is_a_setting(void **state)
 static void another_start_window_is_announced(void **state)
 {
     (void)state;
-    struct smux_config cfg = smux_config_default(true, SMUX_VERSION_RESUMABLE);
+    struct smux_config cfg = smux_config_default(true, SMUX_WIRE_GOTUNNEL2);
     cfg.recv_window = 400000;
     struct kit *k = kit_new(true, &cfg);
     wire_plain(&k->in, SMUX_SYN, 2);
