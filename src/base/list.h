@@ -72,8 +72,3 @@ static inline struct list *list_first(const struct list *l)
 #define LIST_ENTRY(n, t, m) CONTAINER_OF(n, t, m)
 
 #define list_foreach(it, l) for (struct list *it = (l)->next; it != (l); it = it->next)
-
-/* The body may remove it. */
-#define list_foreach_safe(it, l)                                                                   \
-    for (struct list *it = (l)->next, *it##_next = it->next; it != (l);                            \
-         it = it##_next, it##_next = it->next)

@@ -5,17 +5,13 @@
  */
 #include "conf/duration.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 
 #define MAGNITUDE_MAX ((uint64_t)1 << 63)
-
-static const uint64_t US = 1000, MS = 1000000, SECOND = 1000000000;
 
 static const struct unit {
     const char *name;
@@ -122,39 +118,4 @@ int duration_parse(const char *text, int64_t *ret_ns)
         return ERR_INVAL;
     *ret_ns = negative ? (int64_t)(0 - sum) : (int64_t)sum;
     return 0;
-}
-
-/* Appends n / scale with the fraction's trailing zeros cut, then the unit. */
-static void put_decimal(char *out, uint64_t n, uint64_t scale, const char *unit)
-{
-    char digits[24];
-    int width = snprintf(digits, sizeof digits, "%" PRIu64, scale + n % scale) - 1;
-    while (width > 0 && digits[width] == '0')
-        digits[width--] = '\0';
-    size_t at = strlen(out);
-    (void)snprintf(out + at, DURATION_BUF - at, "%" PRIu64 "%s%s%s", n / scale,
-                   width > 0 ? "." : "", digits + 1, unit);
-}
-
-const char *duration_format(char out[DURATION_BUF], int64_t ns)
-{
-    uint64_t n = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
-    (void)snprintf(out, DURATION_BUF, "%s", ns < 0 ? "-" : ""); /* always fits */
-    if (n == 0) {
-        put_decimal(out, 0, 1, "s");
-    } else if (n < US) {
-        put_decimal(out, n, 1, "ns");
-    } else if (n < MS) {
-        put_decimal(out, n, US, "\xc2\xb5s");
-    } else if (n < SECOND) {
-        put_decimal(out, n, MS, "ms");
-    } else {
-        uint64_t minutes = n / SECOND / 60;
-        if (minutes >= 60)
-            put_decimal(out, minutes / 60, 1, "h");
-        if (minutes > 0)
-            put_decimal(out, minutes % 60, 1, "m");
-        put_decimal(out, n % (60 * SECOND), SECOND, "s");
-    }
-    return out;
 }

@@ -6,16 +6,9 @@
 
 #include "base/attr.h"
 
-enum {
-    DURATION_BUF = 32, /* the longest is "-2562047h47m16.854775808s" */
-};
-
 /*
  * Reads [+-] and then either 0, or one or more of: decimal number with an optional fraction and a
  * unit out of ns us µs μs ms s m h; they add up. Fractions are cut to nanoseconds. 0 or ERR_INVAL
  * (also for what does not fit). *ret_ns is written on success only.
  */
 int duration_parse(const char *text, int64_t *ret_ns) MUST_USE;
-
-/* Writes ns as Go prints it ("1m0s", "1.5s", "100ms") and returns out. */
-const char *duration_format(char out[DURATION_BUF], int64_t ns);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Targets: duration_parse and duration_format (each value reads back as itself), number_parse,
-   quote. */
+/* Targets: duration_parse, number_parse, quote. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,19 +13,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char out[DURATION_BUF], quoted[64];
-    int64_t ns, again, number;
+    char quoted[64];
+    int64_t ns, number;
     char *text = malloc(size + 1);
     if (!text)
         return 0;
     memcpy(text, data, size);
     text[size] = '\0';
-    if (duration_parse(text, &ns) == 0) {
-        const char *canon = duration_format(out, ns);
-        int err = duration_parse(canon, &again);
-        assert(err == 0 && again == ns);
-        (void)err;
-    }
+    (void)!duration_parse(text, &ns);
     (void)!number_parse(text, &number);
     size_t n = quote(quoted, sizeof quoted, text);
     assert(n >= 2 && strlen(quoted) < sizeof quoted && (n >= sizeof quoted || strlen(quoted) == n));

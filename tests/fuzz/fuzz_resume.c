@@ -244,7 +244,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         at += step(&b, what, data + at, size - at);
         assert(smux_session_held(b.s) <= RING_MAX);
     }
-    assert(smux_session_streams(b.s) <= cfg.max_streams);
+    assert(session_streams(b.s) <= cfg.max_streams);
     smux_session_free(b.s);
     return 0;
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "proto/smux/session.h"
+#include "proto/smux/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -196,7 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             at++;
         }
     }
-    assert(smux_session_streams(b.s) <= cfg.max_streams);
+    assert(session_streams(b.s) <= cfg.max_streams);
     assert(b.budget.used <= b.budget.max);
     smux_session_free(b.s);
     assert(b.budget.used == 0);

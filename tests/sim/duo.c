@@ -480,7 +480,7 @@ void duo_drain(struct duo *d)
     }
     for (int me = 0; me < 2; me++) {
         struct smux_session *s = d->sides[me].s;
-        CHECK(smux_session_streams(s) == 0 && d->sides[me].budget.used == 0);
+        CHECK(session_streams(s) == 0 && d->sides[me].budget.used == 0);
         CHECK(smux_session_received(s) == d->sides[!me].s->out.staged);
         CHECK(smux_session_held(s) < 256); /* ACKs */
         CHECK(smux_session_rtt_us(s) > 0);

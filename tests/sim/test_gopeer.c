@@ -14,7 +14,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
-#include "proto/smux/session.h"
+#include "proto/smux/internal.h"
 
 enum {
     SCHEDULES = 600,
@@ -432,7 +432,7 @@ static bool all_done(void)
     for (size_t i = 0; i < count; i++)
         if (!ends[i].done)
             return false;
-    return smux_session_streams(s) == 0 && go_open_streams(&go) == 0 && go.out_len == 0;
+    return session_streams(s) == 0 && go_open_streams(&go) == 0 && go.out_len == 0;
 }
 
 static void verify(void)

@@ -16,7 +16,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
-#include "proto/smux/session.h"
+#include "proto/smux/internal.h"
 
 enum {
     SCHEDULES = 3000,
@@ -240,8 +240,7 @@ static void compare(void)
 
 static void drain(void)
 {
-    for (int i = 0;
-         i < 2000 && (smux_session_streams(sides[0].s) || smux_session_streams(sides[1].s)); i++) {
+    for (int i = 0; i < 2000 && (session_streams(sides[0].s) || session_streams(sides[1].s)); i++) {
         now += 50;
         for (int me = 0; me < 2; me++) {
             tick(me);
@@ -250,7 +249,7 @@ static void drain(void)
         }
     }
     for (int me = 0; me < 2; me++) {
-        CHECK(smux_session_streams(sides[me].s) == 0);
+        CHECK(session_streams(sides[me].s) == 0);
         CHECK(budgets[me].used == 0);
         smux_session_free(sides[me].s);
     }

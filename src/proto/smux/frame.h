@@ -34,9 +34,8 @@ enum {
     SMUX_HEADER_BYTES = 8,
     SMUX_UPD_BYTES = 8,
     SMUX_RST_BYTES = 4,
-    SMUX_WORD_BYTES = 8,      /* of ACK, PING, PONG and GOAWAY */
-    SMUX_FIXED_BYTES = 8,     /* the longest payload of any command but PSH */
-    SMUX_PAYLOAD_MAX = 65535, /* what the length field can say */
+    SMUX_WORD_BYTES = 8,  /* of ACK, PING, PONG and GOAWAY */
+    SMUX_FIXED_BYTES = 8, /* the longest payload of any command but PSH */
 };
 
 struct smux_header {

@@ -136,6 +136,12 @@ static inline bool is_v2(const struct smux_session *s)
     return s->cfg.version >= SMUX_WIRE_GOTUNNEL2;
 }
 
+/* Streams in the table, lingering ones included. */
+static inline uint32_t session_streams(const struct smux_session *s)
+{
+    return (uint32_t)map_count(&s->streams);
+}
+
 /* ---- stream.c ---- */
 
 /* A stream in the table, both halves open. NULL without memory. */
@@ -284,9 +290,6 @@ int liveness_on_goaway(struct smux_session *s, const uint8_t *p, struct smux_eve
 
 /* Writes GOAWAY, ACK, PONG and PING as they are due, with the ring's last room. */
 void liveness_control(struct smux_session *s);
-
-/* True if that would write something. */
-bool liveness_has_control(const struct smux_session *s);
 
 /* After a resume: a PING shows that the new path carries both ways. */
 void liveness_resumed(struct smux_session *s);

@@ -134,14 +134,6 @@ void liveness_control(struct smux_session *s)
         put_ping(s);
 }
 
-bool liveness_has_control(const struct smux_session *s)
-{
-    if (!has_room(s))
-        return false;
-    return s->live.goaway_due ||
-           (!s->dead && (s->live.pong_due || s->live.ping_due || ack_is_due(s)));
-}
-
 void smux_session_goaway(struct smux_session *s, enum smux_goaway_code code, uint32_t ms)
 {
     if (!is_v2(s))

@@ -119,17 +119,6 @@ void smux_session_trim(struct smux_session *s)
     ring_trim(&s->out);
 }
 
-bool smux_session_has_output(const struct smux_session *s)
-{
-    if (s->replay.detached)
-        return false;
-    if (s->out.staged != s->out.sent || (is_v2(s) && liveness_has_control(s)))
-        return true;
-    if (s->dead || (list_empty(&s->due) && !s->nop_due))
-        return false;
-    return !is_v2(s) || ring_room(&s->out) >= due_room(s) || replay_can_grow(s);
-}
-
 bool output_has_data_room(const struct smux_session *s)
 {
     size_t frame = SMUX_HEADER_BYTES + SMUX_FRAME_PAYLOAD;

@@ -92,11 +92,6 @@ void smux_session_free(struct smux_session *s)
     alloc_put(s->cfg.alloc, s);
 }
 
-uint32_t smux_session_streams(const struct smux_session *s)
-{
-    return (uint32_t)map_count(&s->streams);
-}
-
 static struct smux_stream *find(struct smux_session *s, uint32_t sid)
 {
     struct map_node *n = map_get(&s->streams, sid);
@@ -127,7 +122,7 @@ int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **re
 {
     if (s->dead)
         return ERR_BADSTATE;
-    if (map_count(&s->streams) >= s->cfg.max_streams)
+    if (session_streams(s) >= s->cfg.max_streams)
         return ERR_LIMIT;
     struct smux_stream *st = stream_new(s, take_sid(s), user);
     if (!st)
@@ -159,7 +154,7 @@ static int broken(struct smux_event *ev, struct smux_stream *st, int err)
 
 static int on_syn(struct smux_session *s, uint32_t sid, struct smux_event *ev)
 {
-    if (map_count(&s->streams) >= s->cfg.max_streams)
+    if (session_streams(s) >= s->cfg.max_streams)
         return ERR_LIMIT;
     struct smux_stream *st = stream_new(s, sid, NULL);
     if (!st)

@@ -231,9 +231,6 @@ void smux_session_sent(struct smux_session *s, size_t n);
    empty. */
 void smux_session_trim(struct smux_session *s);
 
-/* True if smux_session_output() would show bytes. */
-bool smux_session_has_output(const struct smux_session *s);
-
 /* How many unsent bytes may be staged from now on: SMUX_STAGE_MIN .. stage_max, what is beyond is
    taken as the nearest. For an owner that sees how fast the connection takes them. */
 void smux_session_set_stage(struct smux_session *s, uint32_t bytes);
@@ -241,9 +238,6 @@ void smux_session_set_stage(struct smux_session *s, uint32_t bytes);
 /* False while that is reached, on gotunnel/2 also while the ring is full of what the peer has
    not acknowledged: readers of users' sockets wait until output was sent, or something was fed. */
 bool smux_session_can_stage(const struct smux_session *s);
-
-/* Streams that exist, lingering ones included. */
-uint32_t smux_session_streams(const struct smux_session *s);
 
 /* ---- gotunnel/2: sessions that outlive connections (replay.c, liveness.c) ---- */
 

@@ -132,37 +132,6 @@ static void durations_that_are_none(void **state)
     }
 }
 
-static void durations_are_printed(void **state)
-{
-    (void)state;
-    static const struct {
-        int64_t ns;
-        const char *text;
-    } rows[] = {
-        {0, "0s"},
-        {1, "1ns"},
-        {-1, "-1ns"},
-        {999, "999ns"},
-        {1000, "1\xc2\xb5s"},
-        {1100, "1.1\xc2\xb5s"},
-        {1000000, "1ms"},
-        {1000001, "1.000001ms"},
-        {999999999, "999.999999ms"},
-        {1000000000, "1s"},
-        {59999999999, "59.999999999s"},
-        {60000000000, "1m0s"},
-        {3599500000000, "59m59.5s"},
-        {3600000000000, "1h0m0s"},
-        {-5400000000000, "-1h30m0s"},
-        {INT64_MAX, "2562047h47m16.854775807s"},
-        {INT64_MIN, "-2562047h47m16.854775808s"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        char text[DURATION_BUF];
-        assert_string_equal(duration_format(text, rows[i].ns), rows[i].text);
-    }
-}
-
 /* ---- quoted text ---- */
 
 static void text_is_quoted(void **state)
@@ -217,7 +186,6 @@ int main(void)
         cmocka_unit_test(integers),
         cmocka_unit_test(durations_are_read),
         cmocka_unit_test(durations_that_are_none),
-        cmocka_unit_test(durations_are_printed),
         cmocka_unit_test(text_is_quoted),
         cmocka_unit_test(a_quote_fits_into_any_room),
     };

@@ -254,7 +254,6 @@ const char *sent(struct kit *k)
         }
         smux_session_sent(k->s, n);
     }
-    assert_false(smux_session_has_output(k->s));
     kit_check(k->s);
     return k->text;
 }
@@ -360,7 +359,7 @@ void kit_check(const struct smux_session *s)
     assert_int_equal(gauges, list_len(&s->gauges));
     if (s->cfg.budget) /* which other sessions may share */
         assert_in_range(beyond, 0, s->cfg.budget->used);
-    assert_int_equal(count, smux_session_streams(s));
+    assert_int_equal(count, session_streams(s));
     assert_int_equal(excess, s->excess);
     assert_true(s->excess <= s->cfg.peer_excess_max);
     assert_int_equal(list_len(&s->lingering), s->lingering_count);

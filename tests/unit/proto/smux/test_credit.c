@@ -73,7 +73,7 @@ static void consumed_beyond_sent_resets_that_stream_only(void **state)
     assert_int_equal(kit_write(k, other, 100, &err), 100);
     smux_stream_close(st, k->now);
     assert_string_equal(sent(k), "SYN:4 UPD:4:0/262144 PSH:2:100 PSH:4:100 FIN:2");
-    assert_int_equal(smux_session_streams(k->s), 1);
+    assert_int_equal(session_streams(k->s), 1);
     kit_free(k);
 }
 

@@ -62,9 +62,9 @@ static void half_close_goes_on_receiving(void **state)
     assert_string_equal(sent(k), "UPD:2:200000/262144");
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "FIN:2");
-    assert_int_equal(smux_session_streams(k->s), 1); /* until the owner lets go */
+    assert_int_equal(session_streams(k->s), 1); /* until the owner lets go */
     smux_stream_close(st, k->now);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -152,7 +152,7 @@ static void the_peer_s_fin_ends_the_hold(void **state)
     assert_string_equal(fed(k), "");
     (void)ticked(k, k->now + 200);
     assert_string_equal(sent(k), "FIN:2");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -250,7 +250,7 @@ static void close_acknowledges_what_was_not_read(void **state)
     assert_string_equal(sent(k), "UPD:2:294912/262144"); /* after our own FIN, too */
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -302,12 +302,12 @@ static void lingering_ends_with_time(void **state)
         wire_plain(&k->in, SMUX_NOP, 0);
         (void)ticked(k, at);
         (void)fed(k);
-        assert_int_equal(smux_session_streams(k->s), 1);
+        assert_int_equal(session_streams(k->s), 1);
     }
     (void)ticked(k, t + 59999);
-    assert_int_equal(smux_session_streams(k->s), 1);
+    assert_int_equal(session_streams(k->s), 1);
     (void)ticked(k, t + 60000);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -322,7 +322,7 @@ static void lingering_is_bounded_oldest_first(void **state)
             smux_stream_close(kit_open(k), k->now);
             (void)sent(k);
         }
-        assert_int_equal(smux_session_streams(k->s), max);
+        assert_int_equal(session_streams(k->s), max);
         for (uint32_t sid = 20; sid > 20 - 2 * max; sid -= 2)
             assert_non_null(map_get(&k->s->streams, sid));
         kit_free(k);

@@ -29,7 +29,7 @@ static void a_whole_life(void **state)
     smux_stream_consumed(k->streams[2], 15, k->now);
     smux_stream_close(k->streams[2], k->now);
     assert_string_equal(sent(k), "FIN:2");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -71,7 +71,7 @@ static void unknown_ids_are_passed_over(void **state)
     wire_upd(&k->in, 40, 0, SMUX_RESET_WINDOW);
     wire_psh(&k->in, 2, 3);
     assert_string_equal(fed(k), "DATA:2:3");
-    assert_int_equal(smux_session_streams(k->s), 1);
+    assert_int_equal(session_streams(k->s), 1);
     kit_free(k);
 }
 
@@ -140,7 +140,7 @@ static void a_stream_closed_in_the_middle_of_its_payload(void **state)
     (void)kit_feed(k, k->in.p + 50, 58 + 8);
     assert_string_equal(kit_text(k), "");
     (void)sent(k);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     (void)kit_feed(k, k->in.p + 116, 8); /* the id may be used again now */
     assert_string_equal(kit_text(k), "OPENED:2");
     kit_free(k);

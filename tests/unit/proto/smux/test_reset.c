@@ -31,11 +31,11 @@ static void between_two_of_our_kind(void **state)
     assert_string_equal(carry(b, a), "");
     smux_stream_reset(st, SMUX_RST_UNSPECIFIED, a->now);
     assert_string_equal(carry(a, b), "RESET:2:connection reset"); /* and no FIN after it */
-    assert_int_equal(smux_session_streams(a->s), 1);              /* waits for the other's FIN */
+    assert_int_equal(session_streams(a->s), 1);                   /* waits for the other's FIN */
     smux_stream_close(b->streams[2], b->now);
     assert_string_equal(carry(b, a), "");
-    assert_int_equal(smux_session_streams(a->s), 0);
-    assert_int_equal(smux_session_streams(b->s), 0);
+    assert_int_equal(session_streams(a->s), 0);
+    assert_int_equal(session_streams(b->s), 0);
     kit_free(a);
     kit_free(b);
 }
@@ -53,8 +53,8 @@ static void a_reset_answered_by_a_reset(void **state)
     assert_string_equal(carry(a, b), "");
     assert_string_equal(carry(b, a), "");
     (void)carry(a, b);
-    assert_int_equal(smux_session_streams(a->s), 0);
-    assert_int_equal(smux_session_streams(b->s), 0);
+    assert_int_equal(session_streams(a->s), 0);
+    assert_int_equal(session_streams(b->s), 0);
     kit_free(a);
     kit_free(b);
 }
@@ -74,7 +74,7 @@ static void what_a_go_peer_sees(void **state)
     assert_string_equal(sent(k), "UPD:2:267144/262144");
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -121,7 +121,7 @@ static void after_our_own_fin(void **state)
     assert_string_equal(sent(k), "UPD:2:0/4294901761 UPD:2:0/262144"); /* no second FIN */
     wire_plain(&k->in, SMUX_FIN, 2);
     (void)fed(k);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -135,7 +135,7 @@ static void after_the_peer_s_fin(void **state)
     (void)sent(k);
     smux_stream_reset(st, SMUX_RST_UNSPECIFIED, k->now);
     assert_string_equal(sent(k), "UPD:2:0/4294901761 FIN:2 UPD:2:0/262144");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -195,7 +195,7 @@ static void while_blocked_or_starved(void **state)
     wire_plain(&k->in, SMUX_FIN, 4);
     assert_string_equal(fed(k), ""); /* no CREDIT for who has gone */
     (void)sent(k);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     assert_int_equal(k->s->excess, 0);
     kit_free(k);
 }
@@ -210,7 +210,7 @@ static void of_a_stream_the_owner_has_closed(void **state)
     assert_string_equal(fed(k), "");
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 

@@ -42,7 +42,7 @@ static void a_client_has_odd_ids_from_3(void **state)
     assert_string_equal(sent(k), "");
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(smux_stream_id(kit_open(k)), 3 + 2 * i);
-    assert_int_equal(smux_session_streams(k->s), 3);
+    assert_int_equal(session_streams(k->s), 3);
     assert_string_equal(sent(k), "SYN:3 UPD:3:0/262144 SYN:5 UPD:5:0/262144 SYN:7 UPD:7:0/262144");
     kit_free(k);
 }

@@ -123,12 +123,12 @@ static void a_closed_stream_lingers_for_the_peer_s_fin_d4(void **state)
         wire_plain(&k->in, SMUX_NOP, 0);
         (void)fed(k);
         (void)sent(k);
-        assert_int_equal(smux_session_streams(k->s), 1);
+        assert_int_equal(session_streams(k->s), 1);
     }
     assert_string_equal(ticked(k, 60999), "");
-    assert_int_equal(smux_session_streams(k->s), 1);
+    assert_int_equal(session_streams(k->s), 1);
     assert_string_equal(ticked(k, 61000), "");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -142,11 +142,11 @@ static void lingering_is_bounded_the_oldest_goes_first(void **state)
         smux_stream_close(kit_open(k), k->now);
         (void)sent(k);
     }
-    assert_int_equal(smux_session_streams(k->s), 3);
+    assert_int_equal(session_streams(k->s), 3);
     wire_plain(&k->in, SMUX_FIN, 2); /* gone already: no more a stream */
     wire_plain(&k->in, SMUX_FIN, 10);
     assert_string_equal(fed(k), "");
-    assert_int_equal(smux_session_streams(k->s), 2);
+    assert_int_equal(session_streams(k->s), 2);
     kit_free(k);
 }
 
@@ -174,7 +174,7 @@ static void many_waits_at_once_stay_in_order(void **state)
         (void)fed(k);
         (void)sent(k);
     }
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 

@@ -58,7 +58,7 @@ static void data_flows_after_the_peers_fin(void **state)
     smux_stream_consumed(k->streams[2], 10, k->now);
     smux_stream_close(k->streams[2], k->now);
     (void)sent(k);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -75,7 +75,7 @@ static void data_comes_after_our_fin(void **state)
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "FIN:2");
     smux_stream_close(k->streams[2], k->now);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -88,9 +88,9 @@ static void crossed_fins_leave_nothing(void **state)
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "FIN:2");
     smux_stream_close(st, k->now);
-    assert_int_equal(smux_session_streams(k->s), 1); /* our FIN is not written yet */
+    assert_int_equal(session_streams(k->s), 1); /* our FIN is not written yet */
     assert_string_equal(sent(k), "FIN:2");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -105,7 +105,7 @@ static void a_reset_carries_its_code(void **state)
         want[6] = (char)('0' + code);
         smux_stream_reset(k->streams[2], (enum smux_reset_code)code, k->now);
         assert_string_equal(sent(k), want);
-        assert_int_equal(smux_session_streams(k->s), 0); /* nothing lingers */
+        assert_int_equal(session_streams(k->s), 0); /* nothing lingers */
         kit_free(k);
     }
     struct smux_stream *st;
@@ -118,7 +118,7 @@ static void a_reset_carries_its_code(void **state)
     assert_int_equal(smux_stream_reserve(st, &p, &room), ERR_BADSTATE);
     smux_stream_consumed(st, 10, k->now);
     smux_stream_close(st, k->now);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     assert_string_equal(sent(k), ""); /* no answer */
     kit_free(k);
 }
@@ -143,7 +143,7 @@ static void close_before_the_peers_fin_is_a_reset(void **state)
     assert_int_equal(kit_write(k, k->streams[2], 5, &err), 5);
     smux_stream_close(k->streams[2], k->now);
     assert_string_equal(sent(k), "PSH:2:5 RST:2:0");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     wire_psh(&k->in, 2, 100); /* was under way */
     wire_upd(&k->in, 2, 5, 262144);
     wire_plain(&k->in, SMUX_FIN, 2);
@@ -160,7 +160,7 @@ static void a_reset_after_fin_is_seen(void **state)
     wire_rst(&k->in, 2, SMUX_RST_STALLED);
     assert_string_equal(fed(k), "FIN:2 RESET:2:connection reset/6/0");
     smux_stream_reset(st, SMUX_RST_PEER_RESET, k->now);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     assert_string_equal(sent(k), "");
     kit_free(k);
 }
@@ -177,7 +177,7 @@ static void after_both_fins_a_reset_says_nothing(void **state)
     assert_string_equal(sent(k), "FIN:2");
     smux_stream_reset(st, SMUX_RST_PEER_RESET, k->now);
     assert_string_equal(sent(k), "");
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     kit_free(k);
 }
 
@@ -188,7 +188,7 @@ static void a_stream_reset_before_its_syn_is_never_told(void **state)
     struct smux_stream *st = kit_open(k), *other = kit_open(k);
     smux_stream_reset(st, SMUX_RST_PEER_RESET, k->now);
     smux_stream_close(other, k->now);
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     assert_string_equal(sent(k), "");
     kit_free(k);
 }
@@ -203,7 +203,7 @@ static void crossed_resets_leave_nothing(void **state)
     wire_psh(&k->in, 2, 1000);
     wire_rst(&k->in, 2, SMUX_RST_PEER_RESET);
     assert_string_equal(fed(k), ""); /* the owner has gone */
-    assert_int_equal(smux_session_streams(k->s), 0);
+    assert_int_equal(session_streams(k->s), 0);
     assert_string_equal(sent(k), "");
     kit_free(k);
 }
@@ -219,7 +219,7 @@ static void a_fin_while_the_reset_waits(void **state)
     smux_stream_reset(st, SMUX_RST_SHUTDOWN, k->now);
     wire_plain(&k->in, SMUX_FIN, 2);
     assert_string_equal(fed(k), "");
-    assert_int_equal(smux_session_streams(k->s), 0); /* all was said */
+    assert_int_equal(session_streams(k->s), 0); /* all was said */
     assert_string_equal(sent(k), "");
     kit_free(k);
 }
