@@ -341,6 +341,11 @@ static void check_stream(const struct smux_session *s, const struct smux_stream 
     /* nothing that is over may be kept: both halves closed and no owner */
     assert_false(st->flags & ST_RELEASED && st->send == HALF_CLOSED && st->recv == HALF_CLOSED &&
                  list_empty(&st->due));
+    /* what only waits for the peer's FIN lingers, and waits for nothing else */
+    bool lingers = st->flags & ST_RELEASED && st->send == HALF_CLOSED && st->recv == HALF_OPEN;
+    assert_int_equal(is_in(&s->lingering, &st->wait), lingers);
+    if (is_in(&s->held, &st->wait))
+        assert_true(st->send == HALF_FINISHING && !(st->flags & (ST_FIN_DUE | ST_RST_DUE)));
 }
 
 void kit_check(const struct smux_session *s)

@@ -212,6 +212,24 @@ static void an_ack_of_what_is_only_staged_ends_the_session(void **state)
     kit_free(k);
 }
 
+/* It was sent before the cut, but not again: no peer has it. */
+static void an_ack_of_what_is_to_be_sent_again_ends_the_session(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(false);
+    struct smux_stream *st = own_stream(k);
+    int err;
+    (void)kit_write(k, st, 1000, &err);
+    (void)sent(k);
+    uint64_t all = k->s->out.sent;
+    smux_session_detach(k->s);
+    assert_int_equal(smux_session_resume(k->s, all - 500, k->now), 0);
+    assert_int_equal(k->s->replay.sent_max, all);
+    wire_word(&k->in, SMUX_ACK, all - 499);
+    assert_string_equal(fed(k), "!protocol error");
+    kit_free(k);
+}
+
 static void waiting_begins_with_what_asks_and_ends_with_its_ack(void **state)
 {
     (void)state;
@@ -690,6 +708,7 @@ int main(void)
         cmocka_unit_test(an_ack_goes_with_whatever_goes),
         cmocka_unit_test(bytes_stay_until_they_are_acknowledged),
         cmocka_unit_test(an_ack_of_what_is_only_staged_ends_the_session),
+        cmocka_unit_test(an_ack_of_what_is_to_be_sent_again_ends_the_session),
         cmocka_unit_test(waiting_begins_with_what_asks_and_ends_with_its_ack),
         cmocka_unit_test(a_full_ring_still_has_room_for_acks),
         cmocka_unit_test(an_ack_without_room_waits_as_a_mark),

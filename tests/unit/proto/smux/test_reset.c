@@ -165,9 +165,15 @@ static void while_a_fin_is_held(void **state)
     smux_stream_finish(st, k->now);
     assert_string_equal(sent(k), "");
     smux_stream_reset(st, SMUX_RST_UNSPECIFIED, k->now);
+    assert_true(list_empty(&k->s->held));
     assert_string_equal(sent(k), "UPD:2:10/4294901761 FIN:2 UPD:2:10/262144");
+    assert_int_equal(k->s->lingering_count, 1);
     (void)ticked(k, k->now + 1000);
     assert_string_equal(sent(k), "");
+    wire_plain(&k->in, SMUX_FIN, 2);
+    assert_string_equal(fed(k), "");
+    assert_int_equal(session_streams(k->s), 0);
+    assert_int_equal(k->s->lingering_count, 0);
     kit_free(k);
 }
 

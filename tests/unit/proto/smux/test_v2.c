@@ -407,6 +407,26 @@ static void what_was_under_way_is_no_fault(void **state)
     kit_free(k);
 }
 
+/* Streams that end in order, each with a frame that crossed our FIN: as many as there may be. */
+static void short_streams_are_no_flood(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(false);
+    for (uint32_t sid = 2; sid <= 2 * 10050; sid += 2) {
+        struct smux_stream *st = kit_open(k);
+        smux_stream_finish(st, k->now);
+        (void)sent(k);
+        wire_plain(&k->in, SMUX_FIN, sid);
+        (void)fed(k);
+        smux_stream_close(st, k->now);
+        assert_int_equal(session_streams(k->s), 0);
+        wire_upd(&k->in, sid, 0, 300000); /* written before our FIN was there */
+        wire_word(&k->in, SMUX_ACK, k->s->out.sent);
+        assert_string_equal(fed(k), "");
+    }
+    kit_free(k);
+}
+
 /* What the peer had written before it knew of our RST may come only after a resume that tells us it
    knows. */
 static void what_a_resume_brings_is_no_fault(void **state)
@@ -450,6 +470,7 @@ int main(void)
         cmocka_unit_test(refusing_syn_is_a_setting),
         cmocka_unit_test(another_start_window_is_announced),
         cmocka_unit_test(what_was_under_way_is_no_fault),
+        cmocka_unit_test(short_streams_are_no_flood),
         cmocka_unit_test(what_a_resume_brings_is_no_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
