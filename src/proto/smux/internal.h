@@ -79,6 +79,8 @@ struct replay {
     uint64_t sent_max;       /* the ring's `sent` before it was ever set back */
     uint64_t unacked_to;     /* count behind the last staged frame that asks for an ACK */
     mtime_ms waiting_since;  /* when that last saw progress; MTIME_NEVER: it is acknowledged */
+    mtime_ms acked_at;       /* when an ACK last said something new, or the wait began */
+    uint64_t heard;          /* bytes received since then */
     uint64_t old_acks_to;    /* ACKs that say so much or less were sent before the resume: they are
                                 ignored and not counted as useless */
     uint64_t late_frames_to; /* count behind the last FIN or RST we staged, or the first PING after
@@ -249,10 +251,16 @@ static inline void replay_ack_wanted(struct smux_session *s)
 /* What is staged by now waits for an ACK of the peer. */
 static inline void replay_waits(struct smux_session *s)
 {
-    s->replay.unacked_to = s->out.staged;
-    if (s->replay.waiting_since == MTIME_NEVER)
-        s->replay.waiting_since = s->now;
+    struct replay *r = &s->replay;
+    r->unacked_to = s->out.staged;
+    if (r->waiting_since != MTIME_NEVER)
+        return;
+    r->waiting_since = r->acked_at = s->now;
+    r->heard = 0;
 }
+
+/* n bytes were received: perhaps what stands in front of the ACK. */
+void replay_heard(struct smux_session *s, size_t n);
 
 /* The peer says that it has received so much. 0, ERR_PROTO, ERR_LIMIT. */
 int replay_acked(struct smux_session *s, uint64_t count);

@@ -15,6 +15,11 @@
  *   - together with anything else, once 16 KiB have come.
  * It is a mark until there is room for it, and always says the newest count.
  *
+ * The ACK for what we send stands behind everything the peer had staged, in its socket and on the
+ * way when it received that: on a slow link that both ends saturate this takes longer than any
+ * patience. So bytes that keep coming are progress as well, within bounds that tell a slow link
+ * from one that carries one way only, see replay_heard().
+ *
  * The ring begins small, for the cache's sake, and grows where its size is what limits the path:
  * when data had to wait for ACKs, and at the pace of those the ring lets less pass than
  * RATE_ENOUGH.
@@ -28,6 +33,12 @@ enum {
     ACK_BYTES = 256 << 10,   /* a quarter of the ring that a peer begins with */
     ACK_ANYWAY = 16 << 10,   /* a record is under way anyway: 16 bytes more cost nothing */
     RATE_ENOUGH = 256 << 10, /* bytes per millisecond */
+    /* What may stand in front of an ACK: what the peer has staged, its socket's buffer (Linux: up
+       to 4 MB) and a queue on the way. When more has come and still no ACK, it does not come. */
+    AHEAD_MAX = 4 << 20,
+    /* The slowest link that counts as saturated, in bytes per millisecond: 8 kbit/s. What comes
+       more slowly is said now and then, and would have let an ACK through. */
+    AHEAD_RATE_MIN = 1,
 };
 
 void replay_init(struct smux_session *s)
@@ -84,7 +95,19 @@ static void progress(struct smux_session *s, uint64_t count)
 {
     struct replay *r = &s->replay;
     r->waiting_since = r->unacked_to > count ? s->now : MTIME_NEVER;
+    r->acked_at = s->now;
+    r->heard = 0;
     r->cannot_grow = false;
+}
+
+void replay_heard(struct smux_session *s, size_t n)
+{
+    struct replay *r = &s->replay;
+    r->heard += n;
+    if (r->waiting_since == MTIME_NEVER || r->heard > AHEAD_MAX)
+        return;
+    if (r->heard >= (uint64_t)(s->now - r->acked_at) * AHEAD_RATE_MIN)
+        r->waiting_since = s->now;
 }
 
 int replay_acked(struct smux_session *s, uint64_t count)

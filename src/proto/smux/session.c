@@ -72,6 +72,7 @@ int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_se
     s->stage = cfg->stage_max;
     s->next_sid = cfg->is_client ? 3 : 2;
     s->now = s->last_rx = now;
+    s->stage = cfg->stage_max;
     s->nop_at = is_v2(s) ? MTIME_NEVER : now + cfg->nop_ms;
     replay_init(s);
     liveness_init(s);
@@ -90,6 +91,16 @@ void smux_session_free(struct smux_session *s)
     replay_end(s);
     ring_fini(&s->out);
     alloc_put(s->cfg.alloc, s);
+}
+
+uint32_t smux_session_open_streams(const struct smux_session *s)
+{
+    return session_streams(s) - s->lingering_count;
+}
+
+mtime_ms smux_session_heard_at(const struct smux_session *s)
+{
+    return s->last_rx;
 }
 
 static struct smux_stream *find(struct smux_session *s, uint32_t sid)
@@ -367,6 +378,7 @@ int smux_session_feed(struct smux_session *s, struct smux_input *in, mtime_ms no
     size_t before = in->n;
     int r = parse(s, in, ev);
     s->replay.received += before - in->n;
+    replay_heard(s, before - in->n);
     if (r < 0)
         s->dead = r;
     return r;

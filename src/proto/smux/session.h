@@ -235,9 +235,13 @@ void smux_session_trim(struct smux_session *s);
    taken as the nearest. For an owner that sees how fast the connection takes them. */
 void smux_session_set_stage(struct smux_session *s, uint32_t bytes);
 
-/* False while that is reached, on gotunnel/2 also while the ring is full of what the peer has
-   not acknowledged: readers of users' sockets wait until output was sent, or something was fed. */
+/* False while that is reached, on gotunnel/2 also while the ring is full of what the peer has not
+   acknowledged: readers of users' sockets wait until output was sent, or something was fed. */
 bool smux_session_can_stage(const struct smux_session *s);
+
+/* Streams that are not over: an owner has them, or data, FIN or RST is still to be written. Those
+   that only wait for the peer's FIN (they linger, on the legacy wire) do not count. */
+uint32_t smux_session_open_streams(const struct smux_session *s);
 
 /* ---- gotunnel/2: sessions that outlive connections (replay.c, liveness.c) ---- */
 
@@ -259,8 +263,14 @@ bool smux_session_can_resume(const struct smux_session *s, uint64_t peer_rx);
 int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now) MUST_USE;
 
 /* Since when something that asks for an ACK has waited for it without any progress; MTIME_NEVER:
-   nothing does. As exact as the clock was told. */
+   nothing does. Progress is an ACK that says something new, and bytes of the peer that keep coming
+   at 8 kbit/s or more, up to 4 MiB since the last such ACK: it may stand behind them. As exact as
+   the clock was told. */
 mtime_ms smux_session_waiting_since(const struct smux_session *s);
+
+/* When the last byte of the peer was fed; a resume, and the session's start, count as one. Stays as
+   it is while detached: what the user's wait is counted from. */
+mtime_ms smux_session_heard_at(const struct smux_session *s);
 
 /* The last round trip of a PING, in microseconds; 0: none yet. */
 uint32_t smux_session_rtt_us(const struct smux_session *s);

@@ -323,6 +323,7 @@ static void lingering_is_bounded_oldest_first(void **state)
             (void)sent(k);
         }
         assert_int_equal(session_streams(k->s), max);
+        assert_int_equal(smux_session_open_streams(k->s), 0); /* all is said */
         for (uint32_t sid = 20; sid > 20 - 2 * max; sid -= 2)
             assert_non_null(map_get(&k->s->streams, sid));
         kit_free(k);

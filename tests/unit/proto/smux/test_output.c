@@ -56,6 +56,40 @@ static void fin_follows_the_data_that_was_staged_before_it(void **state)
     kit_free(k);
 }
 
+/* Whole frames: the last one may reach beyond the limit. */
+static void the_owner_may_have_less_staged(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t bytes, is;
+    } rows[] = {
+        {0, SMUX_STAGE_MIN}, {SMUX_STAGE_MIN, SMUX_STAGE_MIN}, {20000, 20000}, {65536, 65536},
+        {UINT32_MAX, 65536},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct kit *k = kit_new_v2(false);
+        struct smux_stream *st = kit_open(k);
+        int err;
+        (void)sent(k);
+        smux_session_set_stage(k->s, rows[i].bytes);
+        (void)stage(st, 1000, &err);
+        assert_int_equal(err, ERR_LIMIT);
+        assert_false(smux_session_can_stage(k->s));
+        assert_in_range(k->s->out.staged - k->s->out.sent, rows[i].is, rows[i].is + 1007);
+        kit_free(k);
+    }
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_GOTUNNEL2);
+    cfg.stage_max = 5000; /* less than the floor: it is that always */
+    struct kit *k = kit_new(false, &cfg);
+    struct smux_stream *st = kit_open(k);
+    int err;
+    (void)sent(k);
+    smux_session_set_stage(k->s, 0);
+    (void)stage(st, 1000, &err);
+    assert_in_range(k->s->out.staged - k->s->out.sent, 5000, 5000 + 1007);
+    kit_free(k);
+}
+
 static void staging_is_bounded(void **state)
 {
     (void)state;
@@ -167,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(control_frames_go_before_data),
         cmocka_unit_test(fin_follows_the_data_that_was_staged_before_it),
+        cmocka_unit_test(the_owner_may_have_less_staged),
         cmocka_unit_test(staging_is_bounded),
         cmocka_unit_test(any_part_of_the_output_may_be_sent),
         cmocka_unit_test(a_flood_of_control_frames_waits_for_room),

@@ -269,6 +269,103 @@ static void waiting_begins_with_what_asks_and_ends_with_its_ack(void **state)
     kit_free(k);
 }
 
+/* The ACK may stand behind them: a slow link that is full both ways (tests/sim/test_slow.c). */
+static void bytes_that_keep_coming_are_progress(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    k->eager = true;
+    wire_plain(&k->in, SMUX_SYN, 2);
+    (void)fed(k);
+    for (int i = 0; i < 100; i++) { /* 8 kbit/s */
+        k->now += 1000;
+        wire_psh(&k->in, 2, 1000);
+        (void)fed(k);
+        assert_string_equal(ticked(k, k->now), "");
+        assert_int_equal(smux_session_waiting_since(k->s), k->now);
+    }
+    kit_free(k);
+}
+
+static void what_comes_now_and_then_is_no_progress(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    k->eager = true;
+    wire_plain(&k->in, SMUX_SYN, 2);
+    k->now = 1016 + 8; /* not more of it than those have bytes: */
+    (void)fed(k);
+    for (int i = 0; i < 10; i++) {
+        k->now += 1000;
+        wire_psh(&k->in, 2, 984);
+        (void)fed(k);
+        assert_in_range(smux_session_waiting_since(k->s), 1000, 1024);
+    }
+    wire_word(&k->in, SMUX_ACK, 8); /* says something new: from here on it counts anew */
+    (void)fed(k);
+    assert_int_equal(smux_session_waiting_since(k->s), k->now);
+    wire_psh(&k->in, 2, 976); /* and 8 of its head, and the ACK of 16 */
+    k->now += 1001;
+    (void)fed(k);
+    assert_int_equal(smux_session_waiting_since(k->s), k->now - 1001);
+    wire_word(&k->in, SMUX_ACK, 9);
+    (void)fed(k);
+    wire_psh(&k->in, 2, 976); /* and 8 of its head, and the ACK of 16 */
+    k->now += 1000;
+    (void)fed(k);
+    assert_int_equal(smux_session_waiting_since(k->s), k->now);
+    kit_free(k);
+}
+
+/* No sender has so much in front of an ACK. */
+static void four_megabytes_without_an_ack_are_no_progress(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    k->eager = true;
+    wire_plain(&k->in, SMUX_SYN, 2);
+    (void)fed(k);
+    uint64_t least = smux_session_received(k->s) + (4 << 20);
+    while (smux_session_received(k->s) + 200000 < least) {
+        k->now += 10;
+        wire_psh(&k->in, 2, 190000);
+        (void)fed(k);
+        assert_int_equal(smux_session_waiting_since(k->s), k->now);
+    }
+    mtime_ms last = k->now;
+    k->now += 10;
+    wire_psh(&k->in, 2, 200000);
+    (void)fed(k);
+    assert_int_equal(smux_session_waiting_since(k->s), last);
+    wire_word(&k->in, SMUX_ACK, 1);
+    (void)fed(k);
+    k->now += 10;
+    wire_psh(&k->in, 2, 200000);
+    (void)fed(k);
+    assert_int_equal(smux_session_waiting_since(k->s), k->now);
+    kit_free(k);
+}
+
+static void when_the_peer_was_last_heard(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    assert_int_equal(smux_session_heard_at(k->s), 1000);
+    k->now = 4000;
+    assert_string_equal(fed(k), ""); /* nothing */
+    assert_string_equal(ticked(k, 4000), "");
+    assert_int_equal(smux_session_heard_at(k->s), 1000);
+    wire_plain(&k->in, SMUX_SYN, 2);
+    assert_int_equal(kit_feed(k, k->in.p, 1), 0); /* a byte is enough */
+    assert_int_equal(smux_session_heard_at(k->s), 4000);
+    smux_session_detach(k->s);
+    assert_string_equal(ticked(k, 9000), "");
+    assert_int_equal(smux_session_heard_at(k->s), 4000);
+    assert_int_equal(smux_session_resume(k->s, 0, 12000), 0);
+    assert_int_equal(smux_session_heard_at(k->s), 12000);
+    kit_free(k);
+}
+
 /* ---- a full ring ---- */
 
 /* Writes and sends until the ring takes no more; nothing is acknowledged. */
@@ -710,6 +807,10 @@ int main(void)
         cmocka_unit_test(an_ack_of_what_is_only_staged_ends_the_session),
         cmocka_unit_test(an_ack_of_what_is_to_be_sent_again_ends_the_session),
         cmocka_unit_test(waiting_begins_with_what_asks_and_ends_with_its_ack),
+        cmocka_unit_test(bytes_that_keep_coming_are_progress),
+        cmocka_unit_test(what_comes_now_and_then_is_no_progress),
+        cmocka_unit_test(four_megabytes_without_an_ack_are_no_progress),
+        cmocka_unit_test(when_the_peer_was_last_heard),
         cmocka_unit_test(a_full_ring_still_has_room_for_acks),
         cmocka_unit_test(an_ack_without_room_waits_as_a_mark),
         cmocka_unit_test(the_ring_grows_where_acks_are_slow),

@@ -94,6 +94,24 @@ static void crossed_fins_leave_nothing(void **state)
     kit_free(k);
 }
 
+/* Streams count as open until what they have to say is written. */
+static void open_streams_are_those_that_are_not_over(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(false);
+    struct smux_stream *a = kit_open(k), *b = kit_open(k);
+    assert_int_equal(smux_session_open_streams(k->s), 2);
+    (void)sent(k);
+    wire_plain(&k->in, SMUX_FIN, 2);
+    (void)fed(k);
+    smux_stream_close(a, k->now);
+    smux_stream_reset(b, SMUX_RST_BUSY, k->now);
+    assert_int_equal(smux_session_open_streams(k->s), 2);
+    assert_string_equal(sent(k), "FIN:2 RST:4:4");
+    assert_int_equal(smux_session_open_streams(k->s), 0);
+    kit_free(k);
+}
+
 /* ---- resets ---- */
 
 static void a_reset_carries_its_code(void **state)
@@ -455,6 +473,7 @@ int main(void)
         cmocka_unit_test(data_flows_after_the_peers_fin),
         cmocka_unit_test(data_comes_after_our_fin),
         cmocka_unit_test(crossed_fins_leave_nothing),
+        cmocka_unit_test(open_streams_are_those_that_are_not_over),
         cmocka_unit_test(a_reset_carries_its_code),
         cmocka_unit_test(an_unknown_code_is_passed_on),
         cmocka_unit_test(close_before_the_peers_fin_is_a_reset),
