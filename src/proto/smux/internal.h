@@ -97,14 +97,17 @@ struct replay {
 
 /* Keepalive of gotunnel/2, and what else the session says for itself: see liveness.c. */
 struct liveness {
-    bool ping_due, pong_due, goaway_due;
+    bool ping_due, pong_due;
     bool ping_open; /* the PONG to ping_word is to come */
-    bool goaway_seen;
     uint64_t ping_word, pong_word;
     mtime_ms ping_at; /* when the last PING became due, or was staged */
     uint32_t rtt_us;
-    uint32_t goaway_code, goaway_ms;
-    uint32_t glitches; /* since glitches_at */
+    /* GOAWAY */
+    bool goaway_due, goaway_said, goaway_heard;
+    uint32_t goaway_code, goaway_ms; /* of the one to say */
+    uint64_t goaway_to;              /* count behind the first one we said; 0: none is written */
+    mtime_ms goaway_ends_at;         /* of those heard: the session ends then */
+    uint32_t glitches;               /* since glitches_at */
     mtime_ms glitches_at;
 };
 
@@ -304,6 +307,12 @@ void liveness_resumed(struct smux_session *s);
 
 /* Counts a frame that was of no use. 0, or ERR_LIMIT: too many of them. */
 int liveness_glitch(struct smux_session *s);
+
+/* True once an end has said that the session ends: neither opens streams any more. */
+static inline bool is_going_away(const struct smux_session *s)
+{
+    return s->live.goaway_said || s->live.goaway_heard;
+}
 
 /* ---- v2.c ---- */
 

@@ -104,6 +104,8 @@ static void put_goaway(struct smux_session *s)
     put_le32(p, s->live.goaway_code);
     put_le32(p + 4, s->live.goaway_ms);
     s->live.goaway_due = false;
+    if (s->live.goaway_to == 0)
+        s->live.goaway_to = s->out.staged;
 }
 
 static void put_pong(struct smux_session *s)
@@ -138,7 +140,7 @@ void smux_session_goaway(struct smux_session *s, enum smux_goaway_code code, uin
 {
     if (!is_v2(s))
         return;
-    s->live.goaway_due = true;
+    s->live.goaway_due = s->live.goaway_said = true;
     s->live.goaway_code = code;
     s->live.goaway_ms = ms;
 }
@@ -173,12 +175,17 @@ int liveness_on_pong(struct smux_session *s, uint64_t word)
     return 0;
 }
 
+/* A later one may change the code, and bring the end nearer. */
 int liveness_on_goaway(struct smux_session *s, const uint8_t *p, struct smux_event *ev)
 {
-    bool again = s->live.goaway_seen;
-    s->live.goaway_seen = true;
-    if (again && liveness_glitch(s) < 0)
+    struct liveness *live = &s->live;
+    mtime_ms at = s->now + get_le32(p + 4);
+    if (live->goaway_heard && liveness_glitch(s) < 0)
         return ERR_LIMIT;
-    *ev = (struct smux_event){.type = SMUX_EV_GOAWAY, .code = get_le32(p), .ms = get_le32(p + 4)};
+    if (!live->goaway_heard || at < live->goaway_ends_at)
+        live->goaway_ends_at = at;
+    live->goaway_heard = true;
+    mtime_ms left = live->goaway_ends_at > s->now ? live->goaway_ends_at - s->now : 0;
+    *ev = (struct smux_event){.type = SMUX_EV_GOAWAY, .code = get_le32(p), .ms = (uint32_t)left};
     return 1;
 }

@@ -131,7 +131,7 @@ static unsigned first_upd(const struct smux_session *s)
 
 int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret)
 {
-    if (s->dead)
+    if (s->dead || is_going_away(s))
         return ERR_BADSTATE;
     if (session_streams(s) >= s->cfg.max_streams)
         return ERR_LIMIT;
@@ -170,6 +170,10 @@ static int on_syn(struct smux_session *s, uint32_t sid, struct smux_event *ev)
     struct smux_stream *st = stream_new(s, sid, NULL);
     if (!st)
         return ERR_NOMEM;
+    if (s->live.goaway_said) { /* the peer had not heard it */
+        v2_reset(st, SMUX_RST_SHUTDOWN);
+        return 0;
+    }
     if (is_v2(s)) {
         if (first_upd(s))
             stream_due(st, ST_UPD_DUE);

@@ -174,7 +174,9 @@ enum smux_event_type {
     SMUX_EV_RESET,  /* the peer gave the stream up, or broke its flow control (err); close it. Data
                        that has not been delivered is lost */
     SMUX_EV_CREDIT, /* stream, refused by smux_stream_reserve(), may be tried again */
-    SMUX_EV_GOAWAY, /* the peer ends the session in ms milliseconds; no stream */
+    SMUX_EV_GOAWAY, /* the peer ends the session in ms milliseconds (0: now), whatever runs in it;
+                       no stream. Until then streams go on. May come again: with another code, or
+                       less time */
 };
 
 struct smux_event {
@@ -186,7 +188,7 @@ struct smux_event {
     int err;       /* of RESET: ERR_RESET or ERR_PROTO */
     uint32_t code; /* of RESET: enum smux_reset_code, 0 on the legacy wire; of GOAWAY: enum
                       smux_goaway_code; the peer may know more than we do */
-    uint32_t ms;   /* of GOAWAY */
+    uint32_t ms;   /* of GOAWAY: left from now; never beyond what an earlier one said */
 };
 
 struct smux_input {
@@ -278,14 +280,17 @@ uint32_t smux_session_rtt_us(const struct smux_session *s);
 /* Bytes kept in the ring now: unsent, or sent and not acknowledged. */
 uint64_t smux_session_held(const struct smux_session *s);
 
-/* Tells the peer that we end the session in ms milliseconds. Goes ahead of everything that is not
-   staged yet, also after an error of the session, and waits while detached. */
+/* Tells the peer that we end the session in ms milliseconds; 0: now. Goes ahead of everything that
+   is not staged yet, also after an error of the session, and waits while detached. The owner keeps
+   the time. Until then streams go on; no new ones are opened, and a SYN of the peer, which had not
+   heard it, is answered with RST SMUX_RST_SHUTDOWN and no event. May be said again, with another
+   code or less time. Nothing on the legacy wire, which has no word for it. */
 void smux_session_goaway(struct smux_session *s, enum smux_goaway_code code, uint32_t ms);
 
 /* ---- streams ---- */
 
 /* Opens a stream; its SYN is queued. 0; ERR_NOMEM; ERR_LIMIT (max_streams); ERR_BADSTATE after an
-   error. */
+   error, and once GOAWAY was said or heard. */
 int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret) MUST_USE;
 
 void smux_stream_set_user(struct smux_stream *st, void *user);

@@ -15,10 +15,14 @@
 
 /* ---- what the peer may send ---- */
 
-static int check_syn(const struct smux_session *s, const struct smux_stream *st, uint32_t sid)
+/* After our GOAWAY it is answered with RST; once the peer has acknowledged that, it is useless. */
+static int check_syn(struct smux_session *s, const struct smux_stream *st, uint32_t sid)
 {
     bool peers = sid > 1 && sid % 2 == (s->cfg.is_client ? 0 : 1);
-    return s->cfg.refuse_syn || st || !peers ? ERR_PROTO : 0;
+    if (s->cfg.refuse_syn || st || !peers)
+        return ERR_PROTO;
+    bool knows = s->live.goaway_to > 0 && s->out.released >= s->live.goaway_to;
+    return knows ? liveness_glitch(s) : 0;
 }
 
 /* Consumed lies between what it was and what was sent; windows are positive. */

@@ -193,6 +193,134 @@ static void goaway_is_an_event(void **state)
     kit_free(k);
 }
 
+/* The end comes nearer, never later; the code is the last one. */
+static void another_goaway_may_shorten_the_time(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    wire_goaway(&k->in, SMUX_GOAWAY_SHUTDOWN, UINT32_MAX);
+    assert_string_equal(fed(k), "GOAWAY:0/0/4294967295");
+    k->now += 1000;
+    wire_goaway(&k->in, SMUX_GOAWAY_SHUTDOWN, 30000);
+    assert_string_equal(fed(k), "GOAWAY:0/0/30000");
+    k->now += 10000;
+    wire_goaway(&k->in, SMUX_GOAWAY_SECRET_CHANGED, 30000);
+    assert_string_equal(fed(k), "GOAWAY:0/3/20000");
+    wire_goaway(&k->in, SMUX_GOAWAY_SHUTDOWN, 5000);
+    assert_string_equal(fed(k), "GOAWAY:0/0/5000");
+    k->now += 6000;
+    wire_goaway(&k->in, SMUX_GOAWAY_EXPIRED, 5000);
+    assert_string_equal(fed(k), "GOAWAY:0/4/0"); /* it is over time */
+    kit_free(k);
+}
+
+static void who_hears_goaway_opens_nothing(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(false);
+    struct smux_stream *st = kit_open(k), *other = NULL;
+    int err;
+    wire_goaway(&k->in, SMUX_GOAWAY_SHUTDOWN, 30000);
+    assert_string_equal(fed(k), "GOAWAY:0/0/30000");
+    assert_int_equal(smux_stream_open(k->s, NULL, &other), ERR_BADSTATE);
+    assert_null(other);
+    assert_string_equal(sent(k), "SYN:2"); /* what was opened before goes on */
+    assert_int_equal(kit_write(k, st, 100000, &err), 100000);
+    wire_psh(&k->in, 2, 100000);
+    assert_string_equal(fed(k), "DATA:2:100000");
+    smux_stream_consumed(st, 100000, k->now);
+    smux_stream_finish(st, k->now);
+    wire_plain(&k->in, SMUX_FIN, 2);
+    assert_string_equal(fed(k), "FIN:2");
+    smux_stream_close(st, k->now);
+    (void)sent(k);
+    assert_int_equal(smux_session_open_streams(k->s), 0);
+    smux_session_detach(k->s); /* and the session can be resumed */
+    assert_int_equal(smux_session_resume(k->s, k->s->out.sent, k->now), 0);
+    assert_int_equal(smux_stream_open(k->s, NULL, &other), ERR_BADSTATE);
+    kit_free(k);
+}
+
+/* The peer may have opened streams before it heard, or just when. */
+static void who_heard_goaway_takes_streams_of_the_other(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    wire_goaway(&k->in, SMUX_GOAWAY_SHUTDOWN, 30000);
+    wire_plain(&k->in, SMUX_SYN, 2);
+    assert_string_equal(fed(k), "GOAWAY:0/0/30000 OPENED:2");
+    kit_free(k);
+}
+
+static void who_says_goaway_refuses_streams(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    struct smux_stream *other = NULL;
+    wire_plain(&k->in, SMUX_SYN, 2);
+    wire_psh(&k->in, 2, 10);
+    assert_string_equal(fed(k), "OPENED:2 DATA:2:10");
+    smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 1000);
+    assert_int_equal(smux_stream_open(k->s, NULL, &other), ERR_BADSTATE);
+    wire_plain(&k->in, SMUX_SYN, 4); /* crosses it */
+    wire_psh(&k->in, 4, 1000);
+    wire_psh(&k->in, 2, 5);
+    wire_plain(&k->in, SMUX_FIN, 4);
+    assert_string_equal(fed(k), "DATA:2:5");
+    char want[64];
+    (void)snprintf(want, sizeof want, "GOAWAY:0:%llu RST:4:7", (unsigned long long)1000 << 32);
+    assert_string_equal(sent(k), want);
+    assert_int_equal(smux_session_open_streams(k->s), 1);
+    wire_psh(&k->in, 4, 1000); /* was under way */
+    wire_plain(&k->in, SMUX_SYN, 6);
+    assert_string_equal(fed(k), "");
+    assert_string_equal(sent(k), "RST:6:7");
+    wire_plain(&k->in, SMUX_FIN, 2); /* the old one goes on */
+    assert_string_equal(fed(k), "FIN:2");
+    smux_stream_consumed(k->streams[2], 15, k->now);
+    smux_stream_close(k->streams[2], k->now);
+    assert_string_equal(sent(k), "FIN:2");
+    kit_free(k);
+}
+
+/* Until the peer has acknowledged the GOAWAY, its SYNs are no fault; then they are a flood. */
+static void streams_after_goaway_are_counted(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 30000);
+    (void)sent(k);
+    uint32_t sid = 2;
+    for (int i = 0; i < 12000; i++, sid += 2) {
+        wire_plain(&k->in, SMUX_SYN, sid);
+        assert_string_equal(fed(k), "");
+        (void)sent(k);
+        if (i == 0)
+            wire_word(&k->in, SMUX_ACK, k->s->live.goaway_to - 1); /* not all of it */
+    }
+    wire_word(&k->in, SMUX_ACK, k->s->live.goaway_to);
+    smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 1000); /* the first one was enough */
+    (void)sent(k);
+    for (int i = 0; i < 10000; i++, sid += 2)
+        wire_plain(&k->in, SMUX_SYN, sid);
+    assert_string_equal(fed(k), "");
+    wire_plain(&k->in, SMUX_SYN, sid);
+    assert_string_equal(fed(k), "!limit reached");
+    kit_free(k);
+}
+
+/* A server opens streams and takes none, before and after. */
+static void a_server_that_says_goaway_takes_no_syn(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(false);
+    smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 1000);
+    (void)sent(k);
+    wire_plain(&k->in, SMUX_SYN, 3);
+    assert_string_equal(fed(k), "!protocol error");
+    kit_free(k);
+}
+
 static void goaway_is_the_last_word_after_an_error(void **state)
 {
     (void)state;
@@ -223,6 +351,7 @@ static void the_legacy_wire_has_no_goaway(void **state)
     struct kit *k = kit_new(true, NULL);
     smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 0);
     assert_string_equal(sent(k), "");
+    (void)kit_open(k); /* and so nothing changes */
     assert_int_equal(smux_session_waiting_since(k->s), MTIME_NEVER);
     kit_free(k);
 }
@@ -339,6 +468,12 @@ int main(void)
         cmocka_unit_test(a_dead_peer_can_come_back),
         cmocka_unit_test(goaway_goes_ahead_of_what_is_not_staged),
         cmocka_unit_test(goaway_is_an_event),
+        cmocka_unit_test(another_goaway_may_shorten_the_time),
+        cmocka_unit_test(who_hears_goaway_opens_nothing),
+        cmocka_unit_test(who_heard_goaway_takes_streams_of_the_other),
+        cmocka_unit_test(who_says_goaway_refuses_streams),
+        cmocka_unit_test(streams_after_goaway_are_counted),
+        cmocka_unit_test(a_server_that_says_goaway_takes_no_syn),
         cmocka_unit_test(goaway_is_the_last_word_after_an_error),
         cmocka_unit_test(goaway_waits_while_detached),
         cmocka_unit_test(the_legacy_wire_has_no_goaway),

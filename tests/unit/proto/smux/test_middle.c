@@ -127,9 +127,9 @@ static struct kit *talker(struct wire *ret)
     wire_psh(&k->in, 2, 40000);
     wire_word(&k->in, SMUX_PING, 9);
     assert_string_equal(fed(k), "OPENED:2 DATA:2:40000");
-    smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 3);
     smux_stream_consumed(k->streams[2], 40000, k->now);
     struct smux_stream *a = kit_open(k), *b = kit_open(k);
+    smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 3);
     assert_int_equal(kit_write(k, a, 50, &err), 50); /* SYNs go first */
     assert_int_equal(kit_write(k, b, 7, &err), 7);
     smux_stream_finish(a, k->now);
