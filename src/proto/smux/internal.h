@@ -66,6 +66,30 @@ struct smux_gauge {
     mtime_ms laps_ms; /* sum */
 };
 
+/* Bytes before the count `to` had been sent at a time. */
+struct ring_mark {
+    uint64_t to;
+    mtime_ms at;
+};
+
+/* What decides the size of the outgoing ring of gotunnel/2: see ring_gauge.c. */
+struct ring_gauge {
+    size_t limit;     /* what data may fill. Less than the ring has: it is to become so small */
+    bool cannot_grow; /* the ring is full and found no memory, until something is acked */
+    struct ring_mark mark[2]; /* the later one first */
+    uint64_t turnover_to;     /* when this is acked a full ring has turned over; 0: none is timed */
+    mtime_ms turnover_since;  /* when that began */
+    mtime_ms least_ms;        /* of the turnovers of this look, at this size; MTIME_NEVER: none */
+    mtime_ms last_least_ms;   /* of the look before */
+    uint64_t held_max;        /* bytes in the ring during this look */
+    uint64_t last_held_max;
+    mtime_ms look_since; /* when this look began */
+    uint32_t looks;      /* finished ones, at this size */
+    uint32_t turnovers;  /* timed ones, at this size */
+    mtime_ms smaller_ms; /* least turnover before the ring last grew; MTIME_NEVER: that paid */
+    mtime_ms no_growth_until;
+};
+
 /* What a session of gotunnel/2 knows of the two byte counts: see replay.c. */
 struct replay {
     bool detached;
@@ -87,12 +111,8 @@ struct replay {
                                 a resume. Until the peer acknowledges it, frames for streams that
                                 are gone were under way; afterwards they are a fault of the peer */
 
-    /* the ring's size */
-    bool cannot_grow;        /* the ring is full and found no memory, until something is acked */
-    uint64_t turnover_to;    /* when this is acked a full ring has turned over; 0: none is timed */
-    mtime_ms turnover_since; /* when that began */
-    mtime_ms turnover_ms;    /* the last time a ring of this size took for that; 0: not known */
-    uint64_t charged;        /* to cfg.replay */
+    struct ring_gauge gauge;
+    uint64_t charged; /* to cfg.replay */
 };
 
 /* Keepalive of gotunnel/2, and what else the session says for itself: see liveness.c. */
@@ -268,6 +288,9 @@ void replay_heard(struct smux_session *s, size_t n);
 /* The peer says that it has received so much. 0, ERR_PROTO, ERR_LIMIT. */
 int replay_acked(struct smux_session *s, uint64_t count);
 
+/* So many unacknowledged bytes are acknowledged at once. */
+uint64_t replay_ack_bytes(const struct smux_session *s);
+
 /* True if an ACK is to be written now; `anyway`: something else is, too. */
 bool replay_ack_is_due(const struct smux_session *s, bool anyway);
 void replay_put_ack(struct smux_session *s);
@@ -275,17 +298,30 @@ void replay_put_ack(struct smux_session *s);
 /* n bytes are on their way: they stay in the ring until they are acknowledged. */
 void replay_sent(struct smux_session *s, size_t n);
 
+/* ---- ring_gauge.c ---- */
+
+void ring_gauge_init(struct smux_session *s);
+
+/* Bytes were sent. */
+void ring_gauge_sent(struct smux_session *s);
+
+/* What is before `count` has been acknowledged, and released: may make the ring smaller. */
+void ring_gauge_acked(struct smux_session *s, uint64_t count);
+
+/* A new connection: what was measured is of another path. */
+void ring_gauge_resumed(struct smux_session *s);
+
 /* The ring holds next to nothing: back to the size it began with. */
-void replay_shrink(struct smux_session *s);
+void ring_gauge_trim(struct smux_session *s);
 
 /* Gives the budget its share back. */
-void replay_end(struct smux_session *s);
+void ring_gauge_end(struct smux_session *s);
 
 /* True while the ring may still grow, in size and by what growing would gain. */
-bool replay_can_grow(const struct smux_session *s);
+bool ring_can_grow(const struct smux_session *s);
 
 /* The ring lacks room for something: makes it grow if it may. False: it has not. */
-bool replay_grow(struct smux_session *s);
+bool ring_grow(struct smux_session *s);
 
 /* ---- liveness.c ---- */
 

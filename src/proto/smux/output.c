@@ -73,7 +73,7 @@ static size_t due_room(const struct smux_session *s)
 
 static bool has_due_room(struct smux_session *s)
 {
-    return ring_room(&s->out) >= due_room(s) || replay_grow(s);
+    return ring_room(&s->out) >= due_room(s) || ring_grow(s);
 }
 
 void output_control(struct smux_session *s)
@@ -115,7 +115,7 @@ void smux_session_sent(struct smux_session *s, size_t n)
 void smux_session_trim(struct smux_session *s)
 {
     if (is_v2(s))
-        replay_shrink(s);
+        ring_gauge_trim(s);
     ring_trim(&s->out);
 }
 
@@ -123,7 +123,7 @@ bool output_has_data_room(const struct smux_session *s)
 {
     size_t frame = SMUX_HEADER_BYTES + SMUX_FRAME_PAYLOAD;
     size_t reserve = CONTROL_RESERVE + (is_v2(s) ? REPLAY_RESERVE : 0);
-    return ring_room(&s->out) >= frame + reserve;
+    return smux_session_held(s) + frame + reserve <= s->replay.gauge.limit;
 }
 
 static bool is_stage_full(const struct smux_session *s)
@@ -140,10 +140,10 @@ void smux_session_set_stage(struct smux_session *s, uint32_t bytes)
 bool smux_session_can_stage(const struct smux_session *s)
 {
     return !s->replay.detached && !is_stage_full(s) &&
-           (output_has_data_room(s) || replay_can_grow(s));
+           (output_has_data_room(s) || ring_can_grow(s));
 }
 
 bool output_make_room(struct smux_session *s)
 {
-    return !is_stage_full(s) && (output_has_data_room(s) || replay_grow(s));
+    return !is_stage_full(s) && (output_has_data_room(s) || ring_grow(s));
 }

@@ -19,10 +19,6 @@
  * way when it received that: on a slow link that both ends saturate this takes longer than any
  * patience. So bytes that keep coming are progress as well, within bounds that tell a slow link
  * from one that carries one way only, see replay_heard().
- *
- * The ring begins small, for the cache's sake, and grows where its size is what limits the path:
- * when data had to wait for ACKs, and at the pace of those the ring lets less pass than
- * RATE_ENOUGH.
  */
 #include "proto/smux/internal.h"
 
@@ -30,9 +26,8 @@
 #include "base/err.h"
 
 enum {
-    ACK_BYTES = 256 << 10,   /* a quarter of the ring that a peer begins with */
-    ACK_ANYWAY = 16 << 10,   /* a record is under way anyway: 16 bytes more cost nothing */
-    RATE_ENOUGH = 256 << 10, /* bytes per millisecond */
+    ACK_BYTES = 256 << 10, /* a quarter of the ring that a peer begins with */
+    ACK_ANYWAY = 16 << 10, /* a record is under way anyway: 16 bytes more cost nothing */
     /* What may stand in front of an ACK: what the peer has staged, its socket's buffer (Linux: up
        to 4 MB) and a queue on the way. When more has come and still no ACK, it does not come. */
     AHEAD_MAX = 4 << 20,
@@ -44,12 +39,13 @@ enum {
 void replay_init(struct smux_session *s)
 {
     s->replay.ack_due_at = s->replay.waiting_since = MTIME_NEVER;
+    ring_gauge_init(s);
 }
 
 /* ---- receiving ---- */
 
 /* Small rings, as in tests, need ACKs sooner; ours tells how big the peer's is. */
-static uint64_t ack_bytes(const struct smux_session *s)
+uint64_t replay_ack_bytes(const struct smux_session *s)
 {
     return s->cfg.ring_bytes / 4 < ACK_BYTES ? s->cfg.ring_bytes / 4 : ACK_BYTES;
 }
@@ -57,7 +53,7 @@ static uint64_t ack_bytes(const struct smux_session *s)
 bool replay_ack_is_due(const struct smux_session *s, bool anyway)
 {
     uint64_t news = s->replay.received - s->replay.acked_to_peer;
-    if (news >= ack_bytes(s) || s->now >= s->replay.ack_due_at)
+    if (news >= replay_ack_bytes(s) || s->now >= s->replay.ack_due_at)
         return true;
     return anyway && news >= ACK_ANYWAY;
 }
@@ -84,10 +80,7 @@ void replay_sent(struct smux_session *s, size_t n)
     if (s->replay.detached)
         return; /* what has arrived is decided by the resume */
     ring_advance(&s->out, n);
-    if (s->replay.turnover_to == 0 && !output_has_data_room(s)) {
-        s->replay.turnover_to = s->out.sent;
-        s->replay.turnover_since = s->now;
-    }
+    ring_gauge_sent(s);
 }
 
 /* What is before `count` has arrived. */
@@ -97,7 +90,6 @@ static void progress(struct smux_session *s, uint64_t count)
     r->waiting_since = r->unacked_to > count ? s->now : MTIME_NEVER;
     r->acked_at = s->now;
     r->heard = 0;
-    r->cannot_grow = false;
 }
 
 void replay_heard(struct smux_session *s, size_t n)
@@ -112,17 +104,13 @@ void replay_heard(struct smux_session *s, size_t n)
 
 int replay_acked(struct smux_session *s, uint64_t count)
 {
-    struct replay *r = &s->replay;
     if (count > s->out.sent)
         return ERR_PROTO;
     if (count <= s->out.released)
-        return count > r->old_acks_to ? liveness_glitch(s) : 0;
+        return count > s->replay.old_acks_to ? liveness_glitch(s) : 0;
     ring_release(&s->out, count);
     progress(s, count);
-    if (r->turnover_to > 0 && count >= r->turnover_to) {
-        r->turnover_ms = s->now - r->turnover_since;
-        r->turnover_to = 0;
-    }
+    ring_gauge_acked(s, count);
     return 0;
 }
 
@@ -134,62 +122,6 @@ mtime_ms smux_session_waiting_since(const struct smux_session *s)
 uint64_t smux_session_held(const struct smux_session *s)
 {
     return s->out.staged - s->out.released;
-}
-
-/* ---- its size ---- */
-
-/* What the ring has beyond its first size is the budget's. */
-static void charge(struct smux_session *s)
-{
-    struct smux_budget *b = s->cfg.replay;
-    uint64_t extra = s->out.size > s->cfg.ring_bytes ? s->out.size - s->cfg.ring_bytes : 0;
-    if (!b)
-        return;
-    b->used = b->used - s->replay.charged + extra;
-    s->replay.charged = extra;
-}
-
-static bool is_affordable(const struct smux_session *s, size_t size)
-{
-    const struct smux_budget *b = s->cfg.replay;
-    return !b || b->used + (size - s->out.size) <= b->max;
-}
-
-void replay_end(struct smux_session *s)
-{
-    if (s->cfg.replay)
-        s->cfg.replay->used -= s->replay.charged;
-}
-
-bool replay_can_grow(const struct smux_session *s)
-{
-    size_t size = s->out.size;
-    return is_v2(s) && !s->replay.cannot_grow && size < s->cfg.ring_max &&
-           (uint64_t)s->replay.turnover_ms * RATE_ENOUGH > size;
-}
-
-bool replay_grow(struct smux_session *s)
-{
-    struct replay *r = &s->replay;
-    if (!is_v2(s))
-        return false;
-    if (!replay_can_grow(s))
-        return false;
-    size_t size = s->out.size * 2 < s->cfg.ring_max ? s->out.size * 2 : s->cfg.ring_max;
-    r->cannot_grow = !is_affordable(s, size) || ring_resize(&s->out, size) < 0;
-    charge(s);
-    r->turnover_ms = 0;
-    r->turnover_to = 0;
-    return !r->cannot_grow;
-}
-
-void replay_shrink(struct smux_session *s)
-{
-    if (s->out.size <= s->cfg.ring_bytes || smux_session_held(s) > RING_TRIM_MAX)
-        return;
-    if (ring_resize(&s->out, s->cfg.ring_bytes) == 0) /* else it stays as it is */
-        s->replay.turnover_ms = 0;
-    charge(s);
 }
 
 /* ---- connections come and go ---- */
@@ -217,7 +149,7 @@ int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now)
     r->late_frames_to = s->out.staged + 1;
     r->acked_to_peer = r->received; /* the resume told it */
     r->ack_due_at = MTIME_NEVER;
-    r->turnover_to = 0;
+    ring_gauge_resumed(s);
     r->detached = false;
     liveness_resumed(s);
     return 0;

@@ -88,7 +88,7 @@ void smux_session_free(struct smux_session *s)
     for (struct map_node *n; (n = map_any(&s->streams, &cursor));)
         stream_free(CONTAINER_OF(n, struct smux_stream, node));
     map_fini(&s->streams);
-    replay_end(s);
+    ring_gauge_end(s);
     ring_fini(&s->out);
     alloc_put(s->cfg.alloc, s);
 }
