@@ -47,6 +47,24 @@ def up(lab, fake, target=1, **how):
     return client, w
 
 
+# ---- before the answer ----
+
+
+def test_a_stream_before_the_control_answer_is_closed(lab, fake):
+    """docs/protocol.md 2: a Go server listens before it answers, and a visitor may be that early."""
+    client = client_of(lab, fake)
+    w = fake.accept()
+    w.line()
+    w.send(b"OK\n")
+    syn = w.until(SYN)
+    w.until(PSH, syn.sid)
+    w.send(frame(SYN, 2) + frame(PSH, 2, b"early"))
+    w.until(FIN, 2)
+    w.send(frame(PSH, syn.sid, SUCCESS))
+    client.wait_log("4711")
+    w.close()
+
+
 # ---- the secret ----
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The test vectors of docs/protocol.md 4.5 are what two sessions of gotunnel/2 say to each other.
+/* The test vectors of docs/protocol.md 4.6 are what two sessions of gotunnel/2 say to each other.
  */
 #include "kit.h"
 

@@ -116,6 +116,23 @@ static void the_limit_of_streams_counts_both_sides(void **state)
     kit_free(k);
 }
 
+/* smux checks no ids, so neither do we (docs/protocol.md 2). */
+static void a_legacy_peer_may_open_any_id(void **state)
+{
+    (void)state;
+    for (int is_client = 0; is_client < 2; is_client++) {
+        struct kit *k = kit_new(is_client, NULL);
+        for (uint32_t sid = 0; sid < 4; sid++)
+            wire_plain(&k->in, SMUX_SYN, sid);
+        wire_psh(&k->in, 0, 5);
+        wire_plain(&k->in, SMUX_SYN, 0); /* in use: the old one goes on */
+        wire_psh(&k->in, 0, 5);
+        wire_psh(&k->in, 77, 5); /* not known */
+        assert_string_equal(fed(k), "OPENED:0 OPENED:1 OPENED:2 OPENED:3 DATA:0:10");
+        kit_free(k);
+    }
+}
+
 static void after_an_error_everything_says_so(void **state)
 {
     (void)state;
@@ -168,6 +185,7 @@ int main(void)
         cmocka_unit_test(server_ids_wrap_past_those_in_use),
         cmocka_unit_test(client_ids_wrap_past_those_in_use),
         cmocka_unit_test(the_limit_of_streams_counts_both_sides),
+        cmocka_unit_test(a_legacy_peer_may_open_any_id),
         cmocka_unit_test(after_an_error_everything_says_so),
         cmocka_unit_test(the_owner_s_pointer_comes_with_events),
     };

@@ -313,6 +313,49 @@ static void put_rst_upd(struct wire *w)
     wire_upd(w, 2, 0, 300000);
 }
 
+static void put_rst_psh(struct wire *w)
+{
+    wire_rst(w, 2, 1);
+    wire_psh(w, 2, 1);
+}
+
+static void put_rst_fin(struct wire *w)
+{
+    wire_rst(w, 2, 1);
+    wire_plain(w, SMUX_FIN, 2);
+}
+
+static void put_rst_rst(struct wire *w)
+{
+    wire_rst(w, 2, 1);
+    wire_rst(w, 2, 1);
+}
+
+static void put_syn_0(struct wire *w)
+{
+    wire_plain(w, SMUX_SYN, 0);
+}
+
+static void put_psh_0(struct wire *w)
+{
+    wire_psh(w, 0, 1);
+}
+
+static void put_upd_0(struct wire *w)
+{
+    wire_upd(w, 0, 0, 262144);
+}
+
+static void put_rst_0(struct wire *w)
+{
+    wire_rst(w, 0, 0);
+}
+
+static void put_goaway_1(struct wire *w)
+{
+    wire_header(w, 3, SMUX_GOAWAY, 8, 1);
+}
+
 static void put_upd_beyond(struct wire *w)
 {
     wire_upd(w, 2, 1, 262144);
@@ -343,6 +386,14 @@ static void what_no_honest_peer_sends_ends_the_session(void **state)
     ends_session(true, true, put_fin_psh);
     ends_session(true, true, put_fin_fin);
     ends_session(true, true, put_rst_upd);
+    ends_session(true, true, put_rst_psh);
+    ends_session(true, true, put_rst_fin);
+    ends_session(true, true, put_rst_rst);
+    ends_session(true, false, put_syn_0);
+    ends_session(true, false, put_psh_0);
+    ends_session(true, false, put_upd_0);
+    ends_session(true, false, put_rst_0);
+    ends_session(true, false, put_goaway_1);
     ends_session(true, true, put_upd_beyond);
     ends_session(false, true, put_upd_negative);
     ends_session(true, true, put_overrun);
@@ -425,6 +476,62 @@ static void what_was_under_way_is_no_fault(void **state)
     kit_free(k);
 }
 
+/* After the peer's RST, its data: a fault while we know the stream, then useless. */
+static void data_after_the_peers_reset(void **state)
+{
+    (void)state;
+    struct kit *k = kit_with_stream();
+    wire_rst(&k->in, 2, 1);
+    assert_string_equal(fed(k), "RESET:2:connection reset/1/0");
+    smux_stream_close(k->streams[2], k->now);
+    assert_string_equal(sent(k), "");
+    for (int i = 0; i < 10000; i++)
+        wire_psh(&k->in, 2, 1);
+    assert_string_equal(fed(k), "");
+    wire_psh(&k->in, 2, 1);
+    assert_string_equal(fed(k), "!limit reached");
+    kit_free(k);
+}
+
+/* Who has reset a stream says nothing more on it, whatever comes. */
+static void data_after_our_reset_is_dropped(void **state)
+{
+    (void)state;
+    struct kit *k = kit_with_stream();
+    smux_stream_reset(k->streams[2], SMUX_RST_BUSY, k->now);
+    wire_psh(&k->in, 2, 100000); /* before the RST is written, and after */
+    assert_string_equal(fed(k), "");
+    assert_string_equal(sent(k), "ACK:0:100040 RST:2:4");
+    wire_psh(&k->in, 2, 500000); /* more than its window: nobody counts that any more */
+    assert_string_equal(fed(k), "");
+    (void)ticked(k, k->now + 100);
+    assert_string_equal(sent(k), "ACK:0:600168");
+    kit_free(k);
+}
+
+/* 1 is nobody's id. */
+static void frames_of_stream_1_are_useless(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct kit *k = kit_of(i % 2);
+        for (int n = 0; n <= 10000; n++) {
+            if (n == 10000)
+                assert_string_equal(fed(k), "");
+            if (i == 0)
+                wire_psh(&k->in, 1, 5);
+            else if (i == 1)
+                wire_upd(&k->in, 1, 0, 1000);
+            else if (i == 2)
+                wire_plain(&k->in, SMUX_FIN, 1);
+            else
+                wire_rst(&k->in, 1, 0);
+        }
+        assert_string_equal(fed(k), "!limit reached");
+        kit_free(k);
+    }
+}
+
 /* Streams that end in order, each with a frame that crossed our FIN: as many as there may be. */
 static void short_streams_are_no_flood(void **state)
 {
@@ -489,6 +596,9 @@ int main(void)
         cmocka_unit_test(refusing_syn_is_a_setting),
         cmocka_unit_test(another_start_window_is_announced),
         cmocka_unit_test(what_was_under_way_is_no_fault),
+        cmocka_unit_test(data_after_the_peers_reset),
+        cmocka_unit_test(data_after_our_reset_is_dropped),
+        cmocka_unit_test(frames_of_stream_1_are_useless),
         cmocka_unit_test(short_streams_are_no_flood),
         cmocka_unit_test(what_a_resume_brings_is_no_fault),
     };
