@@ -39,6 +39,7 @@ static struct duo_config config(struct choices *c)
         .resets = by_input(c, 2),
         .stalls = by_input(c, 2),
     };
+    cfg.goaways = cfg.cut_one_in % 4 == 3; /* no choice of its own: the corpus keeps its meaning */
     for (int me = 0; me < 2; me++) {
         cfg.ring_bytes[me] = (size_t)(64 << 10) << by_input(c, 3);
         cfg.ring_max[me] = cfg.ring_bytes[me] << by_input(c, 3);

@@ -33,8 +33,9 @@ struct side {
     uint32_t opened; /* by us */
     uint8_t *wire;   /* bytes on their way from here */
     size_t len;
-    size_t ring; /* its size when last looked at */
-    bool lost;   /* what is sent from here goes nowhere */
+    size_t ring;      /* its size when last looked at */
+    bool lost;        /* what is sent from here goes nowhere */
+    bool said, heard; /* GOAWAY */
     struct smux_budget budget, replay;
 };
 
@@ -209,8 +210,39 @@ static void end_open(struct duo *d, int me)
     if (sd->opened == d->cfg.streams[me])
         return;
     struct end *e = &sd->ends[2 * sd->opened++ + (uint32_t)me];
-    CHECK(smux_stream_open(sd->s, e, &e->st) == 0);
+    int err = smux_stream_open(sd->s, e, &e->st);
+    CHECK(err == (sd->said || sd->heard ? ERR_BADSTATE : 0));
+    if (err < 0) {
+        never_known(d, e);
+        never_known(d, &d->sides[!me].ends[index_of(sd, e)]);
+        return;
+    }
     CHECK(index_of_sid(smux_stream_id(e->st)) == index_of(sd, e));
+}
+
+/* ---- GOAWAY ---- */
+
+static void say_goaway(struct duo *d, int me)
+{
+    smux_session_goaway(d->sides[me].s, SMUX_GOAWAY_SHUTDOWN, pick(d, 100000));
+    d->sides[me].said = true;
+}
+
+/* The end of `me` was opened by the other one too late, and nobody has told me. */
+static bool is_refused(const struct duo *d, int me, size_t i)
+{
+    const struct end *e = &d->sides[me].ends[i];
+    return d->sides[me].said && i % 2 != (size_t)me && !e->st && !e->done;
+}
+
+/* Refused ends whose other end is done. */
+static uint32_t refused(const struct duo *d)
+{
+    uint32_t n = 0;
+    for (int me = 0; me < 2; me++)
+        for (size_t i = 0; d->sides[me].said && i < indices(d); i++)
+            n += is_used(d, i) && is_refused(d, me, i) && d->sides[!me].ends[i].done;
+    return n;
 }
 
 /* ---- events ---- */
@@ -219,8 +251,14 @@ static void on_event(struct duo *d, int me, const struct smux_event *ev)
 {
     struct side *sd = &d->sides[me];
     struct end *e = ev->user;
+    if (ev->type == SMUX_EV_GOAWAY) {
+        CHECK(!ev->stream && d->sides[!me].said);
+        sd->heard = true;
+        return;
+    }
     if (ev->type == SMUX_EV_OPENED) {
         size_t i = index_of_sid(smux_stream_id(ev->stream));
+        CHECK(!sd->said);
         CHECK(is_used(d, i) && i % 2 != (size_t)me && !sd->ends[i].st && !sd->ends[i].done);
         sd->ends[i].st = ev->stream;
         smux_stream_set_user(ev->stream, &sd->ends[i]);
@@ -244,6 +282,10 @@ static void on_event(struct duo *d, int me, const struct smux_event *ev)
         e->blocked = false;
     } else {
         CHECK(ev->type == SMUX_EV_RESET && ev->err == ERR_RESET);
+        if (is_refused(d, !me, index_of(sd, e))) {
+            never_known(d, peer);
+            peer->code = SMUX_RST_SHUTDOWN;
+        }
         CHECK(peer->reset && ev->code == peer->code);
         e->broken = true;
         e->code = ev->code;
@@ -418,6 +460,8 @@ void duo_step(struct duo *d)
         else
             cut(d);
     }
+    if (d->cfg.goaways && rarely(d, 2000))
+        say_goaway(d, me);
     if (what < 6)
         any_end_steps(d);
     else if (what < 8)
@@ -433,7 +477,7 @@ void duo_step(struct duo *d)
 
 bool duo_is_over(const struct duo *d)
 {
-    return d->over == 2 * total(d);
+    return d->over + refused(d) == 2 * total(d);
 }
 
 /* What the two ends of one stream have to say in the end. */
@@ -473,6 +517,8 @@ void duo_drain(struct duo *d)
     for (int i = 0; i < QUIET_ROUNDS; i++)
         drain_round(d);
     for (size_t i = 0; i < indices(d); i++) {
+        for (int me = 0; me < 2; me++)
+            d->sides[me].ends[i].reset |= is_refused(d, me, i);
         if (is_used(d, i)) {
             compare(&d->sides[0].ends[i], &d->sides[1].ends[i]);
             compare(&d->sides[1].ends[i], &d->sides[0].ends[i]);

@@ -6,6 +6,7 @@
  *
  *   - what one end wrote the other one reads, byte for byte and in order, whatever was cut;
  *   - FIN comes behind all data; a reset is seen with its reason, unless all was over;
+ *   - after GOAWAY nothing is opened, what crosses it is refused, and all that was open goes on;
  *   - no window is overrun, nothing that is sent is a protocol error;
  *   - it comes to an end, and then nothing is left.
  */
@@ -27,6 +28,7 @@ struct duo_config {
     size_t link_bytes;   /* what a direction of the link holds */
     uint32_t cut_one_in; /* steps; 0: never cut */
     bool resets, stalls; /* ends reset and close early; readers stand still */
+    bool goaways;        /* ends say GOAWAY: what is open goes on, nothing is opened any more */
 };
 
 struct duo;

@@ -38,6 +38,7 @@ static struct duo_config config(struct rng *rng, uint64_t seed)
         .cut_one_in = seed % 3 == 0 ? 0 : 50 << rng_below(rng, 8),
         .resets = seed % 4 != 1,
         .stalls = seed % 5 < 2,
+        .goaways = seed % 7 == 3,
     };
     for (int me = 0; me < 2; me++) {
         c.ring_bytes[me] = ring_size(rng);
@@ -55,6 +56,7 @@ static void make_crowd(struct rng *rng, struct duo_config *c)
     c->big = 3000;
     c->link_bytes = 1 << 19;
     c->cut_one_in *= 8;
+    c->goaways = false; /* looking for refused ends among so many takes too long */
     for (int me = 0; me < 2; me++)
         c->ring_bytes[me] = c->ring_max[me] = 64 << 10;
 }
