@@ -149,8 +149,8 @@ static int setup(void **state)
     rig.link.cfg.loop = &rig.k->loop;
     list_init(&rig.link.relays);
     turn_init(&rig.link.readers);
-    struct smux_config ours = smux_config_default(false, SMUX_VERSION_RESUMABLE);
-    struct smux_config theirs = smux_config_default(true, SMUX_VERSION_RESUMABLE);
+    struct smux_config ours = smux_config_default(false, SMUX_WIRE_GOTUNNEL2);
+    struct smux_config theirs = smux_config_default(true, SMUX_WIRE_GOTUNNEL2);
     assert_int_equal(smux_session_new(&ours, loop_now(&rig.k->loop), &rig.link.mux), 0);
     assert_int_equal(smux_session_new(&theirs, loop_now(&rig.k->loop), &rig.peer), 0);
     struct smux_stream *st;
