@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client's way back: one attempt after the other, until one is accepted.
+ *
+ *   DIALLING   the dialer tries the server's addresses (proto/path), which takes its own patience
+ *   SECURING   TCP stands: TLS, and the answer, have what the path's round trip makes fair, doubled
+ *   ASKED      each time it was not enough
+ *   WAITING    between two, 50 ms at first, at most a second; what the attempt took counts
+ *
+ * While the connection in use is only suspected it is frozen from ASKED on: it is read no further,
+ * because the server was told how far we have read. If the server's answer is lost, reading on is
+ * right again (docs/protocol.md 4.3).
+ */
+#include <assert.h>
+
+#include "proto/session/internal.h"
+
+mtime_ms attempt_patience(const struct life *l)
+{
+    if (!l->cfg.is_client)
+        return LIFE_PATIENCE_MAX_MS;
+    mtime_ms by_rtt = LIFE_ANSWER_MS + 8 * l->rtt_ms;
+    mtime_ms by_connect = LIFE_ANSWER_MS + 4 * l->connect_ms;
+    mtime_ms ms = by_rtt > by_connect ? by_rtt : by_connect;
+    for (uint32_t i = 0; i < l->answer_timeouts && ms < LIFE_PATIENCE_MAX_MS; i++)
+        ms *= 2;
+    return ms < LIFE_PATIENCE_MAX_MS ? ms : LIFE_PATIENCE_MAX_MS;
+}
+
+mtime_ms attempt_last_start(const struct life *l)
+{
+    if (l->given_up_at == MTIME_NEVER)
+        return MTIME_NEVER;
+    mtime_ms end = l->expires;
+    if (l->service == LIFE_DRAINING && l->drain_until < end)
+        end = l->drain_until;
+    return end - LIFE_LAST_START_MS;
+}
+
+void attempt_dial(struct life *l)
+{
+    mtime_ms last = attempt_last_start(l);
+    l->attempt = LIFE_ATTEMPT_DIALLING;
+    l->attempt_at = l->now;
+    /* the dialer keeps its time itself, and says why; this is for one that does not */
+    l->attempt_deadline = l->now + LIFE_PATIENCE_MAX_MS + LIFE_GRACE_MS;
+    l->last_start = last > l->now ? last : MTIME_NEVER;
+    life_push(l, (struct life_action){
+                     .kind = LIFE_DIAL,
+                     .dial = {.patience_ms = LIFE_PATIENCE_MAX_MS,
+                              .last_start = l->last_start,
+                              .small_segments = l->unproven_resumes > 0 || l->told_mtu}});
+}
+
+void attempt_wait(struct life *l)
+{
+    mtime_ms ms = l->retry_ms > 0 ? 2 * l->retry_ms : LIFE_RETRY_FIRST_MS;
+    l->retry_ms = ms < LIFE_RETRY_MOST_MS ? ms : LIFE_RETRY_MOST_MS;
+    mtime_ms quarter = l->retry_ms / 4;
+    mtime_ms wait = l->retry_ms - quarter + rng_below(&l->rng, (uint32_t)(2 * quarter + 1));
+    mtime_ms at = l->attempt_at + wait, last = attempt_last_start(l);
+    if (last > l->now && last < at)
+        at = last;
+    l->attempt = LIFE_ATTEMPT_WAITING;
+    l->attempt_deadline = at > l->now ? at : l->now + 1;
+}
+
+/* The old connection, if it is still there, goes on being read. */
+static void unfreeze(struct life *l)
+{
+    if (l->frozen)
+        life_say(l, LIFE_UNFREEZE);
+    l->frozen = false;
+}
+
+void attempt_stop(struct life *l)
+{
+    if (l->attempt > LIFE_ATTEMPT_WAITING)
+        life_say(l, LIFE_CANCEL);
+    unfreeze(l);
+    l->attempt = LIFE_ATTEMPT_NONE;
+}
+
+/* Why resuming does not succeed; at info the first time. */
+static void tell_why(struct life *l, enum life_answer answer)
+{
+    bool again = l->told_answers & 1u << answer;
+    l->told_answers |= 1u << answer;
+    life_push(l, (struct life_action){
+                     .kind = LIFE_TELL,
+                     .tell = {.what = LIFE_TELL_ATTEMPT, .again = again, .answer = answer}});
+}
+
+void attempt_timed_out(struct life *l)
+{
+    enum life_attempt was = l->attempt;
+    attempt_stop(l);
+    if (was == LIFE_ATTEMPT_WAITING || l->now < l->attempt_deadline) {
+        attempt_dial(l); /* its time has come; or it was begun before the window's end was known */
+        return;
+    }
+    if (was != LIFE_ATTEMPT_DIALLING)
+        l->answer_timeouts++;
+    tell_why(l, LIFE_ANSWER_FAILED);
+    attempt_wait(l);
+}
+
+/* ---- inputs ---- */
+
+/* An attempt that began on the network as it was is worth less than a new one. */
+static void renew(struct life *l)
+{
+    if (l->attempt > LIFE_ATTEMPT_WAITING) {
+        if (l->now - l->attempt_at < LIFE_RENEW_MS || l->now - l->renewed_at < LIFE_RENEW_EVERY_MS)
+            return;
+        l->renewed_at = l->now;
+    }
+    attempt_stop(l);
+    l->retry_ms = 0;
+    attempt_dial(l);
+}
+
+void life_network_changed(struct life *l, bool elsewhere, mtime_ms now)
+{
+    struct life_before before = life_enter(l, now);
+    bool doubts = elsewhere && l->cfg.is_client && life_can_resume(l);
+    if (doubts && (l->state == LIFE_UP || l->state == LIFE_SUSPECTED))
+        l->doubted_until = l->now + LIFE_DOUBT_MS;
+    if (doubts && l->state == LIFE_UP)
+        life_suspect(l, 0);
+    else if (l->attempt != LIFE_ATTEMPT_NONE)
+        renew(l);
+    life_leave(l, LIFE_IN_NETWORK, before);
+}
+
+void life_dialled(struct life *l, bool ok, mtime_ms connect_ms, mtime_ms now)
+{
+    struct life_before before = life_enter(l, now);
+    if (l->attempt == LIFE_ATTEMPT_DIALLING && ok) {
+        l->connect_ms = connect_ms;
+        l->attempt = LIFE_ATTEMPT_SECURING;
+        l->attempt_deadline = l->now + attempt_patience(l);
+    } else if (l->attempt == LIFE_ATTEMPT_DIALLING) {
+        attempt_wait(l);
+    }
+    life_leave(l, LIFE_IN_DIALLED, before);
+}
+
+void life_secured(struct life *l, mtime_ms now)
+{
+    struct life_before before = life_enter(l, now);
+    if (l->attempt == LIFE_ATTEMPT_SECURING) {
+        l->attempt = LIFE_ATTEMPT_ASKED;
+        l->frozen = l->state == LIFE_SUSPECTED;
+        life_push(l, (struct life_action){.kind = LIFE_ASK, .epoch = ++l->epoch});
+    }
+    life_leave(l, LIFE_IN_SECURED, before);
+}
+
+/* Somebody at one of the server's addresses does not have the session. */
+static void unknown(struct life *l)
+{
+    bool there = l->state == LIFE_SUSPECTED, drains = l->service == LIFE_DRAINING;
+    if (l->streams == 0 || (drains && !there)) {
+        life_end(l, LIFE_END_UNKNOWN); /* nothing is lost, or nothing that could be asked for */
+        return;
+    }
+    if (!drains && l->unknown_since == MTIME_NEVER) {
+        l->unknown_since = l->now;
+        life_open_beside(l);
+    }
+    attempt_wait(l);
+}
+
+static void refused(struct life *l, enum life_answer answer)
+{
+    unfreeze(l);
+    tell_why(l, answer);
+    if (answer != LIFE_ANSWER_FAILED)
+        l->answer_timeouts = 0;
+    if (answer == LIFE_ANSWER_UNKNOWN || answer == LIFE_ANSWER_DRAINING)
+        unknown(l);
+    else if (answer == LIFE_ANSWER_RANGE)
+        life_end(l, LIFE_END_UNKNOWN);
+    else
+        attempt_wait(l);
+}
+
+static void accepted(struct life *l, uint64_t peer_rx)
+{
+    l->answer_timeouts = 0;
+    l->unknown_since = MTIME_NEVER;
+    l->beside = l->beside && l->service == LIFE_DRAINING;
+    life_switched(l, peer_rx);
+}
+
+void life_answered(struct life *l, enum life_answer answer, uint64_t peer_rx, mtime_ms now)
+{
+    struct life_before before = life_enter(l, now);
+    bool asked = l->attempt == LIFE_ATTEMPT_ASKED;
+    bool failed = l->attempt == LIFE_ATTEMPT_SECURING && answer == LIFE_ANSWER_FAILED;
+    if (asked && answer == LIFE_ANSWER_ACCEPTED)
+        accepted(l, peer_rx);
+    else if (asked || failed)
+        refused(l, answer);
+    life_leave(l, LIFE_IN_ANSWERED, before);
+}

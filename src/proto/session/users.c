@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What becomes of new users at the server, and of the port they come to, while the client does not
+ * answer; and how the client comes back there.
+ *
+ *   suspected   they wait in the kernel's queue (HOLD)
+ *   detached    the same; from 2 s after the break they are refused (REFUSE)
+ *   up again    served (ADMIT): those who waited, too
+ *
+ * A session has its port until it drains, or until another client is given it (YIELD_PORT).
+ */
+#include "proto/session/internal.h"
+
+#include "proto/smux/session.h"
+
+void users_hold(struct life *l)
+{
+    if (l->cfg.is_client || l->service != LIFE_SERVING || l->held)
+        return;
+    l->held = true;
+    life_say(l, LIFE_HOLD);
+}
+
+void users_admit(struct life *l)
+{
+    if (!l->held)
+        return;
+    l->held = l->refusing = false;
+    life_say(l, LIFE_ADMIT);
+}
+
+void users_yield(struct life *l)
+{
+    if (l->cfg.is_client || l->service != LIFE_SERVING)
+        return;
+    l->held = l->refusing = false;
+    life_say(l, LIFE_YIELD_PORT);
+}
+
+mtime_ms users_refuse_at(const struct life *l)
+{
+    bool wait = l->state == LIFE_DETACHED && l->held && !l->refusing;
+    return wait ? l->broke_at + LIFE_HOLD_MS : MTIME_NEVER;
+}
+
+void users_refuse(struct life *l)
+{
+    l->refusing = true;
+    life_say(l, LIFE_REFUSE);
+}
+
+/* ---- inputs ---- */
+
+/* A reason not to go on; ACCEPTED: there is none. */
+static enum life_answer refusal(const struct life *l, uint64_t epoch)
+{
+    if (l->state == LIFE_OVER || l->cfg.is_client || l->cfg.window_ms == 0)
+        return LIFE_ANSWER_UNKNOWN;
+    if (l->no_resume)
+        return LIFE_ANSWER_DRAINING;
+    return epoch > l->epoch ? LIFE_ANSWER_ACCEPTED : LIFE_ANSWER_STALE;
+}
+
+bool life_resume_asked(struct life *l, uint64_t epoch, uint64_t peer_rx,
+                       enum life_answer *ret_refusal, mtime_ms now)
+{
+    struct life_before before = life_enter(l, now);
+    enum life_answer no = refusal(l, epoch);
+    if (no == LIFE_ANSWER_ACCEPTED) {
+        if (l->state == LIFE_UP)
+            l->quiet = hints_broken(l);
+        l->epoch = epoch;
+        life_switched(l, peer_rx);
+        if (l->service == LIFE_PORTLESS) { /* the client ends it when its connections are over */
+            (void)life_drain(l, l->cfg.drain_ms);
+            life_say_goaway(l, SMUX_GOAWAY_PORT_TAKEN, l->cfg.drain_ms);
+        }
+    } else {
+        *ret_refusal = no;
+    }
+    life_leave(l, LIFE_IN_RESUME_ASKED, before);
+    return no == LIFE_ANSWER_ACCEPTED;
+}
+
+bool life_port_wanted(struct life *l, mtime_ms now)
+{
+    struct life_before before = life_enter(l, now);
+    mtime_ms keeps = l->streams > 0 ? LIFE_PORT_BUSY_MS : LIFE_PORT_FREE_MS;
+    bool ended = l->loss == LIFE_LOSS_FIN || l->loss == LIFE_LOSS_RESET;
+    if (l->service == LIFE_SERVING && l->state == LIFE_DETACHED && ended &&
+        l->now >= l->broke_at + keeps) {
+        users_yield(l);
+        l->service = LIFE_PORTLESS;
+        life_tell(l, LIFE_TELL_PORT_LOST, 0, false);
+    }
+    life_leave(l, LIFE_IN_PORT_WANTED, before);
+    return l->state == LIFE_OVER || l->service != LIFE_SERVING;
+}
