@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* What a row of breaks tells about the path: item 4. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "kit.h"
+
+/* The connection rests for idle, then a byte is sent that is never acknowledged; resumed. */
+static void cut_after(struct kit *k, mtime_ms idle, const char *suspected, const char *resumed)
+{
+    mtime_ms heard = k->now - KIT_T0;
+    pass_to(k, heard + idle);
+    kit_wait(k, heard);
+    expect(k, "");
+    pass_to(k, heard + idle + 3000);
+    expect(k, suspected);
+    kit_resume(k);
+    expect(k, resumed);
+    k->now += 10;
+    kit_heard(k, 1, -1);
+}
+
+static void test_idle_connections_are_cut(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    cut_after(&k, 3400, "+suspected 3000; dial", "switch; +resumed 6400");
+    cut_after(&k, 5000, "+suspected 3000; dial", "switch; +resumed 8000");
+    cut_after(&k, 3100, "+suspected 3000; dial", "switch; +idle 3100; +resumed 6100");
+    /* from now on it is known: no pair of lines each time */
+    cut_after(&k, 4000, "-suspected 3000; dial", "switch; -resumed 7000");
+    cut_after(&k, 5000, "-suspected 3000; dial", "switch; -resumed 8000");
+    /* another kind of trouble is told */
+    cut_after(&k, 0, "+suspected 3000; dial", "switch; +resumed 3000");
+}
+
+static void test_or_reset(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    for (int i = 0; i < 3; i++) {
+        pass_to(&k, k.now - KIT_T0 + 3000);
+        expect(&k, "");
+        life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+        kit_drop(&k);
+        kit_resume(&k);
+        expect(&k, i < 2 ? "switch; +resumed 3000" : "switch; +idle 3000; +resumed 3000");
+        k.now += 1;
+        kit_heard(&k, 1, -1);
+        k.now += 1;
+        kit_heard(&k, 0, -1);
+    }
+}
+
+/* Breaks after rests of different length, or with a rest that was survived between, say nothing. */
+static void test_no_row_no_hint(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    cut_after(&k, 1000, "+suspected 3000; dial", "switch; +resumed 4000");
+    cut_after(&k, 5000, "+suspected 3000; dial", "switch; +resumed 8000");
+    cut_after(&k, 1500, "+suspected 3000; dial", "switch; +resumed 4500");
+    cut_after(&k, 4000, "+suspected 3000; dial", "switch; +resumed 7000");
+
+    kit_client(&k, KIT_WINDOW, 1);
+    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+    mtime_ms heard = k.now - KIT_T0;
+    pass_to(&k, heard + 3500);
+    kit_wait(&k, heard);
+    k.now += 20;
+    kit_heard(&k, 1, -1); /* acknowledged after a rest as long */
+    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+}
+
+static void test_a_slow_answer_is_no_break(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    for (int i = 0; i < 5; i++) {
+        mtime_ms heard = k.now - KIT_T0;
+        pass_to(&k, heard + 3000);
+        kit_wait(&k, heard);
+        pass_to(&k, heard + 6000);
+        expect(&k, "+suspected 3000; dial");
+        k.now += 500;
+        kit_heard(&k, 1, -1);
+        expect(&k, "cancel; +recovered");
+    }
+    assert_false(k.l.told_idle);
+}
+
+/* An MTU black hole: resumes are accepted, what is sent then is not acknowledged. */
+static void test_large_packets_do_not_pass(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    kit_wait(&k, 0);
+    pass_to(&k, 3000);
+    expect(&k, "+suspected 3000; dial");
+    kit_resume(&k);
+    expect(&k, "switch; +resumed 3000");
+    kit_wait(&k, 0);
+    pass_to(&k, 9000);
+    expect(&k, "-suspected 6000; dial small");
+    kit_resume(&k);
+    expect(&k, "switch; -resumed 9000");
+    kit_wait(&k, 0);
+    pass_to(&k, 15000);
+    expect(&k, "+mtu; detach; +detached silent 60000; dial last=74900 small");
+    kit_resume(&k);
+    expect(&k, "switch; +resumed 15000");
+    kit_wait(&k, 0);
+    k.now += 100;
+    kit_heard(&k, 1, -1); /* small ones do */
+    kit_wait(&k, 15100);
+    pass_to(&k, 18100);
+    expect(&k, "+suspected 3000; dial small"); /* for good */
+    kit_resume(&k);
+    kit_drop(&k);
+    for (int i = 0; i < 2; i++) {
+        kit_wait(&k, 15100);
+        k.now = life_deadline(&k.l);
+        life_tick(&k.l, k.now);
+        struct life_action a;
+        while (life_next(&k.l, &a))
+            assert_false(a.kind == LIFE_TELL && a.tell.what == LIFE_TELL_MTU); /* once a session */
+        kit_resume(&k);
+        kit_drop(&k);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_idle_connections_are_cut),
+        cmocka_unit_test(test_or_reset),
+        cmocka_unit_test(test_no_row_no_hint),
+        cmocka_unit_test(test_a_slow_answer_is_no_break),
+        cmocka_unit_test(test_large_packets_do_not_pass),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
