@@ -39,6 +39,9 @@ static void on_way_back(struct owner *o, const struct life_action *a)
         assert(o->candidate == NOBODY && a->dial.patience_ms > 0 && a->dial.last_start > o->now);
         o->candidate = DIALLING;
         break;
+    case LIFE_HURRY:
+        assert(o->candidate == DIALLING && a->at >= o->now);
+        break;
     case LIFE_CANCEL:
         assert(o->candidate != NOBODY);
         o->candidate = NOBODY;

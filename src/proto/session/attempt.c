@@ -27,7 +27,8 @@ mtime_ms attempt_patience(const struct life *l)
     return ms < LIFE_PATIENCE_MAX_MS ? ms : LIFE_PATIENCE_MAX_MS;
 }
 
-mtime_ms attempt_last_start(const struct life *l)
+/* The last moment for a fresh start before the session ends; MTIME_NEVER: it is not known. */
+static mtime_ms last_start(const struct life *l)
 {
     if (l->given_up_at == MTIME_NEVER)
         return MTIME_NEVER;
@@ -39,9 +40,9 @@ mtime_ms attempt_last_start(const struct life *l)
 
 void attempt_dial(struct life *l)
 {
-    mtime_ms last = attempt_last_start(l);
+    mtime_ms last = last_start(l);
     l->attempt = LIFE_ATTEMPT_DIALLING;
-    l->attempt_at = l->now;
+    l->attempt_at = l->hurried_at = l->now;
     /* the dialer keeps its time itself, and says why; this is for one that does not */
     l->attempt_deadline = l->now + LIFE_PATIENCE_MAX_MS + LIFE_GRACE_MS;
     l->last_start = last > l->now ? last : MTIME_NEVER;
@@ -52,13 +53,28 @@ void attempt_dial(struct life *l)
                               .small_segments = l->unproven_resumes > 0 || l->told_mtu}});
 }
 
+static void hurry(struct life *l, mtime_ms at)
+{
+    life_push(l, (struct life_action){.kind = LIFE_HURRY, .at = at});
+}
+
+void attempt_end_is_known(struct life *l)
+{
+    mtime_ms last = last_start(l);
+    if (l->attempt != LIFE_ATTEMPT_DIALLING || last <= l->now || last == l->last_start ||
+        last == MTIME_NEVER)
+        return;
+    l->last_start = last;
+    hurry(l, last);
+}
+
 void attempt_wait(struct life *l)
 {
     mtime_ms ms = l->retry_ms > 0 ? 2 * l->retry_ms : LIFE_RETRY_FIRST_MS;
     l->retry_ms = ms < LIFE_RETRY_MOST_MS ? ms : LIFE_RETRY_MOST_MS;
     mtime_ms quarter = l->retry_ms / 4;
     mtime_ms wait = l->retry_ms - quarter + rng_below(&l->rng, (uint32_t)(2 * quarter + 1));
-    mtime_ms at = l->attempt_at + wait, last = attempt_last_start(l);
+    mtime_ms at = l->attempt_at + wait, last = last_start(l);
     if (last > l->now && last < at)
         at = last;
     l->attempt = LIFE_ATTEMPT_WAITING;
@@ -95,8 +111,8 @@ void attempt_timed_out(struct life *l)
 {
     enum life_attempt was = l->attempt;
     attempt_stop(l);
-    if (was == LIFE_ATTEMPT_WAITING || l->now < l->attempt_deadline) {
-        attempt_dial(l); /* its time has come; or it was begun before the window's end was known */
+    if (was == LIFE_ATTEMPT_WAITING) {
+        attempt_dial(l);
         return;
     }
     if (was != LIFE_ATTEMPT_DIALLING)
@@ -110,6 +126,11 @@ void attempt_timed_out(struct life *l)
 /* An attempt that began on the network as it was is worth less than a new one. */
 static void renew(struct life *l)
 {
+    if (l->attempt == LIFE_ATTEMPT_DIALLING) { /* what is on its way may still arrive */
+        if (l->now - l->hurried_at >= LIFE_RENEW_MS)
+            hurry(l, l->hurried_at = l->now);
+        return;
+    }
     if (l->attempt > LIFE_ATTEMPT_WAITING) {
         if (l->now - l->attempt_at < LIFE_RENEW_MS || l->now - l->renewed_at < LIFE_RENEW_EVERY_MS)
             return;
@@ -127,7 +148,7 @@ void life_network_changed(struct life *l, bool elsewhere, mtime_ms now)
     if (doubts && (l->state == LIFE_UP || l->state == LIFE_SUSPECTED))
         l->doubted_until = l->now + LIFE_DOUBT_MS;
     if (doubts && l->state == LIFE_UP)
-        life_suspect(l, 0);
+        life_suspect(l, true);
     else if (l->attempt != LIFE_ATTEMPT_NONE)
         renew(l);
     life_leave(l, LIFE_IN_NETWORK, before);

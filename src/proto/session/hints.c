@@ -52,14 +52,6 @@ bool hints_broken(struct life *l)
     return again;
 }
 
-/* It was slow, and not cut: no break at all. */
-void hints_recovered(struct life *l)
-{
-    if (l->idle_break)
-        l->idle_breaks = 0;
-    l->idle_break = false;
-}
-
 void hints_switched(struct life *l)
 {
     if (l->idle_break && l->idle_breaks >= LIFE_HINT_BREAKS && !l->told_idle) {

@@ -50,8 +50,8 @@ void life_open_beside(struct life *l);
 /* It drains for ms, and has no port. True: it did not yet, or for longer. */
 bool life_drain(struct life *l, mtime_ms ms);
 
-/* UP -> SUSPECTED. ms: of the line. */
-void life_suspect(struct life *l, mtime_ms ms);
+/* UP -> SUSPECTED: of silence, or as the network has changed. */
+void life_suspect(struct life *l, bool changed);
 
 /* The connection of a resume is in use from now on: both ends. */
 void life_switched(struct life *l, uint64_t peer_rx);
@@ -67,8 +67,8 @@ void attempt_wait(struct life *l);      /* DIAL follows, later with each time */
 void attempt_stop(struct life *l);      /* CANCEL and UNFREEZE as needed; NONE */
 void attempt_timed_out(struct life *l); /* its deadline is here: dial, or give it up */
 
-/* The last moment for a fresh dial before the window ends; MTIME_NEVER: no window runs. */
-mtime_ms attempt_last_start(const struct life *l);
+/* The session's end is known, or nearer than it was: the dial under way is told. */
+void attempt_end_is_known(struct life *l);
 
 /* ---- hints.c ---- */
 
@@ -79,8 +79,7 @@ void hints_progress(struct life *l, mtime_ms heard_at, mtime_ms waiting_since, u
    told. */
 bool hints_broken(struct life *l);
 
-/* It came back: by itself, or over another connection. */
-void hints_recovered(struct life *l);
+/* It came back over another connection. */
 void hints_switched(struct life *l);
 
 /* ---- users.c: server; nothing happens at a client ---- */

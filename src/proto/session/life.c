@@ -179,11 +179,11 @@ static mtime_ms suspect_at(const struct life *l)
     return l->state == LIFE_UP && life_can_resume(l) ? overdue_at(l) : MTIME_NEVER;
 }
 
-void life_suspect(struct life *l, mtime_ms ms)
+void life_suspect(struct life *l, bool changed)
 {
-    l->quiet = hints_broken(l);
+    l->quiet = !changed && hints_broken(l);
     l->state = LIFE_SUSPECTED;
-    life_tell(l, LIFE_TELL_SUSPECTED, ms, l->quiet);
+    life_tell(l, LIFE_TELL_SUSPECTED, changed ? 0 : l->now - l->waiting_since, l->quiet);
     users_hold(l);
     if (l->cfg.is_client)
         attempt_dial(l);
@@ -191,7 +191,7 @@ void life_suspect(struct life *l, mtime_ms ms)
 
 static void suspect(struct life *l)
 {
-    life_suspect(l, l->now - l->waiting_since);
+    life_suspect(l, false);
 }
 
 /* A suspected connection is good again when nothing waits too long, and no change of the network
@@ -210,8 +210,8 @@ static void recover(struct life *l)
     l->doubted_until = 0;
     l->unknown_since = MTIME_NEVER;
     l->beside = l->beside && l->service == LIFE_DRAINING;
+    l->told_answers = 0;
     attempt_stop(l);
-    hints_recovered(l);
     life_tell(l, LIFE_TELL_RECOVERED, 0, l->quiet);
     users_admit(l);
 }
@@ -257,6 +257,7 @@ static void detach(struct life *l, enum life_loss loss)
                                                .ms = l->expires - l->now,
                                                .loss = loss}});
     users_hold(l);
+    attempt_end_is_known(l);
     if (!l->cfg.is_client || l->attempt > LIFE_ATTEMPT_WAITING)
         return;
     if (l->unproven && l->now - l->attempt_at < LIFE_RETRY_MOST_MS) {
@@ -367,6 +368,7 @@ bool life_drain(struct life *l, mtime_ms ms)
     if (sooner)
         l->drain_until = l->now + ms;
     l->service = LIFE_DRAINING;
+    attempt_end_is_known(l);
     return sooner;
 }
 
@@ -396,12 +398,7 @@ static void give_up_unknown(struct life *l)
 
 static mtime_ms attempt_at(const struct life *l)
 {
-    if (l->attempt == LIFE_ATTEMPT_NONE)
-        return MTIME_NEVER;
-    mtime_ms last = attempt_last_start(l), at = l->attempt_deadline;
-    bool missing = l->attempt == LIFE_ATTEMPT_DIALLING && last != MTIME_NEVER &&
-                   l->last_start != last && l->attempt_at < last;
-    return missing && last < at ? last : at; /* begun before the window was: it does not know */
+    return l->attempt == LIFE_ATTEMPT_NONE ? MTIME_NEVER : l->attempt_deadline;
 }
 
 /* In this order when several are due: first what ends it. */
@@ -454,6 +451,7 @@ void life_init(struct life *l, const struct life_config *cfg, mtime_ms now, uint
         .given_up_at = MTIME_NEVER,
         .unknown_since = MTIME_NEVER,
         .last_start = MTIME_NEVER,
+        .hurried_at = now,
         .renewed_at = now - LIFE_RENEW_EVERY_MS,
     };
     rng_seed(&l->rng, seed);
@@ -467,8 +465,9 @@ void life_progress(struct life *l, mtime_ms heard_at, mtime_ms waiting_since, ui
         hints_progress(l, heard_at, waiting_since, acked);
         if (l->unproven && acked > l->acked_at_resume)
             prove(l);
-        if (!l->unproven)
-            l->stalled_since = waiting_since;
+        bool moves = l->waiting_since != MTIME_NEVER && waiting_since > l->waiting_since;
+        if (!l->unproven || (moves && waiting_since != MTIME_NEVER))
+            l->stalled_since = waiting_since; /* a slow link may be busy with other bytes */
         else if (waiting_since < l->stalled_since)
             l->stalled_since = waiting_since;
         if (heard_at > l->resumed_at) /* the mux's clock starts anew with each connection */

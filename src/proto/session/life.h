@@ -60,9 +60,10 @@ enum {
     LIFE_PATIENCE_MAX_MS = 10000,
     LIFE_RETRY_FIRST_MS = 50,  /* wait between two attempts, doubled each time ... */
     LIFE_RETRY_MOST_MS = 1000, /* ... up to this: how late a heal is noticed at most */
-    /* A change of the network starts an attempt anew that is older than this, */
+    /* A change of the network hurries a dial that is older than this, and starts an attempt anew
+       whose TCP stood for so long ... */
     LIFE_RENEW_MS = 1000,
-    /* but only so often: an interface that flaps must not keep a slow path from ever answering. */
+    /* ... but only so often: an interface that flaps must not keep a slow path from answering. */
     LIFE_RENEW_EVERY_MS = 10000,
     /* The window's last moment: a last attempt begins so long before its end ... */
     LIFE_LAST_START_MS = 100,
@@ -129,6 +130,7 @@ enum life_end {
 enum life_action_kind {
     /* client: the way back */
     LIFE_DIAL,        /* dial the server: patience_ms, last_start; answer with life_dialled() */
+    LIFE_HURRY,       /* the dial under way: a fresh start to each address at `at`, be it now */
     LIFE_CANCEL,      /* give up what DIAL began, or the candidate: no result of it may follow */
     LIFE_ASK,         /* freeze the old connection, send resume with epoch on the candidate */
     LIFE_UNFREEZE,    /* the old connection, if there is one, is read again */
@@ -168,6 +170,7 @@ struct life_action {
             mtime_ms last_start;  /* MTIME_NEVER, or when a fresh SYN to each address must go out */
             bool small_segments;  /* the last ones did not pass: dial with a small MSS */
         } dial;
+        mtime_ms at;
         uint64_t epoch;
         struct {
             uint32_t code, ms;
@@ -225,7 +228,9 @@ struct life {
     /* client */
     uint64_t epoch; /* server: the highest one served */
     bool frozen;
-    mtime_ms attempt_at, attempt_deadline, retry_ms, connect_ms, last_start, renewed_at;
+    mtime_ms attempt_at, attempt_deadline, retry_ms, connect_ms;
+    mtime_ms last_start; /* the dial under way knows; MTIME_NEVER: of none */
+    mtime_ms hurried_at, renewed_at;
     uint32_t answer_timeouts; /* in a row */
     mtime_ms unknown_since;   /* MTIME_NEVER: nobody has said so */
     uint32_t told_answers;    /* bit of enum life_answer */

@@ -17,9 +17,9 @@ static const char *const ends[] = {"closed", "lost",     "expired",  "unknown",
                                    "peer",   "replaced", "protocol", "drained"};
 static const char *const tells[] = {"suspected", "recovered", "detached", "resumed",  "attempt",
                                     "mtu",       "idle",      "draining", "port-lost"};
-static const char *const kinds[] = {"dial",   "cancel", "ask",    "unfreeze", "beside",
-                                    "switch", "detach", "goaway", "close",    "tell",
-                                    "hold",   "refuse", "admit",  "yield"};
+static const char *const kinds[] = {"dial",   "hurry",  "cancel", "ask",    "unfreeze",
+                                    "beside", "switch", "detach", "goaway", "close",
+                                    "tell",   "hold",   "refuse", "admit",  "yield"};
 
 static void start(struct kit *k, bool is_client, mtime_ms window, uint32_t streams)
 {
@@ -68,6 +68,8 @@ static int action_text(const struct life_action *a, char *p, size_t n)
             return snprintf(p, n, "dial last=%lld%s", (long long)(a->dial.last_start - KIT_T0),
                             a->dial.small_segments ? " small" : "");
         return snprintf(p, n, "dial%s", a->dial.small_segments ? " small" : "");
+    case LIFE_HURRY:
+        return snprintf(p, n, "hurry %lld", (long long)(a->at - KIT_T0));
     case LIFE_ASK:
         return snprintf(p, n, "ask %llu", (unsigned long long)a->epoch);
     case LIFE_GOAWAY:

@@ -347,7 +347,14 @@ static void test_another_address_still_has_it(void **state)
     assert_true(life_next(&k.l, &a) && a.kind == LIFE_SWITCH);
     assert_true(life_next(&k.l, &a) && a.tell.what == LIFE_TELL_RESUMED && a.tell.ms == gap);
     kit_heard(&k, 1, -1);
-    assert_int_equal(life_deadline(&k.l), MTIME_NEVER); /* 5 s are forgotten */
+    life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+    kit_drop(&k);
+    ask(&k, 1);
+    kit_drop(&k);
+    pass_to(&k, gap + 2000); /* the 5 s are forgotten */
+    life_answered(&k.l, LIFE_ANSWER_UNKNOWN, 0, k.now);
+    expect(&k, "+attempt unknown; beside");
+    assert_int_equal(k.l.unknown_since, k.now);
 }
 
 static void test_unknown_and_the_last_connection_ends(void **state)
@@ -385,6 +392,12 @@ static void test_unknown_while_suspected(void **state)
     kit_heard(&k, 1, -1);
     expect(&k, "+recovered");
     assert_int_equal(life_deadline(&k.l), MTIME_NEVER);
+    life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+    kit_drop(&k);
+    ask(&k, 1);
+    kit_drop(&k);
+    life_answered(&k.l, LIFE_ANSWER_UNKNOWN, 0, k.now);
+    expect(&k, "+attempt unknown; beside");
 }
 
 /* An answer that is under way when the 5 s are over may be another one: a slow path. */
@@ -521,8 +534,7 @@ static void test_an_attempt_ends_with_the_window(void **state)
     expect(&k, "close expired");
 }
 
-/* A dial begun while the connection was only suspected does not know the end: a fresh one is made
-   in time. */
+/* A dial begun while the connection was only suspected does not know the end: it is told. */
 static void test_a_dial_from_before_the_window(void **state)
 {
     struct kit k;
@@ -532,10 +544,7 @@ static void test_a_dial_from_before_the_window(void **state)
     pass_to(&k, 3000);
     expect(&k, "+suspected 3000; dial");
     life_lost(&k.l, LIFE_LOSS_ERROR, k.now);
-    expect(&k, "detach; +detached error 5000");
-    due_at(&k, 7900);
-    pass_to(&k, 7900);
-    expect(&k, "cancel; dial");
+    expect(&k, "detach; +detached error 5000; hurry 7900");
     due_at(&k, 9000);
     pass_to(&k, 9000);
     expect(&k, "close expired");
@@ -579,7 +588,7 @@ static void test_a_change_ends_a_wait(void **state)
     assert_in_range(wait_ms(&k), 37, 63);
 }
 
-static void test_a_change_renews_an_old_attempt(void **state)
+static void test_a_change_hurries_a_dial(void **state)
 {
     struct kit k;
     (void)state;
@@ -589,15 +598,36 @@ static void test_a_change_renews_an_old_attempt(void **state)
     expect(&k, ""); /* young enough */
     pass_to(&k, 1000);
     life_network_changed(&k.l, true, k.now);
-    expect(&k, "cancel; dial last=59900");
-    pass_to(&k, 5000);
+    expect(&k, "hurry 1000");
+    pass_to(&k, 1999);
+    life_network_changed(&k.l, false, k.now);
+    expect(&k, "");
+    pass_to(&k, 2000);
+    life_network_changed(&k.l, false, k.now);
+    expect(&k, "hurry 2000");
+}
+
+/* An interface that flaps does not keep a slow path from answering. */
+static void test_a_change_renews_an_old_attempt(void **state)
+{
+    struct kit k;
+    (void)state;
+    lose(&k, KIT_WINDOW, 1);
     ask(&k, 4000);
     kit_drop(&k);
+    pass_to(&k, 999);
     life_network_changed(&k.l, true, k.now);
-    expect(&k, ""); /* an interface that flaps does not keep a slow path from answering */
-    pass_to(&k, 11000);
+    expect(&k, "");
+    pass_to(&k, 1000);
     life_network_changed(&k.l, true, k.now);
     expect(&k, "cancel; dial last=59900");
+    ask(&k, 4000);
+    kit_drop(&k);
+    pass_to(&k, 10999);
+    life_network_changed(&k.l, true, k.now);
+    expect(&k, "");
+    pass_to(&k, 11000);
+    kit_drop(&k); /* timed out */
 }
 
 static void test_a_change_renews_what_was_asked(void **state)
@@ -642,6 +672,7 @@ int main(void)
         cmocka_unit_test(test_a_dial_from_before_the_window),
         cmocka_unit_test(test_elsewhere_is_doubted_for_10_s),
         cmocka_unit_test(test_a_change_ends_a_wait),
+        cmocka_unit_test(test_a_change_hurries_a_dial),
         cmocka_unit_test(test_a_change_renews_an_old_attempt),
         cmocka_unit_test(test_a_change_renews_what_was_asked),
     };

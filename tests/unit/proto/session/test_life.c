@@ -162,7 +162,7 @@ static void test_what_is_suspected_can_be_lost(void **state)
     expect(&k, "+suspected 3000; dial");
     pass_to(&k, 4000);
     life_lost(&k.l, LIFE_LOSS_ERROR, k.now);
-    expect(&k, "detach; +detached error 60000"); /* the dial goes on */
+    expect(&k, "detach; +detached error 60000; hurry 63900"); /* the dial goes on */
     kit_resume(&k);
     expect(&k, "switch; +resumed 4000");
 }
@@ -189,6 +189,42 @@ static void test_the_window_runs_on_until_proven(void **state)
     due_at(&k, 20000); /* this dial knows its last moment itself */
     pass_to(&k, 20000);
     expect(&k, "goaway 4 0; close expired");
+}
+
+/* Bytes that keep coming are no proof, but a link that moves is not stalled either. */
+static void test_a_resume_on_a_busy_link(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    kit_wait(&k, 0);
+    pass_to(&k, 3000);
+    kit_drop(&k);
+    kit_resume(&k);
+    kit_drop(&k);
+    kit_wait(&k, 3000);
+    for (int s = 4; s < 40; s++) {
+        pass_to(&k, s * 1000);
+        kit_heard(&k, 0, 0);
+        expect(&k, "");
+    }
+    due_at(&k, 39000 + 6000); /* and still unproven */
+}
+
+/* What the mux says of the time before the resume is not held against the new connection. */
+static void test_the_suspicion_begins_with_the_resume(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+    kit_drop(&k);
+    pass_to(&k, 9000);
+    kit_resume(&k);
+    kit_drop(&k);
+    kit_heard(&k, 0, 9000);
+    expect(&k, "");
+    due_at(&k, 15000);
 }
 
 static void test_and_ends_it_though_connected(void **state)
@@ -467,7 +503,7 @@ static void test_a_client_stops_while_detached(void **state)
     life_lost(&k.l, LIFE_LOSS_RESET, k.now);
     kit_drop(&k);
     life_stop(&k.l, 10000, k.now);
-    expect(&k, "goaway 0 10000");
+    expect(&k, "hurry 9900; goaway 0 10000");
     pass_to(&k, 4000);
     kit_resume(&k);
     expect(&k, "switch; +resumed 4000; goaway 0 6000");
@@ -531,6 +567,8 @@ int main(void)
         cmocka_unit_test(test_a_fin_gets_the_whole_window),
         cmocka_unit_test(test_what_is_suspected_can_be_lost),
         cmocka_unit_test(test_the_window_runs_on_until_proven),
+        cmocka_unit_test(test_a_resume_on_a_busy_link),
+        cmocka_unit_test(test_the_suspicion_begins_with_the_resume),
         cmocka_unit_test(test_and_ends_it_though_connected),
         cmocka_unit_test(test_a_proven_resume_has_a_new_window),
         cmocka_unit_test(test_the_resume_itself_proves_nothing),
