@@ -61,11 +61,19 @@ static void hurry(struct life *l, mtime_ms at)
 void attempt_end_is_known(struct life *l)
 {
     mtime_ms last = last_start(l);
-    if (l->attempt != LIFE_ATTEMPT_DIALLING || last <= l->now || last == l->last_start ||
-        last == MTIME_NEVER)
+    if (l->attempt != LIFE_ATTEMPT_DIALLING || last == l->last_start)
         return;
     l->last_start = last;
-    hurry(l, last);
+    if (last > l->now && last != MTIME_NEVER)
+        hurry(l, last);
+}
+
+/* A dialer has one moment in mind: after it was hurried it is told the last one again. */
+mtime_ms attempt_remind_at(const struct life *l)
+{
+    if (l->attempt != LIFE_ATTEMPT_DIALLING || last_start(l) == l->last_start)
+        return MTIME_NEVER;
+    return last_start(l) > l->hurried_at + 1 ? l->hurried_at + 1 : MTIME_NEVER;
 }
 
 void attempt_wait(struct life *l)
@@ -127,8 +135,10 @@ void attempt_timed_out(struct life *l)
 static void renew(struct life *l)
 {
     if (l->attempt == LIFE_ATTEMPT_DIALLING) { /* what is on its way may still arrive */
-        if (l->now - l->hurried_at >= LIFE_RENEW_MS)
+        if (l->now - l->hurried_at >= LIFE_RENEW_MS) {
             hurry(l, l->hurried_at = l->now);
+            l->last_start = MTIME_NEVER;
+        }
         return;
     }
     if (l->attempt > LIFE_ATTEMPT_WAITING) {

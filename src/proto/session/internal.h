@@ -69,6 +69,7 @@ void attempt_timed_out(struct life *l); /* its deadline is here: dial, or give i
 
 /* The session's end is known, or nearer than it was: the dial under way is told. */
 void attempt_end_is_known(struct life *l);
+mtime_ms attempt_remind_at(const struct life *l);
 
 /* ---- hints.c ---- */
 

@@ -406,10 +406,17 @@ static const struct {
     mtime_ms (*due)(const struct life *l);
     void (*act)(struct life *l);
 } timers[] = {
-    {drained_at, drained},           {expire_at, expire},
-    {unknown_at, give_up_unknown},   {give_up_at, give_up},
-    {suspect_at, suspect},           {recover_at, recover},
-    {attempt_at, attempt_timed_out}, {users_refuse_at, users_refuse},
+    /* clang-format off */
+    {drained_at, drained},
+    {expire_at, expire},
+    {unknown_at, give_up_unknown},
+    {give_up_at, give_up},
+    {suspect_at, suspect},
+    {recover_at, recover},
+    {attempt_at, attempt_timed_out},
+    {attempt_remind_at, attempt_end_is_known},
+    {users_refuse_at, users_refuse},
+    /* clang-format on */
 };
 
 mtime_ms life_deadline(const struct life *l)

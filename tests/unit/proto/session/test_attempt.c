@@ -599,6 +599,8 @@ static void test_a_change_hurries_a_dial(void **state)
     pass_to(&k, 1000);
     life_network_changed(&k.l, true, k.now);
     expect(&k, "hurry 1000");
+    pass_to(&k, 1001);
+    expect(&k, "hurry 59900"); /* one moment at a time */
     pass_to(&k, 1999);
     life_network_changed(&k.l, false, k.now);
     expect(&k, "");
