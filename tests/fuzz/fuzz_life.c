@@ -187,6 +187,7 @@ static void connection_steps(struct owner *o, unsigned what, uint8_t arg)
 static void others_say(struct owner *o, unsigned what, uint8_t arg)
 {
     enum life_answer no = LIFE_ANSWER_ACCEPTED;
+    struct life_ask ask;
     switch (what) {
     case 0:
         life_streams(&o->l, arg % 3, o->now);
@@ -205,7 +206,9 @@ static void others_say(struct owner *o, unsigned what, uint8_t arg)
         life_network_changed(&o->l, arg % 2, o->now);
         break;
     case 5:
-        o->switches = life_resume_asked(&o->l, o->epoch + arg % 3, o->acked, &no, o->now);
+        ask = (struct life_ask){o->epoch + arg % 3, o->acked, arg % 5 > 0};
+        o->switches = life_resume_asked(&o->l, &ask, &no, o->now);
+        assert(!o->switches || ask.in_range);
         assert(o->switches != (no != LIFE_ANSWER_ACCEPTED));
         o->epoch += o->switches ? arg % 3 : 0;
         break;

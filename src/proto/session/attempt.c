@@ -38,6 +38,13 @@ static mtime_ms last_start(const struct life *l)
     return end - LIFE_LAST_START_MS;
 }
 
+/* TCP stands, and nothing large comes through: neither TLS's certificate, nor what follows a
+   resume. A frozen server looks the same, and small segments do no harm. */
+static bool wants_small_segments(const struct life *l)
+{
+    return l->unproven_resumes > 0 || l->answer_timeouts > 0 || l->told_mtu;
+}
+
 void attempt_dial(struct life *l)
 {
     mtime_ms last = last_start(l);
@@ -46,11 +53,10 @@ void attempt_dial(struct life *l)
     /* the dialer keeps its time itself, and says why; this is for one that does not */
     l->attempt_deadline = l->now + LIFE_PATIENCE_MAX_MS + LIFE_GRACE_MS;
     l->last_start = last > l->now ? last : MTIME_NEVER;
-    life_push(l, (struct life_action){
-                     .kind = LIFE_DIAL,
-                     .dial = {.patience_ms = LIFE_PATIENCE_MAX_MS,
-                              .last_start = l->last_start,
-                              .small_segments = l->unproven_resumes > 0 || l->told_mtu}});
+    life_push(l, (struct life_action){.kind = LIFE_DIAL,
+                                      .dial = {.patience_ms = LIFE_PATIENCE_MAX_MS,
+                                               .last_start = l->last_start,
+                                               .small_segments = wants_small_segments(l)}});
 }
 
 static void hurry(struct life *l, mtime_ms at)

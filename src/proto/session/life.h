@@ -306,11 +306,17 @@ void life_answered(struct life *l, enum life_answer answer, uint64_t peer_rx, mt
 
 /* ---- server ---- */
 
-/* A resume whose proof and counts are right asks to go on, with its epoch; the peer has received
-   peer_rx bytes. True: SWITCH follows. False: nothing has changed, and *ret_refusal says why:
-   STALE, DRAINING (the server stops), UNKNOWN (over, or never resumable). */
-bool life_resume_asked(struct life *l, uint64_t epoch, uint64_t peer_rx,
-                       enum life_answer *ret_refusal, mtime_ms now) MUST_USE;
+/* A resume whose proof is right asks to go on. */
+struct life_ask {
+    uint64_t epoch;
+    uint64_t peer_rx; /* the client has received so many bytes */
+    bool in_range;    /* and we can go on from there: smux_session_can_resume() */
+};
+
+/* True: SWITCH follows. False: nothing has changed, and *ret_refusal says why: UNKNOWN (over, or
+   never resumable), DRAINING (this server stops), STALE, RANGE. */
+bool life_resume_asked(struct life *l, const struct life_ask *ask, enum life_answer *ret_refusal,
+                       mtime_ms now) MUST_USE;
 
 /* Another client wants the port. True: it may have it, YIELD_PORT follows; false: not (yet). */
 bool life_port_wanted(struct life *l, mtime_ms now) MUST_USE;

@@ -52,25 +52,27 @@ void users_refuse(struct life *l)
 /* ---- inputs ---- */
 
 /* A reason not to go on; ACCEPTED: there is none. */
-static enum life_answer refusal(const struct life *l, uint64_t epoch)
+static enum life_answer refusal(const struct life *l, const struct life_ask *ask)
 {
     if (l->state == LIFE_OVER || l->cfg.is_client || l->cfg.window_ms == 0)
         return LIFE_ANSWER_UNKNOWN;
     if (l->no_resume)
         return LIFE_ANSWER_DRAINING;
-    return epoch > l->epoch ? LIFE_ANSWER_ACCEPTED : LIFE_ANSWER_STALE;
+    if (ask->epoch <= l->epoch) /* before its count is looked at, which is old as well */
+        return LIFE_ANSWER_STALE;
+    return ask->in_range ? LIFE_ANSWER_ACCEPTED : LIFE_ANSWER_RANGE;
 }
 
-bool life_resume_asked(struct life *l, uint64_t epoch, uint64_t peer_rx,
-                       enum life_answer *ret_refusal, mtime_ms now)
+bool life_resume_asked(struct life *l, const struct life_ask *ask, enum life_answer *ret_refusal,
+                       mtime_ms now)
 {
     struct life_before before = life_enter(l, now);
-    enum life_answer no = refusal(l, epoch);
+    enum life_answer no = refusal(l, ask);
     if (no == LIFE_ANSWER_ACCEPTED) {
         if (l->state == LIFE_UP)
             l->quiet = hints_broken(l);
-        l->epoch = epoch;
-        life_switched(l, peer_rx);
+        l->epoch = ask->epoch;
+        life_switched(l, ask->peer_rx);
         if (l->service == LIFE_PORTLESS) { /* the client ends it when its connections are over */
             (void)life_drain(l, l->cfg.drain_ms);
             life_say_goaway(l, SMUX_GOAWAY_PORT_TAKEN, l->cfg.drain_ms);

@@ -146,6 +146,13 @@ void kit_wait(struct kit *k, mtime_ms heard_ms)
     life_tick(&k->l, k->now);
 }
 
+void kit_asked(struct kit *k, uint64_t epoch)
+{
+    enum life_answer no;
+    struct life_ask ask = {.epoch = epoch, .peer_rx = k->acked, .in_range = true};
+    assert_true(life_resume_asked(&k->l, &ask, &no, k->now));
+}
+
 void kit_resume(struct kit *k)
 {
     struct life_action a;

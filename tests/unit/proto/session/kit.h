@@ -41,5 +41,8 @@ void kit_heard(struct kit *k, uint64_t more_acked, mtime_ms wait_ms);
 /* Bytes are sent now, and wait; the last ones heard were at heard_ms. */
 void kit_wait(struct kit *k, mtime_ms heard_ms);
 
+/* Server: asked to resume with this epoch, and it must be granted. */
+void kit_asked(struct kit *k, uint64_t epoch);
+
 /* Through TCP, TLS and the answer at this moment; checks the actions on the way. */
 void kit_resume(struct kit *k);

@@ -280,7 +280,6 @@ static void test_the_resume_itself_proves_nothing(void **state)
 static void test_the_server_expires_last(void **state)
 {
     struct kit k;
-    enum life_answer no;
     (void)state;
     kit_server(&k, 5000, 1);
     life_lost(&k.l, LIFE_LOSS_RESET, k.now);
@@ -289,7 +288,7 @@ static void test_the_server_expires_last(void **state)
     kit_drop(&k);
     due_at(&k, 6000);
     k.now = KIT_T0 + 5999;
-    assert_true(life_resume_asked(&k.l, 1, k.acked, &no, k.now));
+    kit_asked(&k, 1);
     expect(&k, "switch; +resumed 5999; admit");
 }
 
@@ -298,7 +297,6 @@ static void test_the_server_expires_last(void **state)
 static void test_the_gap_is_exact(void **state)
 {
     struct kit k;
-    enum life_answer no;
     (void)state;
     kit_server(&k, KIT_WINDOW, 1);
     k.now = KIT_T0 + 1234;
@@ -306,11 +304,11 @@ static void test_the_gap_is_exact(void **state)
     pass_to(&k, 4234);
     expect(&k, "+suspected 3000; hold");
     pass_to(&k, 5000);
-    assert_true(life_resume_asked(&k.l, 1, k.acked, &no, k.now));
+    kit_asked(&k, 1);
     expect(&k, "switch; +resumed 3766; admit");
     life_progress(&k.l, k.now, k.now, k.acked, k.now); /* the mux's clock, not a byte */
     pass_to(&k, 6000);
-    assert_true(life_resume_asked(&k.l, 2, k.acked, &no, k.now));
+    kit_asked(&k, 2);
     expect(&k, "switch; -resumed 4766");
     pass_to(&k, 6500);
     kit_heard(&k, 1, -1);
@@ -318,7 +316,7 @@ static void test_the_gap_is_exact(void **state)
     life_lost(&k.l, LIFE_LOSS_FIN, k.now);
     kit_drop(&k);
     pass_to(&k, 9700);
-    assert_true(life_resume_asked(&k.l, 3, k.acked, &no, k.now));
+    kit_asked(&k, 3);
     expect(&k, "switch; +resumed 3200; admit");
 }
 
@@ -527,7 +525,6 @@ static void test_a_client_that_stops_opens_nothing(void **state)
 static void test_the_client_of_a_server_stops(void **state)
 {
     struct kit k;
-    enum life_answer no;
     (void)state;
     kit_server(&k, KIT_WINDOW, 1);
     life_goaway(&k.l, SMUX_GOAWAY_SHUTDOWN, 10000, k.now);
@@ -537,7 +534,7 @@ static void test_the_client_of_a_server_stops(void **state)
     assert_true(life_port_wanted(&k.l, k.now));
     expect(&k, "");
     pass_to(&k, 3000);
-    assert_true(life_resume_asked(&k.l, 1, k.acked, &no, k.now));
+    kit_asked(&k, 1);
     expect(&k, "switch; +resumed 3000");
     pass_to(&k, 10000);
     expect(&k, "goaway 0 0; close drained");

@@ -46,7 +46,7 @@ static void give(struct kit *k, int word)
         life_stop(l, 20000, k->now);
         break;
     case 19:
-        if (!life_resume_asked(l, l->epoch + 1, k->acked, &no, k->now))
+        if (!life_resume_asked(l, &(struct life_ask){l->epoch + 1, k->acked, true}, &no, k->now))
             assert_int_not_equal(no, LIFE_ANSWER_ACCEPTED);
         break;
     case 20:

@@ -18,7 +18,8 @@ static void lose(struct kit *k, enum life_loss loss, uint32_t streams)
 
 static bool resume(struct kit *k, uint64_t epoch, enum life_answer *no)
 {
-    return life_resume_asked(&k->l, epoch, k->acked, no, k->now);
+    struct life_ask ask = {.epoch = epoch, .peer_rx = k->acked, .in_range = true};
+    return life_resume_asked(&k->l, &ask, no, k->now);
 }
 
 static void test_users_wait_then_are_refused_then_served(void **state)
@@ -72,6 +73,23 @@ static void test_epochs_grow(void **state)
     assert_true(resume(&k, UINT64_MAX, &no));
     kit_drop(&k);
     assert_false(resume(&k, UINT64_MAX, &no));
+}
+
+/* The count of a late attempt is old as well: it is stale, and not the end of the session. */
+static void test_the_epoch_is_looked_at_first(void **state)
+{
+    struct kit k;
+    enum life_answer no;
+    struct life_ask ask = {.epoch = 3};
+    (void)state;
+    lose(&k, LIFE_LOSS_RESET, 1);
+    assert_false(life_resume_asked(&k.l, &ask, &no, k.now));
+    assert_int_equal(no, LIFE_ANSWER_RANGE);
+    expect(&k, "");
+    assert_true(resume(&k, 3, &no)); /* that one has changed nothing */
+    kit_drop(&k);
+    assert_false(life_resume_asked(&k.l, &ask, &no, k.now));
+    assert_int_equal(no, LIFE_ANSWER_STALE);
 }
 
 static void test_who_cannot_be_resumed(void **state)
@@ -206,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_users_wait_then_are_refused_then_served),
         cmocka_unit_test(test_a_resume_beside_a_good_connection),
         cmocka_unit_test(test_epochs_grow),
+        cmocka_unit_test(test_the_epoch_is_looked_at_first),
         cmocka_unit_test(test_who_cannot_be_resumed),
         cmocka_unit_test(test_when_the_port_is_given_away),
         cmocka_unit_test(test_a_good_connection_keeps_its_port),
