@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* Who owns an id and a port: see registry.h. A claim is decided anew whenever what it waited for
+ * has changed; so there is one function that decides, and no path that forgets a rule. */
+#include "proto/session/registry.h"
+
+#include <assert.h>
+#include <string.h>
+
+const char *claim_state_word(enum claim_state s)
+{
+    static const char *const words[] = {
+        [CLAIM_NEW] = "new",           [CLAIM_ASKING] = "asking",   [CLAIM_OPENING] = "opening",
+        [CLAIM_OPENED] = "opened",     [CLAIM_SERVING] = "serving", [CLAIM_ENDING] = "ending",
+        [CLAIM_RELEASED] = "released",
+    };
+    return words[s];
+}
+
+void registry_init(struct registry *r, void (*act)(void *ctx, const struct registry_action *a),
+                   void *ctx)
+{
+    *r = (struct registry){.act = act, .ctx = ctx};
+    list_init(&r->claims);
+}
+
+static void act(const struct registry *r, enum registry_action_kind kind, struct claim *c,
+                struct claim *by)
+{
+    r->act(r->ctx, &(struct registry_action){.kind = kind, .claim = c, .by = by});
+}
+
+static void refuse(const struct registry *r, struct claim *c, enum hello_error error,
+                   struct claim *by)
+{
+    /* A port that is open, or about to be, is closed with the session: until registry_gone() it is
+       in the way of others. */
+    if (c->state == CLAIM_OPENING)
+        c->port = (int)c->wanted;
+    c->state = CLAIM_RELEASED;
+    c->waits_for = NULL;
+    r->act(r->ctx, &(struct registry_action){
+                       .kind = REGISTRY_REFUSE, .claim = c, .by = by, .error = error});
+}
+
+/* ---- who is in the way ---- */
+
+/* c may end o's session, or overtake its open: it is a new process, or the same one. */
+static bool may_replace(const struct claim *c, const struct claim *o)
+{
+    for (unsigned i = 0; i < c->mine.count; i++)
+        if (memcmp(c->mine.nonces[i], o->nonce, sizeof o->nonce) == 0)
+            return true;
+    return c->take;
+}
+
+static bool is_namesake(const struct claim *a, const struct claim *b)
+{
+    return a != b && *a->id != '\0' && strcmp(a->id, b->id) == 0;
+}
+
+static bool is_pending(const struct claim *c)
+{
+    return c->state == CLAIM_ASKING || c->state == CLAIM_OPENING || c->state == CLAIM_OPENED;
+}
+
+static bool owns(const struct claim *c)
+{
+    return c->state == CLAIM_SERVING || c->state == CLAIM_ENDING;
+}
+
+/* The session that has c's id now; NULL: none. */
+static struct claim *older_of(const struct registry *r, const struct claim *c)
+{
+    list_foreach (n, &r->claims) {
+        struct claim *o = LIST_ENTRY(n, struct claim, node);
+        if (is_namesake(o, c) && owns(o))
+            return o;
+    }
+    return NULL;
+}
+
+/* The session or the open that has c's id, and that c may not replace; NULL: none. */
+static struct claim *keeper_of(const struct registry *r, const struct claim *c)
+{
+    list_foreach (n, &r->claims) {
+        struct claim *o = LIST_ENTRY(n, struct claim, node);
+        bool stays = is_pending(o) || o->state == CLAIM_SERVING;
+        if (is_namesake(o, c) && stays && !may_replace(c, o))
+            return o;
+    }
+    return NULL;
+}
+
+/* Who has, or is about to have, the port c wants; NULL: nobody here. */
+static struct claim *holder_of(const struct registry *r, const struct claim *c)
+{
+    list_foreach (n, &r->claims) {
+        struct claim *o = LIST_ENTRY(n, struct claim, node);
+        bool has = o->port != 0 ? o->port == c->wanted
+                                : o->state == CLAIM_OPENING && o->wanted == c->wanted;
+        if (o != c && c->wanted != 0 && has)
+            return o;
+    }
+    return NULL;
+}
+
+/* ---- deciding ---- */
+
+static void evict(const struct registry *r, struct claim *o, struct claim *by)
+{
+    if (o->state == CLAIM_ENDING)
+        return; /* it was told */
+    o->state = CLAIM_ENDING;
+    act(r, REGISTRY_EVICT, o, by);
+}
+
+static void ask_to_yield(const struct registry *r, struct claim *o, struct claim *by)
+{
+    if (o->is_asked_to_yield)
+        return; /* the answer is for all who wait for it */
+    o->is_asked_to_yield = true;
+    act(r, REGISTRY_YIELD, o, by);
+}
+
+/* Goes on with a claim that asks: opens its port, or has it wait for another. */
+static void decide(const struct registry *r, struct claim *c)
+{
+    struct claim *holder = holder_of(r, c);
+    c->state = CLAIM_ASKING;
+    c->waits_for = holder;
+    if (!holder) {
+        c->state = CLAIM_OPENING;
+        act(r, REGISTRY_OPEN, c, NULL);
+    } else if (is_namesake(holder, c) && owns(holder)) {
+        evict(r, holder, c); /* the port is its own: c is the first to have it then */
+    } else if (holder->state == CLAIM_SERVING) {
+        ask_to_yield(r, holder, c);
+    } /* else its port is being opened, or closed: whether it stays is not known yet */
+}
+
+static void decide_waiting(const struct registry *r, const struct claim *c);
+
+/* c, whose port listens, has its id for itself now. Those that waited for that have waited for one
+   that is OPENED, and so does none of them itself: this goes no deeper. */
+static void serve(const struct registry *r, struct claim *c)
+{
+    c->state = CLAIM_SERVING;
+    c->waits_for = NULL;
+    act(r, REGISTRY_ACCEPT, c, NULL);
+    decide_waiting(r, c);
+}
+
+static void go_on(const struct registry *r, struct claim *w)
+{
+    w->waits_for = NULL;
+    if (w->state == CLAIM_OPENED)
+        serve(r, w);
+    else if (w->state == CLAIM_ASKING)
+        decide(r, w);
+}
+
+/* Those that waited for c: first the one of the same id, for which c may have been ended, and which
+   inherits the port; then the others, in the order of asking. */
+static void decide_waiting(const struct registry *r, const struct claim *c)
+{
+    for (int others = 0; others <= 1; others++) {
+        list_foreach (n, &r->claims) {
+            struct claim *w = LIST_ENTRY(n, struct claim, node);
+            if (w->waits_for == c && (others || is_namesake(w, c)))
+                go_on(r, w);
+        }
+    }
+}
+
+/* ---- inputs ---- */
+
+void registry_ask(struct registry *r, struct claim *c)
+{
+    assert(c->state == CLAIM_NEW);
+    list_push(&r->claims, &c->node);
+    c->state = CLAIM_ASKING;
+    c->port = 0;
+    c->waits_for = NULL;
+    c->is_asked_to_yield = false;
+    struct claim *keeper = keeper_of(r, c);
+    if (keeper) {
+        refuse(r, c, HELLO_ERR_TAKEN, keeper);
+        return;
+    }
+    list_foreach (n, &r->claims) {
+        struct claim *o = LIST_ENTRY(n, struct claim, node);
+        if (is_namesake(o, c) && is_pending(o))
+            refuse(r, o, HELLO_ERR_TAKEN, c); /* overtaken */
+    }
+    decide(r, c);
+}
+
+void registry_opened(struct registry *r, struct claim *c, int port)
+{
+    bool was_overtaken = c->state == CLAIM_RELEASED && !list_empty(&c->node);
+    if (c->state != CLAIM_OPENING && !was_overtaken)
+        return;
+    c->port = port;
+    if (was_overtaken || port == 0) {
+        c->state = CLAIM_RELEASED; /* its worker closes what it has opened */
+        if (port == 0)
+            decide_waiting(r, c);
+        return;
+    }
+    c->state = CLAIM_OPENED;
+    c->waits_for = older_of(r, c);
+    if (c->waits_for)
+        evict(r, c->waits_for, c);
+    else
+        serve(r, c);
+}
+
+void registry_yielded(struct registry *r, struct claim *c, bool yes)
+{
+    c->is_asked_to_yield = false;
+    if (yes) {
+        registry_released(r, c);
+        return;
+    }
+    if (c->state != CLAIM_SERVING)
+        return; /* it ends, or has ended, and those that wait will have it so */
+    list_foreach (n, &r->claims) {
+        struct claim *w = LIST_ENTRY(n, struct claim, node);
+        if (w->waits_for == c && w->state == CLAIM_ASKING)
+            refuse(r, w, HELLO_ERR_PORT, c);
+    }
+}
+
+void registry_released(struct registry *r, struct claim *c)
+{
+    if (!owns(c))
+        return;
+    c->state = CLAIM_RELEASED;
+    c->port = 0;
+    decide_waiting(r, c);
+}
+
+void registry_gone(struct registry *r, struct claim *c)
+{
+    if (c->state == CLAIM_NEW || list_empty(&c->node))
+        return;
+    list_del(&c->node);
+    c->state = CLAIM_RELEASED;
+    c->port = 0;
+    c->waits_for = NULL;
+    decide_waiting(r, c);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who owns an id and a port: the rules, without I/O. One claim stands for one session, or for one
+ * that wants to become it. Everything is asked here and answered later, so the same rules can
+ * serve one process, or one day many.
+ *
+ *   ASKING --may have both--> OPENING --port listens--> SERVING --stops, port given away-->
+ * RELEASED | \--another has to go or to yield first: waits                                        |
+ *      +--refused                                                                        (gone)
+ *
+ * One id has one session that serves. A newer open of the id
+ *   - takes its place if it may: it says `take` (the first open of a process), or `mine` names the
+ *     nonce of the older one, which so is of the same process;
+ *   - hears `taken` otherwise, with the address of who has it.
+ * So two copies of one client change places once for each start of a process, and never by a cut.
+ *
+ * The older session ends only when the newer one is sure of its port: at once if the port is the
+ * older one's own, after the new port listens if it is another. A refused open ends nothing. An
+ * open that has no answer yet is overtaken by a newer one under the same rule, and hears `taken`.
+ *
+ * A port that another id holds is asked for: its session may yield it (life_port_wanted()). Who has
+ * asked first has it first, but for the newer one of the same id, which inherits it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "proto/hello.h"
+
+enum claim_state {
+    CLAIM_NEW,      /* not asked yet */
+    CLAIM_ASKING,   /* waits for the end, or the port, of waits_for */
+    CLAIM_OPENING,  /* its port is being opened */
+    CLAIM_OPENED,   /* its port listens; waits for the end of waits_for, then it is accepted */
+    CLAIM_SERVING,  /* owns id and port */
+    CLAIM_ENDING,   /* serving until its worker has ended it: a newer one takes its place */
+    CLAIM_RELEASED, /* owns neither: it drains, lost its port, was refused, or is gone */
+};
+
+/* Embedded in what the owner keeps for a session. */
+struct claim {
+    /* set by the owner before registry_ask(), constant then */
+    char id[HELLO_ID_MAX + 1]; /* "": the legacy wire, which has none: nobody's namesake */
+    uint8_t nonce[HELLO_NONCE_BYTES];
+    bool take;
+    struct hello_nonces mine;
+    int64_t wanted; /* port; 0: any */
+    /* readable */
+    enum claim_state state;
+    int port; /* that listens; 0: none */
+    /* private */
+    struct list node;
+    struct claim *waits_for;
+    bool is_asked_to_yield; /* YIELD is out */
+};
+
+enum registry_action_kind {
+    REGISTRY_OPEN,   /* have claim's worker open its port; answer with registry_opened() */
+    REGISTRY_ACCEPT, /* claim serves: tell its client */
+    REGISTRY_REFUSE, /* tell claim's client why not, close its port; registry_gone() will follow */
+    REGISTRY_EVICT,  /* end claim's session: `by` takes its place; answer with registry_gone() */
+    REGISTRY_YIELD, /* ask claim's session for its port, for `by`; answer with registry_yielded() */
+};
+
+struct registry_action {
+    enum registry_action_kind kind;
+    struct claim *claim;
+    struct claim *by; /* EVICT, YIELD: for whom; REFUSE: who has it, NULL: nobody known here */
+    enum hello_error error; /* REFUSE: HELLO_ERR_TAKEN, HELLO_ERR_PORT */
+};
+
+struct registry {
+    /* private */
+    struct list claims; /* in the order of asking */
+    void (*act)(void *ctx, const struct registry_action *a);
+    void *ctx;
+};
+
+/* act is called for each action, from inside the calls below; it must not call the registry. */
+void registry_init(struct registry *r, void (*act)(void *ctx, const struct registry_action *a),
+                   void *ctx);
+
+/* c asks for its id and port. Its fields are set; state is CLAIM_NEW. */
+void registry_ask(struct registry *r, struct claim *c);
+
+/* The answer to OPEN: it listens on port (> 0), or could not (0): the owner has refused it then.
+   Also of a claim that was refused meanwhile: its port is in the way of others until it is gone. */
+void registry_opened(struct registry *r, struct claim *c, int port);
+
+/* The answer to YIELD, one for each: the port is closed, or kept. */
+void registry_yielded(struct registry *r, struct claim *c, bool yes);
+
+/* c drains: it owns neither id nor port any more. */
+void registry_released(struct registry *r, struct claim *c);
+
+/* c's session, or the connection that asked for one, is over. Idempotent; c may be freed then. */
+void registry_gone(struct registry *r, struct claim *c);
+
+/* For the log: "asking" ... Static. */
+const char *claim_state_word(enum claim_state s);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How much may wait for clients that are away: sessions of the server without a connection, bounded
+ * by the bytes they hold. Pure; who is named as a victim is ended by the caller.
+ *
+ * Each counts at least WAITING_FLOOR_BYTES. Beyond the limit the source that holds most pays: first
+ * with its sessions that have no connections, then with the others, each time the one that has
+ * waited longest. So one client cannot push out another's, and a blip with a thousand idle clients
+ * behind one address loses none (16 MB).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/list.h"
+
+enum {
+    WAITING_SOURCES = 8192, /* counted each for itself; more may wait, but some share an account */
+    WAITING_LOOK_MAX = 256, /* accounts looked at for a source, from its hash on; if all are
+                               others', the last one is shared: sources that collide on purpose cost
+                               no more time, and are one source then */
+    WAITING_FLOOR_BYTES = 16 << 10, /* structs, tables, sockets of a session that holds nothing */
+    WAITING_MAX_BYTES = 256 << 20,  /* of all waiting sessions of a process: 16,384 idle ones, or 16
+                                       whose rings are full; an abuser who detaches sessions with
+                                       full rings loses his own */
+};
+
+/* Embedded in what the owner keeps for a session; zeroed: does not wait. */
+struct waiting_entry {
+    /* private */
+    struct list node;                /* in its account, the one that has waited longest first */
+    struct waiting_account *account; /* NULL: does not wait */
+    const char *source;
+    uint64_t bytes;
+    uint32_t streams;
+};
+
+struct waiting {
+    /* private */
+    struct waiting_account {
+        struct list entries;
+        uint64_t bytes; /* 0: nobody's, and entries is not set */
+    } accounts[WAITING_SOURCES];
+    uint64_t bytes, max;
+    uint32_t count;
+};
+
+/* max: WAITING_MAX_BYTES, or less in tests. w must not move afterwards. */
+void waiting_init(struct waiting *w, uint64_t max);
+
+/* e begins to wait, or what it holds has changed. source: text that stands for "the same peer"; it
+   and its memory stay while e waits. bytes: held for it. streams: its running connections. */
+void waiting_put(struct waiting *w, struct waiting_entry *e, const char *source, uint64_t bytes,
+                 uint32_t streams);
+
+/* It does not wait any more. Harmless if it did not. */
+void waiting_remove(struct waiting *w, struct waiting_entry *e);
+
+/* The next one that has to go while the limit is exceeded, taken out; NULL: it is kept. Never the
+   last one: a single session may hold what its own bounds allow. */
+struct waiting_entry *waiting_victim(struct waiting *w) MUST_USE;
