@@ -24,12 +24,13 @@ enum life_input {
 
 /* ---- life.c ---- */
 
-/* Every input begins and ends with these: enter says the time, and that all actions were pulled;
-   leave checks that the tables allow what has changed since. */
+/* Every input begins and ends with these: enter says the time, leave checks that the tables allow
+   what has changed since. */
 struct life_before {
     enum life_state state;
     enum life_service service;
     enum life_attempt attempt;
+    uint32_t actions;
 };
 struct life_before life_enter(struct life *l, mtime_ms now);
 void life_leave(const struct life *l, enum life_input input, struct life_before before);

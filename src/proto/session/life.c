@@ -78,19 +78,20 @@ const char *life_attempt_word(enum life_attempt a)
 
 struct life_before life_enter(struct life *l, mtime_ms now)
 {
-    assert(l->actions_from == l->actions_to);
-    l->actions_from = l->actions_to = 0;
+    if (l->actions_from == l->actions_to)
+        l->actions_from = l->actions_to = 0;
     if (now > l->now)
         l->now = now;
-    return (struct life_before){l->state, l->service, l->attempt};
+    return (struct life_before){l->state, l->service, l->attempt, l->actions_to};
 }
 
 void life_leave(const struct life *l, enum life_input input, struct life_before before)
 {
     if (before.state == LIFE_OVER) {
-        assert(l->state == LIFE_OVER && l->actions_to == 0);
+        assert(l->state == LIFE_OVER && l->actions_to == before.actions);
         return;
     }
+    assert(l->actions_to - before.actions <= LIFE_ACTIONS_MAX / 2);
     assert(may_become[input][before.state] & 1u << l->state);
     assert(service_may_become[before.service] & 1u << l->service);
     assert(attempt_may_become[before.attempt] & 1u << l->attempt);

@@ -187,8 +187,10 @@ struct life_action {
     };
 };
 
-/* One input makes no more; pull them all before the next (checked). */
-enum { LIFE_ACTIONS_MAX = 16 };
+/* One input makes no more than half of it. Pull them all before the next input; but one that an
+   action itself brings about, as a dial that fails at once, may come in between: what follows from
+   it is behind what waits. */
+enum { LIFE_ACTIONS_MAX = 32 };
 
 struct life_config {
     bool is_client;
@@ -313,8 +315,11 @@ struct life_ask {
     bool in_range;    /* and we can go on from there: smux_session_can_resume() */
 };
 
-/* True: SWITCH follows. False: nothing has changed, and *ret_refusal says why: UNKNOWN (over, or
-   never resumable), DRAINING (this server stops), STALE, RANGE. */
+/* ACCEPTED, or why not: UNKNOWN (over, or never resumable), DRAINING (this server stops), STALE,
+   RANGE. Changes nothing: for the line that answers. */
+enum life_answer life_judge_resume(const struct life *l, const struct life_ask *ask);
+
+/* True: SWITCH follows. False: nothing has changed, and *ret_refusal says why, as above. */
 bool life_resume_asked(struct life *l, const struct life_ask *ask, enum life_answer *ret_refusal,
                        mtime_ms now) MUST_USE;
 

@@ -51,8 +51,7 @@ void users_refuse(struct life *l)
 
 /* ---- inputs ---- */
 
-/* A reason not to go on; ACCEPTED: there is none. */
-static enum life_answer refusal(const struct life *l, const struct life_ask *ask)
+enum life_answer life_judge_resume(const struct life *l, const struct life_ask *ask)
 {
     if (l->state == LIFE_OVER || l->cfg.is_client || l->cfg.window_ms == 0)
         return LIFE_ANSWER_UNKNOWN;
@@ -67,7 +66,7 @@ bool life_resume_asked(struct life *l, const struct life_ask *ask, enum life_ans
                        mtime_ms now)
 {
     struct life_before before = life_enter(l, now);
-    enum life_answer no = refusal(l, ask);
+    enum life_answer no = life_judge_resume(l, ask);
     if (no == LIFE_ANSWER_ACCEPTED) {
         if (l->state == LIFE_UP)
             l->quiet = hints_broken(l);

@@ -94,6 +94,22 @@ static void test_what_the_attempt_took_counts(void **state)
     assert_int_equal(wait_ms(&k), 1);
 }
 
+/* A dial that fails before it has begun is told from inside the action; what waited goes first. */
+static void test_a_dial_that_fails_at_once(void **state)
+{
+    struct kit k;
+    struct life_action a;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 0);
+    life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+    assert_true(life_next(&k.l, &a) && a.kind == LIFE_DETACH);
+    life_streams(&k.l, 0, k.now);
+    life_dialled(&k.l, false, 0, k.now);
+    expect(&k, "+detached reset 60000; dial last=59900");
+    assert_in_range(wait_ms(&k), 37, 63);
+    next_dial(&k);
+}
+
 /* A dialer that never answers does not stop the session from coming back. */
 static void test_a_dialer_that_forgets(void **state)
 {
@@ -652,6 +668,7 @@ int main(void)
         cmocka_unit_test(test_waits_grow_from_50_ms_to_a_second),
         cmocka_unit_test(test_waits_differ),
         cmocka_unit_test(test_what_the_attempt_took_counts),
+        cmocka_unit_test(test_a_dial_that_fails_at_once),
         cmocka_unit_test(test_a_dialer_that_forgets),
         cmocka_unit_test(test_patience_follows_the_path),
         cmocka_unit_test(test_patience_doubles_with_each_timeout),
