@@ -122,10 +122,11 @@ static void start_waiting(struct target *t)
     t->starting = false;
 }
 
-void target_serve(struct target *t, struct link *link, struct smux_stream *st)
+void target_serve(struct target *t, struct session *session, struct smux_stream *st)
 {
     struct pending_dial *p = calloc(1, sizeof *p);
-    struct relay *r = p && !quota_is_full(t->relays->quota) ? relay_new(t->relays, link, st) : NULL;
+    struct relay *r =
+        p && !quota_is_full(t->relays->quota) ? relay_new(t->relays, session, st) : NULL;
     if (!r) {
         free(p);
         smux_stream_reset(st, SMUX_RST_BUSY, loop_now(t->loop));

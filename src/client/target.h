@@ -35,4 +35,4 @@ void target_init(struct target *t, struct loop *loop, struct relays *relays, con
                  const char *host, int port);
 
 /* Makes a relay of st and dials. Without memory or beyond the quota the stream is reset. */
-void target_serve(struct target *t, struct link *link, struct smux_stream *st);
+void target_serve(struct target *t, struct session *session, struct smux_stream *st);

@@ -11,6 +11,7 @@ static void forget(struct backoff *b)
 {
     b->outage_bound = 0;
     b->rejected_bound = BACKOFF_REJECTED_MS;
+    b->held_since = 0;
 }
 
 void backoff_init(struct backoff *b, mtime_ms max_ms)
@@ -21,8 +22,8 @@ void backoff_init(struct backoff *b, mtime_ms max_ms)
     forget(b);
 }
 
-/* The bound of this wait; the next one is prepared. */
-static mtime_ms outage(struct backoff *b, mtime_ms now)
+/* The bound of this wait; the next one is prepared. early: of the waits in the first minute. */
+static mtime_ms outage(struct backoff *b, mtime_ms early, mtime_ms now)
 {
     if (b->outage_bound == 0) {
         b->outage_bound = BACKOFF_OUTAGE_MS;
@@ -30,7 +31,7 @@ static mtime_ms outage(struct backoff *b, mtime_ms now)
     }
     mtime_ms bound = b->outage_bound;
     if (now - b->outage_since < BACKOFF_EARLY_FOR)
-        bound = at_most(bound, BACKOFF_EARLY_MS);
+        bound = at_most(bound, early);
     bound = at_most(bound, b->max);
     b->outage_bound = 2 * bound;
     return bound;
@@ -44,13 +45,35 @@ static mtime_ms rejection(struct backoff *b)
     return bound;
 }
 
+/* The same bound for a while, then as a rejection. */
+static mtime_ms held(struct backoff *b, mtime_ms each, mtime_ms so_long, mtime_ms now)
+{
+    if (b->held_since == 0)
+        b->held_since = now > 0 ? now : 1;
+    b->outage_bound = 0;
+    return now - b->held_since < so_long ? at_most(each, b->max) : rejection(b);
+}
+
+static mtime_ms bound_of(struct backoff *b, enum backoff_kind kind, mtime_ms now)
+{
+    switch (kind) {
+    case BACKOFF_OUTAGE:
+        return outage(b, BACKOFF_EARLY_MS, now);
+    case BACKOFF_BESIDE:
+        return outage(b, BACKOFF_BESIDE_MS, now);
+    case BACKOFF_REJECTED:
+        return rejection(b);
+    case BACKOFF_HELD:
+        return held(b, BACKOFF_HELD_MS, BACKOFF_HELD_FOR, now);
+    case BACKOFF_TAKEN:
+        return held(b, BACKOFF_TAKEN_MS, BACKOFF_TAKEN_FOR, now);
+    }
+    return b->max; /* not reached */
+}
+
 mtime_ms backoff_next(struct backoff *b, enum backoff_kind kind, mtime_ms now, struct rng *r)
 {
-    mtime_ms bound = b->max;
-    if (kind == BACKOFF_OUTAGE)
-        bound = outage(b, now);
-    else if (kind == BACKOFF_REJECTED)
-        bound = rejection(b);
+    mtime_ms bound = bound_of(b, kind, now);
     mtime_ms half = bound / 2;
     return half + rng_below(r, (uint32_t)half);
 }
@@ -59,6 +82,7 @@ void backoff_up(struct backoff *b, mtime_ms now)
 {
     b->is_up = true;
     b->up_at = now;
+    b->held_since = 0;
 }
 
 void backoff_down(struct backoff *b, mtime_ms now)

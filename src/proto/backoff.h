@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How soon a client comes back (D15, D16). It does so for ever; two things are
+ * How soon a client comes back (docs/protocol.md 4; D15, D16). It does so for ever; two things are
  * told apart:
  *
  *   outage     the server is away. The first wait is 100-200 ms, each next one is about twice as
  *              long, but under 2 s in the first minute; then on to the maximum.
- *   replaced   another client with the same id has taken over: the maximum, or the two would push
- *              each other out all the time.
+ *   beside     the server is away, and a session of ours ends meanwhile: it is restarting. As an
+ *              outage, but under 1 s in the first minute: its successor is found at once.
+ *   held       the port is held by what was ours: by an old server, for up to 61 s after a loss, or
+ *              by a session that is still being resumed. 2.5-5 s in the first two minutes, then as a
+ *              rejection.
+ *   taken      another client has our id: 5-10 s in the first minute, then as a rejection. Asking
+ *              takes nothing away from it.
  *   rejection  the server is there and says no (secret, port, certificate). 2.5-5 s, then about
  *              twice as long each time, to the maximum.
  *
@@ -24,6 +29,11 @@ enum {
     BACKOFF_OUTAGE_MS = 200,     /* bound of the first wait in an outage */
     BACKOFF_EARLY_MS = 2000,     /* bound of the waits in the first minute of an outage ... */
     BACKOFF_EARLY_FOR = 60000,   /* ... which is this long */
+    BACKOFF_BESIDE_MS = 1000,    /* the same while a session of ours ends */
+    BACKOFF_HELD_MS = 5000,      /* bound of each wait for a port that was ours ... */
+    BACKOFF_HELD_FOR = 120000,   /* ... for so long: an old server holds it 30 to 61 s */
+    BACKOFF_TAKEN_MS = 10000,    /* bound of each wait for an id that another has ... */
+    BACKOFF_TAKEN_FOR = 60000,   /* ... for so long */
     BACKOFF_REJECTED_MS = 5000,  /* bound of the first wait after a rejection */
     BACKOFF_LASTED_MS = 10000,   /* a shorter session changes nothing: a server that accepts and
                                     falls over is not dialled in a loop */
@@ -34,8 +44,10 @@ enum {
 
 enum backoff_kind {
     BACKOFF_OUTAGE,
+    BACKOFF_BESIDE,
     BACKOFF_REJECTED,
-    BACKOFF_REPLACED,
+    BACKOFF_HELD,
+    BACKOFF_TAKEN,
 };
 
 struct backoff {
@@ -44,6 +56,7 @@ struct backoff {
     mtime_ms outage_bound;   /* of the next wait in the present outage; 0: there is none */
     mtime_ms outage_since;   /* when it began */
     mtime_ms rejected_bound; /* of the next wait after a rejection */
+    mtime_ms held_since;     /* when HELD or TAKEN began; 0: it has not */
     mtime_ms up_at;          /* when the present session came up */
     bool is_up;
 };

@@ -1,203 +1,95 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker's side of one connected client: its link, and the public port it was given. The port
- * lives exactly as long as the link: closing the one closes the other in the same turn of the loop.
+ * The worker's side of one connected client: its opening, its session and its public port. What is
+ * decided about ids and ports comes from the main thread (registry.c), one message a step.
  */
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/escape.h"
 #include "base/i18n.h"
 #include "base/log.h"
-#include "net/sock.h"
-#include "proto/auth.h"
-#include "proto/control.h"
-#include "proto/smux/session.h"
 #include "server/internal.h"
 
-/* ---- users ---- */
-
-static void on_user(void *ctx, int fd, const struct sockaddr *addr)
+/* After ended the main thread may forget it at any moment, so nothing is said any more. */
+static void agent_post(struct agent *a, struct message *m)
 {
-    struct agent *a = ctx;
-    struct worker *w = a->worker;
-    struct smux_stream *st;
-    char user[SOCK_NAME_MAX];
-
-    if (link_is_detached(a->link)) {
-        sock_close_reset(fd); /* nobody knows when, or whether, the client resumes */
-        return;
-    }
-    int err = link_open_stream(a->link, &st);
-    struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->link, st);
-    if (!r) {
-        if (err == 0)
-            smux_stream_close(st, loop_now(w->loop));
-        log_warn(_("[%s] cannot open a new stream in the smux session: %s"), a->peer,
-                 err_text(err < 0 ? err : ERR_NOMEM));
-        sock_close_reset(fd);
-        return;
-    }
-    if (log_enabled(LOG_LEVEL_DEBUG))
-        log_debug(_("[%s] user %s connected"), a->peer, sock_name(user, addr));
-    relay_attach(r, fd);
-    if (quota_is_full(w->relays.quota))
-        worker_full(w);
+    if (!a->over)
+        mailbox_post(&a->worker->srv->in, m);
 }
 
-static void on_user_pause(void *ctx, int err)
+/* ---- the end ---- */
+
+/* Of a stranger the main thread tells. */
+static void log_end(const struct agent *a, enum end_reason reason, const struct errmsg *why)
 {
-    struct agent *a = ctx;
-    log_warn(_("[%s] accepting public connections pauses: %s"), a->peer, err_text(err));
+    char text[ESCAPE_BUF];
+    if (!a->authenticated || reason == END_REFUSED)
+        return; /* has its line already */
+    const char *words = end_text(text, reason, why);
+    log_info(_("[%s] session ended: %s"), a->name, words);
+    if (a->endpoint.listener)
+        log_info(_("[%s] the smux session is closed, closing the public listener %s"), a->name,
+                 listener_address(a->endpoint.listener));
 }
 
-void agent_pause(struct agent *a, bool paused)
+static void agent_ended(struct agent *a, enum end_reason reason, const struct errmsg *why)
 {
-    if (a->port)
-        listener_pause(a->port, paused || a->holding);
+    log_end(a, reason, why);
+    endpoint_close(a);
+    a->opening = NULL;
+    a->session = NULL;
+    a->reason = reason;
+    a->why = *why;
+    agent_post(a, &a->ended);
+    a->over = true;
 }
 
 /* ---- authentication ---- */
 
-static void authenticated(struct agent *a)
-{
-    a->authenticated = true;
-    log_info(_("client %s passed PSK authentication"), a->peer);
-    log_debug("[%s] %s, worker %u", a->peer, link_tls_info(a->link), a->worker->index + 1);
-}
-
-static void on_auth_failed(void *ctx)
+static void agent_on_auth_failed(void *ctx)
 {
     struct agent *a = ctx;
-    mailbox_post(&a->worker->srv->in, &a->auth_failed);
+    agent_post(a, &a->auth_failed);
 }
 
-static void on_secret(void *ctx, const struct auth_line *line)
-{
-    struct agent *a = ctx;
-    struct server *srv = a->worker->srv;
-    if (!auth_line_matches(line, srv->opt->common.secret)) {
-        on_auth_failed(a);
-        return;
-    }
-    mailbox_post(&srv->in, &a->auth_ok);
-    authenticated(a);
-    log_info(_("[%s] waiting for the client's control message..."), a->peer);
-    link_secret_accept(a->link);
-}
-
-static void on_reject(struct message *m)
+static void agent_on_reject(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reject);
-    if (a->link)
-        link_secret_reject(a->link, a->delay_ms);
+    if (a->opening)
+        opening_reject(a->opening, a->delay_ms);
 }
 
-/* Too many that have not authenticated. This one may have ended, or authenticated, meanwhile. */
-static void on_drop(struct message *m)
+static void agent_on_authenticated(void *ctx)
+{
+    struct agent *a = ctx;
+    a->authenticated = true;
+    agent_post(a, &a->auth_ok);
+    log_info(_("client %s passed PSK authentication"), a->name);
+    log_debug("[%s] %s, worker %u", a->name, opening_tls_info(a->opening), a->worker->index + 1);
+    log_info(_("[%s] waiting for the client's control message..."), a->name);
+}
+
+/* Too many strangers. It may have ended, or proved itself, while the message was on its way. */
+static void agent_on_drop(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, drop);
     struct errmsg why;
-    if (!a->link || a->authenticated)
+    if (!a->opening || a->authenticated)
         return;
     errmsg_set(&why, ERR_LIMIT, "%s", _("too many connections that have not authenticated"));
-    link_close(a->link, LINK_END_LOCAL, &why);
+    opening_close(a->opening);
+    agent_ended(a, END_LOCAL, &why);
 }
 
 /* ---- the port ---- */
-
-static enum control_failure failure_of(int err)
-{
-    switch (err) {
-    case ERR_RANGE:
-        return CONTROL_INVALID_PORT;
-    case ERR_PERM:
-        return CONTROL_PERMISSION_DENIED;
-    case ERR_INUSE:
-        return CONTROL_ADDRESS_IN_USE;
-    default:
-        return CONTROL_OTHER_FAILURE;
-    }
-}
 
 static bool port_is_allowed(const struct agent *a, int64_t port)
 {
     const struct ports *allowed = &a->worker->srv->opt->allow_ports;
     return allowed->count == 0 || ports_contain(allowed, port);
-}
-
-static int open_port(struct agent *a, int64_t port, struct errmsg *why)
-{
-    static const struct listener_events events = {on_user, on_user_pause};
-    if (port < 0 || port > 65535)
-        return ERR_RANGE;
-    if (!port_is_allowed(a, port))
-        return errmsg_set(why, ERR_PERM, "%s", "not in -allow-ports");
-    struct listener_config cfg = {
-        .host = a->worker->srv->public_host, .port = (int)port, .for_users = true};
-    return listener_open(a->worker->loop, &cfg, &events, a, &a->port, why);
-}
-
-/* Opens the port, with the lines about it. */
-static int serve_port(struct agent *a, int64_t port, struct errmsg *why)
-{
-    *why->text = '\0';
-    log_info(_("[%s] control message: forward public port :%lld"), a->peer, (long long)port);
-    int err = open_port(a, port, why);
-    if (err < 0) {
-        log_warn(_("[%s] cannot listen on public port :%lld: %s"), a->peer, (long long)port,
-                 err_text(err));
-        log_debug("[%s] %s", a->peer, why->text);
-    }
-    return err;
-}
-
-static void accepting(struct agent *a)
-{
-    log_info(_("[%s] listening on %s, ready to forward"), a->peer, listener_address(a->port));
-    log_info(_("[%s] accepting public connections on %s..."), a->peer, listener_address(a->port));
-    if (quota_is_full(a->worker->relays.quota))
-        worker_full(a->worker);
-}
-
-static void on_control(void *ctx, int64_t port, int err)
-{
-    struct agent *a = ctx;
-    struct errmsg why;
-    char message[CONTROL_MESSAGE_BUF];
-
-    if (err < 0) {
-        log_warn(_("[%s] the control message is not understood: %s"), a->peer, err_text(err));
-        link_control_answer(a->link, false, control_invalid_message());
-        return;
-    }
-    err = serve_port(a, port, &why);
-    if (err < 0) {
-        control_failure_message(message, port, failure_of(err));
-        link_control_answer(a->link, false, message);
-        return;
-    }
-    control_success_message(message, listener_address(a->port));
-    link_control_answer(a->link, true, message);
-    accepting(a);
-}
-
-/* ---- gotunnel/2 ---- */
-
-static void on_open(void *ctx, const struct hello_request *open)
-{
-    struct agent *a = ctx;
-    authenticated(a);
-    a->awaiting_grant = true;
-    a->wanted_port = open->port;
-    memcpy(a->id, open->id, sizeof a->id);
-    memcpy(a->nc, open->nonce, sizeof a->nc);
-    memcpy(a->sid, link_sid(a->link), sizeof a->sid);
-    log_info(_("[%s] waiting for the client's control message..."), a->peer); /* sent already */
-    mailbox_post(&a->worker->srv->in, &a->session_opened);
 }
 
 /* The system's word for why a port cannot be had; EPERM is -allow-ports. The client makes the
@@ -208,7 +100,7 @@ static const char *errno_word(const struct agent *a, int err)
     case ERR_RANGE:
         return "ERANGE";
     case ERR_PERM:
-        return port_is_allowed(a, a->wanted_port) ? "EACCES" : "EPERM";
+        return port_is_allowed(a, a->claim.wanted) ? "EACCES" : "EPERM";
     case ERR_INUSE:
         return "EADDRINUSE";
     case ERR_LIMIT:
@@ -222,205 +114,270 @@ static const char *errno_word(const struct agent *a, int err)
 
 static void refuse_port(struct agent *a, int err)
 {
-    struct hello_answer no = {
-        .error = HELLO_ERR_PORT, .has_refused_port = true, .refused_port = a->wanted_port};
-    (void)snprintf(no.errno_word, sizeof no.errno_word, "%s", errno_word(a, err));
-    if (err == ERR_INUSE) /* all clients have the same secret: each may know of the others */
-        (void)snprintf(no.by, sizeof no.by, "%.*s", HELLO_WORD_BUF - 1, a->port_holder);
-    link_open_refuse(a->link, &no);
+    struct opening_refusal no = {.answer = {.error = HELLO_ERR_PORT,
+                                            .has_refused_port = true,
+                                            .refused_port = a->claim.wanted},
+                                 .err = err};
+    (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
+    log_warn(_("[%s] cannot listen on public port :%lld: %s"), a->name, (long long)a->claim.wanted,
+             err_text(err));
+    opening_refuse(a->opening, &no);
 }
 
-/* No older session has the id: its port, if it had one, is free by now. */
-static void on_grant(struct message *m)
-{
-    struct agent *a = CONTAINER_OF(m, struct agent, grant);
-    struct errmsg why;
-    if (!a->link || !a->awaiting_grant)
-        return;
-    a->awaiting_grant = false;
-    int err = serve_port(a, a->wanted_port, &why);
-    if (err < 0) {
-        refuse_port(a, err);
-        return;
-    }
-    link_open_grant(a->link, listener_address(a->port), listener_port(a->port));
-    accepting(a);
-}
-
-static void on_evict(struct message *m)
-{
-    struct agent *a = CONTAINER_OF(m, struct agent, evict);
-    if (a->link)
-        link_close(a->link, LINK_END_REPLACED, NULL);
-}
-
-static void on_resume_request(void *ctx, const struct hello_request *resume)
+static void agent_on_asked(void *ctx, const struct opening_ask *ask)
 {
     struct agent *a = ctx;
-    (void)resume;
-    link_hand_over(a->link, &a->handover); /* continues in on_closed() */
-}
-
-/* In the target's worker, or in a's own if there is no such session. */
-static void on_attach(struct message *m)
-{
-    struct agent *a = CONTAINER_OF(m, struct agent, attach);
-    struct agent *t = a->target;
-    struct loop *loop = t ? t->worker->loop : a->worker->loop;
-    a->handover_error =
-        t && t->link ? link_attach(t->link, &a->handover) : link_refuse(loop, &a->handover);
-    mailbox_post(&a->worker->srv->in, &a->ended);
-}
-
-static void uncount_detached(struct agent *a)
-{
-    if (list_empty(&a->of_detached))
-        return;
-    list_del(&a->of_detached);
-    (void)quota_give(&a->worker->srv->detached); /* nobody waits for room */
-}
-
-/* At the limit the session that has been detached longest ends, to make room. */
-static void count_detached(struct agent *a)
-{
-    struct worker *w = a->worker;
-    struct list *n = list_first(&w->detached);
-    if (n && quota_is_full(&w->srv->detached)) {
-        struct agent *oldest = LIST_ENTRY(n, struct agent, of_detached);
-        struct errmsg why;
-        errmsg_set(&why, ERR_LIMIT, "%s", _("too many sessions wait for their clients"));
-        uncount_detached(oldest);
-        link_close(oldest->link, LINK_END_EXPIRED, &why);
+    struct claim *c = &a->claim;
+    a->is_v2 = ask->is_v2;
+    c->wanted = ask->port;
+    if (ask->is_v2) {
+        const struct hello_request *open = ask->open;
+        memcpy(c->id, open->id, sizeof c->id);
+        memcpy(c->nonce, open->nonce, sizeof c->nonce);
+        c->take = open->take;
+        c->mine = open->mine;
+        memcpy(a->sid, ask->sid, sizeof a->sid);
+        (void)snprintf(a->name, sizeof a->name, "%s %s", a->peer, c->id);
+        agent_on_authenticated(a);
     }
-    list_push(&w->detached, &a->of_detached);
-    quota_take(&w->srv->detached);
+    if (ask->err < 0) {
+        log_warn(_("[%s] the control message is not understood: %s"), a->name, err_text(ask->err));
+        opening_refuse(a->opening, &(struct opening_refusal){.err = ERR_PROTO});
+        return;
+    }
+    log_info(_("[%s] control message: forward public port :%lld"), a->name, (long long)ask->port);
+    if (ask->port < 0 || ask->port > 65535)
+        refuse_port(a, ERR_RANGE);
+    else if (!port_is_allowed(a, ask->port))
+        refuse_port(a, ERR_PERM);
+    else
+        agent_post(a, &a->asked);
 }
 
-/* New users wait in the listen queue: until on_resumed(), on_recovered() or on_held(). */
-static void hold(struct agent *a)
+static void agent_on_open_port(struct message *m)
 {
-    a->holding = true;
-    agent_pause(a, true);
+    struct agent *a = CONTAINER_OF(m, struct agent, open_port);
+    struct errmsg why = {""};
+    a->opened_port = 0;
+    if (a->opening) {
+        int err = endpoint_open(a, (int)a->claim.wanted, &why);
+        if (err == 0)
+            a->opened_port = listener_port(a->endpoint.listener);
+        else
+            refuse_port(a, err);
+        if (*why.text)
+            log_debug("[%s] %s", a->name, why.text);
+    }
+    agent_post(a, &a->opened);
 }
 
-static void let_in(struct agent *a)
+static void agent_on_refuse(struct message *m)
 {
-    a->holding = false;
-    agent_pause(a, a->worker->full);
+    struct agent *a = CONTAINER_OF(m, struct agent, refuse);
+    endpoint_close(a);
+    if (!a->opening)
+        return;
+    if (a->refusal.answer.error == HELLO_ERR_TAKEN)
+        log_info(_("[%s] refused: the id is in use by the client at %s"), a->name,
+                 a->refusal.answer.by);
+    else
+        log_info(_("[%s] refused: public port %lld is in use by the client at %s"), a->name,
+                 (long long)a->claim.wanted, a->refusal.answer.by);
+    opening_refuse(a->opening, &a->refusal);
 }
 
-static void on_detached(void *ctx, enum link_reason reason, const struct errmsg *why,
-                        mtime_ms window)
+/* ---- the session ---- */
+
+static void agent_on_users(void *ctx, enum session_users what)
+{
+    endpoint_users(ctx, what);
+}
+
+static void agent_on_yield_port(void *ctx)
+{
+    struct agent *a = ctx;
+    endpoint_close(a);
+    agent_post(a, &a->released);
+}
+
+static void agent_on_waiting(void *ctx, bool waits, uint64_t bytes)
+{
+    struct agent *a = ctx;
+    atomic_store(&a->waiting_streams, session_streams(a->session));
+    atomic_store(&a->waiting_bytes, waits ? bytes + 1 : 0);
+    agent_post(a, &a->waits);
+}
+
+static void agent_on_tell(void *ctx, const struct life_action *act, const struct errmsg *why)
 {
     struct agent *a = ctx;
     char text[ESCAPE_BUF];
-    const char *words = link_end_text(text, reason, why);
-    log_warn(_("[%s] the connection broke: %s; its users wait for up to %d seconds"), a->peer,
-             words, (int)(window / 1000));
-    hold(a);
-    count_detached(a);
+    /* the same as before, and told: for the debug log */
+    enum log_level info = act->tell.again ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    enum log_level warn = act->tell.again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+    unsigned streams = session_streams(a->session);
+    switch (act->tell.what) {
+    case LIFE_TELL_SUSPECTED:
+        log_line(info, _("[%s] has not answered for %.1f seconds: new users wait"), a->name,
+                 (double)act->tell.ms / 1000);
+        break;
+    case LIFE_TELL_RECOVERED:
+        log_line(info, _("[%s] answers again"), a->name);
+        break;
+    case LIFE_TELL_DETACHED:
+        log_line(warn, _("[%s] the connection broke: %s; its users wait for up to %d seconds"),
+                 a->name,
+                 end_text(text, act->tell.loss == LIFE_LOSS_SILENT ? END_SILENT : END_PEER, why),
+                 (int)(act->tell.ms / 1000));
+        break;
+    case LIFE_TELL_RESUMED:
+        log_line(info, _("[%s] the session goes on from %s after %.1f seconds"), a->name,
+                 session_peer(a->session), (double)act->tell.ms / 1000);
+        break;
+    case LIFE_TELL_MTU:
+        log_warn(_("[%s] small packets pass, large ones do not: MTU?"), a->name);
+        break;
+    case LIFE_TELL_IDLE_CUT:
+        log_warn(_("[%s] something on the way cuts connections that are idle for %d seconds"),
+                 a->name, (int)(act->tell.ms / 1000));
+        break;
+    case LIFE_TELL_DRAINING:
+        if (streams > 0)
+            log_info(_("[%s] stops: %u connections may finish, for up to %d seconds"), a->name,
+                     streams, (int)(act->tell.ms / 1000));
+        break;
+    case LIFE_TELL_PORT_LOST:
+    case LIFE_TELL_ATTEMPT:
+        break; /* the main thread tells who has it; a server attempts nothing */
+    }
 }
 
-static void on_suspect(void *ctx)
+static void agent_on_closed(void *ctx, enum end_reason reason, const struct errmsg *why)
+{
+    agent_ended(ctx, reason, why);
+}
+
+static void agent_on_accept(struct message *m)
+{
+    static const struct session_ops ops = {
+        .on_users = agent_on_users,
+        .on_yield_port = agent_on_yield_port,
+        .on_waiting = agent_on_waiting,
+        .on_tell = agent_on_tell,
+        .on_closed = agent_on_closed,
+    };
+    struct agent *a = CONTAINER_OF(m, struct agent, accept);
+    struct listener *l = a->endpoint.listener;
+    struct session *s = NULL;
+    if (!a->opening || !l)
+        return;
+    opening_accept(a->opening, listener_address(l), listener_port(l), &s);
+    if (!s)
+        return; /* agent_on_failed() follows */
+    a->opening = NULL;
+    a->session = s;
+    session_set_owner(s, &ops, a);
+    session_set_name(s, a->name);
+    log_info(_("[%s] listening on %s, ready to forward"), a->name, listener_address(l));
+    log_info(_("[%s] accepting public connections on %s..."), a->name, listener_address(l));
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    if (quota_is_full(a->worker->relays.quota))
+        worker_full(a->worker);
+}
+
+static void agent_on_evict(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, evict);
+    if (a->session)
+        session_close(a->session, END_REPLACED, NULL);
+}
+
+static void agent_on_expire(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, expire);
+    struct errmsg why;
+    if (!a->session || session_state(a->session) != LIFE_DETACHED)
+        return; /* it is back */
+    errmsg_set(&why, ERR_LIMIT, "%s", _("too much waits for clients that are away"));
+    session_close(a->session, END_EXPIRED, &why);
+}
+
+static void agent_on_yield(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, yield);
+    a->yields = a->session && session_port_wanted(a->session);
+    agent_post(a, &a->yielded);
+}
+
+/* ---- a connection for a session ---- */
+
+static void agent_on_resume(void *ctx, const struct handover *h)
 {
     struct agent *a = ctx;
-    log_info(_("[%s] has not answered for 3 seconds: new users wait"), a->peer);
-    hold(a);
+    a->opening = NULL;
+    a->handover = *h;
+    agent_post(a, &a->resume);
+    a->over = true; /* ended comes from where the session is */
 }
 
-static void on_recovered(void *ctx)
+/* In the target's worker, or in a's own if there is no such session. */
+static void agent_on_attach(struct message *m)
 {
-    struct agent *a = ctx;
-    log_info(_("[%s] answers again"), a->peer);
-    let_in(a);
-}
-
-static void on_held(void *ctx)
-{
-    let_in(ctx); /* stop holding: from now on new users are accepted and reset, by on_user() */
-}
-
-static void on_resumed(void *ctx, mtime_ms gap, const char *peer)
-{
-    struct agent *a = ctx;
-    log_info(_("[%s] the session goes on from %s after %.1f seconds"), a->peer, peer,
-             (double)gap / 1000);
-    let_in(a);
-    uncount_detached(a);
+    struct agent *a = CONTAINER_OF(m, struct agent, attach);
+    struct agent *t = a->target;
+    if (t && t->session) {
+        a->handover_error = session_resume(t->session, &a->handover);
+    } else {
+        a->handover_error = HELLO_ERR_UNKNOWN;
+        handover_refuse(t ? t->worker->loop : a->worker->loop, &a->handover, HELLO_ERR_UNKNOWN,
+                        NULL);
+    }
+    a->reason = END_MOVED;
+    mailbox_post(&a->worker->srv->in, &a->ended); /* it is over in its own worker already */
 }
 
 /* ---- life ---- */
 
-/* The main thread logs the end of those who have not authenticated. */
-static void log_end(const struct agent *a, enum link_reason reason, const struct errmsg *why)
+static void agent_on_failed(void *ctx, enum end_reason reason, const struct hello_answer *refusal,
+                            const struct errmsg *why)
 {
-    char text[ESCAPE_BUF];
-    if (!a->authenticated || reason == LINK_END_REFUSED)
-        return; /* has its line already */
-    const char *words = link_end_text(text, reason, why);
-    log_info(_("[%s] session ended: %s"), a->peer, words);
-    if (a->port)
-        log_info(_("[%s] the smux session is closed, closing the public listener %s"), a->peer,
-                 listener_address(a->port));
+    (void)refusal;
+    agent_ended(ctx, reason, why);
 }
 
-static void agent_ended(struct agent *a, enum link_reason reason, const struct errmsg *why)
+static void agent_on_begin(struct message *m)
 {
-    a->link = NULL;
-    a->reason = reason;
-    a->why = *why;
-    /* A connection that resumes a session ends once it was handed to it: on_attach(). */
-    mailbox_post(&a->worker->srv->in, reason == LINK_END_MOVED ? &a->resume : &a->ended);
-}
-
-static void on_closed(void *ctx, enum link_reason reason, const struct errmsg *why)
-{
-    struct agent *a = ctx;
-    log_end(a, reason, why);
-    uncount_detached(a);
-    listener_close(a->port);
-    a->port = NULL;
-    agent_ended(a, reason, why);
-}
-
-static void on_begin(struct message *m)
-{
-    static const struct link_ops ops = {
-        .on_secret = on_secret,
-        .on_control = on_control,
-        .on_open = on_open,
-        .on_auth_failed = on_auth_failed,
-        .on_resume = on_resume_request,
-        .on_detached = on_detached,
-        .on_held = on_held,
-        .on_suspect = on_suspect,
-        .on_recovered = on_recovered,
-        .on_resumed = on_resumed,
-        .on_closed = on_closed,
+    static const struct opening_ops ops = {
+        .on_asked = agent_on_asked,
+        .on_authenticated = agent_on_authenticated,
+        .on_auth_failed = agent_on_auth_failed,
+        .on_resume = agent_on_resume,
+        .on_failed = agent_on_failed,
     };
     struct agent *a = CONTAINER_OF(m, struct agent, begin);
     struct worker *w = a->worker;
     const struct common_options *opt = &w->srv->opt->common;
-    struct link_config cfg = {
+    struct opening_config cfg = {
         .loop = w->loop,
         .relays = &w->relays,
         .tls = a->tls,
         .is_server = true,
         .secret = opt->secret,
         .legacy_refused = opt->legacy == LEGACY_NEVER,
-        .window_ms = opt->resume_window_ns / 1000000,
+        .window_ms = (uint32_t)(opt->resume_window_ns / 1000000),
+        .drain_ms = (uint32_t)(opt->drain_ns / 1000000),
         .ops = &ops,
         .ctx = a,
     };
     list_push(&w->agents, &a->node);
-    int err = link_new(&cfg, a->fd, &a->link);
-    SSL_CTX_free(a->tls); /* the link has its own */
+    int err = opening_new(&cfg, a->fd, &a->opening);
+    SSL_CTX_free(a->tls); /* the transport has its own */
     if (err < 0)
-        agent_ended(a, LINK_END_LOCAL, &(struct errmsg){""});
+        agent_ended(a, END_LOCAL, &(struct errmsg){""});
 }
 
-/* The main thread has no reference to it any more, and posts nothing more. */
-static void on_forgotten(struct message *m)
+/* The main thread knows of it no more, and sends nothing more. */
+static void agent_on_forgotten(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, forgotten);
     struct worker *w = a->worker;
@@ -432,45 +389,61 @@ static void on_forgotten(struct message *m)
 void agent_init(struct agent *a)
 {
     list_init(&a->node);
-    message_init(&a->begin, on_begin);
-    message_init(&a->drop, on_drop);
-    message_init(&a->reject, on_reject);
-    message_init(&a->forgotten, on_forgotten);
-    message_init(&a->grant, on_grant);
-    message_init(&a->evict, on_evict);
-    message_init(&a->attach, on_attach);
-    list_init(&a->of_session);
-    list_init(&a->of_detached);
+    message_init(&a->begin, agent_on_begin);
+    message_init(&a->drop, agent_on_drop);
+    message_init(&a->reject, agent_on_reject);
+    message_init(&a->open_port, agent_on_open_port);
+    message_init(&a->accept, agent_on_accept);
+    message_init(&a->refuse, agent_on_refuse);
+    message_init(&a->evict, agent_on_evict);
+    message_init(&a->yield, agent_on_yield);
+    message_init(&a->expire, agent_on_expire);
+    message_init(&a->attach, agent_on_attach);
+    message_init(&a->forgotten, agent_on_forgotten);
 }
 
-static const char *state_of(const struct agent *a)
+void agent_stop(struct agent *a, mtime_ms drain_ms)
 {
-    if (link_is_detached(a->link))
-        return _("waits for its client to come back");
-    if (!link_is_up(a->link))
-        return _("opening");
-    return a->holding ? _("does not answer") : _("up");
-}
-
-void agent_tell(const struct agent *a)
-{
-    if (!a->link || !a->authenticated)
-        return; /* strangers are no sessions */
-    log_asked(_("status: client %s, id %s: %s, %u connections, %s"), a->peer, *a->id ? a->id : "-",
-              state_of(a), link_connections(a->link), a->port ? listener_address(a->port) : "-");
-}
-
-void agent_stop_listening(struct agent *a)
-{
-    listener_close(a->port);
-    a->port = NULL;
-    /* Not up: it could only ask for a port, or try to resume through a closed one. End it. */
-    if (a->link && !link_is_up(a->link))
-        link_close(a->link, LINK_END_SHUTDOWN, NULL);
+    if (a->session)
+        session_stop(a->session, drain_ms); /* the port goes with it: agent_on_yield_port() */
+    else
+        agent_close(a);
 }
 
 void agent_close(struct agent *a)
 {
-    if (a->link)
-        link_close(a->link, LINK_END_SHUTDOWN, NULL);
+    if (a->session) {
+        session_close(a->session, END_SHUTDOWN, NULL);
+    } else if (a->opening) {
+        opening_close(a->opening);
+        agent_ended(a, END_SHUTDOWN, &(struct errmsg){""});
+    }
+}
+
+static const char *agent_state(const struct agent *a)
+{
+    if (!a->session)
+        return _("opening");
+    if (session_service(a->session) == LIFE_DRAINING)
+        return _("lets its connections finish");
+    switch (session_state(a->session)) {
+    case LIFE_UP:
+        return _("up");
+    case LIFE_SUSPECTED:
+        return _("does not answer");
+    case LIFE_DETACHED:
+    case LIFE_OVER:
+        break;
+    }
+    return _("waits for its client to come back");
+}
+
+void agent_tell(const struct agent *a)
+{
+    const struct listener *l = a->endpoint.listener;
+    if (!a->authenticated || a->over)
+        return; /* strangers are no sessions */
+    log_asked(_("status: client %s, id %s: %s, %u connections, %s"), a->peer,
+              *a->claim.id ? a->claim.id : "-", agent_state(a),
+              a->session ? session_streams(a->session) : 0, l ? listener_address(l) : "-");
 }

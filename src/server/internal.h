@@ -2,14 +2,16 @@
 /*
  * Private to server/: the program, its workers, and the clients they serve.
  *
- * The main thread (server.c, reception.c) takes tunnel connections and decides about them; workers
- * (worker.c, agent.c) do everything else, each on a loop of its own. They share nothing but what is
- * constant while they run, the quota of connections, and the mailboxes. With one worker the main
- * loop is its loop: there is no thread, but the same messages.
+ * The main thread takes tunnel connections and decides about them (server.c, reception.c,
+ * registry.c); workers do everything else, each on a loop of its own (worker.c, agent.c,
+ * endpoint.c). They share nothing but what is constant while they run, the quota of connections,
+ * and the mailboxes. With one worker the main loop is its loop: there is no thread, but the same
+ * messages.
  */
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "app/signals.h"
@@ -25,15 +27,21 @@
 #include "proto/admission.h"
 #include "proto/hello.h"
 #include "proto/ratelimit.h"
-#include "tunnel/link.h"
+#include "proto/session/registry.h"
+#include "proto/session/waiting.h"
+#include "tunnel/opening.h"
+#include "tunnel/relay.h"
+#include "tunnel/session.h"
 
-/* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
-enum { TELL_FULL_MS = 60000 };
-
-/* Sessions of the whole program that wait for their client, each with up to 16 MiB of
-   unacknowledged bytes and what its users' sockets do not take. One more ends the oldest of its
-   worker; a worker that has none goes beyond it by one. */
-enum { DETACHED_MAX = 64 };
+enum {
+    /* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
+    TELL_FULL_MS = 60000,
+    /* Sources whose clients have proved themselves: the ends of their connections are no failed
+       authentications. The oldest is forgotten; who then is told of as a stranger loses nothing. */
+    KNOWN_SOURCES = 1024,
+    /* "address id" and its NUL. */
+    AGENT_NAME_MAX = SOCK_NAME_MAX + HELLO_ID_MAX + 2,
+};
 
 struct worker {
     struct server *srv;
@@ -41,7 +49,7 @@ struct worker {
     struct loop *loop; /* its own, or with one worker the main thread's */
 
     /* the main thread's */
-    unsigned sessions; /* handed to it, not yet ended */
+    unsigned sessions; /* handed to it and not over */
     unsigned trusted;  /* of them, those that have authenticated */
     pthread_t thread;
 
@@ -49,31 +57,38 @@ struct worker {
     struct loop own;
     struct relays relays;
     struct list agents;
-    struct list detached; /* those without a connection, the oldest first */
-    bool full;            /* its public ports take nobody: the quota is used up */
-    bool stopping;        /* no new work */
-    bool ending;          /* until the last agent is gone */
+    bool full;     /* its public ports take nobody: the quota is used up */
+    bool stopping; /* no new work */
+    bool ending;   /* until the last agent is gone */
 
     /* to the worker */
     struct mailbox in;
-    struct message maybe_room;     /* there may be room in the quota */
-    struct message stop_listening; /* close the public ports; answered by stopped */
+    struct message maybe_room;     /* in the quota */
+    struct message stop_listening; /* close the public ports, drain; answered by stopped */
     struct message end;            /* close everything; answered by gone */
     struct message status;         /* log a line for each session; answered by told */
     /* to the main thread */
     struct message was_full; /* users have to wait */
     struct message room;     /* a user has left and made room */
     struct message stopped;
-    struct message empty; /* stopping, and the last connection has ended */
+    struct message empty; /* stopping, and the last connection is over */
     struct message told;  /* the lines of status are out */
-    struct message gone;  /* the last message of this worker */
+    struct message gone;  /* the last thing it says */
+};
+
+/* What is exposed for a client: one public TCP port. Users who come become streams of its session. */
+struct endpoint {
+    struct listener *listener; /* NULL: closed */
+    enum session_users users;
 };
 
 /*
- * One connected client. The main thread makes it and hands it to a worker, which owns it from then
- * on; the main thread still lists it, for admission and by session. When its link is closed the
- * worker posts ended; the main thread takes it off its lists and answers forgotten, and the worker
- * frees it.
+ * One connected client. The main thread makes it and hands it to a worker, whose it then is; the
+ * worker says when it has ended, and frees it when the main thread says that it has forgotten it.
+ *
+ *   opening --asked--> registry --open_port--> endpoint --opened--> registry --accept--> session
+ *      |                   \--refuse--> ended                                               |
+ *      +--resume--> main thread --attach--> the session's worker; ended                     +--> ended
  */
 struct agent {
     /* constant */
@@ -81,52 +96,65 @@ struct agent {
     char peer[SOCK_NAME_MAX];
     char source[SOCK_NAME_MAX];
 
-    /* gotunnel/2; written before session_opened is posted, constant then */
-    char id[HELLO_ID_MAX + 1];
+    /* written before asked is posted, constant then */
+    struct claim claim;        /* the main thread's from then on */
+    char name[AGENT_NAME_MAX]; /* for the log: address, and the id once it is known */
     uint8_t sid[HELLO_SID_BYTES];
-    uint8_t nc[HELLO_NONCE_BYTES]; /* of the open: another one's `mine` may name it */
-    int64_t wanted_port;
+    bool is_v2;
 
     /* the main thread's */
-    struct admission_entry admission; /* while not authenticated */
-    struct list of_session;           /* in srv->sessions */
-    bool granted;                     /* no older session has its id: it may open its port */
-    char port_holder[SOCK_NAME_MAX];  /* when it was granted: the address of a client with another
-                                         id that had the same port, or ""; constant then */
-    struct agent *target;             /* whose session handover is for, if there is one */
+    struct admission_entry admission;    /* while not authenticated */
+    struct waiting_entry waiting;        /* while its client is away */
+    struct list of_server;               /* in srv->agents */
+    bool is_trusted;                     /* auth_ok has come */
+    bool has_session;                    /* sid is the number of one, or of one to be */
+    char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
+    struct agent *target;                /* whose session handover is for, if there is one */
+    struct opening_refusal refusal;      /* the worker's once refuse is posted */
 
-    /* owned with the connection: by this worker, the main thread, then the target's worker */
-    struct link_handover handover;
+    /* of whoever has the connection: this worker, the main thread, the target's worker */
+    struct handover handover;
     enum hello_error handover_error;
 
-    /* the worker's; in the main thread's hands before begin and with auth_failed, auth_ok, ended */
+    /* the worker's; in the main thread's hands before begin and with auth_failed and ended */
     struct list node; /* in worker->agents */
-    int fd;           /* until there is a link */
+    int fd;           /* until there is an opening */
     SSL_CTX *tls;     /* the same */
-    struct link *link;
-    struct listener *port;
+    struct opening *opening;
+    struct session *session;
+    struct endpoint endpoint;
     bool authenticated;
-    struct list of_detached; /* in worker->detached */
-    bool holding;            /* detached a moment ago: new users wait */
-    bool awaiting_grant;     /* its open waits for the main thread's grant */
-    uint32_t delay_ms;       /* of the answer to a wrong secret */
-    enum link_reason reason;
+    bool over;         /* ended, or resume, was posted: the worker says no more of it */
+    int opened_port;   /* with opened: 0: it could not be had */
+    bool yields;       /* with yielded */
+    uint32_t delay_ms; /* of the answer to a wrong secret */
+    enum end_reason reason;
     struct errmsg why;
+    _Atomic uint64_t waiting_bytes; /* with waits: 0: its client is there */
+    _Atomic uint32_t waiting_streams;
 
     /* to the worker */
     struct message begin;
-    struct message drop; /* too many have not authenticated: close this one */
+    struct message drop; /* others need its place */
     struct message reject;
-    struct message forgotten;
-    struct message grant;  /* the port may be opened: no older session has its id */
-    struct message evict;  /* a newer session has its id: end this one */
+    struct message open_port; /* answered by opened */
+    struct message accept;    /* the client may be told */
+    struct message refuse;
+    struct message evict;  /* a newer session has its id */
+    struct message yield;  /* another client wants the port; answered by yielded */
+    struct message expire; /* too much waits */
     struct message attach; /* to the target's worker: take the connection; answered by ended */
+    struct message forgotten;
     /* to the main thread */
-    struct message auth_failed;    /* a wrong secret: answered by reject */
-    struct message auth_ok;        /* legacy: the right secret */
-    struct message session_opened; /* gotunnel/2: the right secret; answered by grant */
-    struct message resume;         /* the connection wants a session */
-    struct message ended;          /* answered by forgotten */
+    struct message auth_failed; /* a wrong secret: answered by reject */
+    struct message auth_ok;     /* the right one */
+    struct message asked;       /* the claim is filled in: answered by open_port or refuse */
+    struct message opened;      /* answered by accept, or refuse */
+    struct message yielded;
+    struct message released; /* it owns neither id nor port any more */
+    struct message waits;    /* for its client, or no more */
+    struct message resume;   /* the connection wants a session */
+    struct message ended;    /* answered by forgotten */
 };
 
 struct server {
@@ -134,7 +162,6 @@ struct server {
     struct loop loop;
     struct mailbox in;        /* from the workers */
     struct quota connections; /* of all workers together */
-    struct quota detached;    /* the same: sessions without a connection */
     struct worker *workers;
     unsigned workers_count;          /* that run */
     uint64_t window_bytes;           /* RELAYS_WINDOW_BYTES, a worker's share */
@@ -148,12 +175,15 @@ struct server {
     SSL_CTX *tls;     /* for the next connection: those that are there keep theirs */
     uv_timer_t renewal;
     struct listener *tunnel_port;
-    struct admission admission;  /* who is connected and not yet authenticated */
-    struct list sessions;        /* of gotunnel/2, the oldest first. Looked through once for each
-                                    connection, which costs a handshake anyway */
-    struct ratelimit guesses;    /* wrong secrets per source */
-    struct log_budget strangers; /* lines about who has not authenticated */
-    mtime_ms tell_full_at;       /* "no room for more users" is not logged again before */
+    struct admission admission;    /* who is connected and not yet authenticated */
+    struct registry registry;      /* who owns an id and a port */
+    struct waiting waiting;        /* what is kept for clients that are away */
+    struct list agents;            /* all */
+    struct ratelimit guesses;      /* wrong secrets per source */
+    struct log_budget strangers;   /* lines about who has not authenticated */
+    uint64_t known[KNOWN_SOURCES]; /* hashes of sources */
+    unsigned known_next;
+    mtime_ms tell_full_at; /* "no room for more users" is not logged again before */
     bool draining, ended;
 };
 
@@ -162,8 +192,8 @@ struct server {
 /* The answers of a worker. */
 void server_worker_stopped(struct server *srv);
 void server_worker_empty(struct server *srv);
-void server_worker_told(struct server *srv);
 void server_worker_gone(struct server *srv);
+void server_worker_told(struct server *srv);
 
 /* ---- reception.c: the main thread's side of clients and users ---- */
 
@@ -173,6 +203,19 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer);
 /* Users have to wait; they need no longer. */
 void reception_full(struct server *srv);
 void reception_room(struct server *srv);
+
+/* ---- registry.c: ids, ports and what waits, on the main thread ---- */
+
+void owners_init(struct server *srv);
+
+/* The messages of a that are about it. */
+void owners_init_agent(struct agent *a);
+
+/* a has ended. */
+void owners_gone(struct agent *a);
+
+/* The agent with this session; NULL: none. */
+struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES]);
 
 /* ---- worker.c ---- */
 
@@ -195,17 +238,29 @@ void worker_agent_gone(struct worker *w);
 /* The messages to the worker. */
 void agent_init(struct agent *a);
 
-/* Stops (or resumes) taking users on the agent's public port. */
-void agent_pause(struct agent *a, bool paused);
+/* No new users; running connections may finish for drain_ms. A client that has no session yet is
+   turned away. */
+void agent_stop(struct agent *a, mtime_ms drain_ms);
 
-/* Closes the public port, or a client that has none yet; running connections go on. */
-void agent_stop_listening(struct agent *a);
+/* Ends it at once; ended is posted later. */
+void agent_close(struct agent *a);
 
-/* The line about a session, for a person who has asked by a signal. */
+/* The line about its session, for a person who has asked by a signal. */
 void agent_tell(const struct agent *a);
 
-/* Ends the link; ended is posted later. */
-void agent_close(struct agent *a);
+/* ---- endpoint.c ---- */
+
+/* Listens on port at -public-bind for the users of a, and lets them wait. 0, or as listener_open(). */
+int endpoint_open(struct agent *a, int port, struct errmsg *why) MUST_USE;
+
+/* What becomes of users who come. */
+void endpoint_users(struct agent *a, enum session_users what);
+
+/* The worker has no room, or has some again. */
+void endpoint_pause(struct agent *a, bool full);
+
+/* The port is free when this returns. Harmless when it is closed. */
+void endpoint_close(struct agent *a);
 
 /* ---- banner.c ---- */
 

@@ -12,6 +12,7 @@
 #include "base/escape.h"
 #include "base/i18n.h"
 #include "base/log.h"
+#include "proto/hash.h"
 #include "server/internal.h"
 
 /* ---- users ---- */
@@ -48,7 +49,26 @@ static bool may_tell_of_stranger(struct server *srv)
     return true;
 }
 
-static void reception_auth_failed(struct message *m)
+/* ---- who has proved himself once ---- */
+
+static bool is_known(const struct server *srv, const char *source)
+{
+    uint64_t hash = hash_text(source);
+    for (unsigned i = 0; i < KNOWN_SOURCES; i++)
+        if (srv->known[i] == hash)
+            return true;
+    return false;
+}
+
+static void make_known(struct server *srv, const char *source)
+{
+    if (is_known(srv, source))
+        return;
+    srv->known[srv->known_next] = hash_text(source);
+    srv->known_next = (srv->known_next + 1) % KNOWN_SOURCES;
+}
+
+static void reception_on_auth_failed(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, auth_failed);
     struct server *srv = a->worker->srv;
@@ -62,133 +82,62 @@ static void reception_auth_failed(struct message *m)
     mailbox_post(&a->worker->in, &a->reject);
 }
 
-static void reception_auth_ok(struct message *m)
+static void reception_on_auth_ok(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, auth_ok);
-    admission_remove(&a->worker->srv->admission, &a->admission);
+    struct server *srv = a->worker->srv;
+    admission_remove(&srv->admission, &a->admission);
+    make_known(srv, a->source);
     a->worker->trusted++;
+    a->is_trusted = true;
 }
 
-/* ---- sessions of gotunnel/2 ---- */
-
-/* The session before a that has its id, from the newest on; NULL: none. */
-static struct agent *older_namesake(const struct agent *a)
-{
-    for (struct list *n = a->of_session.prev; n != &a->worker->srv->sessions; n = n->prev) {
-        struct agent *o = LIST_ENTRY(n, struct agent, of_session);
-        if (strcmp(o->id, a->id) == 0)
-            return o;
-    }
-    return NULL;
-}
-
-/* The address of a client with another id that has the port a wants, "" if there is none. */
-static const char *port_holder(const struct agent *a)
-{
-    list_foreach (n, &a->worker->srv->sessions) {
-        const struct agent *o = LIST_ENTRY(n, struct agent, of_session);
-        if (o != a && o->granted && o->wanted_port == a->wanted_port)
-            return o->peer;
-    }
-    return "";
-}
-
-/* Grants a its port, unless an older session must end first: grant_next() comes here again then. */
-static void grant(struct agent *a)
-{
-    struct agent *older = older_namesake(a);
-    if (older) {
-        mailbox_post(&older->worker->in, &older->evict);
-    } else if (!a->granted) {
-        a->granted = true;
-        (void)snprintf(a->port_holder, sizeof a->port_holder, "%s", port_holder(a));
-        mailbox_post(&a->worker->in, &a->grant);
-    }
-}
-
-static void reception_session_opened(struct message *m)
-{
-    struct agent *a = CONTAINER_OF(m, struct agent, session_opened);
-    reception_auth_ok(&a->auth_ok);
-    list_push(&a->worker->srv->sessions, &a->of_session);
-    grant(a);
-}
-
-/* The next one with the id of a session that has ended. */
-static void grant_next(struct agent *gone)
-{
-    struct server *srv = gone->worker->srv;
-    list_foreach (n, &srv->sessions) {
-        struct agent *a = LIST_ENTRY(n, struct agent, of_session);
-        if (strcmp(a->id, gone->id) == 0)
-            grant(a);
-    }
-}
-
-static struct agent *find_session(struct server *srv, const uint8_t *sid)
-{
-    list_foreach (n, &srv->sessions) {
-        struct agent *a = LIST_ENTRY(n, struct agent, of_session);
-        if (memcmp(a->sid, sid, sizeof a->sid) == 0)
-            return a;
-    }
-    return NULL;
-}
-
-/* Passes it to the worker that has the session. The target lives until that worker receives
-   forgotten, which can only be posted after this. */
-static void reception_resume(struct message *m)
+/* To the worker that has the session. The target is there until that worker is told to forget it,
+   which can only be after this. */
+static void reception_on_resume(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, resume);
-    a->target = find_session(a->worker->srv, a->handover.request.sid);
+    a->target = owners_find(a->worker->srv, a->handover.sid);
     struct worker *w = a->target ? a->target->worker : a->worker;
     mailbox_post(&w->in, &a->attach);
 }
 
-/* Its proof was wrong, or the session has ended; nobody can tell which, so it counts as a wrong
-   secret does. The answer has been sent. */
-static void on_unknown(const struct agent *a)
-{
-    struct server *srv = a->worker->srv;
-    struct ratelimit_verdict v = ratelimit_failure(&srv->guesses, a->source, loop_now(&srv->loop));
-    if (v.log)
-        log_info(_("%s wants to resume a session that is not here"), a->peer);
-}
-
-/* Logs the end of a client that has not authenticated; for the others the worker has done it. */
+/* The line for the end of somebody who has not authenticated; the others' worker has written it.
+   A client of ours that gives an attempt up is no stranger, and a session that is over no guess. */
 static void log_end_of_stranger(const struct agent *a)
 {
     char text[ESCAPE_BUF];
-    if (a->reason == LINK_END_AUTH || a->reason == LINK_END_SHUTDOWN)
-        return; /* logged already; our own shutdown */
-    if (a->reason == LINK_END_MOVED) {
-        if (a->handover_error == HELLO_ERR_UNKNOWN)
-            on_unknown(a);
+    struct server *srv = a->worker->srv;
+    if (a->reason == END_AUTH || a->reason == END_SHUTDOWN)
+        return; /* has its line already; nobody has heard of it */
+    if (a->reason == END_MOVED) {
+        if (a->handover_error == HELLO_ERR_UNKNOWN && may_tell_of_stranger(srv))
+            log_info(_("%s wants to resume a session that is not here"), a->peer);
         return;
     }
-    const char *words = link_end_text(text, a->reason, &a->why);
-    if (may_tell_of_stranger(a->worker->srv))
+    const char *words = end_text(text, a->reason, &a->why);
+    if (is_known(srv, a->source))
+        log_debug("a connection from %s ended before it said what for: %s", a->peer, words);
+    else if (may_tell_of_stranger(srv))
         log_warn(_("authentication of %s failed: cannot read the secret: %s"), a->peer, words);
 }
 
-static void reception_ended(struct message *m)
+static void reception_on_ended(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, ended);
     struct worker *w = a->worker;
-    if (a->authenticated)
+    if (a->is_trusted)
         w->trusted--;
     else
         log_end_of_stranger(a);
     w->sessions--;
     admission_remove(&w->srv->admission, &a->admission);
-    if (!list_empty(&a->of_session)) {
-        list_del(&a->of_session);
-        grant_next(a);
-    }
-    mailbox_post(&w->in, &a->forgotten); /* the worker frees it */
+    list_del(&a->of_server);
+    owners_gone(a);
+    mailbox_post(&w->in, &a->forgotten); /* the worker's again, which frees it */
 }
 
-/* ---- new connections ---- */
+/* ---- coming ---- */
 
 static bool has_less_to_do(const struct worker *a, const struct worker *b)
 {
@@ -218,12 +167,15 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     SSL_CTX_up_ref(a->tls);
     sock_name(a->peer, peer);
     sock_source(a->source, peer);
+    (void)snprintf(a->name, sizeof a->name, "%s", a->peer);
     agent_init(a);
-    message_init(&a->auth_failed, reception_auth_failed);
-    message_init(&a->auth_ok, reception_auth_ok);
-    message_init(&a->ended, reception_ended);
-    message_init(&a->session_opened, reception_session_opened);
-    message_init(&a->resume, reception_resume);
+    owners_init_agent(a);
+    message_init(&a->auth_failed, reception_on_auth_failed);
+    message_init(&a->auth_ok, reception_on_auth_ok);
+    message_init(&a->resume, reception_on_resume);
+    message_init(&a->ended, reception_on_ended);
+    list_init(&a->of_server);
+    list_push(&srv->agents, &a->of_server);
     return a;
 }
 

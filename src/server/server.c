@@ -276,7 +276,6 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     if (err < 0)
         goto no_loop;
     quota_init(&srv->connections, most);
-    quota_init(&srv->detached, DETACHED_MAX);
     err = mailbox_init(&srv->in, &srv->loop);
     if (err < 0)
         goto no_mailbox;
@@ -287,7 +286,8 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     if (err < 0)
         goto no_stop;
     admission_init(&srv->admission);
-    list_init(&srv->sessions);
+    list_init(&srv->agents);
+    owners_init(srv);
     uv_timer_init(&srv->loop.uv, &srv->renewal);
     srv->renewal.data = srv;
     uv_timer_start(&srv->renewal, on_renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);

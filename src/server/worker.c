@@ -40,8 +40,9 @@ static void on_stop_listening(struct message *m)
 {
     struct worker *w = CONTAINER_OF(m, struct worker, stop_listening);
     w->stopping = true;
+    mtime_ms drain_ms = w->srv->opt->common.drain_ns / 1000000;
     list_foreach (n, &w->agents)
-        agent_stop_listening(LIST_ENTRY(n, struct agent, node));
+        agent_stop(LIST_ENTRY(n, struct agent, node), drain_ms);
     mailbox_post(&w->srv->in, &w->stopped);
 }
 
@@ -57,7 +58,7 @@ static void pause_users(struct worker *w, bool paused)
 {
     w->full = paused;
     list_foreach (n, &w->agents)
-        agent_pause(LIST_ENTRY(n, struct agent, node), paused);
+        endpoint_pause(LIST_ENTRY(n, struct agent, node), paused);
 }
 
 void worker_full(struct worker *w)
@@ -155,7 +156,6 @@ int worker_start(struct worker *w, struct server *srv, unsigned index, struct lo
 {
     *w = (struct worker){.srv = srv, .index = index, .loop = loop ? loop : &w->own};
     list_init(&w->agents);
-    list_init(&w->detached);
     init_messages(w);
     *why->text = '\0';
     int err = loop ? 0 : loop_init(&w->own);

@@ -3,7 +3,7 @@
  * Relay: one stream, one socket, two directions that end one by one. Here is its life: the states
  * of the two directions (relay_internal.h says what they mean), how it begins, and how it ends.
  *
- * A relay that outlives its link (everything of the stream has been received, the socket has not
+ * A relay that outlives its session (everything of the stream has been received, the socket has not
  * taken it all yet) goes on without it and discards what the socket says.
  */
 #include "tunnel/relay.h"
@@ -71,6 +71,18 @@ void relay_set_down(struct relay *r, enum relay_down to)
 
 /* ---- ends ---- */
 
+static void relay_leave_session(struct relay *r)
+{
+    if (!r->session)
+        return;
+    if (r->session->gather_to == r)
+        r->session->gather_to = NULL;
+    list_del(&r->of_session);
+    r->session->relay_count--;
+    session_wake(r->session); /* it may have waited for that */
+    r->session = NULL;
+}
+
 static void relay_close_socket(struct relay *r, bool reset)
 {
     if (!relay_has_socket(r)) {
@@ -92,14 +104,12 @@ static void relay_end(struct relay *r, bool reset)
 {
     if (log_enabled(LOG_LEVEL_DEBUG))
         log_debug("[%s] connection %s; up: %s, down: %s, %u bytes late",
-                  r->link ? link_peer(r->link) : "-", reset ? "reset" : "closed", up_word[r->up],
-                  down_word[r->down], (unsigned)r->late.len);
+                  r->session ? session_name(r->session) : "-", reset ? "reset" : "closed",
+                  up_word[r->up], down_word[r->down], (unsigned)r->late.len);
     relay_close_socket(r, reset);
     relay_set_up(r, UP_ENDED);
     relay_set_down(r, DOWN_ENDED);
-    if (r->link && r->link->gather_to == r)
-        r->link->gather_to = NULL;
-    list_del(&r->of_link);
+    relay_leave_session(r);
     turn_idle(&r->reader);
     backlog_clear(&r->late);
     relay_pool_bury(r);
@@ -112,7 +122,7 @@ void relay_reset(struct relay *r, enum smux_reset_code code)
     if (r->st) {
         smux_stream_reset(r->st, code, loop_now(r->rs->loop));
         r->st = NULL;
-        link_wake(r->link);
+        session_wake(r->session);
     }
     relay_end(r, true);
 }
@@ -129,7 +139,7 @@ void relay_check_end(struct relay *r)
     if (r->st) {
         smux_stream_close(r->st, loop_now(r->rs->loop));
         r->st = NULL;
-        link_wake(r->link);
+        session_wake(r->session);
     }
     relay_end(r, false);
 }
@@ -146,9 +156,8 @@ void relay_orphan(struct relay *r)
         relay_reset(r, SMUX_RST_PEER_RESET);
         return;
     }
-    list_del(&r->of_link);
+    relay_leave_session(r);
     turn_idle(&r->reader);
-    r->link = NULL;
     if (r->up == UP_READING || r->up == UP_PAUSED)
         relay_set_up(r, UP_DROPPING);
     relay_pool_touch(r);
@@ -173,12 +182,12 @@ static void relay_on_reset(struct stream_owner *o, uint32_t code)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
     if (code != SMUX_RST_UNSPECIFIED && log_enabled(LOG_LEVEL_DEBUG))
-        log_debug("[%s] stream %u was reset: %s", link_peer(r->link), smux_stream_id(r->st),
+        log_debug("[%s] stream %u was reset: %s", session_name(r->session), smux_stream_id(r->st),
                   relay_reset_text(code));
     if (code == SMUX_RST_IDLE_TIMEOUT)
         relay_pool_log_cut(r, false);
-    if (r->link->gather_to == r)
-        relay_flush_gathered(r->link);
+    if (r->session->gather_to == r)
+        relay_flush_gathered(r->session);
     relay_reset(r, SMUX_RST_PEER_RESET);
 }
 
@@ -240,12 +249,12 @@ void relay_attach_dialled(struct relay *r, struct dial_result *dialled)
 
 /* ---- the beginning ---- */
 
-struct relay *relay_of_link_node(struct list *n)
+struct relay *relay_of_session_node(struct list *n)
 {
-    return LIST_ENTRY(n, struct relay, of_link);
+    return LIST_ENTRY(n, struct relay, of_session);
 }
 
-struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream *st)
+struct relay *relay_new(struct relays *rs, struct session *session, struct smux_stream *st)
 {
     static const struct stream_owner_ops ops = {relay_down_data, relay_down_fin, relay_on_reset,
                                                 relay_up_credit};
@@ -254,13 +263,14 @@ struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream
         return NULL;
     r->owner.ops = &ops;
     r->rs = rs;
-    r->link = link;
+    r->session = session;
     r->st = st;
     r->socket = (struct poller_source){relay_on_ready, -1};
-    list_init(&r->of_link);
+    list_init(&r->of_session);
     turn_node_init(&r->reader);
     list_init(&r->cut);
-    list_push(&link->relays, &r->of_link);
+    list_push(&session->relays, &r->of_session);
+    session->relay_count++;
     smux_stream_set_user(st, &r->owner);
     rs->count++;
     quota_take(rs->quota);

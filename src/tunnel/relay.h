@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A relay joins one stream of a link to one TCP socket (a public user's, or the local service's).
+ * A relay joins one stream of a session to one TCP socket (a public user's, or the local service's).
  *
  *   socket --recv--> outgoing ring of the session   (straight behind the frame header, no copy)
  *   stream --DATA--> socket, and what it will not take into a buffer that exists only while it is
@@ -25,7 +25,7 @@
 #include "proto/smux/session.h"
 
 struct dial_result;
-struct link;
+struct session;
 struct quota;
 struct relay;
 
@@ -53,7 +53,7 @@ enum {
 
 /* Why a relay may be cut; each kind has a time limit of its own. */
 enum relay_cut {
-    RELAY_CUT_HALF_CLOSED, /* on the legacy wire, or without link */
+    RELAY_CUT_HALF_CLOSED, /* on the legacy wire, or without session */
     RELAY_CUT_HALF_CLOSED_EXACT,
     RELAY_CUT_FAILED, /* its socket has failed */
     RELAY_CUT_KINDS,
@@ -62,7 +62,7 @@ enum relay_cut {
 /* What all relays of one loop share. */
 struct relays {
     struct loop *loop;
-    uint8_t *scratch;            /* RELAYS_SCRATCH_BYTES, for the links of this loop */
+    uint8_t *scratch;            /* RELAYS_SCRATCH_BYTES, for the sessions of this loop */
     struct smux_budget windows;  /* max is RELAYS_WINDOW_BYTES; many loops divide it */
     struct smux_budget replay;   /* the same of RELAYS_REPLAY_BYTES */
     uint32_t count;              /* sockets and pending dials */
@@ -85,7 +85,7 @@ struct relays {
 /* quota counts the relays of all loops and must outlive rs. 0 or ERR_NOMEM. */
 int relays_init(struct relays *rs, struct loop *loop, struct quota *quota) MUST_USE;
 
-/* Cuts every relay that has outlived its link. The links must be closed before. */
+/* Cuts every relay that has outlived its session. The sessions must be closed before. */
 void relays_cut_orphans(struct relays *rs);
 
 /* Closes the timer; no relay may be left. */
@@ -95,7 +95,7 @@ void relays_fini(struct relays *rs);
  * A relay without a socket for stream st, whose owner it becomes. Data that comes meanwhile is kept
  * (bounded by the window). NULL without memory: st is then still the caller's.
  */
-struct relay *relay_new(struct relays *rs, struct link *link, struct smux_stream *st);
+struct relay *relay_new(struct relays *rs, struct session *session, struct smux_stream *st);
 
 /*
  * Bytes for the socket ahead of what the stream says (a PROXY header). They are ours: no credit is

@@ -18,7 +18,7 @@ static void down_consumed(struct relay *r, size_t n)
     if (!r->st || n == 0)
         return;
     smux_stream_consumed(r->st, n, loop_now(r->rs->loop));
-    link_wake(r->link);
+    session_wake(r->session);
 }
 
 /* Writes pieces to the socket. Bytes taken, 0 if it takes none now, negative if it is broken. */
@@ -90,7 +90,7 @@ int relay_prefix(struct relay *r, const void *p, size_t n)
     return err;
 }
 
-void relay_flush_gathered(struct link *l)
+void relay_flush_gathered(struct session *l)
 {
     struct relay *r = l->gather_to;
     int n = l->gather_n;
@@ -103,8 +103,8 @@ void relay_flush_gathered(struct link *l)
 void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
-    struct link *l = r->link;
-    if (l->gather_to != r || l->gather_n == LINK_GATHER_MAX)
+    struct session *l = r->session;
+    if (l->gather_to != r || l->gather_n == SESSION_GATHER_MAX)
         relay_flush_gathered(l);
     if (relay_has_ended(r))
         return;
@@ -128,7 +128,7 @@ void relay_down_writable(struct relay *r)
 void relay_down_fin(struct stream_owner *o)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
-    relay_flush_gathered(r->link);
+    relay_flush_gathered(r->session);
     if (relay_has_ended(r))
         return;
     if (r->down == DOWN_NO_SOCKET)

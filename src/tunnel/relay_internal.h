@@ -5,6 +5,7 @@
 #include "base/backlog.h"
 #include "net/poller.h"
 #include "tunnel/internal.h"
+#include "tunnel/relay.h"
 
 /* Socket to stream. */
 enum relay_up {
@@ -30,10 +31,10 @@ enum relay_down {
 struct relay {
     struct stream_owner owner;
     struct relays *rs;
-    struct link *link;       /* NULL: orphan */
+    struct session *session; /* NULL: orphan */
     struct smux_stream *st;  /* NULL: closed */
-    struct list of_link;     /* in link->relays */
-    struct turn_node reader; /* in link->readers, or rs->discarding */
+    struct list of_session;  /* in session->relays */
+    struct turn_node reader; /* in session->readers, or rs->discarding */
     struct list cut;         /* in one of rs->cuts, or rs->dead */
     mtime_ms cut_at;
     void (*on_cut)(void *maker);

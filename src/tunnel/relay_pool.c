@@ -72,8 +72,8 @@ void relay_pool_log_cut(struct relay *r, bool by_us)
         return; /* users make them, so they are bounded */
     if (left_out > 0)
         log_info(_("%u lines about half-closed connections were left out"), left_out);
-    const char *peer = r->link ? link_peer(r->link) : "-";
-    bool exact = r->link && link_is_exact(r->link);
+    const char *peer = r->session ? session_name(r->session) : "-";
+    bool exact = r->session && session_is_v2(r->session);
     int kind = exact ? RELAY_CUT_HALF_CLOSED_EXACT : RELAY_CUT_HALF_CLOSED;
     struct address there = sock_peer_address(r->socket.fd);
     sock_address_name(with, &there);
@@ -88,7 +88,7 @@ void relay_pool_log_cut(struct relay *r, bool by_us)
 
 static void pool_cut(struct relay *r, enum relay_cut kind)
 {
-    bool detached = r->link && link_is_detached(r->link);
+    bool detached = r->session && session_is_detached(r->session);
     if (kind == RELAY_CUT_FAILED) {
         if (r->up == UP_READING && !detached)
             pool_cut_later(r, kind); /* its turn comes; no more can have come meanwhile */
@@ -127,7 +127,7 @@ void relay_pool_touch(struct relay *r)
 {
     if (!relay_is_half_closed(r) || r->failed)
         return;
-    bool exact = r->link && link_is_exact(r->link);
+    bool exact = r->session && session_is_v2(r->session);
     pool_cut_later(r, exact ? RELAY_CUT_HALF_CLOSED_EXACT : RELAY_CUT_HALF_CLOSED);
 }
 

@@ -14,7 +14,7 @@ static void up_eof(struct relay *r)
     turn_idle(&r->reader);
     if (r->st) {
         smux_stream_finish(r->st, loop_now(r->rs->loop));
-        link_wake(r->link);
+        session_wake(r->session);
     }
     relay_pool_touch(r);
     relay_check_end(r);
@@ -64,8 +64,8 @@ void relay_up_wake(struct relay *r)
         list_move(&rs->discarding, &r->reader.node);
         loop_defer(rs->loop, &rs->discarder);
     } else if (r->up == UP_READING) {
-        turn_ready(&r->link->readers, &r->reader);
-        link_wake(r->link);
+        turn_ready(&r->session->readers, &r->reader);
+        session_wake(r->session);
     }
 }
 
@@ -110,7 +110,7 @@ enum relay_progress relay_read(struct turn_node *reader)
         bool drained = (size_t)n < room && !r->hangup && !r->failed;
         if (drained)
             turn_idle(reader); /* if more has come meanwhile, an event follows */
-        turn_spend(&r->link->readers, reader, (size_t)n);
+        turn_spend(&r->session->readers, reader, (size_t)n);
         if (drained)
             return RELAY_IDLE;
     }

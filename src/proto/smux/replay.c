@@ -154,3 +154,8 @@ int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now)
     liveness_resumed(s);
     return 0;
 }
+
+uint64_t smux_session_acked(const struct smux_session *s)
+{
+    return s->out.released;
+}

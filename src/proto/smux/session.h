@@ -276,6 +276,9 @@ mtime_ms smux_session_waiting_since(const struct smux_session *s);
    it is while detached: what the user's wait is counted from. */
 mtime_ms smux_session_heard_at(const struct smux_session *s);
 
+/* How many bytes of ours the peer has acknowledged, by ACK or by a resume. */
+uint64_t smux_session_acked(const struct smux_session *s);
+
 /* The last round trip of a PING, in microseconds; 0: none yet. */
 uint32_t smux_session_rtt_us(const struct smux_session *s);
 

@@ -69,18 +69,57 @@ static void clients_of_one_server_spread_d16(void **state)
         assert_in_range(slots[i], SEEDS / 30, SEEDS / 4);
 }
 
-/* Two clients with one id would push each other out for ever. */
-static void a_replaced_client_waits_longest(void **state)
+/* An old server holds the port of a session that was lost for 30 to 61 s. */
+static void a_held_port_is_asked_for_every_few_seconds(void **state)
 {
     (void)state;
     struct backoff b;
     struct rng rng;
     rng_seed(&rng, 1);
     backoff_init(&b, 60000);
-    for (mtime_ms now = 1000; now < 10000000; now += 1000000) {
-        backoff_up(&b, now);
-        backoff_down(&b, now + BACKOFF_LASTED_MS);
-        assert_in_range(backoff_next(&b, BACKOFF_REPLACED, now, &rng), 30000, 60000);
+    mtime_ms now = 1000, wait = 0;
+    for (; now - 1000 < BACKOFF_HELD_FOR; now += wait) {
+        wait = backoff_next(&b, BACKOFF_HELD, now, &rng);
+        assert_in_range(wait, 2500, 5000);
+    }
+    wait = backoff_next(&b, BACKOFF_HELD, now, &rng); /* from here on as a rejection */
+    assert_in_range(wait, 2500, 5000);
+    wait = backoff_next(&b, BACKOFF_HELD, now + wait, &rng);
+    assert_in_range(wait, 5000, 10000);
+    backoff_up(&b, now);
+    assert_in_range(backoff_next(&b, BACKOFF_HELD, now + 1, &rng), 2500, 5000);
+}
+
+/* Asking takes nothing away from who has the id: so it may be asked for soon, then ever less. */
+static void an_id_that_another_has_is_asked_for(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 1);
+    backoff_init(&b, 60000);
+    mtime_ms now = 1000, wait = 0;
+    for (; now - 1000 < BACKOFF_TAKEN_FOR; now += wait) {
+        wait = backoff_next(&b, BACKOFF_TAKEN, now, &rng);
+        assert_in_range(wait, 5000, 10000);
+    }
+    for (int i = 0; i < 10; i++)
+        now += wait = backoff_next(&b, BACKOFF_TAKEN, now, &rng);
+    assert_in_range(wait, 30000, 60000);
+}
+
+/* The server restarts while a session of ours drains: its successor is found within a second. */
+static void a_restart_is_looked_for_every_second(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 1);
+    backoff_init(&b, 60000);
+    mtime_ms now = 1000;
+    for (mtime_ms wait; now - 1000 < BACKOFF_EARLY_FOR; now += wait) {
+        wait = backoff_next(&b, BACKOFF_BESIDE, now, &rng);
+        assert_in_range(wait, 100, 1000);
     }
 }
 
@@ -161,7 +200,9 @@ int main(void)
         cmocka_unit_test(an_outage),
         cmocka_unit_test(waits_double_after_the_first_minute),
         cmocka_unit_test(clients_of_one_server_spread_d16),
-        cmocka_unit_test(a_replaced_client_waits_longest),
+        cmocka_unit_test(a_held_port_is_asked_for_every_few_seconds),
+        cmocka_unit_test(an_id_that_another_has_is_asked_for),
+        cmocka_unit_test(a_restart_is_looked_for_every_second),
         cmocka_unit_test(a_rejection_waits_longer_d15),
         cmocka_unit_test(only_a_session_that_lasted_resets_d15),
         cmocka_unit_test(a_rejection_ends_an_outage),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One relay between a real socket and a real session, whose peer is another session in the test's
- * hands. The link is a stub: bytes of the two sessions are carried by pump().
+ * hands. The session is a stub: bytes of the two sessions are carried by pump().
  */
 #include "tunnel/relay.h"
 
@@ -25,7 +25,7 @@ static struct rig {
     struct kit *k;
     struct quota quota;
     struct relays rs;
-    struct link link;
+    struct session session;
     bool detached;
     struct relay *r;
     struct smux_session *peer;
@@ -39,26 +39,26 @@ static struct rig {
 
 /* ---- the stub ---- */
 
-void link_wake(struct link *l)
+void session_wake(struct session *s)
 {
-    (void)l;
+    (void)s;
 }
 
-bool link_is_exact(const struct link *l)
+bool session_is_v2(const struct session *s)
 {
-    (void)l;
+    (void)s;
     return true;
 }
 
-bool link_is_detached(const struct link *l)
+bool session_is_detached(const struct session *s)
 {
-    (void)l;
+    (void)s;
     return rig.detached;
 }
 
-const char *link_peer(const struct link *l)
+const char *session_name(const struct session *s)
 {
-    (void)l;
+    (void)s;
     return "peer";
 }
 
@@ -104,7 +104,7 @@ static void carry(struct smux_session *from, struct smux_session *to,
         assert_int_equal(r, 0);
         smux_session_sent(from, n);
     }
-    relay_flush_gathered(&rig.link);
+    relay_flush_gathered(&rig.session);
 }
 
 /* One turn: the sockets' events, the readers, and what the sessions say. */
@@ -112,13 +112,13 @@ static void pump(void)
 {
     struct turn_node *reader;
     kit_turn(rig.k);
-    for (int i = 0; i < 100 && !rig.detached && (reader = turn_next(&rig.link.readers)); i++)
+    for (int i = 0; i < 100 && !rig.detached && (reader = turn_next(&rig.session.readers)); i++)
         if (relay_read(reader) == RELAY_FULL)
-            carry(rig.link.mux, rig.peer, at_peer);
+            carry(rig.session.mux, rig.peer, at_peer);
     if (rig.detached)
         return;
-    carry(rig.link.mux, rig.peer, at_peer);
-    carry(rig.peer, rig.link.mux, dispatch);
+    carry(rig.session.mux, rig.peer, at_peer);
+    carry(rig.peer, rig.session.mux, dispatch);
 }
 
 #define PUMP_UNTIL(cond)                                                                           \
@@ -146,16 +146,16 @@ static int setup(void **state)
     rig.k = *state;
     quota_init(&rig.quota, 100);
     assert_int_equal(relays_init(&rig.rs, &rig.k->loop, &rig.quota), 0);
-    rig.link.cfg.loop = &rig.k->loop;
-    list_init(&rig.link.relays);
-    turn_init(&rig.link.readers);
+    rig.session.cfg.loop = &rig.k->loop;
+    list_init(&rig.session.relays);
+    turn_init(&rig.session.readers);
     struct smux_config ours = smux_config_default(false, SMUX_WIRE_GOTUNNEL2);
     struct smux_config theirs = smux_config_default(true, SMUX_WIRE_GOTUNNEL2);
-    assert_int_equal(smux_session_new(&ours, loop_now(&rig.k->loop), &rig.link.mux), 0);
+    assert_int_equal(smux_session_new(&ours, loop_now(&rig.k->loop), &rig.session.mux), 0);
     assert_int_equal(smux_session_new(&theirs, loop_now(&rig.k->loop), &rig.peer), 0);
     struct smux_stream *st;
-    assert_int_equal(smux_stream_open(rig.link.mux, NULL, &st), 0);
-    rig.r = relay_new(&rig.rs, &rig.link, st);
+    assert_int_equal(smux_stream_open(rig.session.mux, NULL, &st), 0);
+    rig.r = relay_new(&rig.rs, &rig.session, st);
     rig.user = -1;
     PUMP_UNTIL(rig.there);
     return 0;
@@ -164,11 +164,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     relays_cut_orphans(&rig.rs);
-    for (struct list *n; (n = list_first(&rig.link.relays));)
-        relay_reset(relay_of_link_node(n), SMUX_RST_SHUTDOWN);
+    for (struct list *n; (n = list_first(&rig.session.relays));)
+        relay_reset(relay_of_session_node(n), SMUX_RST_SHUTDOWN);
     relays_fini(&rig.rs);
     (void)uv_run(&rig.k->loop.uv, UV_RUN_NOWAIT);
-    smux_session_free(rig.link.mux);
+    smux_session_free(rig.session.mux);
     smux_session_free(rig.peer);
     if (rig.user >= 0)
         (void)close(rig.user);
@@ -296,7 +296,7 @@ static void a_reset_is_noticed_while_detached(void **state)
     assert_int_equal(send(rig.user, "x", 1, 0), 1);
     PUMP_UNTIL(rig.got_n == 1);
     rig.detached = true;
-    smux_session_detach(rig.link.mux);
+    smux_session_detach(rig.session.mux);
     assert_int_equal(send(rig.user, "y", 1, 0), 1);
     pump_for(20);
     user_resets();
@@ -364,7 +364,7 @@ static void silence_while_detached_does_not_count(void **state)
     PUMP_UNTIL(is_gone());
 }
 
-static void what_came_whole_is_delivered_without_a_link(void **state)
+static void what_came_whole_is_delivered_without_a_session(void **state)
 {
     (void)state;
     attach();
@@ -461,7 +461,7 @@ int main(void)
         TEST(an_end_of_file_without_credit_is_no_reset),
         TEST(silence_of_a_half_closed_one_is_cut),
         TEST(silence_while_detached_does_not_count),
-        TEST(what_came_whole_is_delivered_without_a_link),
+        TEST(what_came_whole_is_delivered_without_a_session),
         TEST(a_dial_is_called_off_once),
         TEST(a_prefix_goes_first),
         TEST(a_prefix_goes_out_alone),

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to client/: the program, its uplinks, and the service behind it.
+ *
+ * A client keeps one session that serves (`current`), and for a while others beside it: one that
+ * drains because its server stops or its port was given away, one that is still asked for at other
+ * addresses. Each is an uplink. What opens the next one, and when, is client.c; an uplink dials,
+ * opens, and carries its session to the end.
+ */
+#pragma once
+
+#include "app/signals.h"
+#include "base/list.h"
+#include "base/quota.h"
+#include "client/target.h"
+#include "conf/hostport.h"
+#include "conf/options.h"
+#include "net/netwatch.h"
+#include "proto/backoff.h"
+#include "proto/path.h"
+#include "proto/session/standing.h"
+#include "tunnel/opening.h"
+#include "tunnel/session.h"
+
+enum {
+    CONNECT_MS = 10000,  /* TCP of a new session, all addresses together, as the original's */
+    TLS_MS = 2000,       /* TLS of a new session at first; doubled after each failure, ... */
+    TLS_MOST_MS = 10000, /* ... up to this */
+    UPLINKS_MAX = 4,     /* one that serves, and three that end; more are ended: a server that says
+                             GOAWAY again and again must not make us hold sessions */
+};
+
+enum uplink_state {
+    UPLINK_DIALLING,
+    UPLINK_OPENING,
+    UPLINK_LIVE,
+    UPLINK_OVER, /* memory goes at the end of the turn */
+};
+
+enum { UPLINK_REASONS_MAX = 8 }; /* lines of one gap: a server that alternates floods no log */
+
+struct uplink {
+    struct client *client;
+    struct list node; /* in client->uplinks, the oldest first */
+    enum uplink_state state;
+    struct dial *dial; /* of the open, or of an attempt to resume */
+    struct opening *opening;
+    struct session *session;
+    struct address at; /* dialled last */
+    mtime_ms dialled_at;
+    bool is_secure, is_authenticated; /* how far the opening came: for the log */
+    bool was_live;
+    uint8_t nonce[HELLO_NONCE_BYTES];
+    bool has_nonce;
+    uint64_t reasons[UPLINK_REASONS_MAX]; /* told, why it is not resumed yet: hashes */
+    unsigned n_reasons;
+    struct loop_job reaper;
+};
+
+struct client {
+    const struct client_options *opt;
+    struct hostport server, local;
+    struct loop loop;
+    struct quota connections;
+    struct relays relays;
+    struct target target;
+    struct netwatch network;
+    struct signals signals;
+    struct backoff backoff;
+    struct rng rng;
+    uv_timer_t retry;
+    char id[HELLO_ID_MAX + 1];
+    struct standing standing;
+    struct path_memory paths; /* which address of the server works */
+    SSL_CTX *tls;
+    struct list uplinks;
+    struct uplink *current; /* that serves, or is to; NULL: the next one waits for `retry` */
+    unsigned tls_failures;  /* in a row, of opens */
+    bool was_up;            /* once since the start: an old server may hold the port for a minute */
+    bool ended;             /* nothing may finish any more */
+    bool closing;           /* the handles are */
+};
+
+/* ---- uplink.c ---- */
+
+/* Begins: dials. NULL without memory. */
+struct uplink *uplink_new(struct client *c);
+
+/* Ends it; client_uplink_over() follows, from the loop. */
+void uplink_close(struct uplink *u);
+
+/* No new users; running connections may finish. */
+void uplink_stop(struct uplink *u, mtime_ms drain_ms);
+
+void uplink_network_changed(struct uplink *u, bool woke);
+
+/* The line about it, for a person who has asked by a signal. */
+void uplink_tell(const struct uplink *u);
+
+/* ---- client.c ---- */
+
+/* The port was granted: users are served. */
+void client_uplink_up(struct client *c, struct uplink *u);
+
+/* It serves no new users any more: the next one is opened beside it, at once. */
+void client_open_beside(struct client *c, struct uplink *u);
+
+/* Its session, given up for new users, was resumed after all. */
+void client_uplink_back(struct client *c, struct uplink *u);
+
+/* It is over, and left client->uplinks: the next one is opened when it is time. refusal: see
+   opening_ops. */
+void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reason,
+                        const struct hello_answer *refusal, const struct errmsg *why);

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One uplink: dial, open, serve, end.
+ *
+ *   DIALLING --TCP--> OPENING --accepted--> LIVE --over--> OVER
+ *
+ * A session that has lost its connection dials again by itself (on_dial): the name is resolved
+ * anew each time, and the address the session is at is tried besides.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "client/internal.h"
+#include "net/dialer.h"
+#include "proto/hash.h"
+#include "proto/smux/session.h"
+#include "tunnel/relay.h"
+
+/* ---- the end ---- */
+
+static void uplink_reap(struct loop_job *job)
+{
+    free(CONTAINER_OF(job, struct uplink, reaper));
+}
+
+static void uplink_over(struct uplink *u, enum end_reason reason,
+                        const struct hello_answer *refusal, const struct errmsg *why)
+{
+    struct client *c = u->client;
+    u->state = UPLINK_OVER;
+    dial_cancel(u->dial);
+    u->dial = NULL;
+    list_del(&u->node);
+    loop_defer(&c->loop, &u->reaper);
+    client_uplink_over(c, u, reason, refusal, why);
+}
+
+/* ---- the session ---- */
+
+static void uplink_on_stream(void *ctx, struct smux_stream *st)
+{
+    struct uplink *u = ctx;
+    struct client *c = u->client;
+    if (signals_stop_asked(&c->signals))
+        smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
+    else
+        target_serve(&c->target, u->session, st);
+}
+
+/* One line for each new reason while users wait; hash collisions only leave one out. */
+static void tell_reason(struct uplink *u, const char *text)
+{
+    uint64_t hash = hash_text(text);
+    bool is_new = session_streams(u->session) > 0;
+    for (unsigned i = 0; i < u->n_reasons; i++)
+        is_new = is_new && u->reasons[i] != hash;
+    if (!is_new || u->n_reasons == UPLINK_REASONS_MAX) {
+        log_debug("not resumed yet: %s", text);
+        return;
+    }
+    u->reasons[u->n_reasons++] = hash;
+    log_info(_("the session is not resumed yet: %s"), text);
+}
+
+static void uplink_on_redialled(void *ctx, struct dial_result *r)
+{
+    struct uplink *u = ctx;
+    struct errmsg why = {""};
+    u->dial = NULL;
+    if (r->err == 0)
+        u->at = r->address;
+    else
+        tell_reason(u, dial_text(&why, r));
+    int fd = r->err == 0 ? dial_take_fd(r) : r->err;
+    session_dialled(u->session, fd, r->connect_ms, &why);
+}
+
+static void uplink_on_dial(void *ctx, mtime_ms patience_ms, mtime_ms last_start,
+                           bool small_segments)
+{
+    struct uplink *u = ctx;
+    struct client *c = u->client;
+    const struct address *at = session_address(u->session);
+    struct dial_config cfg = {
+        .host = c->server.host,
+        .port = c->server.port,
+        .extra = at,
+        .n_extra = at->family != ADDRESS_NONE,
+        .memory = &c->paths,
+        .patience_ms = patience_ms,
+        .renew = true,
+        .small_mss = small_segments,
+        .rtt_ms = session_rtt_us(u->session) / 1000,
+        .last_start = last_start == MTIME_NEVER ? 0 : last_start,
+    };
+    dial_cancel(u->dial);
+    u->dial = NULL;
+    if (dial_start(&c->loop, &cfg, uplink_on_redialled, u, &u->dial) < 0)
+        session_dialled(u->session, ERR_NOMEM, 0, NULL);
+}
+
+static void uplink_on_dial_cancel(void *ctx)
+{
+    struct uplink *u = ctx;
+    dial_cancel(u->dial);
+    u->dial = NULL;
+}
+
+static void uplink_on_dial_hurry(void *ctx, mtime_ms at)
+{
+    struct uplink *u = ctx;
+    if (u->dial)
+        dial_hurry(u->dial, at);
+}
+
+static void uplink_on_address_failed(void *ctx)
+{
+    struct uplink *u = ctx;
+    path_failed(&u->client->paths, &u->at);
+}
+
+static void uplink_on_open_beside(void *ctx)
+{
+    struct uplink *u = ctx;
+    if (u->has_nonce)
+        standing_resuming(&u->client->standing, u->nonce, true);
+    client_open_beside(u->client, u);
+}
+
+/* Why an attempt to resume does not succeed. */
+static const char *answer_text(enum life_answer a, const struct errmsg *why, char out[ESCAPE_BUF])
+{
+    switch (a) {
+    case LIFE_ANSWER_UNKNOWN:
+        return _("the server there does not know the session");
+    case LIFE_ANSWER_DRAINING:
+        return _("the server there is stopping");
+    case LIFE_ANSWER_BUSY:
+        return _("the server there has no room now");
+    case LIFE_ANSWER_STALE:
+        return _("the server there has seen a newer attempt");
+    case LIFE_ANSWER_RANGE:
+        return _("the server there does not keep what was missed any more");
+    case LIFE_ANSWER_ACCEPTED:
+    case LIFE_ANSWER_FAILED:
+        break;
+    }
+    return *why->text ? escape_text(out, why->text, strlen(why->text)) : _("no answer in time");
+}
+
+static void uplink_on_tell(void *ctx, const struct life_action *a, const struct errmsg *why)
+{
+    struct uplink *u = ctx;
+    struct client *c = u->client;
+    char text[ESCAPE_BUF];
+    /* the same as before, and told: for the debug log */
+    enum log_level info = a->tell.again ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    enum log_level warn = a->tell.again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+    unsigned streams = session_streams(u->session);
+    switch (a->tell.what) {
+    case LIFE_TELL_SUSPECTED:
+        log_line(info, _("the server has not answered for %.1f seconds: trying another connection"),
+                 (double)a->tell.ms / 1000);
+        break;
+    case LIFE_TELL_RECOVERED:
+        u->n_reasons = 0;
+        log_debug("the server answers again");
+        break;
+    case LIFE_TELL_DETACHED:
+        log_line(
+            warn,
+            _("the connection to the server broke: %s; %u connections wait for up to %d seconds"),
+            end_text(text, a->tell.loss == LIFE_LOSS_SILENT ? END_SILENT : END_PEER, why), streams,
+            (int)(a->tell.ms / 1000));
+        break;
+    case LIFE_TELL_RESUMED:
+        u->n_reasons = 0;
+        path_good(&c->paths, &u->at);
+        log_line(info, _("the session goes on after %.1f seconds, with %u connections"),
+                 (double)a->tell.ms / 1000, streams);
+        client_uplink_back(c, u);
+        break;
+    case LIFE_TELL_ATTEMPT:
+        tell_reason(u, answer_text(a->tell.answer, why, text));
+        break;
+    case LIFE_TELL_MTU:
+        log_warn(_("small packets pass, large ones do not: MTU? Trying with smaller ones"));
+        break;
+    case LIFE_TELL_IDLE_CUT:
+        log_warn(_("something on the way cuts connections that are idle for %d seconds"),
+                 (int)(a->tell.ms / 1000));
+        break;
+    case LIFE_TELL_DRAINING:
+        log_info(_("the server is stopping: %u connections may finish, for up to %d seconds; new "
+                   "ones go to its successor"),
+                 streams, (int)(a->tell.ms / 1000));
+        break;
+    case LIFE_TELL_PORT_LOST:
+        log_warn(_("public port %lld was given to another client while the server did not hear of "
+                   "this one: %u connections may finish, and the port is asked for again"),
+                 (long long)c->opt->remote_port, streams);
+        break;
+    }
+}
+
+static void uplink_on_closed(void *ctx, enum end_reason reason, const struct errmsg *why)
+{
+    struct uplink *u = ctx;
+    struct client *c = u->client;
+    u->session = NULL;
+    if (u->has_nonce) {
+        standing_resuming(&c->standing, u->nonce, false);
+        if (reason == END_REPLACED || reason == END_DRAINED) /* END_PEER: a cut as well */
+            standing_over(&c->standing, u->nonce);
+    }
+    uplink_over(u, reason, NULL, why);
+}
+
+/* ---- opening ---- */
+
+static void uplink_on_secure(void *ctx)
+{
+    struct uplink *u = ctx;
+    u->is_secure = true;
+    log_info(_("TLS connection established, PSK authentication follows..."));
+}
+
+static void uplink_on_authenticated(void *ctx)
+{
+    struct uplink *u = ctx;
+    u->is_authenticated = true;
+    log_info(_("opening the control stream to ask for the port..."));
+    log_debug("%s", opening_tls_info(u->opening));
+}
+
+static void uplink_on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES])
+{
+    struct uplink *u = ctx;
+    memcpy(u->nonce, nonce, sizeof u->nonce);
+    u->has_nonce = true;
+    standing_asked(&u->client->standing, nonce);
+    log_info(_("opening the control stream to ask for the port..."));
+}
+
+/* The port at the end of the address in an old server's words, 0 if there is none. */
+static int port_in(const char *message)
+{
+    int port = 0;
+    for (const char *p = message; (p = strchr(p, ':')); p++) {
+        int n = 0;
+        const char *d = p + 1;
+        for (; *d >= '0' && *d <= '9' && n <= 65535; d++)
+            n = n * 10 + (*d - '0');
+        if (d > p + 1 && n <= 65535)
+            port = n;
+    }
+    return port;
+}
+
+static void log_up(const struct uplink *u, const char *message, const char *address, int port)
+{
+    const struct client *c = u->client;
+    char text[ESCAPE_BUF];
+    log_info(_("PSK authentication succeeded, the tunnel is up."));
+    if (message)
+        log_info(_("the server answered: %s"), escape_text(text, message, strlen(message)));
+    else
+        log_info(_("the server listens on %s, ready to forward"), address);
+    log_info(_("public port %u of %s -> local target %s"),
+             (unsigned)(message ? port_in(message) : port), c->server.host, c->opt->local_target);
+    log_info(_("control message sent, accepting streams and forwarding..."));
+}
+
+static void uplink_on_accepted(void *ctx, struct session *s, const char *message,
+                               const char *address, int port)
+{
+    static const struct session_ops ops = {
+        .on_stream = uplink_on_stream,
+        .on_dial = uplink_on_dial,
+        .on_dial_cancel = uplink_on_dial_cancel,
+        .on_dial_hurry = uplink_on_dial_hurry,
+        .on_address_failed = uplink_on_address_failed,
+        .on_open_beside = uplink_on_open_beside,
+        .on_tell = uplink_on_tell,
+        .on_closed = uplink_on_closed,
+    };
+    struct uplink *u = ctx;
+    struct client *c = u->client;
+    u->opening = NULL;
+    u->session = s;
+    u->state = UPLINK_LIVE;
+    u->was_live = true;
+    session_set_owner(s, &ops, u);
+    path_good(&c->paths, &u->at);
+    if (u->has_nonce)
+        standing_accepted(&c->standing, u->nonce);
+    log_up(u, message, address, port);
+    client_uplink_up(c, u);
+}
+
+static void uplink_on_failed(void *ctx, enum end_reason reason, const struct hello_answer *refusal,
+                             const struct errmsg *why)
+{
+    struct uplink *u = ctx;
+    struct client *c = u->client;
+    u->opening = NULL;
+    if (refusal && u->has_nonce)
+        standing_refused(&c->standing, u->nonce);
+    if (refusal && refusal->error == HELLO_ERR_TAKEN)
+        path_good(&c->paths, &u->at); /* there is our own session, if it is being resumed */
+    else if (!refusal && reason != END_AUTH && reason != END_REFUSED)
+        path_failed(&c->paths, &u->at);
+    uplink_over(u, reason, refusal, why);
+}
+
+static void uplink_on_dialled(void *ctx, struct dial_result *r)
+{
+    static const struct opening_ops ops = {
+        .on_secure = uplink_on_secure,
+        .on_authenticated = uplink_on_authenticated,
+        .on_open_sent = uplink_on_open_sent,
+        .on_accepted = uplink_on_accepted,
+        .on_failed = uplink_on_failed,
+    };
+    struct uplink *u = ctx;
+    struct client *c = u->client;
+    struct errmsg why = {""};
+    u->dial = NULL;
+    if (r->err < 0) {
+        dial_text(&why, r);
+        uplink_over(u, END_PEER, NULL, &why);
+        return;
+    }
+    u->at = r->address;
+    u->state = UPLINK_OPENING;
+    mtime_ms patience = (mtime_ms)TLS_MS << (c->tls_failures < 3 ? c->tls_failures : 3);
+    patience += 4 * r->connect_ms;
+    struct opening_config cfg = {
+        .loop = &c->loop,
+        .relays = &c->relays,
+        .tls = c->tls,
+        .secret = c->opt->common.secret,
+        .legacy_refused = c->opt->common.legacy == LEGACY_NEVER,
+        .window_ms = (uint32_t)(c->opt->common.resume_window_ns / 1000000),
+        .drain_ms = (uint32_t)(c->opt->common.drain_ns / 1000000),
+        .id = c->id,
+        .port = c->opt->remote_port,
+        .handshake_ms = patience < TLS_MOST_MS ? patience : TLS_MOST_MS,
+        .ops = &ops,
+        .ctx = u,
+    };
+    standing_say(&c->standing, &cfg.take, &cfg.mine);
+    int err = opening_new(&cfg, dial_take_fd(r), &u->opening);
+    if (err < 0)
+        uplink_over(u, END_LOCAL, NULL, &why);
+}
+
+/* ---- what the client asks for ---- */
+
+struct uplink *uplink_new(struct client *c)
+{
+    struct uplink *u = calloc(1, sizeof *u);
+    if (!u)
+        return NULL;
+    u->client = c;
+    u->dialled_at = loop_now(&c->loop);
+    loop_job_init(&u->reaper, uplink_reap);
+    struct dial_config cfg = {.host = c->server.host,
+                              .port = c->server.port,
+                              .memory = &c->paths,
+                              .patience_ms = CONNECT_MS,
+                              .renew = true};
+    if (dial_start(&c->loop, &cfg, uplink_on_dialled, u, &u->dial) < 0) {
+        free(u);
+        return NULL;
+    }
+    list_push(&c->uplinks, &u->node);
+    return u;
+}
+
+void uplink_close(struct uplink *u)
+{
+    if (u->session) {
+        session_close(u->session, END_SHUTDOWN, NULL); /* goes on in uplink_on_closed() */
+        return;
+    }
+    opening_close(u->opening);
+    u->opening = NULL;
+    uplink_over(u, END_SHUTDOWN, NULL, &(struct errmsg){""});
+}
+
+void uplink_stop(struct uplink *u, mtime_ms drain_ms)
+{
+    if (u->session)
+        session_stop(u->session, drain_ms);
+    else
+        uplink_close(u);
+}
+
+void uplink_network_changed(struct uplink *u, bool woke)
+{
+    if (u->session)
+        session_network_changed(u->session, woke);
+    else if (u->dial)
+        dial_hurry(u->dial, loop_now(&u->client->loop));
+}
+
+static const char *uplink_state(const struct uplink *u)
+{
+    if (!u->session)
+        return u->state == UPLINK_DIALLING ? _("connecting") : _("opening");
+    if (session_service(u->session) == LIFE_DRAINING)
+        return _("lets its connections finish");
+    switch (session_state(u->session)) {
+    case LIFE_UP:
+        return _("up");
+    case LIFE_SUSPECTED:
+        return _("does not answer");
+    case LIFE_DETACHED:
+    case LIFE_OVER:
+        break;
+    }
+    return _("broken, to be resumed");
+}
+
+void uplink_tell(const struct uplink *u)
+{
+    const struct client *c = u->client;
+    log_asked(_("status: server %s, id %s: %s, %u connections"), c->opt->server,
+              *c->id ? c->id : "-", uplink_state(u), u->session ? session_streams(u->session) : 0);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* What is exposed for a client: a public TCP port, whose users become streams of its session. */
+#include "base/i18n.h"
+#include "base/log.h"
+#include "net/sock.h"
+#include "proto/smux/session.h"
+#include "server/internal.h"
+
+static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
+{
+    struct agent *a = ctx;
+    struct worker *w = a->worker;
+    struct smux_stream *st;
+    char user[SOCK_NAME_MAX];
+
+    if (!a->session || a->endpoint.users == SESSION_USERS_REFUSE) {
+        sock_close_reset(fd); /* nobody knows when, or whether, the client comes back */
+        return;
+    }
+    int err = session_open_stream(a->session, &st);
+    struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->session, st);
+    if (!r) {
+        if (err == 0)
+            smux_stream_close(st, loop_now(w->loop));
+        log_warn(_("[%s] cannot open a new stream in the smux session: %s"), a->name,
+                 err_text(err < 0 ? err : ERR_NOMEM));
+        sock_close_reset(fd);
+        return;
+    }
+    if (log_enabled(LOG_LEVEL_DEBUG))
+        log_debug(_("[%s] user %s connected"), a->name, sock_name(user, addr));
+    relay_attach(r, fd);
+    if (quota_is_full(w->relays.quota))
+        worker_full(w);
+}
+
+static void endpoint_on_pause(void *ctx, int err)
+{
+    struct agent *a = ctx;
+    log_warn(_("[%s] accepting public connections pauses: %s"), a->name, err_text(err));
+}
+
+static void endpoint_look(struct agent *a, bool full)
+{
+    if (a->endpoint.listener)
+        listener_pause(a->endpoint.listener, full || a->endpoint.users == SESSION_USERS_HOLD);
+}
+
+int endpoint_open(struct agent *a, int port, struct errmsg *why)
+{
+    static const struct listener_events events = {endpoint_on_user, endpoint_on_pause};
+    struct listener_config cfg = {
+        .host = a->worker->srv->public_host, .port = port, .for_users = true};
+    int err = listener_open(a->worker->loop, &cfg, &events, a, &a->endpoint.listener, why);
+    if (err == 0)
+        endpoint_users(a, SESSION_USERS_HOLD);
+    return err;
+}
+
+void endpoint_users(struct agent *a, enum session_users what)
+{
+    a->endpoint.users = what;
+    endpoint_look(a, a->worker->full);
+}
+
+void endpoint_pause(struct agent *a, bool full)
+{
+    endpoint_look(a, full);
+}
+
+void endpoint_close(struct agent *a)
+{
+    listener_close(a->endpoint.listener);
+    a->endpoint.listener = NULL;
+}

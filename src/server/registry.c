@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ids, ports and what waits, on the main thread: carries out what proto/session/registry and
+ * proto/session/waiting decide, by messages to the workers.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/i18n.h"
+#include "base/log.h"
+#include "server/internal.h"
+
+static struct agent *agent_of_claim(struct claim *c)
+{
+    return CONTAINER_OF(c, struct agent, claim);
+}
+
+static void tell_worker(struct agent *a, struct message *m)
+{
+    mailbox_post(&a->worker->in, m);
+}
+
+/* All clients of the shared secret may know of each other. */
+static void fill_refusal(struct agent *a, const struct registry_action *act)
+{
+    struct hello_answer *no = &a->refusal.answer;
+    *no = (struct hello_answer){.error = act->error};
+    a->refusal.err = ERR_INUSE;
+    if (act->error == HELLO_ERR_PORT) {
+        no->has_refused_port = true;
+        no->refused_port = a->claim.wanted;
+        (void)snprintf(no->errno_word, sizeof no->errno_word, "%s", "EADDRINUSE");
+    }
+    if (act->by)
+        (void)snprintf(no->by, sizeof no->by, "%.*s", HELLO_WORD_BUF - 1,
+                       agent_of_claim(act->by)->peer);
+}
+
+static void owners_act(void *ctx, const struct registry_action *act)
+{
+    struct agent *a = agent_of_claim(act->claim);
+    (void)ctx;
+    switch (act->kind) {
+    case REGISTRY_OPEN:
+        tell_worker(a, &a->open_port);
+        break;
+    case REGISTRY_ACCEPT:
+        tell_worker(a, &a->accept);
+        break;
+    case REGISTRY_REFUSE:
+        fill_refusal(a, act);
+        tell_worker(a, &a->refuse);
+        break;
+    case REGISTRY_EVICT:
+        log_info(_("[%s] its place is taken by the client at %s, which has the same id"), a->name,
+                 agent_of_claim(act->by)->peer);
+        tell_worker(a, &a->evict);
+        break;
+    case REGISTRY_YIELD:
+        (void)snprintf(a->yields_to_name, sizeof a->yields_to_name, "%s",
+                       agent_of_claim(act->by)->name);
+        tell_worker(a, &a->yield);
+        break;
+    }
+}
+
+/* ---- what workers say ---- */
+
+static void owners_on_asked(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, asked);
+    a->has_session = a->is_v2;
+    registry_ask(&a->worker->srv->registry, &a->claim);
+}
+
+static void owners_on_opened(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, opened);
+    registry_opened(&a->worker->srv->registry, &a->claim, a->opened_port);
+}
+
+static void owners_on_yielded(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, yielded);
+    if (a->yields)
+        log_warn(_("[%s] public port %lld goes to %s: this client is away"), a->name,
+                 (long long)a->claim.wanted, a->yields_to_name);
+    registry_yielded(&a->worker->srv->registry, &a->claim, a->yields);
+}
+
+static void owners_on_released(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, released);
+    registry_released(&a->worker->srv->registry, &a->claim);
+}
+
+static void owners_on_waits(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, waits);
+    struct waiting *w = &a->worker->srv->waiting;
+    uint64_t bytes = atomic_load(&a->waiting_bytes);
+    if (bytes == 0) {
+        waiting_remove(w, &a->waiting);
+        return;
+    }
+    waiting_put(w, &a->waiting, a->source, bytes - 1, atomic_load(&a->waiting_streams));
+    for (struct waiting_entry *e; (e = waiting_victim(w));) {
+        struct agent *v = CONTAINER_OF(e, struct agent, waiting);
+        tell_worker(v, &v->expire);
+    }
+}
+
+/* ---- the main thread ---- */
+
+void owners_init(struct server *srv)
+{
+    registry_init(&srv->registry, owners_act, srv);
+    waiting_init(&srv->waiting, WAITING_MAX_BYTES);
+}
+
+void owners_init_agent(struct agent *a)
+{
+    message_init(&a->asked, owners_on_asked);
+    message_init(&a->opened, owners_on_opened);
+    message_init(&a->yielded, owners_on_yielded);
+    message_init(&a->released, owners_on_released);
+    message_init(&a->waits, owners_on_waits);
+}
+
+void owners_gone(struct agent *a)
+{
+    waiting_remove(&a->worker->srv->waiting, &a->waiting);
+    registry_gone(&a->worker->srv->registry, &a->claim);
+}
+
+/* Looked through once for each attempt to resume, which costs a handshake anyway. */
+struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES])
+{
+    list_foreach (n, &srv->agents) {
+        struct agent *a = LIST_ENTRY(n, struct agent, of_server);
+        if (a->has_session && memcmp(a->sid, sid, sizeof a->sid) == 0)
+            return a;
+    }
+    return NULL;
+}

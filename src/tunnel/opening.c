@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* What all openings have in common: TLS, deadlines, the end. */
+#include "tunnel/opening.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/sock.h"
+#include "tunnel/opening_internal.h"
+#include "tunnel/relay.h"
+
+/* ---- the end ---- */
+
+static void opening_on_timer_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+static void opening_finish(struct loop_job *job)
+{
+    struct opening *o = CONTAINER_OF(job, struct opening, finish);
+    if (o->part)
+        o->wire->fini(o);
+    if (o->handover.line) { /* here no call of the transport is under way */
+        o->handover.tp = o->tp;
+        transport_release(o->tp);
+        o->cfg.ops->on_resume(o->cfg.ctx, &o->handover);
+    } else {
+        transport_close(o->tp);
+    }
+    o->tp = NULL;
+    if (!o->told)
+        o->cfg.ops->on_failed(o->cfg.ctx, o->reason, o->has_refusal ? &o->refusal : NULL, &o->why);
+    uv_close((uv_handle_t *)&o->timer, opening_on_timer_closed);
+}
+
+void opening_fail(struct opening *o, enum end_reason reason, const struct errmsg *why)
+{
+    if (o->state == OPENING_OVER)
+        return;
+    o->state = OPENING_OVER;
+    o->reason = reason;
+    if (why)
+        o->why = *why;
+    uv_timer_stop(&o->timer);
+    loop_defer(o->cfg.loop, &o->finish);
+}
+
+void opening_guessed(struct opening *o)
+{
+    o->state = OPENING_GUESSED;
+    o->cfg.ops->on_auth_failed(o->cfg.ctx);
+}
+
+void opening_done(struct opening *o)
+{
+    o->told = true;
+    opening_fail(o, END_MOVED, NULL);
+}
+
+void opening_close(struct opening *o)
+{
+    if (!o)
+        return;
+    free(o->handover.line);
+    o->handover.line = NULL;
+    o->told = true;
+    opening_fail(o, END_SHUTDOWN, NULL);
+}
+
+/* ---- time ---- */
+
+static void opening_on_timer(uv_timer_t *t)
+{
+    struct opening *o = t->data;
+    if (o->state == OPENING_REJECTING)
+        o->wire->reject(o);
+    else
+        opening_fail(o, END_DEADLINE, NULL);
+}
+
+void opening_set_deadline(struct opening *o, mtime_ms at)
+{
+    mtime_ms now = loop_now(o->cfg.loop);
+    bool proved = o->state == OPENING_CONTROL || o->state == OPENING_JUDGED;
+    if (o->cfg.is_server && at > o->auth_deadline && !proved)
+        at = o->auth_deadline;
+    o->deadline = at;
+    if (at == MTIME_NEVER)
+        uv_timer_stop(&o->timer);
+    else
+        uv_timer_start(&o->timer, opening_on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
+}
+
+/* ---- the connection ---- */
+
+static void opening_on_ready(void *ctx)
+{
+    struct opening *o = ctx;
+    if (o->state != OPENING_TLS)
+        return;
+    bool is_v2 = transport_speaks(o->tp, HELLO_ALPN);
+    if (o->cfg.is_server)
+        o->wire = is_v2 ? &opening_hello_server : &opening_legacy_server;
+    else
+        o->wire = is_v2 ? &opening_hello_client : &opening_legacy_client;
+    o->wire->begin(o);
+}
+
+static void opening_on_readable(void *ctx)
+{
+    struct opening *o = ctx;
+    uint8_t *buf = o->cfg.relays->scratch;
+    while (o->state != OPENING_OVER) {
+        struct errmsg why = {""};
+        ssize_t n = transport_read(o->tp, buf, RELAYS_SCRATCH_BYTES, &why);
+        if (n == ERR_AGAIN)
+            return;
+        if (n < 0)
+            opening_fail(o, end_reason_of_error((int)n, o->state == OPENING_TLS), &why);
+        else
+            o->wire->input(o, buf, (size_t)n);
+    }
+}
+
+static void opening_on_writable(void *ctx)
+{
+    (void)ctx; /* a few lines are all that is written */
+}
+
+static void opening_on_error(void *ctx, int err, const struct errmsg *why)
+{
+    struct opening *o = ctx;
+    opening_fail(o, end_reason_of_error(err, o->state == OPENING_TLS), why);
+}
+
+bool opening_say(struct opening *o, const void *text, size_t n)
+{
+    if (transport_write(o->tp, text, n) != (ssize_t)n) {
+        opening_fail(o, END_PEER, NULL);
+        return false;
+    }
+    transport_flush(o->tp);
+    return true;
+}
+
+struct session_config opening_session_config(const struct opening *o, bool is_v2)
+{
+    return (struct session_config){
+        .loop = o->cfg.loop,
+        .relays = o->cfg.relays,
+        .is_server = o->cfg.is_server,
+        .is_v2 = is_v2,
+        .window_ms = is_v2 ? o->cfg.window_ms : 0,
+        .drain_ms = o->cfg.drain_ms,
+        .tls = o->cfg.is_server ? NULL : o->cfg.tls,
+    };
+}
+
+struct session *opening_become(struct opening *o, const struct session_config *cfg,
+                               struct smux_session *mux)
+{
+    struct session *s;
+    struct transport *tp = o->tp;
+    o->tp = NULL;
+    if (session_new(cfg, tp, mux, &s) < 0) {
+        opening_fail(o, END_LOCAL, NULL);
+        return NULL;
+    }
+    return s;
+}
+
+/* ---- what owners ask for ---- */
+
+void opening_accept(struct opening *o, const char *address, int port, struct session **ret)
+{
+    *ret = NULL;
+    if (o->state == OPENING_JUDGED)
+        o->wire->accept(o, address, port, ret);
+}
+
+void opening_refuse(struct opening *o, const struct opening_refusal *why)
+{
+    if (o->state == OPENING_JUDGED)
+        o->wire->refuse(o, why);
+}
+
+void opening_reject(struct opening *o, uint32_t delay_ms)
+{
+    if (o->state != OPENING_GUESSED)
+        return;
+    o->state = OPENING_REJECTING;
+    if (delay_ms == 0)
+        o->wire->reject(o);
+    else
+        opening_set_deadline(o, loop_now(o->cfg.loop) + delay_ms);
+}
+
+int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)
+{
+    static const struct transport_events events = {opening_on_ready, opening_on_readable,
+                                                   opening_on_writable, opening_on_error};
+    struct opening *o = calloc(1, sizeof *o);
+    if (!o) {
+        sock_close_reset(fd);
+        return ERR_NOMEM;
+    }
+    o->cfg = *cfg;
+    loop_job_init(&o->finish, opening_finish);
+    int err = transport_new(cfg->loop, fd, cfg->tls, cfg->is_server, &events, o, &o->tp);
+    if (err < 0) {
+        free(o);
+        return err;
+    }
+    (void)strncpy(o->peer, transport_peer(o->tp), sizeof o->peer - 1);
+    uv_timer_init(&cfg->loop->uv, &o->timer);
+    o->timer.data = o;
+    o->auth_deadline = loop_now(cfg->loop) + (cfg->is_server ? OPENING_AUTH_MS : cfg->handshake_ms);
+    opening_set_deadline(o, o->auth_deadline);
+    *ret = o;
+    return 0;
+}
+
+const char *opening_peer(const struct opening *o)
+{
+    return o->peer;
+}
+
+const char *opening_tls_info(const struct opening *o)
+{
+    return o->tp ? transport_describe(o->tp) : "";
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to tunnel/opening*: the inside of an opening, and what a wire brings. */
+#pragma once
+
+#include "net/sock.h"
+#include "net/transport.h"
+#include "tunnel/internal.h"
+#include "tunnel/opening.h"
+
+enum opening_state {
+    OPENING_TLS,
+    OPENING_LISTENING, /* server: the client's line is to come */
+    OPENING_ASKED,     /* client: the answer to ours is to come */
+    OPENING_CONTROL,   /* legacy: the secret was right; the control message, or its answer */
+    OPENING_JUDGED,    /* server: the owner decides */
+    OPENING_GUESSED,   /* server: the secret was wrong; the owner says how late that is answered */
+    OPENING_REJECTING, /* server: the answer waits for its time */
+    OPENING_OVER,      /* a session, handed over, or failed; memory goes at the end of the turn */
+};
+
+/* What one wire does at one end. No function may be called once the state is OVER. */
+struct opening_wire {
+    /* TLS stands. Makes o->part. */
+    void (*begin)(struct opening *o);
+    /* Eats what came; in GUESSED and REJECTING it counts for nothing. */
+    void (*input)(struct opening *o, const uint8_t *p, size_t n);
+    /* Server: the answers; and the one to a wrong secret, when its time has come. */
+    void (*accept)(struct opening *o, const char *address, int port, struct session **ret);
+    void (*refuse)(struct opening *o, const struct opening_refusal *why);
+    void (*reject)(struct opening *o);
+    /* Wipes and frees o->part. */
+    void (*fini)(struct opening *o);
+};
+
+extern const struct opening_wire opening_hello_client, opening_hello_server;
+extern const struct opening_wire opening_legacy_client, opening_legacy_server;
+
+struct opening {
+    struct opening_config cfg;
+    struct transport *tp;            /* NULL: given away */
+    const struct opening_wire *wire; /* NULL until TLS stands */
+    void *part;                      /* of the wire */
+    enum opening_state state;
+    uv_timer_t timer;
+    mtime_ms deadline, auth_deadline;
+    struct loop_job finish;   /* the end of the turn after OVER */
+    struct handover handover; /* server: with a line it is handed over when it finishes */
+    bool told;                /* the owner knows of the end */
+    enum end_reason reason;
+    struct errmsg why;
+    struct hello_answer refusal;
+    bool has_refusal;
+    char peer[SOCK_NAME_MAX];
+};
+
+/* It failed: the owner hears of it at the end of the turn. The first reason counts. */
+void opening_fail(struct opening *o, enum end_reason reason, const struct errmsg *why);
+
+/* The peer's proof is wrong: nothing it says counts any more. */
+void opening_guessed(struct opening *o);
+
+/* It is over, and the owner knows. */
+void opening_done(struct opening *o);
+
+/* Until when the present state may last. */
+void opening_set_deadline(struct opening *o, mtime_ms at);
+
+/* Has text sent as a record of its own. False: it failed. */
+bool opening_say(struct opening *o, const void *text, size_t n);
+
+/* The connection carries a session: NULL without memory, and then it failed. The opening has given
+   transport and mux away; the caller calls opening_done(). */
+struct session *opening_become(struct opening *o, const struct session_config *cfg,
+                               struct smux_session *mux);
+
+/* What of the configuration a session takes over. */
+struct session_config opening_session_config(const struct opening *o, bool is_v2);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session of the tunnel: the mux with its relays, over no connection or one. How it lives is
+ * decided by proto/session/life; this is what carries it out, on the loop.
+ *
+ * Everything a turn brings is served at its end, once: users' sockets that have data are read into
+ * the outgoing ring, fairly and only while the tunnel takes it; then the ring is sealed and sent.
+ * session_close() may be called at any moment and only marks; memory goes at the end of the turn.
+ * The owner hears of the end once, through on_closed. Loop thread only.
+ */
+#pragma once
+
+#include <openssl/types.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/attr.h"
+#include "base/err.h"
+#include "net/loop.h"
+#include "proto/hello.h"
+#include "proto/session/life.h"
+#include "tunnel/opening.h"
+#include "tunnel/reason.h"
+
+struct relays;
+struct session;
+struct smux_session;
+struct smux_stream;
+struct transport;
+
+enum {
+    SESSION_STALL_MS =
+        60000, /* legacy: no progress of a blocked write (a peer that says NOP but reads nothing) */
+    SESSION_USER_TIMEOUT_MS = 15000, /* TCP_USER_TIMEOUT of gotunnel/2: its peer always reads */
+};
+
+/* Server: what becomes of users who come now. */
+enum session_users {
+    SESSION_USERS_ADMIT, /* served */
+    SESSION_USERS_HOLD,  /* not accepted yet: they wait in the kernel's queue */
+    SESSION_USERS_REFUSE, /* accepted and reset: nobody knows when, or whether, the client comes back */
+};
+
+struct session_ops {
+    /* Client: the server opened a stream: make a relay of it or close it. */
+    void (*on_stream)(void *ctx, struct smux_stream *st);
+    /* Client: dial the server; answer with session_dialled(), also later. on_dial_cancel: no answer
+       is wanted any more (harmless when none was under way). */
+    void (*on_dial)(void *ctx, mtime_ms patience_ms, mtime_ms last_start, bool small_segments);
+    void (*on_dial_cancel)(void *ctx);
+    /* Client: the dial under way tries each address afresh at this time: dial_hurry(). */
+    void (*on_dial_hurry)(void *ctx, mtime_ms at);
+    /* Client: the server's answer or the attempt's connection says that the address last dialled is
+       no good now: another one first. */
+    void (*on_address_failed)(void *ctx);
+    /* Client: a new session is to be opened now, this one serves no new users any more. Once. */
+    void (*on_open_beside)(void *ctx);
+    /* Server. */
+    void (*on_users)(void *ctx, enum session_users what);
+    /* Server: close the public port; it is not this session's any more. */
+    void (*on_yield_port)(void *ctx);
+    /* Server: it waits for its client since now, or does no more: bytes held for it. */
+    void (*on_waiting)(void *ctx, bool waits, uint64_t bytes);
+    /* Both: something for the log; a->kind is LIFE_TELL. why: of DETACHED and of ATTEMPT, may be
+       empty. */
+    void (*on_tell)(void *ctx, const struct life_action *a, const struct errmsg *why);
+    /* The session is over. Always called exactly once, never from inside a call of the owner's into
+       the session. */
+    void (*on_closed)(void *ctx, enum end_reason reason, const struct errmsg *why);
+};
+
+struct session_config {
+    struct loop *loop;
+    struct relays *relays;
+    bool is_server, is_v2;
+    uint32_t window_ms, drain_ms;
+    SSL_CTX *tls; /* client: for attempts to resume; a reference of its own is taken */
+    /* gotunnel/2 */
+    uint8_t sid[HELLO_SID_BYTES], nonce[HELLO_NONCE_BYTES];
+    uint8_t resume_key[HELLO_MAC_BYTES];
+};
+
+/* For tunnel/opening_*: the connection tp carries the session from now on, mux may have begun
+   already (legacy; else NULL: made here). Takes both, also on failure. 0, ERR_NOMEM. */
+int session_new(const struct session_config *cfg, struct transport *tp, struct smux_session *mux,
+                struct session **ret) MUST_USE;
+
+/* Before the end of the turn in which the session was made. */
+void session_set_owner(struct session *s, const struct session_ops *ops, void *ctx);
+
+/* What its lines in the log begin with, instead of the peer's address. Must outlive it. */
+void session_set_name(struct session *s, const char *name);
+
+/* Marks it as over; what is staged still goes, GOAWAY with it. why may be NULL. Idempotent: the
+   first reason counts. */
+void session_close(struct session *s, enum end_reason reason, const struct errmsg *why);
+
+/* No new users; those that run may finish for drain_ms (0: ends now). Server: its tunnel port is
+   closed, so a cut ends the session. */
+void session_stop(struct session *s, mtime_ms drain_ms);
+
+/* Opens a stream towards the peer; 0, ERR_BADSTATE unless there are new users to be served,
+   ERR_NOMEM, ERR_LIMIT. */
+int session_open_stream(struct session *s, struct smux_stream **ret) MUST_USE;
+
+/* ---- client ---- */
+
+/* The answer to on_dial: a connected socket, after connect_ms, which is taken over; or a negative
+   ERR_*, and why. */
+void session_dialled(struct session *s, int fd_or_err, mtime_ms connect_ms,
+                     const struct errmsg *why);
+
+/* The network may have changed. woke: the machine was asleep. */
+void session_network_changed(struct session *s, bool woke);
+
+/* ---- server ---- */
+
+/* Checks the proof, and goes on with the session over the new connection; the old one is closed.
+   HELLO_OK, or why not, which the peer was told: the session is untouched then. Takes h->tp. */
+enum hello_error session_resume(struct session *s, struct handover *h);
+
+/* Another client wants the port. True: on_yield_port was called. */
+bool session_port_wanted(struct session *s);
+
+/* ---- questions ---- */
+
+const char *session_name(const struct session *s); /* for the log */
+const char *session_peer(
+    const struct session *s); /* the address of the connection, or of the last one */
+const struct address *session_address(const struct session *s); /* the same as data */
+const char *session_tls_info(const struct session *s);          /* "TLSv1.3 ..." */
+enum life_state session_state(const struct session *s);
+enum life_service session_service(const struct session *s);
+bool session_is_v2(const struct session *s);
+const uint8_t *session_sid(const struct session *s);
+const uint8_t *session_nonce(const struct session *s);
+uint32_t session_streams(const struct session *s); /* running connections */
+uint64_t session_held(const struct session *s);    /* bytes kept for the peer */
+uint32_t session_rtt_us(const struct session *s);  /* 0: unknown */
+/* Bytes of streams that came from the peer, and went to it. */
+void session_bytes(const struct session *s, uint64_t *ret_in, uint64_t *ret_out);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* Two ends of a tunnel over stub transports, and what their owners were told. */
+#pragma once
+
+#include "base/quota.h"
+#include "net/loop.h"
+#include "stub.h"
+#include "tunnel/opening.h"
+#include "tunnel/relay.h"
+#include "tunnel/session.h"
+
+#define KIT_SECRET "a-secret-of-more-than-16-bytes"
+
+struct kit_end {
+    struct relays relays;
+    struct quota quota;
+    struct opening *opening; /* NULL once it is over */
+    struct session *session;
+    struct transport *tp; /* the connection in use, or of the opening */
+    /* what was told */
+    unsigned asked, auth_failed, authenticated, secure, failed, accepted, resumes, closed;
+    unsigned dials, cancels, beside, yields, users_calls, waits;
+    enum session_users users;
+    bool waiting;
+    uint64_t waiting_bytes;
+    enum end_reason reason;
+    struct errmsg why;
+    bool has_refusal;
+    struct hello_answer refusal;
+    struct hello_request open; /* of asked */
+    int64_t port;
+    int ask_err;
+    uint8_t nonce[HELLO_NONCE_BYTES]; /* client: of the open that went */
+    char message[256], address[64];
+    struct handover handover;
+    struct life_action tell; /* the last one */
+    unsigned tells;
+    struct smux_stream *stream; /* client: opened by the server */
+};
+
+struct kit {
+    struct loop loop;
+    struct kit_end client, server;
+};
+
+void kit_init(struct kit *k);
+void kit_fini(struct kit *k);
+
+/* Begins an opening at an end; cfg: what differs from the kit's own, may be NULL. */
+void kit_open(struct kit *k, struct kit_end *e, const struct opening_config *cfg);
+
+/* Both openings, TLS done; what they say is not carried yet. */
+void kit_begin(struct kit *k, bool is_v2);
+
+/* The whole way to a session at both ends. */
+void kit_session(struct kit *k, bool is_v2);
+
+void kit_join(struct kit *k);
+
+/* The server's answer to an open: its end has the session. */
+void kit_accept(struct kit *k);
+
+/* A connection of a user without sockets: a stream with a relay at each end. */
+struct kit_stream {
+    struct smux_stream *st; /* the server's */
+    struct relay *user, *service;
+};
+struct kit_stream kit_stream(struct kit *k);

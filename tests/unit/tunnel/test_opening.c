@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* tunnel/opening*: both wires from TLS to a session, a refusal or a failure, without a network. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kit.h"
+
+static int setup(void **state)
+{
+    static struct kit k;
+    kit_init(&k);
+    *state = &k;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    kit_fini(*state);
+    return 0;
+}
+
+/* ---- gotunnel/2 ---- */
+
+static void an_open_becomes_a_session_at_both_ends(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    assert_string_equal(k->server.open.id, "laptop");
+    assert_int_equal(k->server.open.port, 8080);
+    assert_memory_equal(k->server.open.nonce, k->client.nonce, HELLO_NONCE_BYTES);
+    assert_string_equal(k->client.address, "[::]:8080");
+    assert_string_equal(k->client.message, "");
+    assert_int_equal(k->client.port, 8080);
+    assert_memory_equal(session_sid(k->client.session), session_sid(k->server.session),
+                        HELLO_SID_BYTES);
+    assert_memory_equal(session_nonce(k->server.session), k->client.nonce, HELLO_NONCE_BYTES);
+    assert_true(session_is_v2(k->client.session) && session_is_v2(k->server.session));
+    assert_true(k->client.tp->trusted && k->server.tp->trusted);
+    assert_int_equal(k->client.failed + k->server.failed, 0);
+}
+
+static void take_and_mine_are_said(void **state)
+{
+    struct kit *k = *state;
+    struct opening_config cfg = {.take = true, .mine = {.count = 2, .nonces = {{1}, {2}}}};
+    kit_open(k, &k->client, &cfg);
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, true);
+    stub_ready(k->client.tp, true);
+    kit_join(k);
+    assert_true(k->server.open.take);
+    assert_int_equal(k->server.open.mine.count, 2);
+    assert_int_equal(k->server.open.mine.nonces[1][0], 2);
+}
+
+/* Whoever guesses: its answer is late, and until then nothing it says is looked at. */
+static void nothing_counts_after_a_wrong_proof(void **state)
+{
+    struct kit *k = *state;
+    struct opening_config cfg = {.secret = "another-secret-of-16-bytes"};
+    kit_open(k, &k->client, &cfg);
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, true);
+    stub_ready(k->client.tp, true);
+    kit_join(k);
+    assert_int_equal(k->server.auth_failed, 1);
+    stub_feed(k->server.tp, "{}\n", 3);
+    assert_int_equal(k->server.failed, 0); /* a faster no would tell right from wrong */
+    opening_reject(k->server.opening, 30);
+    stub_feed(k->server.tp, "{}\n", 3);
+    assert_int_equal(k->server.failed, 0);
+    assert_int_equal(k->client.failed, 0);
+    while (k->server.failed == 0)
+        uv_run(&k->loop.uv, UV_RUN_ONCE);
+    kit_join(k);
+    assert_int_equal(k->server.reason, END_AUTH);
+    assert_int_equal(k->client.reason, END_AUTH);
+    assert_int_equal(k->server.asked, 0);
+    assert_int_equal(k->server.auth_failed, 1);
+}
+
+static void a_refusal_says_why(void **state)
+{
+    struct kit *k = *state;
+    kit_begin(k, true);
+    kit_join(k);
+    struct opening_refusal no = {.answer = {.error = HELLO_ERR_TAKEN, .by = "192.0.2.9:1"}};
+    opening_refuse(k->server.opening, &no);
+    kit_join(k);
+    assert_int_equal(k->server.reason, END_REFUSED);
+    assert_int_equal(k->client.reason, END_REFUSED);
+    assert_true(k->client.has_refusal);
+    assert_int_equal(k->client.refusal.error, HELLO_ERR_TAKEN);
+    assert_string_equal(k->client.refusal.by, "192.0.2.9:1");
+    assert_non_null(strstr(k->client.why.text, "192.0.2.9:1"));
+}
+
+static void a_server_that_stops_puts_off(void **state)
+{
+    struct kit *k = *state;
+    kit_begin(k, true);
+    kit_join(k);
+    opening_refuse(k->server.opening,
+                   &(struct opening_refusal){.answer = {.error = HELLO_ERR_DRAINING}});
+    kit_join(k);
+    assert_int_equal(k->client.reason, END_PUT_OFF);
+}
+
+static void what_follows_an_open_ends_it(void **state)
+{
+    struct kit *k = *state;
+    kit_begin(k, true);
+    stub_turn(&k->loop);
+    memcpy(k->client.tp->out + k->client.tp->out_len, "x", 1);
+    k->client.tp->out_len++;
+    kit_join(k);
+    assert_int_equal(k->server.reason, END_PROTOCOL);
+    assert_int_equal(k->server.asked, 0);
+}
+
+static void without_keying_material_there_is_no_session(void **state)
+{
+    struct kit *k = *state;
+    kit_open(k, &k->server, NULL);
+    k->server.tp->no_export = true;
+    stub_ready(k->server.tp, true);
+    assert_int_equal(k->server.reason, END_TLS);
+}
+
+static void an_opening_that_is_closed_tells_nothing(void **state)
+{
+    struct kit *k = *state;
+    kit_begin(k, true);
+    kit_join(k);
+    opening_close(k->server.opening);
+    k->server.opening = NULL;
+    stub_turn(&k->loop);
+    assert_true(k->server.tp->closed);
+    assert_int_equal(k->server.failed, 0);
+}
+
+static void a_broken_connection_is_told_once(void **state)
+{
+    struct kit *k = *state;
+    kit_begin(k, true);
+    kit_join(k);
+    stub_fail(k->server.tp, ERR_RESET);
+    assert_int_equal(k->server.failed, 1);
+    assert_int_equal(k->server.reason, END_PEER);
+}
+
+/* ---- the legacy wire ---- */
+
+static void the_legacy_wire_becomes_a_session_too(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, false);
+    assert_int_equal(k->server.authenticated, 1);
+    assert_int_equal(k->client.authenticated, 1);
+    assert_int_equal(k->server.port, 8080);
+    assert_non_null(strstr(k->client.message, ":8080"));
+    assert_string_equal(k->client.address, "");
+    assert_false(session_is_v2(k->client.session));
+}
+
+static void a_wrong_secret_waits_for_its_answer(void **state)
+{
+    struct kit *k = *state;
+    struct opening_config cfg = {.secret = "wrong"};
+    kit_open(k, &k->client, &cfg);
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, false);
+    stub_ready(k->client.tp, false);
+    kit_join(k);
+    assert_int_equal(k->server.auth_failed, 1);
+    stub_feed(k->server.tp, KIT_SECRET "\n", sizeof KIT_SECRET);
+    assert_int_equal(k->server.authenticated, 0); /* one guess a connection */
+    opening_reject(k->server.opening, 0);
+    kit_join(k);
+    assert_int_equal(k->server.reason, END_AUTH);
+    assert_int_equal(k->client.reason, END_AUTH);
+    assert_non_null(strstr(k->client.why.text, "Invalid Secret"));
+}
+
+static void legacy_never_is_never(void **state)
+{
+    struct kit *k = *state;
+    struct opening_config cfg = {.legacy_refused = true};
+    kit_open(k, &k->client, &cfg);
+    stub_ready(k->client.tp, false);
+    assert_int_equal(k->client.reason, END_LEGACY);
+    assert_int_equal(k->client.tp->out_len, 0); /* not a byte of the secret */
+    kit_open(k, &k->server, &cfg);
+    stub_ready(k->server.tp, false);
+    assert_int_equal(k->server.reason, END_LEGACY);
+}
+
+static void an_old_client_hears_why_it_has_no_port(void **state)
+{
+    static const struct {
+        int err;
+        const char *part;
+    } cases[] = {{ERR_INUSE, "8080"}, {ERR_PERM, "8080"}, {ERR_RANGE, "8080"}, {ERR_IO, "8080"}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct kit *k = *state;
+        kit_begin(k, false);
+        kit_join(k);
+        struct opening_refusal no = {.answer = {.error = HELLO_ERR_PORT, .refused_port = 8080},
+                                     .err = cases[i].err};
+        opening_refuse(k->server.opening, &no);
+        kit_join(k);
+        assert_int_equal(k->client.reason, END_REFUSED);
+        assert_non_null(strstr(k->client.why.text, cases[i].part));
+    }
+}
+
+static void a_session_follows_in_the_same_bytes(void **state)
+{
+    struct kit *k = *state;
+    kit_begin(k, true);
+    kit_join(k);
+    kit_accept(k);
+    stub_turn(&k->loop); /* its first frames go with the answer */
+    struct smux_stream *st;
+    assert_int_equal(session_open_stream(k->server.session, &st), 0);
+    assert_non_null(relay_new(&k->server.relays, k->server.session, st));
+    kit_join(k);
+    assert_non_null(k->client.session);
+    assert_non_null(k->client.stream);
+    assert_non_null(relay_new(&k->client.relays, k->client.session, k->client.stream));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(an_open_becomes_a_session_at_both_ends),
+        T(take_and_mine_are_said),
+        T(nothing_counts_after_a_wrong_proof),
+        T(a_refusal_says_why),
+        T(a_server_that_stops_puts_off),
+        T(what_follows_an_open_ends_it),
+        T(without_keying_material_there_is_no_session),
+        T(an_opening_that_is_closed_tells_nothing),
+        T(a_broken_connection_is_told_once),
+        T(the_legacy_wire_becomes_a_session_too),
+        T(a_wrong_secret_waits_for_its_answer),
+        T(legacy_never_is_never),
+        T(an_old_client_hears_why_it_has_no_port),
+        T(a_session_follows_in_the_same_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* tunnel/session and candidate: what life decides is carried out on the connections. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kit.h"
+#include "proto/smux/session.h"
+
+static int setup(void **state)
+{
+    static struct kit k;
+    kit_init(&k);
+    *state = &k;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    kit_fini(*state);
+    return 0;
+}
+
+/* Puts n bytes of text on a stream. */
+static void say(struct smux_stream *st, const char *text)
+{
+    uint8_t *p;
+    size_t room, n = strlen(text);
+    assert_int_equal(smux_stream_reserve(st, &p, &room), 0);
+    assert_true(room >= n);
+    memcpy(p, text, n);
+    smux_stream_commit(st, n);
+}
+
+/* The client's dial has brought a connection; everything up to the resume line has happened. */
+static struct transport *asked(struct kit *k, struct transport **ret_server)
+{
+    struct transport *c;
+    session_dialled(k->client.session, dup(0), 1, NULL);
+    c = stub_newest();
+    kit_open(k, &k->server, NULL);
+    *ret_server = k->server.tp;
+    stub_ready(*ret_server, true);
+    stub_ready(c, true);
+    return c;
+}
+
+/* The server has the line and hands it to the session. */
+static enum hello_error resume(struct kit *k, struct transport *c, struct transport *s)
+{
+    stub_join(c, s);
+    assert_int_equal(k->server.resumes, 1);
+    k->server.resumes = 0;
+    return session_resume(k->server.session, &k->server.handover);
+}
+
+static void a_cut_session_goes_on(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    struct transport *old_c = k->client.tp, *old_s = k->server.tp, *s;
+    struct kit_stream u = kit_stream(k);
+    say(u.st, "on its way when it broke"); /* waits in the ring */
+    stub_fail(old_c, ERR_RESET);
+    stub_fail(old_s, ERR_RESET);
+    assert_int_equal(k->client.dials, 1);
+    assert_true(old_c->closed && old_s->closed);
+    assert_int_equal(session_state(k->client.session), LIFE_DETACHED);
+    assert_int_equal(k->server.users, SESSION_USERS_HOLD);
+    assert_true(k->server.waiting);
+    struct transport *c = asked(k, &s);
+    assert_int_equal(resume(k, c, s), HELLO_OK);
+    stub_join(c, s);
+    assert_int_equal(session_state(k->client.session), LIFE_UP);
+    assert_int_equal(session_state(k->server.session), LIFE_UP);
+    assert_int_equal(k->server.users, SESSION_USERS_ADMIT);
+    assert_false(k->server.waiting);
+    assert_int_equal(k->client.tell.tell.what, LIFE_TELL_RESUMED);
+    assert_int_equal(k->client.closed + k->server.closed, 0);
+    assert_int_equal(session_streams(k->client.session), 1);
+    relay_reset(u.user, SMUX_RST_PEER_RESET);
+    stub_join(c, s);
+    assert_int_equal(session_streams(k->client.session), 0);
+}
+
+/* The old connection is read again when an attempt beside it comes to nothing: it may be good. */
+static void a_failed_attempt_unfreezes_the_connection(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    struct transport *old = k->client.tp, *s;
+    old->route_changed = true;
+    session_network_changed(k->client.session, false);
+    assert_int_equal(k->client.dials, 1);
+    struct transport *c = asked(k, &s);
+    unsigned before = old->read_later;
+    stub_fail(c, ERR_RESET);
+    assert_true(c->closed);
+    assert_int_equal(old->read_later, before + 1);
+    assert_false(old->closed);
+}
+
+/* What came on the old connection while the resume was asked for is not read before the answer. */
+static void a_frozen_connection_is_not_read(void **state)
+{
+    struct kit *k = *state;
+    struct smux_stream *st;
+    kit_session(k, true);
+    struct transport *old_c = k->client.tp, *old_s = k->server.tp, *s;
+    old_c->route_changed = true;
+    session_network_changed(k->client.session, false);
+    struct transport *c = asked(k, &s);
+    (void)c;
+    assert_int_equal(session_open_stream(k->server.session, &st), 0);
+    assert_non_null(relay_new(&k->server.relays, k->server.session, st));
+    stub_join(old_c, old_s);
+    assert_null(k->client.stream);
+    assert_true(old_c->in_at < old_c->in_len);
+    stub_fail(c, ERR_RESET); /* it is good after all */
+    assert_non_null(k->client.stream);
+    assert_non_null(relay_new(&k->client.relays, k->client.session, k->client.stream));
+}
+
+static void a_wrong_proof_touches_nothing(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    struct transport *old_s = k->server.tp, *s;
+    stub_fail(k->client.tp, ERR_RESET);
+    struct transport *c = asked(k, &s);
+    stub_join(c, s);
+    assert_int_equal(k->server.resumes, 1);
+    char *line = k->server.handover.line;
+    line[strlen(line) - 3] ^= 1;
+    assert_int_equal(session_resume(k->server.session, &k->server.handover), HELLO_ERR_UNKNOWN);
+    assert_int_equal(session_state(k->server.session), LIFE_UP);
+    assert_false(old_s->closed);
+    assert_true(s->closed);
+}
+
+static void an_old_epoch_is_stale(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    struct transport *spare = k->client.tp;
+    stub_fail(k->client.tp, ERR_RESET);
+    struct transport *s, *c = asked(k, &s);
+    stub_join(c, s);
+    struct handover late = k->server.handover;
+    late.line = strdup(late.line);
+    k->server.resumes = 0;
+    assert_int_equal(session_resume(k->server.session, &k->server.handover), HELLO_OK);
+    late.tp = spare;
+    assert_int_equal(session_resume(k->server.session, &late), HELLO_ERR_STALE);
+    assert_false(s->closed);
+    assert_null(late.line);
+}
+
+/* Unknown at the first server asked: without connections there is nothing to save. */
+static void an_unknown_session_is_given_up(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    stub_fail(k->client.tp, ERR_RESET);
+    struct transport *s, *c = asked(k, &s);
+    stub_join(c, s);
+    handover_refuse(&k->loop, &k->server.handover, HELLO_ERR_UNKNOWN, NULL);
+    stub_join(c, s);
+    assert_int_equal(k->client.closed, 1);
+    assert_int_equal(k->client.reason, END_UNKNOWN);
+}
+
+static void a_legacy_session_ends_with_its_connection(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, false);
+    stub_fail(k->client.tp, ERR_EOF);
+    assert_int_equal(k->client.closed, 1);
+    assert_int_equal(k->client.reason, END_PEER);
+    assert_int_equal(k->client.dials, 0);
+    stub_fail(k->server.tp, ERR_RESET);
+    assert_int_equal(k->server.closed, 1);
+}
+
+/* Its ports are free at once, and the client opens its next session beside it at once. */
+static void a_stopping_server_lets_go(void **state)
+{
+    struct kit *k = *state;
+    struct smux_stream *st;
+    kit_session(k, true);
+    struct kit_stream u = kit_stream(k);
+    session_stop(k->server.session, 5000);
+    assert_int_equal(k->server.yields, 1);
+    kit_join(k);
+    assert_int_equal(k->client.beside, 1);
+    assert_int_equal(session_service(k->client.session), LIFE_DRAINING);
+    assert_int_equal(session_open_stream(k->server.session, &st), ERR_BADSTATE);
+    assert_int_equal(k->client.closed + k->server.closed, 0);
+    relay_reset(u.user, SMUX_RST_PEER_RESET); /* the last connection is over */
+    kit_join(k);
+    while (k->client.closed + k->server.closed < 2) {
+        uv_run(&k->loop.uv, UV_RUN_ONCE);
+        kit_join(k);
+    }
+    assert_int_equal(k->client.beside, 1);
+}
+
+static void a_stopping_client_frees_its_port(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    (void)kit_stream(k);
+    session_stop(k->client.session, 5000);
+    kit_join(k);
+    assert_int_equal(k->server.yields, 1);
+    assert_int_equal(k->server.closed, 0);
+    assert_int_equal(session_service(k->server.session), LIFE_DRAINING);
+}
+
+static void an_idle_stop_is_at_once(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    session_stop(k->client.session, 5000);
+    while (k->client.closed == 0 || k->server.closed == 0) {
+        kit_join(k);
+        uv_run(&k->loop.uv, UV_RUN_ONCE);
+    }
+    assert_int_equal(k->client.reason, END_SHUTDOWN);
+}
+
+static void a_replaced_session_is_told(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    session_close(k->server.session, END_REPLACED, NULL);
+    kit_join(k);
+    assert_int_equal(k->client.reason, END_REPLACED);
+    assert_int_equal(k->client.closed, 1);
+}
+
+/* A dial that comes back after the session has ended belongs to nobody. */
+static void a_late_dial_harms_nothing(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    stub_fail(k->client.tp, ERR_RESET);
+    session_close(k->client.session, END_SHUTDOWN, NULL);
+    session_dialled(k->client.session, ERR_REFUSED, 0, NULL);
+    stub_turn(&k->loop);
+    assert_int_equal(k->client.closed, 1);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_cut_session_goes_on),
+        T(a_failed_attempt_unfreezes_the_connection),
+        T(a_frozen_connection_is_not_read),
+        T(a_wrong_proof_touches_nothing),
+        T(an_old_epoch_is_stale),
+        T(an_unknown_session_is_given_up),
+        T(a_legacy_session_ends_with_its_connection),
+        T(a_stopping_server_lets_go),
+        T(a_stopping_client_frees_its_port),
+        T(an_idle_stop_is_at_once),
+        T(a_replaced_session_is_told),
+        T(a_late_dial_harms_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
