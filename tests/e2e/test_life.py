@@ -40,7 +40,9 @@ def listens(port):
 # ---- dying and coming back ----
 
 
-def test_kill_9_of_the_client_frees_the_port_d6_d7(lab, echo):
+def test_kill_9_of_the_client_and_its_restart_d6_d7(lab, echo):
+    """A FIN without a word may be a proxy's: the session waits for its window. The next start of the client, which
+    has its id, takes its place and its port at once; its user is reset then."""
     port = free_port()
     server = lab.server()
     client = lab.client(server, echo.port, remote_port=port)
@@ -48,12 +50,26 @@ def test_kill_9_of_the_client_frees_the_port_d6_d7(lab, echo):
         s.sendall(b"x")
         assert read_exactly(s, 1) == b"x"
         client.kill()
+        server.wait_log("the connection broke")
+        lab.client(server, echo.port, remote_port=port)
+        assert works(port)
         s.settimeout(10)
         with pytest.raises(ConnectionResetError):
             s.recv(1)
-    wait_for("the port to be free", lambda: not listens(port), 5)
-    lab.client(server, echo.port, remote_port=port)
-    assert works(port)
+
+
+@pytest.mark.patient
+def test_kill_9_of_a_client_gives_its_port_to_another_id(lab, echo):
+    """Without running connections from 10 s after the break."""
+    port = free_port()
+    server = lab.server()
+    client = lab.client(server, echo.port, remote_port=port)
+    client.kill()
+    server.wait_log("the connection broke")
+    began = time.monotonic()
+    lab.client(server, echo.port, remote_port=port, ready=False, flags=("-id", "another"))
+    wait_for("the port", lambda: works(port), timeout=60)
+    assert time.monotonic() - began > 8
 
 
 def test_kill_9_of_the_server_and_its_restart(lab, echo):

@@ -278,22 +278,18 @@ def test_p8_a_session_whose_window_is_over_is_unknown(server):
     tls.close()
 
 
-def test_p9_of_too_many_sessions_that_wait_the_longest_one_goes(lab):
-    """64 at most, so that clients who never come back cannot fill the server."""
+def test_p9_a_blip_costs_no_client_its_session(lab):
+    """Many clients of one address wait at once: they are bounded by what they hold, which is little (that the bound
+    is kept is seen in tests/unit/proto/session)."""
     server = lab.server(threads=1)
     peers = []
-    for i in range(66):
+    for i in range(200):
         peers.append(wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id()))
         assert peers[-1].open()["ok"]
-    for i, peer in enumerate(peers):
+    for peer in peers:
         peer.drop()
-        wait_for("the server to notice", lambda: server.log().count("the connection broke") == i + 1)
-    server.wait_log("too many sessions wait for their clients")
-    for peer in peers[:2]:
-        tls, answer = peer.attempt()
-        assert answer["error"] == "unknown"
-        tls.close()
-    for peer in peers[2:]:
+    wait_for("the server to notice", lambda: server.log().count("the connection broke") == len(peers))
+    for peer in peers:
         peer.resume()
         peer.tls.close()
 

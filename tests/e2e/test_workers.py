@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from lib import services, wire
+from lib import cuts, services, wire
 from lib.procs import SANITIZED, cpu_seconds, wait_for
 from lib.services import connect, free_port, pattern, read_all, read_exactly
 
@@ -87,7 +87,8 @@ def test_clients_are_spread_evenly(lab, echo):
     clients = [lab.client(server, echo.port) for _ in range(8)]
     assert workers_of_clients(server) == [1, 2, 3, 4, 1, 2, 3, 4]
     for c in (clients[1], clients[5], clients[6]):  # two of the second worker, one of the third
-        c.kill()
+        c.kill(signal.SIGTERM)  # a killed one's session would wait for its window
+        c.wait()
     wait_for("their ends", lambda: server.log().count("session ended") == 3)
     clients += [lab.client(server, echo.port) for _ in range(3)]
     assert sorted(workers_of_clients(server)[8:]) == [2, 2, 3]
@@ -176,23 +177,24 @@ def test_lines_do_not_mix(lab, echo):
 # ---- ends ----
 
 
-def test_kill_9_frees_the_port_whoever_serves_it_d6(lab, echo):
+def test_kill_9_and_restart_of_a_client_whoever_serves_it_d6(lab, echo):
+    """Its session waits, in whichever worker, until the next start of the client takes its place."""
     server = server_with(lab, 4)
-    clients = [lab.client(server, echo.port) for _ in range(8)]
+    ids = [cuts.fresh_id() for _ in range(8)]
+    clients = [lab.client(server, echo.port, flags=("-id", id)) for id in ids]
     with ExitStack() as stack:
         users = [stack.enter_context(connect(c.port)) for c in clients]
         assert all(ping(s) for s in users)
         for c in clients[:4]:
             c.kill()
-        for s in users[:4]:  # their sessions wait for 10 s
-            s.settimeout(40)
+        for c, id in zip(clients[:4], ids):
+            again = lab.client(server, echo.port, remote_port=c.port, flags=("-id", id))
+            assert works(again.port)
+        for s in users[:4]:
+            s.settimeout(10)
             with pytest.raises(ConnectionResetError):
                 s.recv(1)
         assert all(ping(s) for s in users[4:])
-    for c in clients[:4]:
-        wait_for("the port to be free", lambda port=c.port: refuses(port), 5)
-        again = lab.client(server, echo.port, remote_port=c.port)
-        assert works(again.port)
 
 
 def test_a_port_is_one_port_for_all_workers(lab, echo):
