@@ -197,14 +197,14 @@ void life_secured(struct life *l, mtime_ms now)
 /* Somebody at one of the server's addresses does not have the session. */
 static void unknown(struct life *l)
 {
-    bool there = l->state == LIFE_SUSPECTED, drains = l->service == LIFE_DRAINING;
-    if (l->streams == 0 || (drains && !there)) {
-        life_end(l, LIFE_END_UNKNOWN); /* nothing is lost, or nothing that could be asked for */
+    if (l->streams == 0) {
+        life_end(l, LIFE_END_UNKNOWN); /* nothing is lost */
         return;
     }
-    if (!drains && l->unknown_since == MTIME_NEVER) {
+    if (l->unknown_since == MTIME_NEVER) {
         l->unknown_since = l->now;
-        life_open_beside(l);
+        if (l->service != LIFE_DRAINING) /* else there is one beside, or we are stopping */
+            life_open_beside(l);
     }
     attempt_wait(l);
 }
