@@ -332,7 +332,9 @@ void life_switched(struct life *l, uint64_t peer_rx)
     l->waiting_since = MTIME_NEVER;
     l->doubted_until = 0;
     l->rtt_ms = 0;
-    life_tell(l, LIFE_TELL_RESUMED, l->now - l->gap_since, l->quiet);
+    /* users of one direction stand still although the other one goes on */
+    mtime_ms since = l->stalled_since < l->gap_since ? l->stalled_since : l->gap_since;
+    life_tell(l, LIFE_TELL_RESUMED, l->now - since, l->quiet);
     users_admit(l);
     if (l->stopping) /* what was said before may never have arrived, and time has passed */
         life_say_goaway(l, SMUX_GOAWAY_SHUTDOWN, l->drain_until - l->now);
