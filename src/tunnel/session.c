@@ -137,6 +137,7 @@ static void act_cancel(struct session *s)
         s->ops->on_address_failed(s->ctx);
     candidate_close(s->candidate);
     s->candidate = NULL;
+    s->lost_why = (struct errmsg){""}; /* it did not fail: its time was over */
     s->ops->on_dial_cancel(s->ctx);
 }
 
