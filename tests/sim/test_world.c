@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a session's life promises to users, each a property with its exact time, of the whole
- * machine in virtual time (world.h). The numbers in names are those of the rules in docs/design.md.
+ * machine in virtual time (world.h).
  *
  *   test_world [FIRST_SEED [COUNT]]     properties, then random worlds; a failure names its seed
  */
@@ -90,7 +90,7 @@ static struct net_place server_at(int proc, mtime_ms rtt)
     return (struct net_place){.host = NET_SERVES, .proc = proc, .rtt = rtt, .machine = 1 + proc};
 }
 
-/* ---- 1: the server's address changes ---- */
+/* ---- the server's address changes ---- */
 
 /* The old address is `old` from 2 s on, the server is at place 1, and the name says so. */
 static void address_changes(enum net_host old, bool busy, mtime_ms window, mtime_ms within)
@@ -150,7 +150,7 @@ static void another_server_at_a_new_address(void)
         }
 }
 
-/* ---- 3: slow paths ---- */
+/* ---- slow paths ---- */
 
 static void a_path_of_3_s(void)
 {
@@ -170,7 +170,7 @@ static void a_path_of_3_s(void)
     finish(w);
 }
 
-/* ---- 4: a resume is not progress ---- */
+/* ---- a resume is not progress ---- */
 
 /* Large packets vanish from 2 s on. With tcp_mtu_probing the transfer goes on within 3 s, as
    without resuming, though the suspicion comes as early: who recovers is not asked. On a longer
@@ -246,7 +246,7 @@ static void idle_connections_are_forgotten(bool rst)
     finish(w);
 }
 
-/* ---- 5: the last moment ---- */
+/* ---- the last moment ---- */
 
 /* A window of 5 s survives a cut of 4.8 s, whatever the phase of the attempts. */
 static void the_last_moment(void)
@@ -287,7 +287,7 @@ static void longer_than_the_window(void)
     finish(w);
 }
 
-/* ---- 6: unknown ---- */
+/* ---- unknown ---- */
 
 /* Behind the name are two servers; the connection to the one is cut, the other one says unknown. */
 static void two_servers(bool with, bool comes_back)
@@ -342,7 +342,7 @@ static void killed_and_restarted(void)
     }
 }
 
-/* ---- 7: a proxy restarts; the port ---- */
+/* ---- a proxy restarts; the port ---- */
 
 /* FIN, and 15 s of nobody: nothing is lost. */
 static void a_proxy_restarts(void)
@@ -398,7 +398,7 @@ static void the_port_goes_to_another(bool with)
     finish(w);
 }
 
-/* ---- 9: times are true ---- */
+/* ---- times are true ---- */
 
 static void gaps_are_exact(void)
 {
@@ -424,7 +424,7 @@ static void gaps_are_exact(void)
     }
 }
 
-/* ---- 15: stopping ---- */
+/* ---- stopping ---- */
 
 /* A server with a running connection stops; its successor is there at once. */
 static void a_polite_stop(void)
@@ -505,6 +505,33 @@ static void a_client_stops(bool is_cut)
     PROMISE(!world_life(w, 0, CLIENT) && !world_life(w, 0, SERVER));
     PROMISE(world_sessions(w) == 1);
     finish(w);
+}
+
+/* GOAWAY at any moment of a cut and its mending: of either end, in whatever state they are. */
+static void goaway_in_each_state(bool by_client)
+{
+    for (mtime_ms at = 2000; at < 12000; at += 97) {
+        int user;
+        struct world *w = with_user(60000, &user);
+        world_run(w, 2000);
+        cut(w, true);
+        talk(w, user);
+        world_run(w, at < 7000 ? at : 7000);
+        if (at >= 7000)
+            cut(w, false);
+        world_run(w, at);
+        world_stop(w, by_client ? 0 : 1, 10000);
+        cut(w, false);
+        if (!by_client)
+            world_net(w)->places[0] = server_at(1, 2);
+        world_run(w, at + 5000);
+        PROMISE(by_client || world_serves(w));
+        PROMISE(!by_client || world_is_quiet(w, user)); /* it comes back, and drains */
+        world_run(w, at + 90000);
+        PROMISE(!world_life(w, 0, CLIENT) && !world_life(w, 0, SERVER));
+        PROMISE(world_sessions(w) == (by_client ? 1 : 2));
+        finish(w);
+    }
 }
 
 /* ---- two candidates at once ---- */
@@ -731,6 +758,61 @@ static uint64_t random_world(uint64_t seed)
     return bytes;
 }
 
+/* Servers die, stop and are replaced, a second one is behind the name, windows are short: what is
+   not complete was reset, and in the end a user who comes is served. */
+static uint64_t rough_world(uint64_t seed)
+{
+    struct rng r;
+    rng_seed(&r, seed);
+    struct world_config cfg = usual;
+    cfg.window_ms = (mtime_ms)below(&r, 4) * 10000;
+    cfg.seed = seed;
+    struct world *w = world_new(&cfg);
+    int proc = 0, user = -1;
+    for (int round = 0; round < 8; round++) {
+        if (world_serves(w))
+            user = world_user(w, below(&r, 20000));
+        switch (below(&r, 6)) {
+        case 0: /* dies, and starts again */
+            if (proc + 1 == WORLD_PROCS)
+                break;
+            world_kill(w, proc);
+            world_net(w)->places[0] = server_at(++proc, 2);
+            break;
+        case 1: /* stops */
+            if (proc + 1 == WORLD_PROCS)
+                break;
+            world_stop(w, 1 + proc, below(&r, 20000));
+            world_net(w)->places[0] = server_at(++proc, 2);
+            break;
+        case 2: /* its port is wanted */
+            (void)world_port_wanted(w, proc);
+            break;
+        default:
+            trouble(w, &r);
+            break;
+        }
+        world_run(w, world_now(w) + below(&r, 20000));
+        if (user >= 0)
+            world_says(w, user, (int)below(&r, 2), below(&r, 5000));
+        if (below(&r, 2))
+            heal(w);
+    }
+    heal(w);
+    for (int i = 0; i < NET_PLACES; i++)
+        if (world_net(w)->places[i].host == NET_SERVES && world_net(w)->places[i].proc == proc)
+            world_name(w, 1, &i);
+    for (int i = 0; i <= user; i++)
+        world_finish(w, i);
+    world_run(w, world_now(w) + 30000 + cfg.window_ms + 60000);
+    PROMISE(world_serves(w) && world_sessions(w) < 24);
+    for (int i = 0; i <= user; i++)
+        PROMISE(world_is_quiet(w, i) || world_is_reset(w, i));
+    uint64_t bytes = world_bytes(w);
+    world_free(w);
+    return bytes;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
@@ -762,13 +844,15 @@ int main(int argc, char **argv)
         a_cut_while_it_drains();
         a_client_stops(false);
         a_client_stops(true);
+        goaway_in_each_state(false);
+        goaway_in_each_state(true);
         a_late_candidate(false);
         a_late_candidate(true);
         frozen_and_asleep();
         cut_at_every_byte(count < 100 ? 7 : 1);
     }
     for (uint64_t seed = first; seed < first + count; seed++)
-        bytes += random_world(seed);
+        bytes += random_world(seed) + rough_world(seed);
     printf("%llu random worlds, %llu bytes compared\n", (unsigned long long)count,
            (unsigned long long)bytes);
     return 0;

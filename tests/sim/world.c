@@ -493,6 +493,8 @@ static void pull(struct world *w, struct session *s, int me)
     if (e->over && me == CLIENT)
         w->mine[s->id] = true;
     if (!e->over)
+        CHECK(me == SERVER || e->frozen == e->life.frozen);
+    if (!e->over)
         CHECK((e->conn != NULL) == (e->life.state == LIFE_UP || e->life.state == LIFE_SUSPECTED));
 }
 
