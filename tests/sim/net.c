@@ -292,7 +292,8 @@ static void on_ack(struct net *n, struct conn *c, int dir, uint64_t got)
     if (got <= p->base && !p->fin_acked)
         return;
     size_t n_acked = (size_t)(got - p->base);
-    memmove(p->data, p->data + n_acked, p->len - n_acked);
+    if (n_acked > 0)
+        memmove(p->data, p->data + n_acked, p->len - n_acked);
     p->len -= n_acked;
     p->base = got;
     if (p->next < p->base)
