@@ -45,6 +45,7 @@ void net_fini(struct net *n)
             free(c->pipes[d].data);
             free(c->pipes[d].rx);
         }
+        free(c->said);
         free(c);
     }
     free(n->packets);

@@ -61,6 +61,7 @@ struct conn {
     mtime_ms late[2]; /* packets of it go a long way round */
     void *owner[2];
     int step[2];                 /* of the handshake at each end; the net does not look at it */
+    void *said;                  /* more of a line; freed with the connection */
     uint64_t line[4], answer[3]; /* what the two lines say; of their bytes only the number counts */
 };
 

@@ -22,6 +22,11 @@
         }                                                                                          \
     } while (0)
 
+static uint32_t below(struct rng *r, uint32_t n)
+{
+    return rng_below(r, n);
+}
+
 static const struct world_config usual = {
     .window_ms = 60000, .drain_ms = 30000, .resolver_ms = 5, .flight = 2000, .seed = 1};
 
@@ -534,6 +539,96 @@ static void goaway_in_each_state(bool by_client)
     }
 }
 
+/* ---- two copies of one client ---- */
+
+static void cut_all(struct world *w)
+{
+    for (struct conn *c = world_net(w)->conns; c; c = c->next)
+        net_kill(world_net(w), c, CONN_RST);
+}
+
+/* Each start of a process takes the id once; no cut, no silence, no restart of the server does. The
+   one that was replaced asks on, and is up when the id is free. */
+static void one_takeover_for_each_start(void)
+{
+    struct world *w = fresh(20000);
+    world_start_client(w, 1);
+    world_run(w, 2000);
+    PROMISE(world_takeovers(w) == 1);
+    PROMISE(world_has_service(w, 1) && !world_has_service(w, 0));
+    for (int i = 0; i < 10; i++) {
+        cut_all(w);
+        world_run(w, world_now(w) + 3000);
+        PROMISE(world_has_service(w, 1));
+    }
+    cut(w, true);
+    cut_all(w);
+    world_run(w, world_now(w) + 30000); /* longer than the window: both ask anew */
+    cut(w, false);
+    world_run(w, world_now(w) + 15000);
+    PROMISE(world_has_service(w, 0) != world_has_service(w, 1));
+    world_kill(w, 0);
+    world_net(w)->places[0] = server_at(1, 2);
+    world_run(w, world_now(w) + 15000);
+    PROMISE(world_has_service(w, 0) != world_has_service(w, 1));
+    PROMISE(world_takeovers(w) == 1);
+    int up = world_has_service(w, 0) ? 0 : 1;
+    world_stop(w, up == 0 ? 0 : 1 + WORLD_PROCS, 0);
+    world_run(w, world_now(w) + 3000);
+    PROMISE(world_has_service(w, !up) && world_takeovers(w) == 1);
+    world_start_client(w, up);
+    world_run(w, world_now(w) + 3000);
+    PROMISE(world_has_service(w, up) && world_takeovers(w) == 2);
+    world_run(w, world_now(w) + 60000);
+    PROMISE(world_takeovers(w) == 2);
+    finish(w);
+}
+
+static void copies_at_random(uint64_t seed)
+{
+    struct rng r;
+    rng_seed(&r, seed);
+    struct world_config cfg = usual;
+    cfg.window_ms = (mtime_ms)below(&r, 4) * 5000;
+    cfg.seed = seed;
+    struct world *w = world_new(&cfg);
+    unsigned starts = 1;
+    int proc = 0;
+    world_start_client(w, 1);
+    for (int round = 0; round < 20; round++) {
+        world_run(w, world_now(w) + 500 + below(&r, 8000));
+        switch (below(&r, 6)) {
+        case 0:
+            world_start_client(w, (int)below(&r, 2));
+            starts++;
+            break;
+        case 1:
+            if (proc + 1 == WORLD_PROCS)
+                break;
+            world_kill(w, proc);
+            world_net(w)->places[0] = server_at(++proc, 2);
+            break;
+        case 2:
+            cut(w, below(&r, 2));
+            break;
+        default:
+            cut_all(w);
+            break;
+        }
+    }
+    cut(w, false);
+    world_run(w, world_now(w) + 60000);
+    PROMISE(world_has_service(w, 0) != world_has_service(w, 1));
+    /* an answer that got lost is one more: whoever has not heard that he has the id takes it again
+     */
+    unsigned lost = world_count(w, SERVER, WORLD_OPENED) - world_count(w, CLIENT, WORLD_OPENED);
+    unsigned takeovers = world_takeovers(w);
+    PROMISE(takeovers <= starts + lost);
+    world_run(w, world_now(w) + 60000);
+    PROMISE(world_takeovers(w) == takeovers);
+    finish(w);
+}
+
 /* ---- two candidates at once ---- */
 
 /* The line of an attempt that was given up arrives when the next one has been accepted: its epoch
@@ -634,11 +729,6 @@ static void cut_at_every_byte(unsigned stride)
 }
 
 /* ---- random worlds ---- */
-
-static uint32_t below(struct rng *r, uint32_t n)
-{
-    return rng_below(r, n);
-}
 
 static void trouble(struct world *w, struct rng *r)
 {
@@ -846,6 +936,7 @@ int main(int argc, char **argv)
         a_client_stops(true);
         goaway_in_each_state(false);
         goaway_in_each_state(true);
+        one_takeover_for_each_start();
         a_late_candidate(false);
         a_late_candidate(true);
         frozen_and_asleep();
@@ -853,6 +944,8 @@ int main(int argc, char **argv)
     }
     for (uint64_t seed = first; seed < first + count; seed++)
         bytes += random_world(seed) + rough_world(seed);
+    for (uint64_t seed = first; seed < first + count; seed++)
+        copies_at_random(seed);
     printf("%llu random worlds, %llu bytes compared\n", (unsigned long long)count,
            (unsigned long long)bytes);
     return 0;

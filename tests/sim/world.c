@@ -9,15 +9,18 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "proto/path.h"
+#include "proto/session/registry.h"
 #include "proto/smux/session.h"
 
 enum {
-    SESSIONS = 64,
+    SESSIONS = 512, /* ever, also those that were refused */
     FLOWS = 64,
     MARKS = 20000,
-    SHOWN = 60,   /* marks, with a failure */
-    PIECE = 8192, /* of a user's bytes, at a time */
-    MACHINES = 1 + WORLD_PROCS,
+    SHOWN = 60,                     /* marks, with a failure */
+    PIECE = 8192,                   /* of a user's bytes, at a time */
+    MACHINES = 1 + WORLD_PROCS + 1, /* a client, the servers, the other client */
+    CLIENTS = 2,
+    PORT = 8000,
     /* Bytes of the handshake: ClientHello, the server's flight is in the config, Finished and the
        line, the answer. */
     HELLO = 300,
@@ -60,9 +63,19 @@ struct end {
     uint32_t streams;
 };
 
+/* What the line of an open says. */
+struct open_line {
+    int client;
+    bool take;
+    uint8_t nonce[HELLO_NONCE_BYTES];
+    struct hello_nonces mine;
+};
+
 struct session {
-    int id, proc;
-    int place; /* where the client has it */
+    int id, proc, client;
+    struct claim claim;
+    struct conn *asker; /* not answered yet */
+    int place;          /* where the client has it */
     struct end e[2];
     struct search search;
     struct conn *candidate;
@@ -71,6 +84,18 @@ struct session {
 };
 
 enum opening { IDLE, WAITS, DIALS, SECURES, ASKS };
+
+/* A client process, and the session it opens next. */
+struct client {
+    enum opening state;
+    bool wanted;
+    struct search search;
+    struct conn *conn;
+    mtime_ms at, wait;
+    bool take;                /* until the first accepted answer */
+    uint8_t opens;            /* so far: makes its nonces */
+    struct hello_nonces mine; /* of opens that were not answered, and sessions it is done with */
+};
 
 struct world {
     struct world_config cfg;
@@ -84,21 +109,17 @@ struct world {
     unsigned nname;
     mtime_ms frozen_until[MACHINES];
     bool asleep[MACHINES], stopped[MACHINES];
-    /* the client's next session */
-    struct {
-        enum opening state;
-        bool wanted;
-        struct search search;
-        struct conn *conn;
-        mtime_ms at, wait;
-        struct session *session; /* answered, perhaps, but not heard of */
-    } opener;
-    bool mine[SESSIONS]; /* may be ended by an open: the client is done with it */
+    struct client clients[CLIENTS];
+    int nclients;
+    struct registry registries[WORLD_PROCS];
+    struct registry_action decided[16]; /* what a registry has said, and was not done yet */
+    unsigned ndecided;
     struct flow *users[FLOWS * SESSIONS];
     int nusers;
     struct mark marks[MARKS];
     unsigned nmarks;
     uint64_t bytes;
+    unsigned takeovers;
     bool busy;
 };
 
@@ -127,8 +148,6 @@ void world_show(const struct world *w)
             (void)fprintf(stderr, " end %d", (int)m->action.end);
         (void)fprintf(stderr, "\n");
     }
-    (void)fprintf(stderr, "  opener: state %d, wanted %d\n", (int)w->opener.state,
-                  w->opener.wanted);
 }
 
 #define CHECK(what)                                                                                \
@@ -349,6 +368,15 @@ static void flush(struct world *w, struct session *s, int me)
     }
 }
 
+/* This process is done with what that nonce has opened. */
+static void remember(struct client *c, const uint8_t *nonce)
+{
+    if (c->mine.count < HELLO_MINE_MAX)
+        c->mine.count++;
+    memmove(c->mine.nonces[1], c->mine.nonces[0], (c->mine.count - 1u) * HELLO_NONCE_BYTES);
+    memcpy(c->mine.nonces[0], nonce, HELLO_NONCE_BYTES);
+}
+
 static void end_over(struct world *w, struct session *s, int me)
 {
     struct end *e = &s->e[me];
@@ -362,8 +390,12 @@ static void end_over(struct world *w, struct session *s, int me)
         search_end(w, &s->search, NULL);
     drop_flows(s, me);
     smux_session_free(e->smux);
-    if (me == CLIENT)
+    if (me == CLIENT) {
         s->candidate = NULL;
+        remember(&w->clients[s->client], s->claim.nonce);
+    } else {
+        registry_gone(&w->registries[s->proc], &s->claim);
+    }
     e->smux = NULL;
     e->conn = NULL;
     e->over = true;
@@ -421,7 +453,7 @@ static void act_at_client(struct world *w, struct session *s, const struct life_
         e->frozen = false;
         break;
     case LIFE_OPEN_BESIDE:
-        w->opener.wanted = true;
+        w->clients[s->client].wanted = true;
         break;
     case LIFE_SWITCH:
         use(w, s, CLIENT, s->candidate, s->candidate->answer[1]);
@@ -458,6 +490,7 @@ static void act_at_server(struct world *w, struct session *s, const struct life_
     case LIFE_YIELD_PORT:
         CHECK(e->port);
         e->port = e->held = e->refusing = false;
+        registry_released(&w->registries[s->proc], &s->claim);
         break;
     default:
         CHECK(!"an action of clients");
@@ -490,8 +523,6 @@ static void pull(struct world *w, struct session *s, int me)
             act_at_server(w, s, &a);
         }
     }
-    if (e->over && me == CLIENT)
-        w->mine[s->id] = true;
     if (!e->over)
         CHECK(me == SERVER || e->frozen == e->life.frozen);
     if (!e->over)
@@ -703,131 +734,192 @@ static void way_back(struct world *w, struct session *s)
         answered(w, s, LIFE_ANSWER_FAILED, 0);
 }
 
-/* ---- the client's next session ---- */
+/* ---- a client's next session ---- */
 
-static bool has_service(const struct world *w)
+static bool has_service(const struct world *w, int client)
 {
     for (int i = 0; i < w->nsessions; i++) {
         const struct end *e = &w->sessions[i]->e[CLIENT];
-        if (is_there(e) && e->life.service == LIFE_SERVING && !e->life.beside)
+        if (w->sessions[i]->client == client && is_there(e) && e->life.service == LIFE_SERVING &&
+            !e->life.beside)
             return true;
     }
     return false;
 }
 
-static void open_later(struct world *w)
+static void open_later(struct world *w, struct client *c)
 {
-    if (w->opener.conn) {
-        struct address at = place_of(w->opener.conn);
+    if (c->conn) {
+        struct address at = place_of(c->conn);
         path_failed(&w->memory, &at);
-        net_close(&w->net, w->opener.conn, CLIENT, true);
+        if (c->state == ASKS)
+            remember(c, ((struct open_line *)c->conn->said)->nonce);
+        net_close(&w->net, c->conn, CLIENT, true);
     }
-    if (w->opener.session)
-        w->mine[w->opener.session->id] = true;
-    w->opener.session = NULL;
-    w->opener.conn = NULL;
-    w->opener.wait = w->opener.wait ? 2 * w->opener.wait : OPEN_FIRST_MS;
-    if (w->opener.wait > OPEN_MOST_MS)
-        w->opener.wait = OPEN_MOST_MS;
-    w->opener.at = w->now + w->opener.wait;
-    w->opener.state = WAITS;
+    c->conn = NULL;
+    c->wait = c->wait ? 2 * c->wait : OPEN_FIRST_MS;
+    if (c->wait > OPEN_MOST_MS)
+        c->wait = OPEN_MOST_MS;
+    c->at = w->now + c->wait;
+    c->state = WAITS;
 }
 
-static void opened(struct world *w)
+static void put_open(struct world *w, int client)
 {
-    struct conn *c = w->opener.conn;
-    struct address at = place_of(c);
-    struct session *s = c->answer[0] == OPENED_OK ? w->sessions[c->answer[2]] : NULL;
+    struct client *c = &w->clients[client];
+    struct open_line *line = calloc(1, sizeof *line);
+    CHECK(line);
+    line->client = client;
+    line->take = c->take;
+    line->mine = c->mine;
+    memcpy(line->nonce, (uint8_t[]){(uint8_t)client, ++c->opens}, 2);
+    c->conn->said = line;
+    put_line(w, c->conn, OP_OPEN, 0, 0, 0);
+    c->state = ASKS;
+}
+
+static void opened(struct world *w, struct client *c)
+{
+    struct conn *conn = c->conn;
+    struct address at = place_of(conn);
+    struct session *s = conn->answer[0] == OPENED_OK ? w->sessions[conn->answer[2]] : NULL;
     if (!s) {
-        open_later(w);
+        open_later(w, c);
         return;
     }
     path_good(&w->memory, &at);
     end_new(w, s, CLIENT);
-    s->e[CLIENT].conn = c;
-    c->owner[CLIENT] = s;
-    w->opener.session = NULL;
-    w->opener.conn = NULL;
-    w->opener.state = IDLE;
-    w->opener.wanted = false;
-    w->opener.wait = 0;
+    s->e[CLIENT].conn = conn;
+    conn->owner[CLIENT] = s;
+    c->conn = NULL;
+    c->state = IDLE;
+    c->wanted = c->take = false;
+    c->wait = 0;
     note(w, s, CLIENT, WORLD_OPENED, NULL);
     for (int i = 0; i < w->nsessions; i++) { /* one that came back beside it drains */
         struct end *e = &w->sessions[i]->e[CLIENT];
-        if (w->sessions[i] != s && is_there(e) && e->life.state == LIFE_UP &&
-            e->life.service == LIFE_SERVING) {
+        if (w->sessions[i] != s && w->sessions[i]->client == s->client && is_there(e) &&
+            e->life.state == LIFE_UP && e->life.service == LIFE_SERVING) {
             life_stop(&e->life, 30000, w->now);
             pull(w, w->sessions[i], CLIENT);
         }
     }
 }
 
-static void opener(struct world *w)
+static int machine_of(int client)
 {
+    return client == 0 ? 0 : 1 + WORLD_PROCS;
+}
+
+static void opener(struct world *w, int client)
+{
+    struct client *c = &w->clients[client];
     bool failed = false;
-    if (w->stopped[CLIENT])
+    if (w->stopped[machine_of(client)])
         return;
-    if (w->opener.state == IDLE && (w->opener.wanted || !has_service(w))) {
-        w->opener.state = WAITS;
-        w->opener.at = w->now;
+    if (c->state == IDLE && (c->wanted || !has_service(w, client))) {
+        c->state = WAITS;
+        c->at = w->now;
     }
-    if (w->opener.state == WAITS && w->opener.at <= w->now) {
-        search_begin(w, &w->opener.search, -1, false);
-        w->opener.state = DIALS;
+    if (c->state == WAITS && c->at <= w->now) {
+        search_begin(w, &c->search, -1, false);
+        c->state = DIALS;
     }
-    if (w->opener.state == DIALS) {
-        w->opener.conn = search_step(w, &w->opener.search, &failed);
-        w->opener.at = w->now + OPEN_PATIENCE_MS;
-        if (w->opener.conn)
-            w->opener.state = SECURES;
+    if (c->state == DIALS) {
+        c->conn = search_step(w, &c->search, &failed);
+        c->at = w->now + OPEN_PATIENCE_MS;
+        if (c->conn)
+            c->state = SECURES;
     }
-    if (w->opener.state == SECURES && secures(w, w->opener.conn)) {
-        put_line(w, w->opener.conn, OP_OPEN, 0, 0, 0);
-        w->opener.state = ASKS;
-    }
-    if (w->opener.state == ASKS && has_answer(w->opener.conn)) {
-        opened(w);
+    if (c->state == SECURES && secures(w, c->conn))
+        put_open(w, client);
+    if (c->state == ASKS && has_answer(c->conn)) {
+        opened(w, c);
         return;
     }
-    bool waits = w->opener.state == SECURES || w->opener.state == ASKS;
-    if (failed || (waits && (w->opener.at <= w->now || w->opener.conn->seen[CLIENT] != CONN_OPEN)))
-        open_later(w);
+    bool waits = c->state == SECURES || c->state == ASKS;
+    if (failed || (waits && (c->at <= w->now || c->conn->seen[CLIENT] != CONN_OPEN)))
+        open_later(w, c);
 }
 
 /* ---- a server process ---- */
 
-/* The registry's rule: who has the id keeps it, unless the client says that it is done with that
-   session; one that drains has it no more. */
+/* The registry may not be called from here: what it says is done afterwards. */
+static void decided(void *ctx, const struct registry_action *a)
+{
+    struct world *w = ctx;
+    CHECK(w->ndecided < ARRAY_LEN(w->decided));
+    w->decided[w->ndecided++] = *a;
+}
+
+static void accept_open(struct world *w, struct session *s)
+{
+    end_new(w, s, SERVER);
+    s->e[SERVER].conn = s->asker;
+    s->asker->owner[SERVER] = s;
+    s->place = s->asker->place;
+    put_answer(w, s->asker, OPENED_OK, 0, (uint64_t)s->id);
+    s->asker = NULL;
+    note(w, s, SERVER, WORLD_OPENED, NULL);
+}
+
+static void carry_out(struct world *w, const struct registry_action *a)
+{
+    struct session *s = CONTAINER_OF(a->claim, struct session, claim);
+    struct registry *r = &w->registries[s->proc];
+    bool yields;
+    switch (a->kind) {
+    case REGISTRY_OPEN:
+        registry_opened(r, &s->claim, PORT);
+        break;
+    case REGISTRY_ACCEPT:
+        accept_open(w, s);
+        break;
+    case REGISTRY_REFUSE:
+        put_answer(w, s->asker, OPENED_TAKEN, 0, 0);
+        s->asker = NULL;
+        registry_gone(r, &s->claim);
+        break;
+    case REGISTRY_EVICT:
+        if (s->client != CONTAINER_OF(a->by, struct session, claim)->client)
+            w->takeovers++;
+        if (s->e[SERVER].conn)
+            smux_session_goaway(s->e[SERVER].smux, SMUX_GOAWAY_REPLACED, 0);
+        life_close(&s->e[SERVER].life, w->now);
+        pull(w, s, SERVER); /* its end tells the registry */
+        break;
+    case REGISTRY_YIELD:
+        yields = life_port_wanted(&s->e[SERVER].life, w->now);
+        pull(w, s, SERVER);
+        registry_yielded(r, &s->claim, yields);
+        break;
+    }
+}
+
+static void carry_out_all(struct world *w)
+{
+    for (unsigned i = 0; i < w->ndecided; i++) {
+        struct registry_action a = w->decided[i];
+        carry_out(w, &a);
+    }
+    w->ndecided = 0;
+}
+
 static void serve_open(struct world *w, struct conn *c)
 {
-    bool taken = false;
-    for (int i = 0; i < w->nsessions; i++) {
-        struct session *s = w->sessions[i];
-        struct end *e = &s->e[SERVER];
-        if (s->proc != c->proc || !is_there(e) || e->life.service == LIFE_DRAINING)
-            continue;
-        if (w->mine[s->id]) {
-            life_close(&e->life, w->now);
-            pull(w, s, SERVER);
-        } else {
-            taken = true;
-        }
-    }
-    if (taken || w->stopped[1 + c->proc]) {
-        put_answer(w, c, taken ? OPENED_TAKEN : OPENED_DRAINING, 0, 0);
+    const struct open_line *line = c->said;
+    if (w->stopped[1 + c->proc]) {
+        put_answer(w, c, OPENED_DRAINING, 0, 0);
         return;
     }
     struct session *s = session_new(w, c->proc);
-    end_new(w, s, SERVER);
-    s->e[SERVER].conn = c;
-    s->place = c->place;
-    c->owner[SERVER] = s;
-    if (w->opener.conn == c)
-        w->opener.session = s;
-    else
-        w->mine[s->id] = true;
-    put_answer(w, c, OPENED_OK, 0, (uint64_t)s->id);
-    note(w, s, SERVER, WORLD_OPENED, NULL);
+    s->client = line->client;
+    s->asker = c;
+    s->claim =
+        (struct claim){.id = "laptop", .take = line->take, .mine = line->mine, .wanted = PORT};
+    memcpy(s->claim.nonce, line->nonce, sizeof line->nonce);
+    registry_ask(&w->registries[c->proc], &s->claim);
+    carry_out_all(w);
 }
 
 static void serve_resume(struct world *w, struct conn *c)
@@ -882,6 +974,12 @@ static bool is_frozen(const struct world *w, int machine)
     return w->frozen_until[machine] > w->now;
 }
 
+/* -1: a server process runs there. */
+static int client_at(int machine)
+{
+    return machine == 0 ? 0 : machine == machine_of(1) ? 1 : -1;
+}
+
 static void turns(struct world *w)
 {
     for (int m = 0; m < MACHINES; m++) {
@@ -889,23 +987,23 @@ static void turns(struct world *w)
             w->asleep[m] = false;
         if (is_frozen(w, m))
             continue;
-        for (struct conn *c = w->net.conns, *next; m > 0 && c; c = next) {
-            next = c->next;
-            if (c->syn_arrived && c->proc == m - 1)
+        int client = client_at(m), proc = client < 0 ? m - 1 : -1;
+        for (struct conn *c = w->net.conns; proc >= 0 && c; c = c->next)
+            if (c->syn_arrived && c->proc == proc)
                 serve(w, c);
-        }
         for (int i = 0; i < w->nsessions; i++) {
             struct session *s = w->sessions[i];
-            if (m > 0 && s->proc == m - 1)
+            if (s->proc == proc)
                 turn(w, s, SERVER);
-            if (m > 0)
+            if (s->client != client)
                 continue;
             way_back(w, s);
             turn(w, s, CLIENT);
         }
-        if (m == 0)
-            opener(w);
+        if (client >= 0 && client < w->nclients)
+            opener(w, client);
     }
+    carry_out_all(w); /* what waited for a session that has ended meanwhile */
     strangers(w);
     w->net.asleep[0] = w->asleep[0];
     w->net.asleep[1] = w->asleep[1] || w->asleep[2] || w->asleep[3];
@@ -934,19 +1032,24 @@ static mtime_ms next(const struct world *w)
             sooner(&at, w->frozen_until[m]);
             continue;
         }
+        int client = client_at(m), proc = client < 0 ? m - 1 : -1;
         for (int i = 0; i < w->nsessions; i++) {
             const struct session *s = w->sessions[i];
-            if (m > 0 && s->proc == m - 1)
+            if (s->proc == proc)
                 sooner(&at, end_next(&s->e[SERVER]));
-            if (m == 0)
-                sooner(&at, end_next(&s->e[CLIENT]));
-            if (m == 0 && s->search.on)
+            if (s->client != client)
+                continue;
+            sooner(&at, end_next(&s->e[CLIENT]));
+            if (s->search.on)
                 sooner(&at, s->search.next);
         }
-        if (m == 0 && w->opener.state == DIALS)
-            sooner(&at, w->opener.search.next);
-        else if (m == 0 && w->opener.state != IDLE)
-            sooner(&at, w->opener.at);
+        if (client < 0 || client >= w->nclients)
+            continue;
+        const struct client *c = &w->clients[client];
+        if (c->state == DIALS)
+            sooner(&at, c->search.next);
+        else if (c->state != IDLE)
+            sooner(&at, c->at);
     }
     return at;
 }
@@ -984,6 +1087,10 @@ struct world *world_new(const struct world_config *cfg)
     net_init(&w->net, w->now);
     w->net.places[0] = (struct net_place){.host = NET_SERVES, .rtt = 2, .machine = 1};
     w->nname = 1;
+    w->nclients = 1;
+    w->clients[0].take = true;
+    for (int i = 0; i < WORLD_PROCS; i++)
+        registry_init(&w->registries[i], decided, w);
     world_run(w, 50 + cfg->resolver_ms); /* the first session opens as any */
     CHECK(world_serves(w));
     w->begin = w->now;
@@ -1054,10 +1161,11 @@ void world_stop(struct world *w, int machine, mtime_ms drain_ms)
 {
     current = w;
     w->stopped[machine] = true;
-    int me = machine == 0 ? CLIENT : SERVER;
+    int me = client_at(machine) >= 0 ? CLIENT : SERVER;
     for (int i = 0; i < w->nsessions; i++) {
         struct session *s = w->sessions[i];
-        if (!is_there(&s->e[me]) || (me == SERVER && s->proc != machine - 1))
+        bool is_here = me == SERVER ? s->proc == machine - 1 : s->client == client_at(machine);
+        if (!is_there(&s->e[me]) || !is_here)
             continue;
         life_stop(&s->e[me].life, drain_ms, w->now);
         pull(w, s, me);
@@ -1066,11 +1174,30 @@ void world_stop(struct world *w, int machine, mtime_ms drain_ms)
     }
 }
 
-/* The newest session with a client's end. */
+void world_start_client(struct world *w, int client)
+{
+    struct client *c = &w->clients[client];
+    current = w;
+    for (int i = 0; i < w->nsessions; i++) {
+        struct session *s = w->sessions[i];
+        if (s->client == client && is_there(&s->e[CLIENT]))
+            end_over(w, s, CLIENT);
+    }
+    if (c->search.on)
+        search_end(w, &c->search, NULL);
+    if (c->conn)
+        net_close(&w->net, c->conn, CLIENT, true);
+    *c = (struct client){.take = true, .opens = c->opens};
+    w->stopped[machine_of(client)] = false;
+    if (client >= w->nclients)
+        w->nclients = client + 1;
+}
+
+/* The newest session of the first client that has its end. */
 static struct session *newest(const struct world *w)
 {
     for (int i = w->nsessions - 1; i >= 0; i--)
-        if (is_there(&w->sessions[i]->e[CLIENT]))
+        if (is_there(&w->sessions[i]->e[CLIENT]) && w->sessions[i]->client == 0)
             return w->sessions[i];
     return NULL;
 }
@@ -1203,7 +1330,20 @@ unsigned world_count(const struct world *w, int end, int kind)
 
 int world_sessions(const struct world *w)
 {
-    return w->nsessions;
+    int n = 0;
+    for (int i = 0; i < w->nsessions; i++)
+        n += w->sessions[i]->e[SERVER].exists;
+    return n;
+}
+
+unsigned world_takeovers(const struct world *w)
+{
+    return w->takeovers;
+}
+
+bool world_has_service(const struct world *w, int client)
+{
+    return has_service(w, client);
 }
 
 const struct life *world_life(const struct world *w, int session, int end)

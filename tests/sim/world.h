@@ -41,8 +41,8 @@ void world_run(struct world *w, mtime_ms until);
 /* The name has these places from now on. */
 void world_name(struct world *w, unsigned n, const int *places);
 
-/* A frozen process (CLIENT, or 1 + proc) does nothing until then; its kernel goes on. A machine
-   that sleeps receives nothing either. */
+/* A frozen process (0: the client's, 1 + proc) does nothing until then; its kernel goes on. A
+   machine that sleeps receives nothing either. */
 void world_freeze(struct world *w, int machine, mtime_ms until);
 void world_sleep(struct world *w, int machine, mtime_ms until);
 
@@ -50,6 +50,11 @@ void world_sleep(struct world *w, int machine, mtime_ms until);
 void world_kill(struct world *w, int proc);
 /* SIGTERM: of a process, of the client. */
 void world_stop(struct world *w, int machine, mtime_ms drain_ms);
+
+/* A client's process dies, if it runs, and starts: 0, or 1, a copy of it with the same id. */
+void world_start_client(struct world *w, int client);
+bool world_has_service(const struct world *w, int client);
+unsigned world_takeovers(const struct world *w); /* sessions ended for the other client */
 
 /* The connection in use of the newest session. */
 struct conn *world_conn(const struct world *w);
