@@ -34,6 +34,9 @@ enum {
     /* The slowest link that counts as saturated, in bytes per millisecond: 8 kbit/s. What comes
        more slowly is said now and then, and would have let an ACK through. */
     AHEAD_RATE_MIN = 1,
+    /* Less says nothing of the pace: right after a resume comes a PING and an ACK or two, also where
+       nothing larger passes. */
+    AHEAD_LEAST = 256,
 };
 
 void replay_init(struct smux_session *s)
@@ -96,7 +99,7 @@ void replay_heard(struct smux_session *s, size_t n)
 {
     struct replay *r = &s->replay;
     r->heard += n;
-    if (r->waiting_since == MTIME_NEVER || r->heard > AHEAD_MAX)
+    if (r->waiting_since == MTIME_NEVER || r->heard < AHEAD_LEAST || r->heard > AHEAD_MAX)
         return;
     if (r->heard >= (uint64_t)(s->now - r->acked_at) * AHEAD_RATE_MIN)
         r->waiting_since = s->now;

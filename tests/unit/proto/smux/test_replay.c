@@ -317,6 +317,25 @@ static void what_comes_now_and_then_is_no_progress(void **state)
     kit_free(k);
 }
 
+/* What comes right after a resume where nothing large passes: it is no pace. */
+static void a_few_bytes_are_no_progress(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    k->eager = true;
+    wire_plain(&k->in, SMUX_SYN, 2);
+    (void)fed(k);
+    mtime_ms since = smux_session_waiting_since(k->s);
+    k->now += 100;
+    wire_psh(&k->in, 2, 256 - 8 - 1 - 8); /* behind its head, and the SYN's */
+    (void)fed(k);
+    assert_int_equal(smux_session_waiting_since(k->s), since);
+    wire_psh(&k->in, 2, 1);
+    (void)fed(k);
+    assert_int_equal(smux_session_waiting_since(k->s), k->now);
+    kit_free(k);
+}
+
 /* No sender has so much in front of an ACK. */
 static void four_megabytes_without_an_ack_are_no_progress(void **state)
 {
@@ -809,6 +828,7 @@ int main(void)
         cmocka_unit_test(waiting_begins_with_what_asks_and_ends_with_its_ack),
         cmocka_unit_test(bytes_that_keep_coming_are_progress),
         cmocka_unit_test(what_comes_now_and_then_is_no_progress),
+        cmocka_unit_test(a_few_bytes_are_no_progress),
         cmocka_unit_test(four_megabytes_without_an_ack_are_no_progress),
         cmocka_unit_test(when_the_peer_was_last_heard),
         cmocka_unit_test(a_full_ring_still_has_room_for_acks),
