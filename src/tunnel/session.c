@@ -153,8 +153,11 @@ static void act_close(struct session *s, enum life_end end)
     if (s->closed)
         return;
     s->closed = true;
-    s->reason = end == LIFE_END_LOST ? s->lost_reason : end_reason_of_life(end);
-    if (end == LIFE_END_LOST)
+    bool lost = end == LIFE_END_LOST, gone = lost || end == LIFE_END_PEER;
+    s->reason = lost ? s->lost_reason : end_reason_of_life(end);
+    if (gone && s->life.service == LIFE_DRAINING && s->relay_count == 0)
+        s->reason = END_DRAINED; /* both ends wanted it */
+    else if (lost)
         s->why = s->lost_why;
     session_wake(s);
 }

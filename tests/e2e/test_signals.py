@@ -32,6 +32,8 @@ def test_none_of_them_kills(lab, echo, who):
     t = lab.tunnel(echo.port, flags=("-log-level", "debug"))
     p = getattr(t, who)
     with connect(t.port) as s:
+        s.sendall(b"x")
+        assert s.recv(1) == b"x"  # it has come through
         for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
             p.kill(signum)
         p.wait_log("SIGHUP: nothing is reloaded yet")
