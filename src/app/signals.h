@@ -5,8 +5,9 @@
  *   SIGINT, SIGTERM   the orderly end: stop taking new work, let running connections finish for up
  *                     to the time of -drain. A second one, or the time being up: end now.
  *   SIGHUP            nothing is reloaded yet. If the terminal that is stdin or stderr is gone, the
- *                     same as SIGTERM, once. Left ignored where it was when we were started
- * (nohup). SIGUSR1           the lines of `status` SIGUSR2, SIGPIPE  nothing
+ *                     same as SIGTERM, once. Left ignored where it was when we were started (nohup).
+ *   SIGUSR1           the lines of `status`
+ *   SIGUSR2, SIGPIPE  nothing
  *
  * None of them kills, from the first moment on: signals_hold() keeps back those that would until
  * signals_init() can act on them.

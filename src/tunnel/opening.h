@@ -11,7 +11,7 @@
  *   legacy, server:      TLS --> LISTENING --secret--> CONTROL --request--> JUDGED --> a session
  *   a wrong secret:      LISTENING --> GUESSED --the owner says how late--> REJECTING --> failed
  *
- * What the wires do differently is a table for each (opening_hello_*.c, opening_legacy_*.c).
+ * What the wires do differently is a table for each (opening_hello.c, opening_legacy.c).
  *
  * The owner hears of the outcome once, never from inside a call of its own into the opening; the
  * opening frees itself then. opening_close() before that ends it silently. Loop thread only.
@@ -35,8 +35,7 @@ struct session_config;
 struct transport;
 
 enum {
-    OPENING_AUTH_MS =
-        10000, /* server: TCP accept to authenticated (docs/protocol.md 1.3; slow-loris) */
+    OPENING_AUTH_MS = 10000,   /* server: accept to authenticated (docs/protocol.md 1.2) */
     OPENING_LINE_MS = 5000,    /* of it, from TLS to the whole line; client, legacy: for OK */
     OPENING_ANSWER_MS = 10000, /* the control message, or the answer to it, or to an open */
     OPENING_EXTRA_STREAMS =

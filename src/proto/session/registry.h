@@ -4,9 +4,10 @@
  * that wants to become it. Everything is asked here and answered later, so the same rules can
  * serve one process, or one day many.
  *
- *   ASKING --may have both--> OPENING --port listens--> SERVING --stops, port given away-->
- * RELEASED | \--another has to go or to yield first: waits                                        |
- *      +--refused                                                                        (gone)
+ *   ASKING --may have both--> OPENING --listens--> OPENED --older one is gone--> SERVING
+ *    |  \--waits: another one has to go, or to yield, first                        |
+ *    +--refused--> RELEASED <--it drains, or its port was given away---------------+
+ *                                            ENDING <--a newer one takes its place-+
  *
  * One id has one session that serves. A newer open of the id
  *   - takes its place if it may: it says `take` (the first open of a process), or `mine` names the
@@ -15,7 +16,8 @@
  * So two copies of one client change places once for each start of a process, and never by a cut.
  *
  * The older session ends only when the newer one is sure of its port: at once if the port is the
- * older one's own, after the new port listens if it is another. A refused open ends nothing. An
+ * older one's own, after the new port listens if it is another. A refused open ends nothing (but
+ * where another program opens the port in the moment between the older session and the new). An
  * open that has no answer yet is overtaken by a newer one under the same rule, and hears `taken`.
  *
  * A port that another id holds is asked for: its session may yield it (life_port_wanted()). Who has

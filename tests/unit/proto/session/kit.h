@@ -3,8 +3,9 @@
  * One life on a bench. Actions are compared as a line of text, so that a test reads like a log:
  *
  *   dial | dial last=T | dial small   hurry T   cancel   ask EPOCH   unfreeze   beside   switch
- * detach goaway CODE MS   close END   hold   refuse   admit   yield +WHAT MS ...  a line for the
- * log; -WHAT ... the same, for the debug log only
+ *   detach   goaway CODE MS   close END   hold   refuse   admit   yield
+ *   +WHAT MS ...  a line for the log
+ *   -WHAT ...     the same, for the debug log only
  */
 #pragma once
 
