@@ -164,7 +164,7 @@ struct hello_answer {
 /*
  * As hello_request_get, of the answer to a request of that kind. An acceptance has a MAC, a refusal
  * has one or not as its error demands. A refusal without may delay the next attempt and no more;
- * only HELLO_ERR_UNKNOWN and HELLO_ERR_DRAINING may be a reason to give a session up.
+ * only HELLO_ERR_UNKNOWN may be a reason to give a session up.
  */
 int hello_answer_get(struct hello_text line, enum hello_op asked,
                      struct hello_answer *ret) MUST_USE;

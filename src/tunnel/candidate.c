@@ -132,6 +132,8 @@ static enum life_answer candidate_judge(struct candidate *c)
         return LIFE_ANSWER_FAILED;
     if (a.has_mac && !hello_resumed_verify(line, said, s->cfg.resume_key, c->exporter))
         return LIFE_ANSWER_FAILED;
+    if (a.error == HELLO_ERR_DRAINING && !a.has_mac)
+        return LIFE_ANSWER_BUSY; /* anybody may have said so: it delays, and ends nothing */
     if (a.error != HELLO_OK)
         return life_answer_of(a.error);
     if (a.epoch != c->epoch || !smux_session_can_resume(s->mux, a.rx))

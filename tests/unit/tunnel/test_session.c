@@ -174,6 +174,20 @@ static void an_unknown_session_is_given_up(void **state)
     assert_int_equal(k->client.reason, END_UNKNOWN);
 }
 
+/* Without proof anybody may have said so: the client asks again. */
+static void an_unproved_draining_ends_nothing(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    stub_fail(k->client.tp, ERR_RESET);
+    struct transport *s, *c = asked(k, &s);
+    stub_join(c, s);
+    handover_refuse(&k->loop, &k->server.handover, HELLO_ERR_DRAINING, NULL);
+    stub_join(c, s);
+    assert_int_equal(k->client.closed, 0);
+    assert_true(c->closed);
+}
+
 static void a_legacy_session_ends_with_its_connection(void **state)
 {
     struct kit *k = *state;
@@ -265,6 +279,7 @@ int main(void)
         T(a_wrong_proof_touches_nothing),
         T(an_old_epoch_is_stale),
         T(an_unknown_session_is_given_up),
+        T(an_unproved_draining_ends_nothing),
         T(a_legacy_session_ends_with_its_connection),
         T(a_stopping_server_lets_go),
         T(a_stopping_client_frees_its_port),
