@@ -62,7 +62,10 @@ static void tell_reason(struct uplink *u, const char *text)
         return;
     }
     u->reasons[u->n_reasons++] = hash;
-    log_info(_("the session is not resumed yet: %s"), text);
+    if (session_window_ms(u->session) > 0)
+        log_info(_("the session is not resumed yet: %s"), text);
+    else
+        log_info(_("no other connection to the server yet: %s"), text);
 }
 
 static void uplink_on_redialled(void *ctx, struct dial_result *r)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/secure.h"
 #include "tunnel/internal.h"
 #include "tunnel/relay.h"
@@ -67,6 +68,20 @@ static void candidate_over(struct candidate *c, enum life_answer answer, const s
     session_act(s);
 }
 
+/* There is nothing to resume: it has shown where the server is. */
+static void candidate_found(struct candidate *c)
+{
+    struct session *s = c->session;
+    bool elsewhere = !address_equal(transport_peer_address(c->tp), &s->address) ||
+                     (s->tp && transport_route_changed(s->tp));
+    s->candidate = NULL;
+    candidate_close(c);
+    s->lost_reason = END_SILENT;
+    s->lost_why = (struct errmsg){""};
+    life_found(&s->life, elsewhere, loop_now(s->cfg.loop));
+    session_act(s);
+}
+
 static void candidate_on_ready(void *ctx)
 {
     struct candidate *c = ctx;
@@ -76,6 +91,10 @@ static void candidate_on_ready(void *ctx)
     if (!transport_speaks(c->tp, HELLO_ALPN) ||
         transport_export(c->tp, HELLO_EXPORTER_LABEL, c->exporter, sizeof c->exporter) < 0) {
         candidate_over(c, LIFE_ANSWER_UNKNOWN, NULL); /* an original, or without our secret */
+        return;
+    }
+    if (s->cfg.window_ms == 0) {
+        candidate_found(c);
         return;
     }
     life_secured(&s->life, loop_now(s->cfg.loop));

@@ -570,6 +570,11 @@ uint64_t session_held(const struct session *s)
     return s->mux ? smux_session_held(s->mux) : 0;
 }
 
+uint32_t session_window_ms(const struct session *s)
+{
+    return s->cfg.window_ms;
+}
+
 uint32_t session_rtt_us(const struct session *s)
 {
     return s->mux ? smux_session_rtt_us(s->mux) : 0;

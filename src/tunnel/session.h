@@ -135,8 +135,9 @@ enum life_service session_service(const struct session *s);
 bool session_is_v2(const struct session *s);
 const uint8_t *session_sid(const struct session *s);
 const uint8_t *session_nonce(const struct session *s);
-uint32_t session_streams(const struct session *s); /* running connections */
-uint64_t session_held(const struct session *s);    /* bytes kept for the peer */
-uint32_t session_rtt_us(const struct session *s);  /* 0: unknown */
+uint32_t session_streams(const struct session *s);   /* running connections */
+uint64_t session_held(const struct session *s);      /* bytes kept for the peer */
+uint32_t session_window_ms(const struct session *s); /* agreed; 0: it cannot be resumed */
+uint32_t session_rtt_us(const struct session *s);    /* 0: unknown */
 /* Bytes of streams that came from the peer, and went to it. */
 void session_bytes(const struct session *s, uint64_t *ret_in, uint64_t *ret_out);

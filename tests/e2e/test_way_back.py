@@ -145,7 +145,7 @@ def test_a_moved_address_is_followed_with_connections_alive(lab, net, who, windo
             wait_for("the port to be served", site.served, 30)
         else:
             site.load.wait_moved(20)
-        limit = 30 if window == 0 and who == "silent" else 15  # there nothing is dialled before 15 s of silence
+        limit = 10 if window == 0 and who == "silent" else 15  # nothing but a dial before 15 s of silence is as soon
         assert told(f"served again, traffic, {who}, window {window}", start) < limit
         assert site.connected(NEW) and site.served()
         if window != 0:
@@ -232,7 +232,10 @@ def test_a_session_of_a_fast_path_resumes_over_one_of_three_seconds(lab, net, cu
             net.silent.clear()
         site.client.wait_log("goes on after", timeout=60)
         site.load.wait_moved(60)
-        assert told(f"resumed over 3 s, {cut}", start) < 60
+        told(f"every end has had a byte over 3 s, {cut}", start)
+        said = float(re.search(r"goes on after ([\d.]+) seconds", site.client.log()).group(1))
+        print(f"resumed after {said} s")  # 9 s, TCP, TLS, the answer; silent: 4 s of cut before. Nothing is lost to impatience
+        assert said < (27 if cut == "reset" else 39)
         net.delay = 0
         site.load.finish()
 

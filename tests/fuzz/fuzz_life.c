@@ -150,7 +150,12 @@ static void candidate_steps(struct owner *o, unsigned what, uint8_t arg)
     case 1:
         if (o->candidate == TCP)
             o->candidate = TLS;
-        life_secured(&o->l, o->now);
+        if (o->candidate == TLS && o->l.cfg.window_ms == 0) {
+            o->candidate = NOBODY;
+            life_found(&o->l, arg % 2, o->now);
+        } else {
+            life_secured(&o->l, o->now);
+        }
         break;
     default:
         accepts = arg % 7 == LIFE_ANSWER_ACCEPTED && o->candidate == ASKED;

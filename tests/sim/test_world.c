@@ -155,6 +155,47 @@ static void another_server_at_a_new_address(void)
         }
 }
 
+/* Nothing can be resumed: a new session is at the new address as soon, and not for the sake of a
+   path that is only silent, or slow. */
+static void address_changes_without_a_window(void)
+{
+    for (int busy = 0; busy < 2; busy++)
+        for (int old = NET_SILENT; old <= NET_STRANGER; old++) {
+            int user;
+            struct world *w = with_user(0, &user);
+            world_run(w, 2000);
+            world_net(w)->places[0].host = (enum net_host)old;
+            world_net(w)->places[0].machine = 99;
+            world_net(w)->places[1] = server_at(0, 2);
+            world_name(w, 1, (int[]){1});
+            if (busy)
+                talk(w, user);
+            world_run(w, 2000 + (busy ? 5000 : 10000));
+            PROMISE(world_serves(w) && world_sessions(w) == 2);
+            finish(w);
+        }
+}
+
+static void silence_without_a_window(void)
+{
+    for (int ms = 500; ms <= 9500; ms += 1500)
+        for (int slow = 0; slow < 2; slow++) {
+            int user;
+            struct world *w = with_user(0, &user);
+            chat_until(w, user, 2000);
+            if (slow)
+                world_freeze(w, 1, 2000 + ms);
+            else
+                cut(w, true);
+            chat_until(w, user, 2000 + ms);
+            cut(w, false);
+            chat_until(w, user, 30000);
+            world_run(w, 32000);
+            PROMISE(world_is_quiet(w, user) && world_sessions(w) == 1);
+            finish(w);
+        }
+}
+
 /* ---- slow paths ---- */
 
 static void a_path_of_3_s(void)
@@ -911,6 +952,8 @@ int main(int argc, char **argv)
     if (argc != 2) {
         address_changes_in_all_ways();
         another_server_at_a_new_address();
+        address_changes_without_a_window();
+        silence_without_a_window();
         a_path_of_3_s();
         mtu_black_hole(true, 2, 2000, 3200);
         mtu_black_hole(true, 200, 2000, 10000);

@@ -710,6 +710,15 @@ static void answered(struct world *w, struct session *s, enum life_answer answer
     pull(w, s, CLIENT);
 }
 
+/* Nothing can be resumed: is the server elsewhere? */
+static void found(struct world *w, struct session *s)
+{
+    bool elsewhere = s->candidate->place != s->place;
+    net_close(&w->net, s->candidate, CLIENT, true);
+    s->candidate = NULL;
+    life_found(&s->e[CLIENT].life, elsewhere, w->now);
+}
+
 static void way_back(struct world *w, struct session *s)
 {
     struct end *e = &s->e[CLIENT];
@@ -725,7 +734,10 @@ static void way_back(struct world *w, struct session *s)
         }
     }
     if (s->candidate && secures(w, s->candidate)) {
-        life_secured(&e->life, w->now);
+        if (w->cfg.window_ms > 0)
+            life_secured(&e->life, w->now);
+        else
+            found(w, s);
         pull(w, s, CLIENT);
     }
     if (s->candidate && has_answer(s->candidate))

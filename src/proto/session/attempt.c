@@ -194,6 +194,19 @@ void life_secured(struct life *l, mtime_ms now)
     life_leave(l, LIFE_IN_SECURED, before);
 }
 
+void life_found(struct life *l, bool elsewhere, mtime_ms now)
+{
+    struct life_before before = life_enter(l, now);
+    if (l->attempt == LIFE_ATTEMPT_SECURING && elsewhere) {
+        life_end(l, LIFE_END_LOST);
+    } else if (l->attempt == LIFE_ATTEMPT_SECURING) {
+        l->answer_timeouts = 0;
+        l->attempt = LIFE_ATTEMPT_WAITING;
+        l->attempt_deadline = l->now + LIFE_LOOK_MS;
+    }
+    life_leave(l, LIFE_IN_FOUND, before);
+}
+
 /* Somebody at one of the server's addresses does not have the session. */
 static void unknown(struct life *l)
 {

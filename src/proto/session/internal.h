@@ -16,6 +16,7 @@ enum life_input {
     LIFE_IN_NETWORK,
     LIFE_IN_DIALLED,
     LIFE_IN_SECURED,
+    LIFE_IN_FOUND,
     LIFE_IN_ANSWERED,
     LIFE_IN_RESUME_ASKED,
     LIFE_IN_PORT_WANTED,
@@ -44,6 +45,9 @@ void life_say_goaway(struct life *l, uint32_t code, mtime_ms ms);
 
 /* The session may go on over another connection. */
 bool life_can_resume(const struct life *l);
+
+/* It cannot, but a client may look where its server is. */
+bool life_can_look(const struct life *l);
 
 /* A session beside this one shall serve the new users; said once. */
 void life_open_beside(struct life *l);

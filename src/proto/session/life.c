@@ -30,6 +30,7 @@ static const uint8_t may_become[LIFE_INPUTS][3] = {
     [LIFE_IN_NETWORK]      = {U | S,         S,             D},
     [LIFE_IN_DIALLED]      = {U,             S,             D},
     [LIFE_IN_SECURED]      = {U,             S,             D},
+    [LIFE_IN_FOUND]        = {U,             S | O,         D},
     [LIFE_IN_ANSWERED]     = {U,             U | S | O,     U | D | O},
     [LIFE_IN_RESUME_ASKED] = {U,             U | S,         U | D},
     [LIFE_IN_PORT_WANTED]  = {U,             S,             D},
@@ -157,6 +158,11 @@ bool life_can_resume(const struct life *l)
     return l->cfg.window_ms > 0 && !l->no_resume;
 }
 
+bool life_can_look(const struct life *l)
+{
+    return l->cfg.is_client && l->cfg.window_ms == 0 && !l->no_resume;
+}
+
 /* Bytes may wait so long before the connection is suspected. */
 static mtime_ms suspect_ms(const struct life *l)
 {
@@ -177,7 +183,8 @@ static mtime_ms overdue_at(const struct life *l)
 
 static mtime_ms suspect_at(const struct life *l)
 {
-    return l->state == LIFE_UP && life_can_resume(l) ? overdue_at(l) : MTIME_NEVER;
+    bool may = l->state == LIFE_UP && (life_can_resume(l) || life_can_look(l));
+    return may ? overdue_at(l) : MTIME_NEVER;
 }
 
 void life_suspect(struct life *l, bool changed)

@@ -22,6 +22,9 @@
  *
  *       NONE -> WAITING -> DIALLING -> SECURING -> ASKED -> NONE
  *
+ *   With a window of 0 nothing is asked: a client whose connection is silent looks whether its
+ *   server is elsewhere by now, and keeps the connection until it has found it there.
+ *
  * The three change together as tables in life.c allow (checked after each input): what may become
  * of a connection by which input, of a service, of an attempt. life.c has the inputs, the timers
  * and the rules of both ends; attempt.c the client's way back; users.c what becomes of new users at
@@ -65,6 +68,9 @@ enum {
     LIFE_RENEW_MS = 1000,
     /* ... but only so often: an interface that flaps must not keep a slow path from answering. */
     LIFE_RENEW_EVERY_MS = 10000,
+    /* Nothing can be resumed, and the server was found where the silent connection goes: its TCP
+       comes back by itself, or the name leads elsewhere later. Looked at again after so long. */
+    LIFE_LOOK_MS = 3000,
     /* The window's last moment: a last attempt begins so long before its end ... */
     LIFE_LAST_START_MS = 100,
     /* ... and may come to its own end so long after it, at both ends. */
@@ -117,11 +123,12 @@ enum life_answer {
 
 /* Why a session is over. */
 enum life_end {
-    LIFE_END_CLOSED,  /* this end wanted it */
-    LIFE_END_LOST,    /* the window is 0 (or the wire is the legacy one), and the connection lost */
-    LIFE_END_EXPIRED, /* not resumed in time */
-    LIFE_END_UNKNOWN, /* the server does not have it any more */
-    LIFE_END_PEER,    /* GOAWAY without time: the other side ended it */
+    LIFE_END_CLOSED,   /* this end wanted it */
+    LIFE_END_LOST,     /* the window is 0 (or the wire is the legacy one), and the connection lost,
+                         or silent while the server is found elsewhere */
+    LIFE_END_EXPIRED,  /* not resumed in time */
+    LIFE_END_UNKNOWN,  /* the server does not have it any more */
+    LIFE_END_PEER,     /* GOAWAY without time: the other side ended it */
     LIFE_END_REPLACED, /* GOAWAY: another client has the id */
     LIFE_END_PROTOCOL, /* GOAWAY: we broke the protocol */
     LIFE_END_DRAINED,  /* it drained: the last connection is over, or the time */
@@ -300,6 +307,12 @@ void life_dialled(struct life *l, bool ok, mtime_ms connect_ms, mtime_ms now);
 
 /* The candidate's TLS stands: ASK follows. */
 void life_secured(struct life *l, mtime_ms now);
+
+/* The same where nothing can be resumed: the server is there, and the candidate, which is the
+   owner's to close, has nothing to ask. elsewhere: at another address than the connection in use,
+   or from one, so that this one cannot come back by itself as a path does that was cut for a
+   while: it ends. */
+void life_found(struct life *l, bool elsewhere, mtime_ms now);
 
 /* The answer to ASK, or the candidate's end before it (FAILED). ACCEPTED, and the peer has received
    peer_rx bytes: SWITCH follows. With any other answer the candidate is the owner's to close: no

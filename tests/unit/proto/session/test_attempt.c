@@ -256,6 +256,76 @@ static void test_recovered_before_it_was_asked(void **state)
     expect(&k, "");
 }
 
+/* ---- a window of 0: nothing can be resumed, but the server may be elsewhere ---- */
+
+/* Silent for 3 s, TCP of the candidate stands. */
+static void look(struct kit *k)
+{
+    kit_client(k, 0, 1);
+    kit_wait(k, 0);
+    due_at(k, 3000);
+    pass_to(k, 3000);
+    expect(k, "+suspected 3000; dial");
+    pass_to(k, 3010);
+    life_dialled(&k->l, true, 10, k->now);
+    expect(k, "");
+}
+
+static void test_without_a_window_it_ends_when_the_server_is_elsewhere(void **state)
+{
+    struct kit k;
+    (void)state;
+    look(&k);
+    life_found(&k.l, true, k.now);
+    expect(&k, "close lost");
+    assert_int_equal(life_deadline(&k.l), MTIME_NEVER);
+}
+
+/* TCP comes back by itself: the connection is kept, and the name is looked at again. */
+static void test_without_a_window_it_is_kept_when_only_silent(void **state)
+{
+    struct kit k;
+    (void)state;
+    look(&k);
+    life_found(&k.l, false, k.now);
+    expect(&k, "");
+    due_at(&k, 3010 + LIFE_LOOK_MS);
+    pass_to(&k, 3010 + LIFE_LOOK_MS);
+    expect(&k, "dial");
+    life_dialled(&k.l, true, 10, k.now);
+    kit_heard(&k, 1, -1);
+    expect(&k, "cancel; +recovered");
+    life_found(&k.l, true, k.now); /* too late: it is good again */
+    expect(&k, "");
+    assert_int_equal(life_deadline(&k.l), MTIME_NEVER);
+}
+
+/* Somebody else is there, or nobody: until the mux gives the connection up. */
+static void test_without_a_window_a_stranger_ends_nothing(void **state)
+{
+    struct kit k;
+    (void)state;
+    look(&k);
+    life_answered(&k.l, LIFE_ANSWER_FAILED, 0, k.now);
+    expect(&k, "+attempt failed");
+    next_dial(&k);
+    life_dialled(&k.l, false, 0, k.now);
+    next_dial(&k);
+    life_lost(&k.l, LIFE_LOSS_SILENT, k.now);
+    expect(&k, "close lost");
+}
+
+/* A server that stops listens no more. */
+static void test_without_a_window_a_server_that_stops_is_not_looked_for(void **state)
+{
+    struct kit k;
+    (void)state;
+    look(&k);
+    life_goaway(&k.l, SMUX_GOAWAY_SHUTDOWN, 30000, k.now);
+    expect(&k, "cancel; +draining 0 30000; beside");
+    due_at(&k, 33010); /* of the drain */
+}
+
 /* ---- answers ---- */
 
 static void test_each_reason_is_told_once(void **state)
@@ -681,6 +751,10 @@ int main(void)
         cmocka_unit_test(test_unfrozen_when_the_answer_is_late),
         cmocka_unit_test(test_lost_while_asked),
         cmocka_unit_test(test_recovered_before_it_was_asked),
+        cmocka_unit_test(test_without_a_window_it_ends_when_the_server_is_elsewhere),
+        cmocka_unit_test(test_without_a_window_it_is_kept_when_only_silent),
+        cmocka_unit_test(test_without_a_window_a_stranger_ends_nothing),
+        cmocka_unit_test(test_without_a_window_a_server_that_stops_is_not_looked_for),
         cmocka_unit_test(test_each_reason_is_told_once),
         cmocka_unit_test(test_tls_may_fail),
         cmocka_unit_test(test_unknown_without_connections),

@@ -13,7 +13,7 @@
 
 #include "kit.h"
 
-enum { WORDS = 26, DEPTH = 4 };
+enum { WORDS = 28, DEPTH = 4 };
 
 /* One of the inputs there are; time passes to the next timer, or a while. */
 static void give(struct kit *k, int word)
@@ -25,6 +25,8 @@ static void give(struct kit *k, int word)
         life_lost(l, (enum life_loss)word, k->now);
         break;
     case 4 ... 10:
+        if (l->cfg.window_ms == 0 && word != 10)
+            break; /* it was not asked */
         life_answered(l, (enum life_answer)(word - 4), k->acked, k->now);
         break;
     case 11:
@@ -34,7 +36,8 @@ static void give(struct kit *k, int word)
         life_dialled(l, false, 0, k->now);
         break;
     case 13:
-        life_secured(l, k->now);
+        if (l->cfg.window_ms > 0)
+            life_secured(l, k->now);
         break;
     case 14 ... 15:
         life_network_changed(l, word == 14, k->now);
@@ -70,6 +73,10 @@ static void give(struct kit *k, int word)
     case 25:
         k->now += 11000;
         life_tick(l, k->now);
+        break;
+    case 26 ... 27:
+        if (l->cfg.window_ms == 0)
+            life_found(l, word == 26, k->now);
         break;
     default:
         break;
@@ -131,13 +138,13 @@ static void walk(const struct kit *from, int depth, struct seen *seen)
     }
 }
 
-static void start_from(struct seen *seen, bool is_client, const int *words)
+static void start_from(struct seen *seen, bool is_client, mtime_ms window, const int *words)
 {
     struct kit k;
     if (is_client)
-        kit_client(&k, KIT_WINDOW, 2);
+        kit_client(&k, window, 2);
     else
-        kit_server(&k, KIT_WINDOW, 2);
+        kit_server(&k, window, 2);
     for (; *words >= 0; words++) {
         give(&k, *words);
         pull(&k, false);
@@ -167,10 +174,14 @@ static void test_every_input_in_every_state(void **state)
         {0, 25, 25, 25, 20, 19, -1}, /* and back */
         {14, -1},                    /* doubted */
     };
+    /* the same without a window: up, silent, looking, found where it was */
+    static const int without[][8] = {{-1}, {22, 24, -1}, {22, 24, 11, -1}, {22, 24, 11, 27, -1}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(ways); i++)
         for (int side = 0; side < 2; side++)
-            start_from(&seen, side, ways[i]);
+            start_from(&seen, side, KIT_WINDOW, ways[i]);
+    for (size_t i = 0; i < 4; i++) /* what needs a window is not given: nothing may be asked */
+        start_from(&seen, true, 0, without[i]);
 
     for (int s = 0; s < 3; s++)
         for (int a = 0; a < 5; a++) /* a client is everywhere its rules allow */
