@@ -138,15 +138,21 @@ static bool one_ends_beside(const struct client *c)
     return !list_empty(&c->uplinks);
 }
 
-/* How soon to ask again. */
-static enum backoff_kind backoff_kind_of(const struct client *c, enum end_reason reason,
-                                         const struct hello_answer *refusal)
+/* Somebody has the port, and may be away: it is free, or given to who asks, at any moment. */
+static bool is_port_held(const struct hello_answer *refusal)
+{
+    return refusal && refusal->error == HELLO_ERR_PORT &&
+           (*refusal->by || strcmp(refusal->errno_word, "EADDRINUSE") == 0);
+}
+
+enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason reason,
+                                      const struct hello_answer *refusal)
 {
     switch (reason) {
     case END_REFUSED:
         if (refusal && refusal->error == HELLO_ERR_TAKEN)
             return one_ends_beside(c) ? BACKOFF_HELD : BACKOFF_TAKEN;
-        return c->was_up ? BACKOFF_HELD : BACKOFF_REJECTED;
+        return c->was_up || is_port_held(refusal) ? BACKOFF_HELD : BACKOFF_REJECTED;
     case END_AUTH:
     case END_CERT:
     case END_LEGACY:
@@ -268,7 +274,7 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
     if (reason == END_UNKNOWN)
         uv_timer_start(&c->retry, client_on_retry, 0, 0); /* the server is there */
     else
-        client_retry(c, backoff_kind_of(c, reason, refusal));
+        client_retry(c, client_backoff_kind(c, reason, refusal));
 }
 
 static void client_on_network_change(void *ctx, bool woke)

@@ -108,6 +108,10 @@ void client_open_beside(struct client *c, struct uplink *u);
 /* Its session, given up for new users, was resumed after all. */
 void client_uplink_back(struct client *c, struct uplink *u);
 
+/* How soon to ask again after this end of the one that was to serve. */
+enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason reason,
+                                      const struct hello_answer *refusal);
+
 /* It is over, and left client->uplinks: the next one is opened when it is time. refusal: see
    opening_ops. */
 void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reason,

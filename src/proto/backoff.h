@@ -7,9 +7,9 @@
  *              long, but under 2 s in the first minute; then on to the maximum.
  *   beside     the server is away, and a session of ours ends meanwhile: it is restarting. As an
  *              outage, but under 1 s in the first minute: its successor is found at once.
- *   held       the port is held by what was ours: by an old server, for up to 61 s after a loss, or
- *              by a session that is still being resumed. 2.5-5 s in the first two minutes, then as a
- *              rejection.
+ *   held       the port is in use: by what was ours, at an old server for up to 61 s after a loss;
+ *              by a session that is still being resumed; by somebody else, who may be away.
+ *              2.5-5 s in the first two minutes, then as a rejection.
  *   taken      another client has our id: 5-10 s in the first minute, then as a rejection. Asking
  *              takes nothing away from it.
  *   rejection  the server is there and says no (secret, port, certificate). 2.5-5 s, then about
@@ -30,7 +30,7 @@ enum {
     BACKOFF_EARLY_MS = 2000,     /* bound of the waits in the first minute of an outage ... */
     BACKOFF_EARLY_FOR = 60000,   /* ... which is this long */
     BACKOFF_BESIDE_MS = 1000,    /* the same while a session of ours ends */
-    BACKOFF_HELD_MS = 5000,      /* bound of each wait for a port that was ours ... */
+    BACKOFF_HELD_MS = 5000,      /* bound of each wait for a port that is held ... */
     BACKOFF_HELD_FOR = 120000,   /* ... for so long: an old server holds it 30 to 61 s */
     BACKOFF_TAKEN_MS = 10000,    /* bound of each wait for an id that another has ... */
     BACKOFF_TAKEN_FOR = 60000,   /* ... for so long */

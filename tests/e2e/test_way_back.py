@@ -473,7 +473,7 @@ def test_the_port_of_one_that_waits_goes_to_another_id_after_ten_seconds(lab, ki
                            ready=False)
         other.wait_log("the tunnel is up", timeout=60)
         took = told("the port changed hands", start)
-        assert 9 < took < 30
+        assert 9 < took < 20  # it asks every 5 s at most
         assert served(rig.port)
         line = next(x for x in rig.server.log().splitlines() if f"public port {rig.port} goes to" in x)
         assert first in line.split("goes to")[0] and other_id in line.split("goes to")[1]
@@ -493,11 +493,11 @@ def test_with_connections_it_keeps_the_port_for_thirty_seconds_and_drains_after(
         start = time.monotonic()
         other_id = cuts.fresh_id()
         other = lab.client(rig.server.port, rig.load.port, remote_port=rig.port, ca=rig.server.ca, ready=False,
-                           flags=("-id", other_id, "-max-retry-interval", "3s"))
+                           flags=("-id", other_id))
         time.sleep(20)
         assert "the tunnel is up" not in other.log()
         other.wait_log("the tunnel is up", timeout=60)
-        assert 29 < told("the port changed hands", start) < 90
+        assert 29 < told("the port changed hands", start) < 50
         rig.heal()
         rig.client.wait_log(f"public port {rig.port} was given to another client")
         assert f"{rig.id}] public port {rig.port} goes to" in rig.server.log()
