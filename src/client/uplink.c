@@ -68,6 +68,13 @@ static void tell_reason(struct uplink *u, const char *text)
         log_info(_("no other connection to the server yet: %s"), text);
 }
 
+/* The dial goes on. */
+static void uplink_on_dial_note(void *ctx, const struct dial_result *so_far)
+{
+    struct errmsg why = {""};
+    tell_reason(ctx, dial_text(&why, so_far));
+}
+
 static void uplink_on_redialled(void *ctx, struct dial_result *r)
 {
     struct uplink *u = ctx;
@@ -98,6 +105,7 @@ static void uplink_on_dial(void *ctx, mtime_ms patience_ms, mtime_ms last_start,
         .small_mss = small_segments,
         .rtt_ms = session_rtt_us(u->session) / 1000,
         .last_start = last_start == MTIME_NEVER ? 0 : last_start,
+        .note = uplink_on_dial_note,
     };
     dial_cancel(u->dial);
     u->dial = NULL;

@@ -28,6 +28,9 @@ struct dial_socket {
 struct dial {
     struct loop *loop;
     dial_done_fn done; /* NULL once it was called, or the dial was cancelled */
+    dial_note_fn note;
+    mtime_ms note_at; /* not before */
+    int noted;        /* weight of what was told last */
     void *ctx;
     struct path path;
     struct path_memory own_memory;
@@ -291,6 +294,19 @@ static void on_dial_timer(uv_timer_t *t)
     dial_run(t->data);
 }
 
+/* Why it takes so long, if there is something new; until: the time to look again. */
+static void note_why(struct dial *d, mtime_ms now, mtime_ms *until)
+{
+    if (!d->note || d->starting || weight(d->telling.errnum) <= d->noted)
+        return;
+    if (now < d->note_at) {
+        *until = d->note_at < *until ? d->note_at : *until;
+        return;
+    }
+    d->noted = weight(d->telling.errnum);
+    d->note(d->ctx, &d->telling);
+}
+
 /* Does what the path says. Nobody may use d after this. */
 static void dial_run(struct dial *d)
 {
@@ -314,6 +330,7 @@ static void dial_run(struct dial *d)
             resolve(d);
             break;
         case PATH_WAIT:
+            note_why(d, now, &step.at);
             uv_timer_start(&d->timer, on_dial_timer, (uint64_t)(step.at - now), 0);
             return;
         case PATH_GIVE_UP:
@@ -358,6 +375,8 @@ int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn do
     d->loop = loop;
     d->done = done;
     d->ctx = ctx;
+    d->note = cfg->note;
+    d->note_at = loop_now(loop) + DIAL_NOTE_MS;
     d->small_mss = cfg->small_mss;
     d->port = cfg->port;
     if (n > 0)

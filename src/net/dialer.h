@@ -16,7 +16,17 @@
 
 struct dial;
 
-enum { DIAL_SMALL_MSS = 1180 }; /* an IPv6 packet of 1,240 bytes: passes where 1,280 do */
+enum {
+    DIAL_SMALL_MSS = 1180, /* an IPv6 packet of 1,240 bytes: passes where 1,280 do */
+    DIAL_NOTE_MS = 1000,   /* a failure is noted while others are still hoped for, from here on: one
+                              that was overtaken by a connection is nobody's business */
+};
+
+struct dial_result;
+
+/* A dial that goes on has failed at one of its addresses, or the resolver has: told as a result is,
+   when it says more than what was told before. Must not cancel the dial. */
+typedef void (*dial_note_fn)(void *ctx, const struct dial_result *so_far);
 
 struct dial_config {
     const char *host; /* a name, or an address in digits, without brackets; NULL: only `extra` */
@@ -29,6 +39,7 @@ struct dial_config {
     bool small_mss;             /* small segments both ways: for a path with an MTU black hole */
     uint32_t rtt_ms;            /* as last measured, 0: unknown */
     mtime_ms last_start;        /* see dial_hurry(); 0: none */
+    dial_note_fn note;          /* NULL: nobody waits for the reasons */
 };
 
 /* What a dial has brought: a connection, or why there is none. */

@@ -556,6 +556,24 @@ def test_no_route_is_said(lab, net):
         site.load.finish()
 
 
+@pytest.mark.parametrize("what,word", [("name", "unknown node"), ("refused", "Connection refused")])
+def test_a_reason_is_said_while_another_address_is_still_silent(lab, net, what, word):
+    """Item 8: a dial that goes on, because one address may still answer, says why the others do not: within 2 s."""
+    with Site(lab, net, n=1) as site:
+        net.silent.add(OLD)
+        net.names(**({} if what == "name" else {"tun_test": [NEW]}))
+        net["other"].gets(NEW)
+        start = time.monotonic()
+        net["client"].run("ss", "-K", "dst", OLD)
+        site.client.match(rf"not resumed yet: .*{word}", timeout=30)
+        assert told(f"said why: {what}", start) < 6
+        site.load.mark()
+        net.silent.clear()
+        site.load.wait_moved(20)
+        assert len(re.findall(rf"not resumed yet: .*{word}", site.client.log())) == 1
+        site.load.finish()
+
+
 # ---- 9: times are true ----
 
 

@@ -413,6 +413,59 @@ static void all_sockets_are_closed(void **state)
     hole_close(&h);
 }
 
+/* ---- why it takes so long ---- */
+
+struct notes {
+    struct result r; /* of the dial itself; first: both callbacks get the same context */
+    int n;
+    int err[4];
+    mtime_ms at[4];
+};
+
+static void on_note(void *ctx, const struct dial_result *so_far)
+{
+    struct notes *notes = ctx;
+    assert_in_range(notes->n, 0, 3);
+    notes->err[notes->n] = so_far->err;
+    notes->at[notes->n++] = kit_clock();
+}
+
+/* One address is silent, and hoped for; why the others are none is told after a second. */
+static void what_fails_meanwhile_is_noted(void **state)
+{
+    struct kit *k = *state;
+    struct hole h = hole_open();
+    int port, l = kit_listen(1, &port);
+    (void)close(l);
+    struct address extra[2];
+    assert_true(sock_numeric("127.0.0.1", h.port, &extra[0]));
+    assert_true(sock_numeric("127.0.0.1", port, &extra[1]));
+    for (unsigned refuses = 0; refuses < 2; refuses++) {
+        struct notes notes = {.n = 0};
+        struct dial_config cfg = {.host = "no-such-host.invalid",
+                                  .port = 80,
+                                  .extra = extra,
+                                  .n_extra = 1 + refuses,
+                                  .patience_ms = LONG_MS,
+                                  .renew = true,
+                                  .note = on_note};
+        mtime_ms before = kit_clock();
+        struct dial *d = start_with(k, &cfg, &notes.r);
+        KIT_UNTIL(k, notes.n > 0);
+        assert_in_range(notes.at[0] - before, DIAL_NOTE_MS - 10, LONG_MS);
+        /* of two the one that tells more, and again only what tells more than that */
+        if (refuses)
+            assert_int_equal(notes.err[0], ERR_REFUSED);
+        kit_pass(k, 1500);
+        assert_int_equal(notes.n, 1 + (notes.err[0] == ERR_RESOLVE && refuses));
+        assert_int_equal(notes.err[notes.n - 1], refuses ? ERR_REFUSED : ERR_RESOLVE);
+        assert_int_equal(notes.r.calls, 0);
+        dial_cancel(d);
+        kit_pass(k, 5);
+    }
+    hole_close(&h);
+}
+
 /* ---- failure ---- */
 
 static void refused(void **state)
@@ -636,6 +689,7 @@ int main(void)
         TEST(small_segments),
         TEST(a_connection_is_passed_on_or_closed),
         TEST(all_sockets_are_closed),
+        TEST(what_fails_meanwhile_is_noted),
         TEST(refused),
         TEST(no_answer),
         TEST(names_that_do_not_resolve),
