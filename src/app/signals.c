@@ -170,10 +170,20 @@ double signals_drain_seconds(const struct signals *s)
     return (double)s->drain_ms / 1000;
 }
 
+/* libuv gives a signal back to its default, which kills, with the last handle of it. What comes in
+   that moment is kept back, and ignored then. */
 void signals_fini(struct signals *s)
 {
+    sigset_t all, before;
+    sigemptyset(&all);
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        sigaddset(&all, table[i].signum);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &before); /* fails for a wrong first argument only */
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         uv_close((uv_handle_t *)&s->handles[i], NULL);
+        signal(table[i].signum, SIG_IGN);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     uv_close((uv_handle_t *)&s->timer, NULL);
     uv_close((uv_handle_t *)&s->look, NULL);
 }

@@ -66,5 +66,6 @@ bool signals_stop_asked(const struct signals *s);
 /* How long running connections have then, for people to read. */
 double signals_drain_seconds(const struct signals *s);
 
-/* Closes its handles. */
+/* Closes its handles. The program ends, and no signal of the table changes how any more: they are
+   ignored from here on. */
 void signals_fini(struct signals *s);

@@ -207,7 +207,7 @@ static void uplink_on_tell(void *ctx, const struct life_action *a, const struct 
     case LIFE_TELL_DRAINING:
         log_info(_("the server is stopping: %u connections may finish, for up to %d seconds; new "
                    "ones go to its successor"),
-                 streams, (int)(a->tell.ms / 1000));
+                 streams, (int)((a->tell.ms + 999) / 1000)); /* never up to 0 */
         break;
     case LIFE_TELL_PORT_LOST:
         log_warn(_("public port %lld was given to another client while the server did not hear of "

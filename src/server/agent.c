@@ -244,7 +244,7 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
     case LIFE_TELL_DRAINING:
         if (streams > 0)
             log_info(_("[%s] stops: %u connections may finish, for up to %d seconds"), a->name,
-                     streams, (int)(act->tell.ms / 1000));
+                     streams, (int)((act->tell.ms + 999) / 1000)); /* never up to 0 */
         break;
     case LIFE_TELL_PORT_LOST:
     case LIFE_TELL_ATTEMPT:

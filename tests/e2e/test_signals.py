@@ -311,13 +311,29 @@ def test_the_drain_time(lab, echo, who):
 
 
 @BOTH
-def test_no_drain(lab, echo, who):
-    t = lab.tunnel(echo.port, flags=("-drain", "0"))
+@pytest.mark.parametrize("drain", ["0", "400ms"])
+def test_no_drain(lab, echo, who, drain):
+    """Nobody is told of connections that may finish for up to 0 seconds, at neither end."""
+    t = lab.tunnel(echo.port, flags=("-drain", drain))
     p = getattr(t, who)
     with open_connection(t.port):
         p.kill(signal.SIGTERM)
         assert p.wait(PATIENCE if SANITIZED else 10) == 0
-    assert "may finish" not in p.log() and "stopping" in p.log()
+    assert "stopping" in p.log() and "up to 0 seconds" not in t.server.log() + t.client.log()
+    if drain == "0":
+        assert "may finish" not in t.server.log() + t.client.log()
+
+
+@BOTH
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_it_ends_in_order_however_often_it_is_told(lab, echo, who, signum):
+    """Also in the last moments, when nobody acts on signals any more."""
+    p = getattr(lab.tunnel(echo.port), who)
+    for _ in range(20000):
+        p.popen.send_signal(signum)  # polls: nothing is sent to one that has ended
+        if not p.alive():
+            break
+    assert p.wait() == 0
 
 
 @pytest.mark.parametrize("value", ["-1s", "10m1s", "30", "x"])
