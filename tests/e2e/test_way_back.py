@@ -277,6 +277,14 @@ def test_an_mtu_black_hole_is_named_once(lab, net):
     assert client.count("has not answered") <= 3 and server.count("has not answered") <= 3
 
 
+def test_an_mtu_black_hole_is_named_when_small_segments_pass_it(lab, net):
+    """Item 4: the same where the second connection, with small segments, is the answer."""
+    went, alive, client, server = black_hole(lab, net, 0, largest=1300)
+    print(f"\nblack hole of 1,300 without probing: went on after {went} s\n{client[-1500:]}")
+    assert alive and went is not None
+    assert client.count("MTU") == 1 and server.count("MTU") <= 1
+
+
 def test_idle_connections_that_are_cut_are_named_once(lab, net):
     """Item 4: something on the way forgets connections that are idle for 3 s."""
     with Site(lab, net) as site:

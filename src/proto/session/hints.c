@@ -4,7 +4,8 @@
  * seconds:
  *
  *   - resumes are accepted, and what waits is not acknowledged behind any of them: small packets
- *     pass, large ones do not;
+ *     pass, large ones do not. The same if what was stuck behind one passes after the next, which
+ *     the client has dialled with small segments;
  *   - connections break each time after they have been idle for about so long: something on the
  *     way forgets them. One that goes on after a rest as long speaks against it.
  */
@@ -27,6 +28,20 @@ static mtime_ms idle_ms(const struct life *l)
     return l->waiting_since != MTIME_NEVER ? l->idle_before : l->now - l->heard_at;
 }
 
+/* What waits was given its time on this connection. */
+static bool is_stuck(const struct life *l)
+{
+    mtime_ms since = l->waiting_since > l->resumed_at ? l->waiting_since : l->resumed_at;
+    return l->waiting_since != MTIME_NEVER && l->now - since >= LIFE_SUSPECT_MS;
+}
+
+static void tell_mtu(struct life *l)
+{
+    if (!l->told_mtu)
+        life_tell(l, LIFE_TELL_MTU, 0, false);
+    l->told_mtu = true;
+}
+
 static bool is_alike(const struct life *l, mtime_ms idle)
 {
     return l->idle_breaks > 0 && idle <= 2 * l->idle_least && 2 * idle >= l->idle_least;
@@ -44,12 +59,17 @@ bool hints_broken(struct life *l)
     } else if (!again) {
         l->idle_breaks = 0;
     }
-    if (l->unproven_resumes >= LIFE_HINT_UNPROVEN && l->waiting_since != MTIME_NEVER &&
-        !l->told_mtu) {
-        l->told_mtu = true;
-        life_tell(l, LIFE_TELL_MTU, 0, false);
-    }
+    l->resume_stuck = l->resume_stuck || (l->unproven && is_stuck(l));
+    if (l->unproven_resumes >= LIFE_HINT_UNPROVEN && l->waiting_since != MTIME_NEVER)
+        tell_mtu(l);
     return again;
+}
+
+void hints_proven(struct life *l)
+{
+    if (l->cfg.is_client && l->resume_stuck && l->unproven_resumes >= LIFE_HINT_UNPROVEN)
+        tell_mtu(l);
+    l->resume_stuck = false;
 }
 
 void hints_switched(struct life *l)

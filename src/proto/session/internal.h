@@ -88,6 +88,9 @@ bool hints_broken(struct life *l);
 /* It came back over another connection. */
 void hints_switched(struct life *l);
 
+/* ... and what followed was acknowledged, after so many resumes. */
+void hints_proven(struct life *l);
+
 /* ---- users.c: server; nothing happens at a client ---- */
 
 void users_hold(struct life *l);

@@ -350,6 +350,7 @@ void life_switched(struct life *l, uint64_t peer_rx)
 /* What follows a resume was acknowledged: all is as if nothing had been. */
 static void prove(struct life *l)
 {
+    hints_proven(l);
     l->unproven = false;
     l->unproven_resumes = 0;
     l->given_up_at = MTIME_NEVER;

@@ -250,7 +250,8 @@ struct life {
     mtime_ms idle_before; /* what waits: so long nothing moved before it */
     mtime_ms idle_least;  /* of the breaks in a row */
     uint32_t idle_breaks;
-    bool idle_break; /* the present stall is one of them */
+    bool idle_break;   /* the present stall is one of them */
+    bool resume_stuck; /* nothing was acknowledged after one, for long enough */
     bool told_mtu, told_idle;
     /* actions waiting to be pulled */
     struct life_action actions[LIFE_ACTIONS_MAX];

@@ -138,6 +138,51 @@ static void test_large_packets_do_not_pass(void **state)
     }
 }
 
+/* The second one has small segments, and what was stuck passes: the same cause. */
+static void test_small_ones_pass_at_once(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    kit_wait(&k, 0);
+    pass_to(&k, 3000);
+    expect(&k, "+suspected 3000; dial");
+    kit_resume(&k);
+    expect(&k, "switch; +resumed 3000");
+    kit_wait(&k, 0);
+    pass_to(&k, 9000);
+    expect(&k, "-suspected 6000; dial small");
+    kit_resume(&k);
+    expect(&k, "switch; -resumed 9000");
+    kit_wait(&k, 0);
+    k.now += 100;
+    kit_heard(&k, 1, -1);
+    expect(&k, "+mtu");
+    k.now += 100;
+    kit_heard(&k, 1, -1);
+    expect(&k, "");
+}
+
+/* A resume that is reset at once was not stuck, nor one that came back in time. */
+static void test_a_flapping_proxy_is_no_black_hole(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+    for (int i = 0; i < 4; i++) {
+        kit_drop(&k);
+        kit_resume(&k);
+        kit_drop(&k);
+        k.now += 1500;
+        if (i == 3)
+            break;
+        life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+    }
+    kit_heard(&k, 1, -1);
+    expect(&k, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +191,8 @@ int main(void)
         cmocka_unit_test(test_no_row_no_hint),
         cmocka_unit_test(test_a_slow_answer_is_no_break),
         cmocka_unit_test(test_large_packets_do_not_pass),
+        cmocka_unit_test(test_small_ones_pass_at_once),
+        cmocka_unit_test(test_a_flapping_proxy_is_no_black_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
