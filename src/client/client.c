@@ -125,11 +125,25 @@ static void client_on_retry(uv_timer_t *t)
         stop_if_back(c, LIST_ENTRY(n, struct uplink, node));
 }
 
-static void client_retry(struct client *c, enum backoff_kind kind)
+static void client_wait(struct client *c, mtime_ms wait)
 {
-    mtime_ms wait = backoff_next(&c->backoff, kind, loop_now(&c->loop), &c->rng);
     log_info(_("retrying in %.1f seconds..."), (double)wait / 1000);
     uv_timer_start(&c->retry, client_on_retry, (uint64_t)wait, 0);
+}
+
+static void client_retry(struct client *c, enum backoff_kind kind)
+{
+    client_wait(c, backoff_next(&c->backoff, kind, loop_now(&c->loop), &c->rng));
+}
+
+/* The server is there. Not from inside the call of a session, or of its uplink. */
+static void client_open_at_once(struct client *c)
+{
+    mtime_ms wait = backoff_at_once(&c->backoff, loop_now(&c->loop), &c->rng);
+    if (wait > 0)
+        client_wait(c, wait);
+    else
+        uv_timer_start(&c->retry, client_on_retry, 0, 0);
 }
 
 /* True while a session of ours still ends beside: its port is, or will be, free at its server. */
@@ -249,7 +263,7 @@ void client_open_beside(struct client *c, struct uplink *u)
     list_foreach (n, &c->uplinks)
         if (++beside == UPLINKS_MAX) /* the oldest one ends */
             uplink_close(LIST_ENTRY(c->uplinks.next, struct uplink, node));
-    uv_timer_start(&c->retry, client_on_retry, 0, 0); /* not from inside the session's call */
+    client_open_at_once(c);
 }
 
 void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reason,
@@ -272,7 +286,7 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
     backoff_down(&c->backoff, loop_now(&c->loop));
     log_loss(c, u, reason, why);
     if (reason == END_UNKNOWN)
-        uv_timer_start(&c->retry, client_on_retry, 0, 0); /* the server is there */
+        client_open_at_once(c);
     else
         client_retry(c, client_backoff_kind(c, reason, refusal));
 }

@@ -78,6 +78,14 @@ mtime_ms backoff_next(struct backoff *b, enum backoff_kind kind, mtime_ms now, s
     return half + rng_below(r, (uint32_t)half);
 }
 
+mtime_ms backoff_at_once(struct backoff *b, mtime_ms now, struct rng *r)
+{
+    if (now < b->at_once_from)
+        return backoff_next(b, BACKOFF_BESIDE, now, r);
+    b->at_once_from = now + BACKOFF_LASTED_MS;
+    return 0;
+}
+
 void backoff_up(struct backoff *b, mtime_ms now)
 {
     b->is_up = true;

@@ -15,6 +15,9 @@
  *   rejection  the server is there and says no (secret, port, certificate). 2.5-5 s, then about
  *              twice as long each time, to the maximum.
  *
+ * And `at once`: a server that is there has no session of ours for new users any more. That may be
+ * so again and again, so only the first open in BACKOFF_LASTED_MS does not wait.
+ *
  * Every wait is drawn from the upper half of its bound, [bound / 2, bound), so that the clients of
  * one server do not return together. Waits grow until a session has lasted BACKOFF_LASTED_MS.
  */
@@ -58,6 +61,7 @@ struct backoff {
     mtime_ms rejected_bound; /* of the next wait after a rejection */
     mtime_ms held_since;     /* when HELD or TAKEN began; 0: it has not */
     mtime_ms up_at;          /* when the present session came up */
+    mtime_ms at_once_from;   /* the next open that does not wait */
     bool is_up;
 };
 
@@ -66,6 +70,11 @@ void backoff_init(struct backoff *b, mtime_ms max_ms);
 
 /* An attempt has failed, or a session has ended, at now: the time to wait, below the maximum. */
 mtime_ms backoff_next(struct backoff *b, enum backoff_kind kind, mtime_ms now, struct rng *r);
+
+/* The server is there, and said that a session is over, or drains: the time to wait at now. 0, unless
+   that was so less than BACKOFF_LASTED_MS ago as well; then as BACKOFF_BESIDE, or a server that says
+   it at once each time would be dialled in a loop. */
+mtime_ms backoff_at_once(struct backoff *b, mtime_ms now, struct rng *r);
 
 /* A session is up: authenticated, and its port is open. */
 void backoff_up(struct backoff *b, mtime_ms now);

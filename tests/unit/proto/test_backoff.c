@@ -175,6 +175,30 @@ static void a_rejection_ends_an_outage(void **state)
     assert_in_range(backoff_next(&b, BACKOFF_REJECTED, 2200000, &rng), 5000, 10000);
 }
 
+/* A server that is there says that a session is over: at once; one that says so each time is not
+   dialled in a loop. */
+static void at_once_is_not_a_loop(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 6);
+    backoff_init(&b, 60000);
+    mtime_ms now = 0;
+    assert_int_equal(backoff_at_once(&b, now, &rng), 0);
+    int opens = 0;
+    for (mtime_ms wait; now < BACKOFF_LASTED_MS; now += wait, opens++) {
+        backoff_up(&b, now);
+        backoff_down(&b, now + 1);
+        wait = backoff_at_once(&b, now + 1, &rng);
+        assert_in_range(wait, 100, 1000);
+    }
+    assert_in_range(opens, 10, 25);
+    assert_int_equal(backoff_at_once(&b, now, &rng), 0); /* now and then one goes at once */
+    assert_in_range(backoff_at_once(&b, now + 1, &rng), 100, 1000);
+    assert_int_equal(backoff_at_once(&b, now + BACKOFF_LASTED_MS, &rng), 0);
+}
+
 static void any_maximum_d16(void **state)
 {
     (void)state;
@@ -198,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_outage),
+        cmocka_unit_test(at_once_is_not_a_loop),
         cmocka_unit_test(waits_double_after_the_first_minute),
         cmocka_unit_test(clients_of_one_server_spread_d16),
         cmocka_unit_test(a_held_port_is_asked_for_every_few_seconds),

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Peers that know the secret and mean no good: what they can make our programs do is bounded."""
+
+import signal
+import struct
+import time
+
+import pytest
+
+from lib import wire2
+from lib.procs import SECRET
+from lib.wire2 import GOAWAY, PSH, SYN, frame
+
+SECONDS = 6
+OPENS_MOST = 20  # in that time: at once, then 0.1 to 1 s apart (proto/backoff.h)
+
+
+pytestmark = pytest.mark.patient
+
+
+@pytest.fixture
+def hand(lab):
+    maker = lab.server()
+    maker.kill(signal.SIGTERM)
+    maker.wait()
+    with wire2.Server(lab.path / "certs/server.crt", lab.path / "certs/server.key", SECRET) as server:
+        server.ca = lab.path / "certs/ca.crt"
+        yield server
+
+
+def client_of(lab, hand, echo):
+    return lab.client(hand.port, echo.port, ca=hand.ca, ready=False, flags=("-id", "by-hand"))
+
+
+def another(hand):
+    """One more session of the same server."""
+    other = wire2.Server.__new__(wire2.Server)
+    other.__dict__.update(hand.__dict__)
+    return other
+
+
+def for_a_while():
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        yield
+
+
+def bounded(client, log_lines, cpu_seconds=2):
+    assert client.alive()
+    assert client.log().count("\n") < log_lines
+    assert client.cpu_seconds() < cpu_seconds
+
+
+@pytest.mark.parametrize("code", [0, 5])
+@pytest.mark.parametrize("busy", [True, False])
+def test_goaway_again_and_again_is_no_loop(lab, hand, echo, busy, code):
+    client = client_of(lab, hand, echo)
+    sessions = []
+    for _ in for_a_while():
+        session = another(hand)
+        session.open()
+        sessions.append(session)
+        if busy:
+            session.send_bytes(frame(SYN, 2) + frame(PSH, 2, b"x"))
+            session.data(2, 1)
+        session.send(GOAWAY, 0, struct.pack("<II", code, 2**32 - 1))
+    fds = client.fds()
+    for session in sessions:
+        session.tls.close()
+    assert 3 <= len(sessions) <= OPENS_MOST
+    assert fds < 40  # a few sessions, whatever their number was
+    bounded(client, 15 * OPENS_MOST)
+
+
+def test_unknown_again_and_again_is_no_loop(lab, hand, echo):
+    """A session is granted, cut, and not known any more."""
+    client = client_of(lab, hand, echo)
+    opens = 0
+    for _ in for_a_while():
+        hand.open()
+        opens += 1
+        hand.drop()
+        hand.refuse("unknown")
+    assert 3 <= opens <= OPENS_MOST
+    bounded(client, 15 * OPENS_MOST)
