@@ -47,8 +47,8 @@ static bool is_blank(char c)
 static int scan_start(struct control_reader *r, char c)
 {
     static const char null[] = "null";
-    if (r->len == 0 && is_blank(c))
-        return ERR_AGAIN;
+    if (r->len == 0 && is_blank(c)) /* not kept, and counted all the same */
+        return ++r->blanks > CONTROL_TEXT_MAX ? ERR_LIMIT : ERR_AGAIN;
     if (r->len == 0 && c == '{')
         r->depth = 1;
     else if (c != null[r->len])

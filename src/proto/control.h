@@ -20,7 +20,7 @@
 #include "base/attr.h"
 
 enum {
-    CONTROL_TEXT_MAX = 64 << 10, /* the longest value taken; one of ours has some 100 bytes */
+    CONTROL_TEXT_MAX = 64 << 10, /* the longest value, and blanks before it; ours has 100 bytes */
     CONTROL_MESSAGE_BUF = 1024,  /* a message and its NUL; a longer one is cut */
     CONTROL_REQUEST_BUF = 48,    /* what control_request_put() needs */
     /* The same for an answer: each byte may become six. */
@@ -32,8 +32,9 @@ struct control_reader {
     /* private */
     char *text;
     uint32_t len, cap;
-    uint32_t depth; /* open braces and brackets */
-    uint32_t tried; /* length at the last look for an early error */
+    uint32_t blanks; /* before the value */
+    uint32_t depth;  /* open braces and brackets */
+    uint32_t tried;  /* length at the last look for an early error */
     bool in_string, escaped;
     bool over; /* and how it ended is in `end` */
     int end;

@@ -171,6 +171,15 @@ def test_a_message_without_end(server):
         assert json.loads(w.until(PSH, 3).data) == INVALID
 
 
+def test_blanks_without_end(server):
+    with wire.dial(server.port, server.ca) as w:
+        w.login(server.secret)
+        w.send(frame(SYN, 3))
+        for _ in range(5):
+            w.send(frame(PSH, 3, b" " * 16000))
+        assert json.loads(w.until(PSH, 3).data) == INVALID
+
+
 # ---- frames ----
 
 BROKEN = {

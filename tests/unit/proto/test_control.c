@@ -228,6 +228,12 @@ static void a_value_is_bounded(void **state)
     size_t used;
     assert_int_equal(feed(&r, text, CONTROL_TEXT_MAX, 1, &used), CUT);
     control_reader_fini(&r);
+    text[0] = '\n'; /* nor is there room for blanks before it without end */
+    assert_int_equal(feed(&r, text, CONTROL_TEXT_MAX, 1, &used), CUT);
+    control_reader_fini(&r);
+    text[CONTROL_TEXT_MAX] = '\n';
+    assert_int_equal(feed(&r, text, CONTROL_TEXT_MAX + 1, 1, &used), ERR_LIMIT);
+    control_reader_fini(&r);
     free(text);
 }
 
