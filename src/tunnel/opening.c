@@ -9,6 +9,8 @@
 #include "tunnel/opening_internal.h"
 #include "tunnel/relay.h"
 
+enum { READ_RECORDS = 4 }; /* in a turn: who floods before the answer stops no session */
+
 /* ---- the end ---- */
 
 static void opening_on_timer_closed(uv_handle_t *h)
@@ -111,7 +113,7 @@ static void opening_on_readable(void *ctx)
 {
     struct opening *o = ctx;
     uint8_t *buf = o->cfg.relays->scratch;
-    while (o->state != OPENING_OVER) {
+    for (int i = 0; i < READ_RECORDS && o->state != OPENING_OVER; i++) {
         struct errmsg why = {""};
         ssize_t n = transport_read(o->tp, buf, RELAYS_SCRATCH_BYTES, &why);
         if (n == ERR_AGAIN)
@@ -121,6 +123,8 @@ static void opening_on_readable(void *ctx)
         else
             o->wire->input(o, buf, (size_t)n);
     }
+    if (o->state != OPENING_OVER)
+        transport_read_later(o->tp);
 }
 
 static void opening_on_writable(void *ctx)

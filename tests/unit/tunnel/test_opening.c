@@ -83,6 +83,24 @@ static void nothing_counts_after_a_wrong_proof(void **state)
     assert_int_equal(k->server.auth_failed, 1);
 }
 
+/* Others of the loop have their turn: an opening reads a bounded part of a flood at a time. */
+static void a_flood_is_read_in_parts(void **state)
+{
+    struct kit *k = *state;
+    static char flood[STUB_BUF - 4096];
+    struct opening_config cfg = {.secret = "another-secret-of-16-bytes"};
+    kit_open(k, &k->client, &cfg);
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, true);
+    stub_ready(k->client.tp, true);
+    kit_join(k);
+    assert_int_equal(k->server.auth_failed, 1);
+    stub_feed(k->server.tp, flood, sizeof flood);
+    assert_true(k->server.tp->read_later > 0); /* not all of it in the turn in which it came */
+    kit_join(k);
+    assert_int_equal(k->server.tp->in_at, k->server.tp->in_len);
+}
+
 static void a_refusal_says_why(void **state)
 {
     struct kit *k = *state;
@@ -241,6 +259,7 @@ int main(void)
         T(an_open_becomes_a_session_at_both_ends),
         T(take_and_mine_are_said),
         T(nothing_counts_after_a_wrong_proof),
+        T(a_flood_is_read_in_parts),
         T(a_refusal_says_why),
         T(a_server_that_stops_puts_off),
         T(what_follows_an_open_ends_it),
