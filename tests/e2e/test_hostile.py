@@ -9,7 +9,7 @@ import pytest
 
 from lib import wire2
 from lib.procs import SECRET
-from lib.wire2 import GOAWAY, PSH, SYN, frame
+from lib.wire2 import ACK, GOAWAY, PING, PONG, PSH, SYN, frame
 
 SECONDS = 6
 OPENS_MOST = 20  # in that time: at once, then 0.1 to 1 s apart (proto/backoff.h)
@@ -83,3 +83,22 @@ def test_unknown_again_and_again_is_no_loop(lab, hand, echo):
         hand.refuse("unknown")
     assert 3 <= opens <= OPENS_MOST
     bounded(client, 15 * OPENS_MOST)
+
+
+def test_resumed_and_cut_again_and_again_is_no_loop(lab, hand, echo):
+    """Each resume is a success: what waits is acknowledged. Then the connection is cut."""
+    client = client_of(lab, hand, echo)
+    hand.open()
+    hand.send_bytes(frame(SYN, 2) + frame(PSH, 2, b"x"))
+    hand.data(2, 1)
+    resumes = 0
+    for _ in for_a_while():
+        for word in (b"12345678", b"87654321"):
+            hand.send(PING, 0, word)
+            hand.until(PONG)
+            hand.send(ACK, 0, struct.pack("<Q", hand.rx))
+        hand.drop()
+        hand.resume()
+        resumes += 1
+    assert 5 <= resumes <= OPENS_MOST
+    bounded(client, 5 * OPENS_MOST)

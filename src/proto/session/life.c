@@ -268,7 +268,8 @@ static void detach(struct life *l, enum life_loss loss)
     attempt_end_is_known(l);
     if (!l->cfg.is_client || l->attempt > LIFE_ATTEMPT_WAITING)
         return;
-    if (l->unproven && l->now - l->attempt_at < LIFE_RETRY_MOST_MS) {
+    bool from_attempt = l->unproven || (l->attempt_at > 0 && l->resumed_at >= l->attempt_at);
+    if (from_attempt && l->now - l->attempt_at < LIFE_RETRY_MOST_MS) {
         attempt_wait(l); /* accepted and lost, again and again, is no reason to hurry */
         return;
     }
@@ -354,7 +355,6 @@ static void prove(struct life *l)
     l->unproven = false;
     l->unproven_resumes = 0;
     l->given_up_at = MTIME_NEVER;
-    l->retry_ms = 0;
     l->told_answers = 0;
     l->quiet = false;
 }

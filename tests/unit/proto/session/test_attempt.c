@@ -66,6 +66,37 @@ static void test_waits_grow_from_50_ms_to_a_second(void **state)
     }
 }
 
+/* A server, or a path, that accepts, acknowledges and cuts at once is not dialled in a loop. */
+static void test_resumed_and_lost_again_and_again_is_no_loop(void **state)
+{
+    struct kit k;
+    int resumes = 0;
+    (void)state;
+    lose(&k, KIT_WINDOW, 1);
+    for (; k.now < KIT_T0 + 10000; resumes++) {
+        if (k.l.attempt == LIFE_ATTEMPT_WAITING)
+            next_dial(&k);
+        kit_resume(&k);
+        kit_drop(&k);
+        k.now += 5;
+        kit_heard(&k, 1, -1);
+        life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+        kit_drop(&k);
+    }
+    assert_in_range(resumes, 10, 18); /* 50 ms, 100 ms ... 1 s apart */
+    assert_true(wait_ms(&k) <= LIFE_RETRY_MOST_MS * 5 / 4);
+    next_dial(&k);
+    kit_resume(&k);
+    kit_drop(&k);
+    kit_heard(&k, 1, -1);
+    k.now += LIFE_RETRY_MOST_MS; /* a connection that lasted is another trouble */
+    life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+    assert_int_equal(k.l.attempt, LIFE_ATTEMPT_DIALLING);
+    kit_drop(&k);
+    life_dialled(&k.l, false, 0, k.now);
+    assert_in_range(wait_ms(&k), 37, 63);
+}
+
 static void test_waits_differ(void **state)
 {
     struct kit a, b;
@@ -357,6 +388,7 @@ static void test_each_reason_is_told_once(void **state)
     kit_resume(&k);
     kit_drop(&k);
     kit_heard(&k, 1, -1); /* proven: the next trouble is another one */
+    k.now += LIFE_RETRY_MOST_MS;
     life_lost(&k.l, LIFE_LOSS_RESET, k.now);
     kit_drop(&k);
     ask(&k, 1);
@@ -435,6 +467,7 @@ static void test_another_address_still_has_it(void **state)
     assert_true(life_next(&k.l, &a) && a.kind == LIFE_SWITCH);
     assert_true(life_next(&k.l, &a) && a.tell.what == LIFE_TELL_RESUMED && a.tell.ms == gap);
     kit_heard(&k, 1, -1);
+    k.now += LIFE_RETRY_MOST_MS;
     life_lost(&k.l, LIFE_LOSS_RESET, k.now);
     kit_drop(&k);
     ask(&k, 1);
@@ -755,6 +788,7 @@ int main(void)
         cmocka_unit_test(test_without_a_window_it_is_kept_when_only_silent),
         cmocka_unit_test(test_without_a_window_a_stranger_ends_nothing),
         cmocka_unit_test(test_without_a_window_a_server_that_stops_is_not_looked_for),
+        cmocka_unit_test(test_resumed_and_lost_again_and_again_is_no_loop),
         cmocka_unit_test(test_each_reason_is_told_once),
         cmocka_unit_test(test_tls_may_fail),
         cmocka_unit_test(test_unknown_without_connections),
