@@ -419,6 +419,7 @@ void session_dialled(struct session *s, int fd_or_err, mtime_ms connect_ms,
         s->lost_why = *why;
     life_dialled(&s->life, fd_or_err >= 0, connect_ms, now);
     session_act(s);
+    session_wake(s); /* a failure only sets the clock: no action wakes us for it */
 }
 
 void session_network_changed(struct session *s, bool woke)
@@ -428,6 +429,7 @@ void session_network_changed(struct session *s, bool woke)
     life_network_changed(&s->life, woke || (s->tp && transport_route_changed(s->tp)),
                          loop_now(s->cfg.loop));
     session_act(s);
+    session_wake(s);
 }
 
 bool session_port_wanted(struct session *s)

@@ -269,6 +269,24 @@ static void a_late_dial_harms_nothing(void **state)
     assert_int_equal(k->client.closed, 1);
 }
 
+/* A dial that was refused makes life do nothing but wait: the clock has to be set for it. */
+static void a_refused_dial_is_made_again(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    stub_fail(k->client.tp, ERR_RESET);
+    stub_turn(&k->loop);
+    assert_int_equal(k->client.dials, 1);
+    while (uv_backend_timeout(&k->loop.uv) <= 2 * LIFE_RETRY_FIRST_MS)
+        uv_run(&k->loop.uv, UV_RUN_ONCE); /* nothing else is due soon */
+    session_dialled(k->client.session, ERR_REFUSED, 0, NULL);
+    stub_turn(&k->loop);
+    assert_in_range(uv_backend_timeout(&k->loop.uv), 0, 2 * LIFE_RETRY_FIRST_MS);
+    while (k->client.dials == 1)
+        uv_run(&k->loop.uv, UV_RUN_ONCE);
+    assert_int_equal(k->client.dials, 2);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -286,6 +304,7 @@ int main(void)
         T(an_idle_stop_is_at_once),
         T(a_replaced_session_is_told),
         T(a_late_dial_harms_nothing),
+        T(a_refused_dial_is_made_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
