@@ -50,6 +50,12 @@ struct transport *candidate_take(struct candidate *c, uint64_t *ret_peer_rx)
     return tp;
 }
 
+/* Whoever is busy, or has seen a newer attempt, does have the session. */
+static bool candidate_speaks_against_address(enum life_answer a)
+{
+    return a == LIFE_ANSWER_FAILED || a == LIFE_ANSWER_UNKNOWN || a == LIFE_ANSWER_DRAINING;
+}
+
 /* Accepted: life switches to it. Otherwise it is closed. */
 static void candidate_over(struct candidate *c, enum life_answer answer, const struct errmsg *why)
 {
@@ -57,7 +63,8 @@ static void candidate_over(struct candidate *c, enum life_answer answer, const s
     struct session *s = c->session;
     s->lost_why = why ? *why : none;
     if (answer != LIFE_ANSWER_ACCEPTED) {
-        s->ops->on_address_failed(s->ctx);
+        if (candidate_speaks_against_address(answer))
+            s->ops->on_address_failed(s->ctx);
         s->candidate = NULL;
         candidate_close(c);
     }

@@ -131,9 +131,9 @@ static void act_switch(struct session *s)
     session_switch(s, tp, peer_rx);
 }
 
-static void act_cancel(struct session *s)
+static void act_cancel(struct session *s, bool timed_out)
 {
-    if (s->candidate)
+    if (s->candidate && timed_out)
         s->ops->on_address_failed(s->ctx);
     candidate_close(s->candidate);
     s->candidate = NULL;
@@ -172,7 +172,7 @@ static void carry_out(struct session *s, const struct life_action *a)
         s->ops->on_dial_hurry(s->ctx, a->at);
         break;
     case LIFE_CANCEL:
-        act_cancel(s);
+        act_cancel(s, a->timed_out);
         break;
     case LIFE_ASK:
         s->frozen = s->tp != NULL; /* what is received from here on would come twice */

@@ -51,8 +51,8 @@ struct session_ops {
     void (*on_dial_cancel)(void *ctx);
     /* Client: the dial under way tries each address afresh at this time: dial_hurry(). */
     void (*on_dial_hurry)(void *ctx, mtime_ms at);
-    /* Client: the server's answer or the attempt's connection says that the address last dialled is
-       no good now: another one first. */
+    /* Client: the address last dialled is no good now, another one first: the attempt's connection
+       failed or had no answer in time, or the server there has not the session or is stopping. */
     void (*on_address_failed)(void *ctx);
     /* Client: a new session is to be opened now, this one serves no new users any more. Once. */
     void (*on_open_beside)(void *ctx);

@@ -435,7 +435,8 @@ static void act_at_client(struct world *w, struct session *s, const struct life_
         CHECK(s->candidate || s->search.on);
         if (s->candidate) {
             struct address at = place_of(s->candidate);
-            path_failed(&w->memory, &at);
+            if (a->timed_out)
+                path_failed(&w->memory, &at);
             net_close(&w->net, s->candidate, CLIENT, true);
         } else {
             search_end(w, &s->search, NULL);
@@ -702,7 +703,9 @@ static void answered(struct world *w, struct session *s, enum life_answer answer
     if (answer == LIFE_ANSWER_ACCEPTED) {
         path_good(&w->memory, &at);
     } else {
-        path_failed(&w->memory, &at);
+        if (answer == LIFE_ANSWER_FAILED || answer == LIFE_ANSWER_UNKNOWN ||
+            answer == LIFE_ANSWER_DRAINING)
+            path_failed(&w->memory, &at);
         net_close(&w->net, c, CLIENT, true);
         s->candidate = NULL;
     }

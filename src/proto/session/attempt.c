@@ -103,12 +103,17 @@ static void unfreeze(struct life *l)
     l->frozen = false;
 }
 
-void attempt_stop(struct life *l)
+static void cancel(struct life *l, bool timed_out)
 {
     if (l->attempt > LIFE_ATTEMPT_WAITING)
-        life_say(l, LIFE_CANCEL);
+        life_push(l, (struct life_action){.kind = LIFE_CANCEL, .timed_out = timed_out});
     unfreeze(l);
     l->attempt = LIFE_ATTEMPT_NONE;
+}
+
+void attempt_stop(struct life *l)
+{
+    cancel(l, false);
 }
 
 /* Why resuming does not succeed; at info the first time. */
@@ -124,7 +129,7 @@ static void tell_why(struct life *l, enum life_answer answer)
 void attempt_timed_out(struct life *l)
 {
     enum life_attempt was = l->attempt;
-    attempt_stop(l);
+    cancel(l, true);
     if (was == LIFE_ATTEMPT_WAITING) {
         attempt_dial(l);
         return;
@@ -248,7 +253,8 @@ void life_answered(struct life *l, enum life_answer answer, uint64_t peer_rx, mt
 {
     struct life_before before = life_enter(l, now);
     bool asked = l->attempt == LIFE_ATTEMPT_ASKED;
-    bool failed = l->attempt == LIFE_ATTEMPT_SECURING && answer == LIFE_ANSWER_FAILED;
+    bool failed = l->attempt == LIFE_ATTEMPT_SECURING &&
+                  (answer == LIFE_ANSWER_FAILED || answer == LIFE_ANSWER_UNKNOWN);
     if (asked && answer == LIFE_ANSWER_ACCEPTED)
         accepted(l, peer_rx);
     else if (asked || failed)

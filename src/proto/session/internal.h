@@ -69,7 +69,7 @@ mtime_ms attempt_patience(const struct life *l);
 
 void attempt_dial(struct life *l);      /* now */
 void attempt_wait(struct life *l);      /* DIAL follows, later with each time */
-void attempt_stop(struct life *l);      /* CANCEL and UNFREEZE as needed; NONE */
+void attempt_stop(struct life *l);      /* not wanted: CANCEL and UNFREEZE as needed; NONE */
 void attempt_timed_out(struct life *l); /* its deadline is here: dial, or give it up */
 
 /* The session's end is known, or nearer than it was: the dial under way is told. */

@@ -138,7 +138,8 @@ enum life_action_kind {
     /* client: the way back */
     LIFE_DIAL,        /* dial the server: patience_ms, last_start; answer with life_dialled() */
     LIFE_HURRY,       /* the dial under way: a fresh start to each address at `at`, be it now */
-    LIFE_CANCEL,      /* give up what DIAL began, or the candidate: no result of it may follow */
+    LIFE_CANCEL,      /* give up what DIAL began, or the candidate: no result of it may follow;
+                         timed_out: it had its time, else it is not wanted any more */
     LIFE_ASK,         /* freeze the old connection, send resume with epoch on the candidate */
     LIFE_UNFREEZE,    /* the old connection, if there is one, is read again */
     LIFE_OPEN_BESIDE, /* open a new session now, if there is none yet. If this one comes back
@@ -178,6 +179,7 @@ struct life_action {
             bool small_segments;  /* the last ones did not pass: dial with a small MSS */
         } dial;
         mtime_ms at;
+        bool timed_out;
         uint64_t epoch;
         struct {
             uint32_t code, ms;
@@ -315,7 +317,8 @@ void life_secured(struct life *l, mtime_ms now);
    while: it ends. */
 void life_found(struct life *l, bool elsewhere, mtime_ms now);
 
-/* The answer to ASK, or the candidate's end before it (FAILED). ACCEPTED, and the peer has received
+/* The answer to ASK; or before it the candidate's end (FAILED), or its TLS shows that nobody there
+   can have the session (UNKNOWN). ACCEPTED, and the peer has received
    peer_rx bytes: SWITCH follows. With any other answer the candidate is the owner's to close: no
    CANCEL follows. */
 void life_answered(struct life *l, enum life_answer answer, uint64_t peer_rx, mtime_ms now);

@@ -96,7 +96,7 @@ static void on_dial_hurry(void *ctx, mtime_ms at)
 
 static void on_address_failed(void *ctx)
 {
-    (void)ctx;
+    ((struct kit_end *)ctx)->addresses_failed++;
 }
 
 static void on_open_beside(void *ctx)

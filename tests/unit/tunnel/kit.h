@@ -19,7 +19,7 @@ struct kit_end {
     struct transport *tp; /* the connection in use, or of the opening */
     /* what was told */
     unsigned asked, auth_failed, authenticated, secure, failed, accepted, resumes, closed;
-    unsigned dials, cancels, beside, yields, users_calls, waits;
+    unsigned dials, cancels, addresses_failed, beside, yields, users_calls, waits;
     enum session_users users;
     bool waiting;
     uint64_t waiting_bytes;

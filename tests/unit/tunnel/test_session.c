@@ -10,6 +10,7 @@
 
 #include "kit.h"
 #include "proto/smux/session.h"
+#include "tunnel/internal.h"
 
 static int setup(void **state)
 {
@@ -188,6 +189,63 @@ static void an_unproved_draining_ends_nothing(void **state)
     assert_true(c->closed);
 }
 
+/* An original has taken the place of a server of ours: it cannot have the session. */
+static void an_original_knows_no_session(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    stub_fail(k->client.tp, ERR_RESET);
+    session_dialled(k->client.session, dup(0), 1, NULL);
+    stub_ready(stub_newest(), false);
+    stub_turn(&k->loop);
+    assert_int_equal(k->client.closed, 1);
+    assert_int_equal(k->client.reason, END_UNKNOWN);
+    assert_int_equal(k->client.addresses_failed, 1);
+}
+
+/* A server that has the session, and cannot take it now, is asked again, not another one. */
+static void only_who_cannot_help_is_put_behind(void **state)
+{
+    static const struct {
+        enum hello_error error;
+        unsigned failed;
+    } cases[] = {
+        {HELLO_ERR_BUSY, 0}, {HELLO_ERR_STALE, 0}, {HELLO_ERR_UNKNOWN, 1}, {HELLO_ERR_DRAINING, 1}};
+    struct kit *k = *state;
+    for (unsigned i = 0; i < 4; i++) {
+        kit_fini(k);
+        kit_init(k);
+        kit_session(k, true);
+        (void)kit_stream(k); /* something to save */
+        stub_fail(k->client.tp, ERR_RESET);
+        struct transport *s, *c = asked(k, &s);
+        stub_join(c, s);
+        handover_refuse(&k->loop, &k->server.handover, cases[i].error,
+                        cases[i].error == HELLO_ERR_UNKNOWN ? NULL
+                                                            : k->server.session->cfg.resume_key);
+        stub_join(c, s);
+        assert_int_equal(k->client.closed, 0);
+        assert_int_equal(k->client.addresses_failed, cases[i].failed);
+    }
+}
+
+/* The server says by the connection in use that it stops: the attempt is only not wanted. */
+static void an_attempt_not_wanted_blames_nobody(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    (void)kit_stream(k);
+    k->client.tp->route_changed = true;
+    session_network_changed(k->client.session, false);
+    session_dialled(k->client.session, dup(0), 1, NULL);
+    struct transport *c = stub_newest();
+    session_stop(k->server.session, 5000);
+    kit_join(k);
+    assert_true(c->closed);
+    assert_int_equal(session_state(k->client.session), LIFE_UP);
+    assert_int_equal(k->client.addresses_failed, 0);
+}
+
 static void a_legacy_session_ends_with_its_connection(void **state)
 {
     struct kit *k = *state;
@@ -298,6 +356,9 @@ int main(void)
         T(an_old_epoch_is_stale),
         T(an_unknown_session_is_given_up),
         T(an_unproved_draining_ends_nothing),
+        T(an_original_knows_no_session),
+        T(only_who_cannot_help_is_put_behind),
+        T(an_attempt_not_wanted_blames_nobody),
         T(a_legacy_session_ends_with_its_connection),
         T(a_stopping_server_lets_go),
         T(a_stopping_client_frees_its_port),

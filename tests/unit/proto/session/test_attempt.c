@@ -543,6 +543,41 @@ static void test_unknown_on_a_slow_path(void **state)
     expect(&k, "switch; +resumed 10000");
 }
 
+/* TLS shows that an original is there, or somebody without our certificate's ways: nobody can be
+   asked. */
+static void test_unknown_before_the_question(void **state)
+{
+    struct kit k;
+    (void)state;
+    lose(&k, KIT_WINDOW, 1);
+    life_dialled(&k.l, true, 1, k.now);
+    life_answered(&k.l, LIFE_ANSWER_UNKNOWN, 0, k.now);
+    expect(&k, "+attempt unknown; beside");
+    life_streams(&k.l, 0, k.now);
+    expect(&k, "close unknown");
+    lose(&k, KIT_WINDOW, 0);
+    life_dialled(&k.l, true, 1, k.now);
+    life_answered(&k.l, LIFE_ANSWER_UNKNOWN, 0, k.now);
+    expect(&k, "+attempt unknown; close unknown");
+}
+
+/* Whether an attempt had its time tells whether its address is to be blamed. */
+static void test_only_a_late_attempt_has_timed_out(void **state)
+{
+    struct kit k;
+    struct life_action a;
+    (void)state;
+    lose(&k, KIT_WINDOW, 1);
+    life_dialled(&k.l, true, 1, k.now);
+    pass_to(&k, k.l.attempt_deadline - KIT_T0);
+    assert_true(life_next(&k.l, &a) && a.kind == LIFE_CANCEL && a.timed_out);
+    lose(&k, KIT_WINDOW, 1);
+    life_dialled(&k.l, true, 1, k.now);
+    k.now += LIFE_RENEW_MS;
+    life_network_changed(&k.l, true, k.now);
+    assert_true(life_next(&k.l, &a) && a.kind == LIFE_CANCEL && !a.timed_out);
+}
+
 static void test_range_is_the_end(void **state)
 {
     struct kit k;
@@ -797,6 +832,8 @@ int main(void)
         cmocka_unit_test(test_unknown_and_the_last_connection_ends),
         cmocka_unit_test(test_unknown_while_suspected),
         cmocka_unit_test(test_unknown_on_a_slow_path),
+        cmocka_unit_test(test_unknown_before_the_question),
+        cmocka_unit_test(test_only_a_late_attempt_has_timed_out),
         cmocka_unit_test(test_range_is_the_end),
         cmocka_unit_test(test_unknown_opens_nothing_beside_a_draining_session),
         cmocka_unit_test(test_accepted_and_lost_again),
