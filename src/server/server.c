@@ -331,21 +331,32 @@ static int run(struct server *srv, unsigned workers)
     return result;
 }
 
-int server_main(const struct server_options *opt)
+static int server_serve(struct server *srv)
 {
-    struct server srv = {.opt = opt};
+    const struct common_options *opt = &srv->opt->common;
     struct errmsg why;
-    int result = EXIT_STATUS_FAILED;
-    if (address_parse_ip(opt->public_bind, srv.public_host, &why) < 0) {
-        log_error("-public-bind %s: %s", opt->public_bind, why.text);
+    if (address_parse_ip(srv->opt->public_bind, srv->public_host, &why) < 0) {
+        log_error("-public-bind %s: %s", srv->opt->public_bind, why.text);
         return EXIT_STATUS_FAILED;
     }
-    if (wire_choose(&opt->common, &srv.alpn) < 0)
+    if (wire_choose(opt, &srv->alpn) < 0)
         return EXIT_STATUS_USAGE;
     uint64_t descriptors = limits_raise();
-    unsigned workers = limits_threads(opt->common.threads, descriptors);
-    if (load_identity(&srv) == 0 && begin(&srv, descriptors, workers) == 0)
-        result = run(&srv, workers);
-    finish(&srv);
+    unsigned workers = limits_threads(opt->threads, descriptors);
+    if (load_identity(srv) < 0 || begin(srv, descriptors, workers) < 0)
+        return EXIT_STATUS_FAILED;
+    return run(srv, workers);
+}
+
+int server_main(const struct server_options *opt)
+{
+    struct server *srv =
+        calloc(1, sizeof *srv); /* 200 KB of it are accounts (proto/session/waiting) */
+    if (!srv)
+        return cli_cannot_start(ERR_NOMEM);
+    srv->opt = opt;
+    int result = server_serve(srv);
+    finish(srv);
+    free(srv);
     return result;
 }
