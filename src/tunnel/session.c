@@ -20,7 +20,7 @@
 #include "tunnel/relay.h"
 
 enum {
-    WAITING_STEP = 64 << 10, /* what a waiting session holds is told again when it grew by this */
+    WAITING_STEP = 16 << 10, /* what a waiting session holds is told again when it grew by this */
 };
 
 static const struct session_ops no_owner;
@@ -76,12 +76,16 @@ void session_lost(struct session *s, int err, const struct errmsg *why)
 
 /* ---- what life has decided ---- */
 
-static void tell_waiting(struct session *s, bool waits)
+static void session_tell_waiting(struct session *s, bool waits)
 {
     uint64_t held = waits ? session_held(s) : 0;
-    if (!s->cfg.is_server || (waits == s->waits && held < s->waiting_told + WAITING_STEP))
+    bool with_streams = waits && s->relay_count > 0;
+    bool same = waits == s->waits && with_streams == s->waits_with_streams &&
+                held < s->waiting_told + WAITING_STEP;
+    if (!s->cfg.is_server || same)
         return;
     s->waits = waits;
+    s->waits_with_streams = with_streams;
     s->waiting_told = held;
     s->ops->on_waiting(s->ctx, waits, held);
 }
@@ -92,7 +96,7 @@ static void session_detach(struct session *s)
     s->tp = NULL;
     s->frozen = false;
     smux_session_detach(s->mux);
-    tell_waiting(s, true);
+    session_tell_waiting(s, true);
 }
 
 /* Where it is, also once the connection is gone. */
@@ -115,7 +119,7 @@ static void session_switch(struct session *s, struct transport *tp, uint64_t pee
     transport_user_timeout(tp, SESSION_USER_TIMEOUT_MS);
     if (smux_session_resume(s->mux, peer_rx, now) < 0)
         session_close(s, END_PROTOCOL, NULL); /* not reached: it was asked before */
-    tell_waiting(s, false);
+    session_tell_waiting(s, false);
 }
 
 static void act_switch(struct session *s)
@@ -272,8 +276,6 @@ static void session_on_timer(uv_timer_t *t)
     session_trim_idle(s, now);
     life_tick(&s->life, now);
     session_act(s);
-    if (s->waits && !s->closed)
-        tell_waiting(s, true);
     session_wake(s); /* an ACK or a PING may be due, and the clock is set anew */
 }
 
@@ -307,7 +309,7 @@ static void session_end(struct session *s)
     for (struct list *n; (n = list_first(&s->relays));)
         relay_orphan(relay_of_session_node(n));
     say_goodbye(s);
-    tell_waiting(s, false);
+    session_tell_waiting(s, false);
     candidate_close(s->candidate);
     transport_close(s->tp);
     s->tp = NULL;
@@ -330,6 +332,8 @@ static void session_turn(struct loop_job *job)
         session_count_streams(s);
         session_tell_life(
             s); /* of what waits since now, or its deadline would be the next PING's */
+        if (s->waits && !s->closed)
+            session_tell_waiting(s, true); /* it changes while it waits */
         arm_timer(s);
     }
     if (s->closed)

@@ -88,6 +88,28 @@ static void a_cut_session_goes_on(void **state)
     assert_int_equal(session_streams(k->client.session), 0);
 }
 
+/* Who waits without connections is the first to go when too much waits: so that is told as it
+   changes, not only when the session begins to wait. */
+static void a_waiting_session_tells_when_its_users_have_gone(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    struct kit_stream u = kit_stream(k);
+    stub_fail(k->server.tp, ERR_RESET);
+    assert_true(k->server.waiting);
+    stub_turn(&k->loop);
+    unsigned calls = k->server.waits;
+    relay_reset(u.user, SMUX_RST_PEER_RESET);
+    stub_turn(&k->loop);
+    assert_int_equal(k->server.waits, calls + 1);
+    assert_true(k->server.waiting);
+    assert_int_equal(session_streams(k->server.session), 0);
+    assert_int_equal(k->server.waiting_bytes, session_held(k->server.session));
+    session_wake(k->server.session);
+    stub_turn(&k->loop);
+    assert_int_equal(k->server.waits, calls + 1); /* nothing has changed */
+}
+
 /* The old connection is read again when an attempt beside it comes to nothing: it may be good. */
 static void a_failed_attempt_unfreezes_the_connection(void **state)
 {
@@ -350,6 +372,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_cut_session_goes_on),
+        T(a_waiting_session_tells_when_its_users_have_gone),
         T(a_failed_attempt_unfreezes_the_connection),
         T(a_frozen_connection_is_not_read),
         T(a_wrong_proof_touches_nothing),
