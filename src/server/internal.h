@@ -195,6 +195,9 @@ void server_worker_empty(struct server *srv);
 void server_worker_gone(struct server *srv);
 void server_worker_told(struct server *srv);
 
+/* A client's session, or its opening, is over. */
+void server_session_gone(struct server *srv);
+
 /* ---- reception.c: the main thread's side of clients and users ---- */
 
 /* A new tunnel connection: to the worker with the fewest. Takes fd. */

@@ -104,14 +104,16 @@ static void reception_on_resume(struct message *m)
 
 /* The line for the end of somebody who has not authenticated; the others' worker has written it.
    A client of ours that gives an attempt up is no stranger, and a session that is over no guess. */
-static void log_end_of_stranger(const struct agent *a)
+static void log_end_of_stranger(struct agent *a)
 {
     char text[ESCAPE_BUF];
     struct server *srv = a->worker->srv;
     if (a->reason == END_AUTH || a->reason == END_SHUTDOWN)
         return; /* has its line already; nobody has heard of it */
     if (a->reason == END_MOVED) {
-        if (a->handover_error == HELLO_ERR_UNKNOWN && may_tell_of_stranger(srv))
+        if (a->handover_error != HELLO_ERR_UNKNOWN)
+            make_known(srv, a->source); /* its proof was right */
+        else if (may_tell_of_stranger(srv))
             log_info(_("%s wants to resume a session that is not here"), a->peer);
         return;
     }
@@ -134,7 +136,9 @@ static void reception_on_ended(struct message *m)
     admission_remove(&w->srv->admission, &a->admission);
     list_del(&a->of_server);
     owners_gone(a);
+    struct server *srv = w->srv;
     mailbox_post(&w->in, &a->forgotten); /* the worker's again, which frees it */
+    server_session_gone(srv);
 }
 
 /* ---- coming ---- */

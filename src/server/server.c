@@ -75,6 +75,15 @@ static void server_drain(void *ctx)
         mailbox_post(&srv->workers[i].in, &srv->workers[i].stop_listening);
 }
 
+static void server_check_end(struct server *srv)
+{
+    bool busy = srv->workers_working > 0 || quota_used(&srv->connections) > 0;
+    for (unsigned i = 0; i < srv->workers_count && !busy; i++)
+        busy = srv->workers[i].sessions > 0; /* its last words may still be on their way */
+    if (srv->draining && !busy)
+        server_end(srv);
+}
+
 void server_worker_stopped(struct server *srv)
 {
     if (srv->ended || --srv->workers_working > 0)
@@ -82,7 +91,7 @@ void server_worker_stopped(struct server *srv)
     uint32_t open = quota_used(&srv->connections);
     if (open == 0) {
         log_info(_("stopping"));
-        server_end(srv);
+        server_check_end(srv);
         return;
     }
     log_info(
@@ -93,8 +102,12 @@ void server_worker_stopped(struct server *srv)
 /* The last connections of several workers end in any order: whoever is last finds none. */
 void server_worker_empty(struct server *srv)
 {
-    if (srv->workers_working == 0 && quota_used(&srv->connections) == 0)
-        server_end(srv);
+    server_check_end(srv);
+}
+
+void server_session_gone(struct server *srv)
+{
+    server_check_end(srv);
 }
 
 /* ---- status ---- */
