@@ -22,7 +22,7 @@ struct pending_dial {
     mtime_ms deadline;
 };
 
-static void start_waiting(struct target *t);
+static void target_start_waiting(struct target *t);
 
 void target_init(struct target *t, struct loop *loop, struct relays *relays, const char *name,
                  const char *host, int port)
@@ -32,7 +32,7 @@ void target_init(struct target *t, struct loop *loop, struct relays *relays, con
     list_init(&t->waiting);
 }
 
-static void complain(struct target *t, const char *why)
+static void target_complain(struct target *t, const char *why)
 {
     mtime_ms now = loop_now(t->loop);
     if (t->complained && now - t->complained < COMPLAIN_MS)
@@ -49,7 +49,7 @@ static void pending_dial_done(struct pending_dial *p)
     if (p->dial)
         t->dialing--;
     free(p);
-    start_waiting(t);
+    target_start_waiting(t);
 }
 
 static enum smux_reset_code reason_of(int err)
@@ -68,15 +68,15 @@ static enum smux_reset_code reason_of(int err)
     }
 }
 
-static void on_dialled(void *ctx, struct dial_result *result)
+static void target_on_dialled(void *ctx, struct dial_result *result)
 {
     struct pending_dial *p = ctx;
     struct target *t = p->target;
     struct relay *r = p->relay;
     struct errmsg why;
-    relay_set_maker(r, NULL, NULL);
+    relay_set_pending(r, NULL, NULL);
     if (result->err < 0) {
-        complain(t, dial_text(&why, result));
+        target_complain(t, dial_text(&why, result));
         relay_reset(r, reason_of(result->err));
     } else {
         path_good(&t->path, &result->address);
@@ -89,35 +89,35 @@ static void on_dialled(void *ctx, struct dial_result *result)
 }
 
 /* The relay ended before the dial was done. */
-static void on_cut(void *maker)
+static void target_on_cancel(void *pending)
 {
-    struct pending_dial *p = maker;
+    struct pending_dial *p = pending;
     dial_cancel(p->dial);
     pending_dial_done(p);
 }
 
-static void start_dial(struct pending_dial *p)
+static void target_start_dial(struct pending_dial *p)
 {
     struct target *t = p->target;
     mtime_ms left = p->deadline - loop_now(t->loop);
     struct dial_config cfg = {
         .host = t->host, .port = t->port, .memory = &t->path, .patience_ms = left};
-    if (left <= 0 || dial_start(t->loop, &cfg, on_dialled, p, &p->dial) < 0) {
-        complain(t, err_text(ERR_TIMEOUT));
-        relay_reset(p->relay, SMUX_RST_CONNECT_TIMEOUT); /* ends in on_cut */
+    if (left <= 0 || dial_start(t->loop, &cfg, target_on_dialled, p, &p->dial) < 0) {
+        target_complain(t, err_text(ERR_TIMEOUT));
+        relay_reset(p->relay, SMUX_RST_CONNECT_TIMEOUT); /* ends in target_on_cancel */
         return;
     }
     t->dialing++;
 }
 
-static void start_waiting(struct target *t)
+static void target_start_waiting(struct target *t)
 {
     if (t->starting)
         return; /* a pending dial that failed at once comes back here: the loop below goes on */
     t->starting = true;
     for (struct list *n; t->dialing < TARGET_DIALS && (n = list_first(&t->waiting));) {
         list_del(n);
-        start_dial(LIST_ENTRY(n, struct pending_dial, node));
+        target_start_dial(LIST_ENTRY(n, struct pending_dial, node));
     }
     t->starting = false;
 }
@@ -137,6 +137,6 @@ void target_serve(struct target *t, struct session *session, struct smux_stream 
     p->deadline = loop_now(t->loop) + TARGET_MS;
     list_init(&p->node);
     list_push(&t->waiting, &p->node);
-    relay_set_maker(r, on_cut, p);
-    start_waiting(t);
+    relay_set_pending(r, target_on_cancel, p);
+    target_start_waiting(t);
 }

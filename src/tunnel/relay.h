@@ -35,7 +35,7 @@ enum {
      */
     RELAY_HALF_CLOSED_MS = 60000,
     /* The same on gotunnel/2, where a half-close is one: as HAProxy's and yamux's five minutes. */
-    RELAY_HALF_CLOSED_EXACT_MS = 300000,
+    RELAY_HALF_CLOSED_V2_MS = 300000,
     /* A socket that has failed (reset, timed out): what it said before is still passed on, for so
        long if the peer gives no credit or there is no connection to it. Then it is dropped: else a
        reader that stands still would keep both ends of a connection that is over. */
@@ -54,7 +54,7 @@ enum {
 /* Why a relay may be cut; each kind has a time limit of its own. */
 enum relay_cut {
     RELAY_CUT_HALF_CLOSED, /* on the legacy wire, or without session */
-    RELAY_CUT_HALF_CLOSED_EXACT,
+    RELAY_CUT_HALF_CLOSED_V2,
     RELAY_CUT_FAILED, /* its socket has failed */
     RELAY_CUT_KINDS,
 };
@@ -116,6 +116,6 @@ void relay_attach_dialled(struct relay *r, struct dial_result *dialled);
 /* Cuts both sides, visibly as a reset. The relay is freed at the end of the turn. */
 void relay_reset(struct relay *r, enum smux_reset_code code);
 
-/* ctx of whoever is making the socket (the client's dial); on_cut is called if the relay ends
-   before relay_attach(), so that the making can be given up. */
-void relay_set_maker(struct relay *r, void (*on_cut)(void *maker), void *maker);
+/* What brings the socket (the client's dial): on_cancel(pending) is called if the relay ends before
+   relay_attach(), so that it can be given up. */
+void relay_set_pending(struct relay *r, void (*on_cancel)(void *pending), void *pending);

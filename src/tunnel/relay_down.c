@@ -90,26 +90,26 @@ int relay_prefix(struct relay *r, const void *p, size_t n)
     return err;
 }
 
-void relay_flush_gathered(struct session *l)
+void relay_flush_gathered(struct session *s)
 {
-    struct relay *r = l->gather_to;
-    int n = l->gather_n;
-    l->gather_to = NULL;
-    l->gather_n = 0;
+    struct relay *r = s->gather_to;
+    int n = s->gather_n;
+    s->gather_to = NULL;
+    s->gather_n = 0;
     if (r)
-        down_write_or_keep(r, l->gather, n);
+        down_write_or_keep(r, s->gather, n);
 }
 
 void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
-    struct session *l = r->session;
-    if (l->gather_to != r || l->gather_n == SESSION_GATHER_MAX)
-        relay_flush_gathered(l);
+    struct session *s = r->session;
+    if (s->gather_to != r || s->gather_n == SESSION_GATHER_MAX)
+        relay_flush_gathered(s);
     if (relay_has_ended(r))
         return;
-    l->gather_to = r;
-    l->gather[l->gather_n++] = (struct iovec){(uint8_t *)(uintptr_t)p, n};
+    s->gather_to = r;
+    s->gather[s->gather_n++] = (struct iovec){(uint8_t *)(uintptr_t)p, n};
 }
 
 void relay_down_writable(struct relay *r)

@@ -37,8 +37,8 @@ struct relay {
     struct turn_node reader; /* in session->readers, or rs->discarding */
     struct list cut;         /* in one of rs->cuts, or rs->dead */
     mtime_ms cut_at;
-    void (*on_cut)(void *maker);
-    void *maker;
+    void (*on_cancel)(void *pending); /* see relay_set_pending() */
+    void *pending;
     struct backlog late; /* what the socket would not take; the window bounds it */
     struct poller_source socket;
     uint16_t prefix; /* bytes at the head of late that are not the stream's */

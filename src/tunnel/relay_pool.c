@@ -73,8 +73,8 @@ void relay_pool_log_cut(struct relay *r, bool by_us)
     if (left_out > 0)
         log_info(_("%u lines about half-closed connections were left out"), left_out);
     const char *peer = r->session ? session_name(r->session) : "-";
-    bool exact = r->session && session_is_v2(r->session);
-    int kind = exact ? RELAY_CUT_HALF_CLOSED_EXACT : RELAY_CUT_HALF_CLOSED;
+    bool is_v2 = r->session && session_is_v2(r->session);
+    int kind = is_v2 ? RELAY_CUT_HALF_CLOSED_V2 : RELAY_CUT_HALF_CLOSED;
     struct address there = sock_peer_address(r->socket.fd);
     sock_address_name(with, &there);
     if (by_us)
@@ -127,8 +127,8 @@ void relay_pool_touch(struct relay *r)
 {
     if (!relay_is_half_closed(r) || r->failed)
         return;
-    bool exact = r->session && session_is_v2(r->session);
-    pool_cut_later(r, exact ? RELAY_CUT_HALF_CLOSED_EXACT : RELAY_CUT_HALF_CLOSED);
+    bool is_v2 = r->session && session_is_v2(r->session);
+    pool_cut_later(r, is_v2 ? RELAY_CUT_HALF_CLOSED_V2 : RELAY_CUT_HALF_CLOSED);
 }
 
 void relay_pool_failed(struct relay *r)
@@ -140,7 +140,7 @@ void relay_pool_failed(struct relay *r)
 
 static const mtime_ms cut_after[] = {
     [RELAY_CUT_HALF_CLOSED] = RELAY_HALF_CLOSED_MS,
-    [RELAY_CUT_HALF_CLOSED_EXACT] = RELAY_HALF_CLOSED_EXACT_MS,
+    [RELAY_CUT_HALF_CLOSED_V2] = RELAY_HALF_CLOSED_V2_MS,
     [RELAY_CUT_FAILED] = RELAY_LAST_WORDS_MS,
 };
 

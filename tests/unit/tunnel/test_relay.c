@@ -340,7 +340,7 @@ static void an_end_of_file_without_credit_is_no_reset(void **state)
 static void silence_of_a_half_closed_one_is_cut(void **state)
 {
     (void)state;
-    rig.rs.cut_after[RELAY_CUT_HALF_CLOSED_EXACT] = 50;
+    rig.rs.cut_after[RELAY_CUT_HALF_CLOSED_V2] = 50;
     attach();
     pump_for(100);
     assert_false(is_gone()); /* both directions are open */
@@ -353,7 +353,7 @@ static void silence_of_a_half_closed_one_is_cut(void **state)
 static void silence_while_detached_does_not_count(void **state)
 {
     (void)state;
-    rig.rs.cut_after[RELAY_CUT_HALF_CLOSED_EXACT] = 50;
+    rig.rs.cut_after[RELAY_CUT_HALF_CLOSED_V2] = 50;
     attach();
     (void)shutdown(rig.user, SHUT_WR);
     PUMP_UNTIL(rig.fin);
@@ -388,7 +388,7 @@ static void on_cancel(void *maker)
 static void a_dial_is_called_off_once(void **state)
 {
     (void)state;
-    relay_set_maker(rig.r, on_cancel, &rig.cancels);
+    relay_set_pending(rig.r, on_cancel, &rig.cancels);
     smux_stream_reset(rig.there, SMUX_RST_PEER_RESET, 0);
     rig.there = NULL;
     PUMP_UNTIL(is_gone());
