@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The main thread's side of clients (reception.c, registry.c): messages in, messages out, on one
+ * loop. A stub stands for the workers: it notes what their agents are told.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <openssl/ssl.h>
+
+#include "base/log.h"
+#include "proto/hash.h"
+#include "server/internal.h"
+
+enum { WORKERS = 2, AGENTS = 8 };
+
+static struct {
+    struct server srv;
+    struct worker workers[WORKERS];
+    char heard[1024]; /* what agents were told: "a:begin b:drop " */
+    char lines[4096]; /* the log */
+    struct agent *agents[AGENTS];
+    unsigned agents_count, gone;
+} rig;
+
+/* ---- stubs ---- */
+
+void __wrap_log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void __wrap_log_line(enum log_level level, const char *fmt, ...)
+{
+    size_t n = strlen(rig.lines);
+    va_list ap;
+    if (level > LOG_LEVEL_INFO)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(rig.lines + n, sizeof rig.lines - n, fmt, ap);
+    va_end(ap);
+    (void)strncat(rig.lines, "\n", sizeof rig.lines - strlen(rig.lines) - 1);
+}
+
+void server_session_gone(struct server *srv)
+{
+    assert_ptr_equal(srv, &rig.srv);
+    rig.gone++;
+}
+
+static char letter_of(const struct agent *a)
+{
+    for (unsigned i = 0; i < rig.agents_count; i++)
+        if (rig.agents[i] == a)
+            return (char)('a' + i);
+    return '?';
+}
+
+static void heard(const struct agent *a, const char *what)
+{
+    size_t n = strlen(rig.heard);
+    (void)snprintf(rig.heard + n, sizeof rig.heard - n, "%c:%s ", letter_of(a), what);
+}
+
+#define HEARS(name)                                                                                \
+    static void on_##name(struct message *m)                                                       \
+    {                                                                                              \
+        heard(CONTAINER_OF(m, struct agent, name), #name);                                         \
+    }
+HEARS(drop)
+HEARS(reject)
+HEARS(open_port)
+HEARS(accept)
+HEARS(refuse)
+HEARS(evict)
+HEARS(yield)
+HEARS(expire)
+HEARS(attach)
+
+static void on_begin(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, begin);
+    SSL_CTX_free(a->tls);
+    (void)close(a->fd);
+}
+
+static void on_forgotten(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, forgotten);
+    rig.agents[letter_of(a) - 'a'] = NULL;
+    free(a);
+}
+
+void agent_init(struct agent *a)
+{
+    rig.agents[rig.agents_count++] = a;
+    message_init(&a->begin, on_begin);
+    message_init(&a->drop, on_drop);
+    message_init(&a->reject, on_reject);
+    message_init(&a->open_port, on_open_port);
+    message_init(&a->accept, on_accept);
+    message_init(&a->refuse, on_refuse);
+    message_init(&a->evict, on_evict);
+    message_init(&a->yield, on_yield);
+    message_init(&a->expire, on_expire);
+    message_init(&a->attach, on_attach);
+    message_init(&a->forgotten, on_forgotten);
+}
+
+/* ---- the rig ---- */
+
+static int setup(void **state)
+{
+    struct server *srv = &rig.srv;
+    (void)state;
+    memset(&rig, 0, sizeof rig);
+    assert_int_equal(loop_init(&srv->loop), 0);
+    assert_int_equal(mailbox_init(&srv->in, &srv->loop), 0);
+    assert_int_equal(ratelimit_init(&srv->guesses), 0);
+    admission_init(&srv->admission);
+    list_init(&srv->agents);
+    owners_init(srv);
+    srv->tls = SSL_CTX_new(TLS_method());
+    srv->workers = rig.workers;
+    srv->workers_count = WORKERS;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct worker *w = &rig.workers[i];
+        *w = (struct worker){.srv = srv, .index = i, .loop = &srv->loop};
+        list_init(&w->agents);
+        assert_int_equal(mailbox_init(&w->in, &srv->loop), 0);
+    }
+    return 0;
+}
+
+static void run(void)
+{
+    for (int i = 0; i < 6; i++)
+        uv_run(&rig.srv.loop.uv, UV_RUN_NOWAIT);
+}
+
+/* Since the last look, this was told. */
+static void expect_heard(const char *text)
+{
+    run();
+    assert_string_equal(rig.heard, text);
+    *rig.heard = '\0';
+}
+
+static struct agent *come(const char *ip)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(4711)};
+    assert_int_equal(inet_pton(AF_INET, ip, &from.sin_addr), 1);
+    reception_accept(&rig.srv, dup(0), (struct sockaddr *)&from);
+    run();
+    return rig.agents[rig.agents_count - 1];
+}
+
+static void say(struct message *m)
+{
+    mailbox_post(&rig.srv.in, m);
+    run();
+}
+
+static void end(struct agent *a, enum end_reason reason)
+{
+    a->reason = reason;
+    say(&a->ended);
+}
+
+/* It has proved itself and asks for a port; nonce and sid are made of its number. */
+static void ask(struct agent *a, const char *id, int port, bool take)
+{
+    say(&a->auth_ok);
+    (void)snprintf(a->claim.id, sizeof a->claim.id, "%s", id);
+    memset(a->claim.nonce, letter_of(a), sizeof a->claim.nonce);
+    memset(a->sid, letter_of(a), sizeof a->sid);
+    a->claim.wanted = port;
+    a->claim.take = take;
+    a->is_v2 = *id;
+    say(&a->asked);
+}
+
+static void serve(struct agent *a, const char *id, int port)
+{
+    ask(a, id, port, true);
+    a->opened_port = port;
+    say(&a->opened);
+    *rig.heard = '\0';
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < rig.agents_count; i++)
+        if (rig.agents[i])
+            end(rig.agents[i], END_SHUTDOWN);
+    assert_true(list_empty(&rig.srv.agents));
+    for (unsigned i = 0; i < WORKERS; i++) {
+        assert_int_equal(rig.workers[i].sessions + rig.workers[i].trusted, 0);
+        mailbox_close(&rig.workers[i].in);
+    }
+    mailbox_close(&rig.srv.in);
+    loop_run(&rig.srv.loop);
+    loop_fini(&rig.srv.loop);
+    for (unsigned i = 0; i < WORKERS; i++)
+        mailbox_fini(&rig.workers[i].in);
+    mailbox_fini(&rig.srv.in);
+    ratelimit_fini(&rig.srv.guesses);
+    SSL_CTX_free(rig.srv.tls);
+    return 0;
+}
+
+/* ---- ids and ports ---- */
+
+static void a_free_port_is_opened_and_granted(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1");
+    ask(a, "nas", 8080, true);
+    expect_heard("a:open_port ");
+    a->opened_port = 8080;
+    say(&a->opened);
+    expect_heard("a:accept ");
+}
+
+static void a_copy_hears_who_has_the_id(void **state)
+{
+    (void)state;
+    serve(come("192.0.2.1"), "nas", 8080);
+    struct agent *b = come("192.0.2.2");
+    ask(b, "nas", 9090, false);
+    expect_heard("b:refuse ");
+    assert_int_equal(b->refusal.answer.error, HELLO_ERR_TAKEN);
+    assert_string_equal(b->refusal.answer.by, "192.0.2.1:4711");
+}
+
+static void a_new_process_takes_its_place(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b;
+    serve(a, "nas", 8080);
+    b = come("192.0.2.2");
+    ask(b, "nas", 8080, true);
+    expect_heard("a:evict ");
+    end(a, END_REPLACED);
+    expect_heard("b:open_port ");
+}
+
+static void a_port_is_asked_for(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b;
+    serve(a, "nas", 8080);
+    b = come("192.0.2.2");
+    ask(b, "other", 8080, true);
+    expect_heard("a:yield ");
+    a->yields = false;
+    say(&a->yielded);
+    expect_heard("b:refuse ");
+    assert_int_equal(b->refusal.answer.error, HELLO_ERR_PORT);
+    assert_int_equal(b->refusal.answer.refused_port, 8080);
+    assert_string_equal(b->refusal.answer.errno_word, "EADDRINUSE");
+    assert_int_equal(b->refusal.err, ERR_INUSE);
+}
+
+/* The worker ends the session while it is asked: there is no answer, but the end. */
+static void who_dies_while_asked_gives_way(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b;
+    serve(a, "nas", 8080);
+    b = come("192.0.2.2");
+    ask(b, "other", 8080, true);
+    expect_heard("a:yield ");
+    end(a, END_PEER);
+    expect_heard("b:open_port ");
+    end(b, END_PEER); /* and the one who opens may die as well */
+    struct agent *c = come("192.0.2.3");
+    ask(c, "third", 8080, true);
+    expect_heard("c:open_port ");
+}
+
+static void what_drains_is_in_nobodys_way(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b;
+    serve(a, "nas", 8080);
+    say(&a->released);
+    b = come("192.0.2.2");
+    ask(b, "nas", 8080, false);
+    expect_heard("b:open_port ");
+}
+
+/* ---- what waits ---- */
+
+static void wait_with(struct agent *a, uint64_t bytes, uint32_t streams)
+{
+    atomic_store(&a->waiting_streams, streams);
+    atomic_store(&a->waiting_bytes, bytes + 1);
+    say(&a->waits);
+}
+
+static void too_much_waits(void **state)
+{
+    (void)state;
+    rig.srv.waiting.max = 100000;
+    struct agent *a = come("192.0.2.1"), *b = come("192.0.2.1"), *c = come("192.0.2.2");
+    serve(a, "nas", 8080);
+    serve(b, "web", 8081);
+    serve(c, "ssh", 8082);
+    wait_with(a, 40000, 1);
+    wait_with(b, 20000, 0);
+    expect_heard("");
+    wait_with(c, 50000, 1); /* the first source holds most: its session without connections */
+    expect_heard("b:expire ");
+    atomic_store(&a->waiting_bytes, 0); /* it is back */
+    say(&a->waits);
+    wait_with(b, 45000, 0);
+    expect_heard("");
+}
+
+/* ---- connections that resume ---- */
+
+static struct agent *resume(const char *ip, uint8_t sid)
+{
+    struct agent *a = come(ip);
+    memset(a->handover.sid, sid, sizeof a->handover.sid);
+    say(&a->resume);
+    return a;
+}
+
+static void a_resume_goes_to_the_session(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b;
+    serve(a, "nas", 8080);
+    b = resume("198.51.100.7", 'a');
+    expect_heard("b:attach ");
+    assert_ptr_equal(b->target, a);
+    b->handover_error = HELLO_OK;
+    end(b, END_MOVED);
+    /* who resumes has proved himself: an attempt he gives up is no failed authentication */
+    assert_int_equal(rig.srv.known[1], hash_text("198.51.100.7"));
+    *rig.lines = '\0';
+    end(come("198.51.100.7"), END_PEER);
+    assert_null(strstr(rig.lines, "authentication of"));
+    end(come("203.0.113.9"), END_PEER);
+    assert_non_null(strstr(rig.lines, "authentication of 203.0.113.9:4711 failed"));
+}
+
+static void an_unknown_session_is_no_guess(void **state)
+{
+    (void)state;
+    struct agent *a = resume("198.51.100.7", 'x');
+    expect_heard("a:attach ");
+    assert_null(a->target);
+    a->handover_error = HELLO_ERR_UNKNOWN;
+    *rig.lines = '\0';
+    end(a, END_MOVED);
+    assert_string_equal(rig.lines,
+                        "198.51.100.7:4711 wants to resume a session that is not here\n");
+    assert_int_equal(rig.srv.known_next, 0); /* nor a proof */
+}
+
+/* ---- who comes ---- */
+
+static void clients_are_spread(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b = come("192.0.2.2"), *c = come("192.0.2.3");
+    assert_ptr_equal(a->worker, &rig.workers[0]);
+    assert_ptr_equal(b->worker, &rig.workers[1]);
+    say(&a->auth_ok);
+    say(&c->auth_ok); /* as many at both, but those of the second may not stay */
+    end(c, END_SHUTDOWN);
+    assert_ptr_equal(come("192.0.2.4")->worker, &rig.workers[1]);
+    assert_int_equal(rig.gone, 1);
+}
+
+static void a_wrong_secret_is_answered_late(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b = come("203.0.113.9");
+    say(&a->auth_failed);
+    expect_heard("a:reject ");
+    for (int i = 0; i < 20; i++)
+        say(&a->auth_failed);
+    assert_true(a->delay_ms > 0);
+    say(&b->auth_failed);
+    assert_true(b->delay_ms < a->delay_ms); /* whoever else comes is not punished for it */
+    *rig.heard = '\0';
+    assert_non_null(strstr(rig.lines, "authentication of 192.0.2.1:4711 failed: wrong secret"));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_free_port_is_opened_and_granted),
+        T(a_copy_hears_who_has_the_id),
+        T(a_new_process_takes_its_place),
+        T(a_port_is_asked_for),
+        T(who_dies_while_asked_gives_way),
+        T(what_drains_is_in_nobodys_way),
+        T(too_much_waits),
+        T(a_resume_goes_to_the_session),
+        T(an_unknown_session_is_no_guess),
+        T(clients_are_spread),
+        T(a_wrong_secret_is_answered_late),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
