@@ -93,5 +93,9 @@ bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
         *ret_status = EXIT_STATUS_FAILED;
         return false;
     }
+    if (flags_own(m, opt) < 0) {
+        *ret_status = cli_cannot_start(ERR_NOMEM);
+        return false;
+    }
     return true;
 }

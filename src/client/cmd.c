@@ -4,8 +4,8 @@
 
 #include "app/cli.h"
 #include "base/i18n.h"
-#include "base/secure.h"
 #include "client/client.h"
+#include "conf/flags.h"
 
 int cmd_client(int argc, char **argv)
 {
@@ -14,10 +14,11 @@ int cmd_client(int argc, char **argv)
     if (!cli_begin(&client_mode, argc, argv, &opt, &opt.common, &status))
         return status;
     if (!*opt.common.secret || !*opt.server)
-        return cli_missing(&client_mode,
-                           _("error: [client mode] the flags -secret and -server are required "
-                             "(-secret-file or GOTUNNEL_SECRET may give the secret)"));
-    status = client_main(&opt);
-    secure_zero(&opt, sizeof opt);
+        status = cli_missing(&client_mode,
+                             _("error: [client mode] the flags -secret and -server are required "
+                               "(-secret-file or GOTUNNEL_SECRET may give the secret)"));
+    else
+        status = client_main(&opt);
+    flags_free(&client_mode, &opt);
     return status;
 }

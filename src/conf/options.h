@@ -25,7 +25,7 @@ enum {
 enum legacy_choice { LEGACY_ALLOW, LEGACY_NEVER };
 
 enum option_type {
-    OPTION_STRING,   /* const char * into argv */
+    OPTION_STRING,   /* const char *; into argv until flags_own() */
     OPTION_SECRET,   /* char[OPTION_SECRET_MAX + 1]; the argument itself is overwritten (D13) */
     OPTION_INT,      /* int64_t, Go's integer grammar */
     OPTION_DURATION, /* int64_t nanoseconds, Go's duration grammar */

@@ -4,7 +4,7 @@
 
 #include "app/cli.h"
 #include "base/i18n.h"
-#include "base/secure.h"
+#include "conf/flags.h"
 #include "server/server.h"
 
 int cmd_server(int argc, char **argv)
@@ -14,10 +14,11 @@ int cmd_server(int argc, char **argv)
     if (!cli_begin(&server_mode, argc, argv, &opt, &opt.common, &status))
         return status;
     if (!*opt.common.secret)
-        return cli_missing(&server_mode,
-                           _("error: [server mode] the flag -secret is required "
-                             "(or -secret-file, or GOTUNNEL_SECRET in the environment)"));
-    status = server_main(&opt);
-    secure_zero(&opt, sizeof opt);
+        status = cli_missing(&server_mode,
+                             _("error: [server mode] the flag -secret is required "
+                               "(or -secret-file, or GOTUNNEL_SECRET in the environment)"));
+    else
+        status = server_main(&opt);
+    flags_free(&server_mode, &opt);
     return status;
 }
