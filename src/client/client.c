@@ -159,6 +159,7 @@ static bool is_port_held(const struct hello_answer *refusal)
            (*refusal->by || strcmp(refusal->errno_word, "EADDRINUSE") == 0);
 }
 
+/* How soon to ask again. */
 enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason reason,
                                       const struct hello_answer *refusal)
 {
@@ -253,16 +254,28 @@ void client_uplink_up(struct client *c, struct uplink *u)
     backoff_up(&c->backoff, loop_now(&c->loop));
 }
 
+/* The oldest of the others ends when there are UPLINKS_MAX. */
+static void client_make_room(struct client *c, const struct uplink *u)
+{
+    struct uplink *oldest = NULL;
+    unsigned count = 0;
+    list_foreach (n, &c->uplinks) {
+        struct uplink *o = LIST_ENTRY(n, struct uplink, node);
+        count++;
+        if (!oldest && o != u)
+            oldest = o;
+    }
+    if (count >= UPLINKS_MAX)
+        uplink_close(oldest);
+}
+
 void client_open_beside(struct client *c, struct uplink *u)
 {
     if (c->current != u || signals_stop_asked(&c->signals))
         return;
     c->current = NULL;
     backoff_down(&c->backoff, loop_now(&c->loop));
-    unsigned beside = 0;
-    list_foreach (n, &c->uplinks)
-        if (++beside == UPLINKS_MAX) /* the oldest one ends */
-            uplink_close(LIST_ENTRY(c->uplinks.next, struct uplink, node));
+    client_make_room(c, u);
     client_open_at_once(c);
 }
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "client/internal.h"
 #include "net/dialer.h"
+#include "proto/control.h"
 #include "proto/hash.h"
 #include "proto/smux/session.h"
 #include "tunnel/relay.h"
@@ -256,21 +257,6 @@ static void uplink_on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES
     log_info(_("opening the control stream to ask for the port..."));
 }
 
-/* The port at the end of the address in an old server's words, 0 if there is none. */
-static int port_in(const char *message)
-{
-    int port = 0;
-    for (const char *p = message; (p = strchr(p, ':')); p++) {
-        int n = 0;
-        const char *d = p + 1;
-        for (; *d >= '0' && *d <= '9' && n <= 65535; d++)
-            n = n * 10 + (*d - '0');
-        if (d > p + 1 && n <= 65535)
-            port = n;
-    }
-    return port;
-}
-
 static void log_up(const struct uplink *u, const char *message, const char *address, int port)
 {
     const struct client *c = u->client;
@@ -281,7 +267,8 @@ static void log_up(const struct uplink *u, const char *message, const char *addr
     else
         log_info(_("the server listens on %s, ready to forward"), address);
     log_info(_("public port %u of %s -> local target %s"),
-             (unsigned)(message ? port_in(message) : port), c->server.host, c->opt->local_target);
+             (unsigned)(message ? control_message_port(message) : port), c->server.host,
+             c->opt->local_target);
     log_info(_("control message sent, accepting streams and forwarding..."));
 }
 

@@ -241,3 +241,17 @@ void control_success_message(char out[CONTROL_MESSAGE_BUF], const char *address)
 {
     (void)snprintf(out, CONTROL_MESSAGE_BUF, "成功在 %s 上监听, 准备转发流量", address);
 }
+
+int control_message_port(const char *message)
+{
+    int port = 0;
+    for (const char *p = message; (p = strchr(p, ':')); p++) {
+        int n = 0;
+        const char *d = p + 1;
+        for (; *d >= '0' && *d <= '9' && n <= 65535; d++)
+            n = n * 10 + (*d - '0');
+        if (d > p + 1 && n <= 65535)
+            port = n;
+    }
+    return port;
+}

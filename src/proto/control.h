@@ -84,3 +84,6 @@ enum control_failure {
 const char *control_invalid_message(void);
 void control_failure_message(char out[CONTROL_MESSAGE_BUF], int64_t port, enum control_failure why);
 void control_success_message(char out[CONTROL_MESSAGE_BUF], const char *address);
+/* The port at the end of the address in it, or in the words of an old server of another language; 0
+   if there is none. */
+int control_message_port(const char *message);

@@ -399,6 +399,28 @@ static void the_original_s_words(void **state)
     assert_string_equal(m, "成功在 [::]:8080 上监听, 准备转发流量");
 }
 
+static void the_port_in_an_old_server_s_words(void **state)
+{
+    static const struct {
+        const char *message;
+        int port;
+    } cases[] = {{"成功在 [::]:8080 上监听, 准备转发流量", 8080},
+                 {"成功在 127.0.0.1:1 上监听", 1},
+                 {"listening on [fe80::1%eth0]:65535", 65535},
+                 {"port :65536", 0},
+                 {"port :99999999999999999999", 0},
+                 {"12:30: listening on :80, since 1:2x", 2},
+                 {"8080", 0},
+                 {":", 0},
+                 {"", 0}};
+    char message[CONTROL_MESSAGE_BUF];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(control_message_port(cases[i].message), cases[i].port);
+    control_success_message(message, "0.0.0.0:18080");
+    assert_int_equal(control_message_port(message), 18080);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,6 +439,7 @@ int main(void)
         cmocka_unit_test(an_answer_keeps_to_its_room),
         cmocka_unit_test(what_is_not_utf8_becomes_fffd),
         cmocka_unit_test(the_original_s_words),
+        cmocka_unit_test(the_port_in_an_old_server_s_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
