@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log sink. One event is one line on stderr: `2006/01/02 15:04:05.000000 text`, local time, as
- * in the Go original. Only tunnel/, server/, client/ and the programs log; libraries below return
- * errors. Text that came from a peer goes through escape_text() (base/escape.h) first.
+ * The log sink. One event (base/event.h) is one line on stderr: `2006/01/02 15:04:05.000000 text`,
+ * local time, as in the Go original. Only tunnel/, server/, client/ and the programs log; libraries
+ * below return errors. Text that came from a peer goes through escape_text() (base/escape.h) first.
  *
  * Whoever logs never waits for stderr: lines go through an outlet (base/outlet.h), whose thread
  * begins with the first line. What stderr does not take in time is counted, and said later.
@@ -14,14 +14,12 @@
 #include "base/attr.h"
 
 enum log_level {
+    LOG_LEVEL_ASKED = -1, /* what a person has asked for by a signal: written whatever the level */
     LOG_LEVEL_ERROR,
     LOG_LEVEL_WARN,
     LOG_LEVEL_INFO,
     LOG_LEVEL_DEBUG,
 };
-
-/* What a person has asked for by a signal is written whatever the level. */
-#define log_asked(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 
 /* Lines above this level are dropped. Default LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
@@ -40,6 +38,7 @@ void log_text(const char *text);
 enum { LOG_FLUSH_MS = 1000 };
 void log_flush(void);
 
+#define log_asked(...) log_line(LOG_LEVEL_ASKED, __VA_ARGS__)
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...)  log_line(LOG_LEVEL_INFO, __VA_ARGS__)
