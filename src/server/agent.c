@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "server/internal.h"
@@ -29,10 +30,9 @@ static void log_end(const struct agent *a, enum end_reason reason, const struct 
     if (!a->authenticated || reason == END_REFUSED)
         return; /* has its line already */
     const char *words = end_text(text, reason, why);
-    log_info(_("[%s] session ended: %s"), a->name, words);
+    event_session_ended(a->name, words);
     if (a->endpoint.listener)
-        log_info(_("[%s] the smux session is closed, closing the public listener %s"), a->name,
-                 listener_address(a->endpoint.listener));
+        event_port_closed(a->name, listener_address(a->endpoint.listener));
 }
 
 static void agent_ended(struct agent *a, enum end_reason reason, const struct errmsg *why)
@@ -67,9 +67,9 @@ static void agent_on_authenticated(void *ctx)
     struct agent *a = ctx;
     a->authenticated = true;
     agent_post(a, &a->auth_ok);
-    log_info(_("client %s passed PSK authentication"), a->name);
+    event_client_authenticated(a->name);
     log_debug("[%s] %s, worker %u", a->name, opening_tls_info(a->opening), a->worker->index + 1);
-    log_info(_("[%s] waiting for the client's control message..."), a->name);
+    event_open_awaited(a->name);
 }
 
 /* Too many strangers. It may have ended, or proved itself, while the message was on its way. */
@@ -119,8 +119,7 @@ static void refuse_port(struct agent *a, int err)
                                             .refused_port = a->claim.wanted},
                                  .err = err};
     (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
-    log_warn(_("[%s] cannot listen on public port :%lld: %s"), a->name, (long long)a->claim.wanted,
-             err_text(err));
+    event_port_failed(a->name, a->claim.wanted, err_text(err));
     opening_refuse(a->opening, &no);
 }
 
@@ -141,11 +140,11 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
         agent_on_authenticated(a);
     }
     if (ask->err < 0) {
-        log_warn(_("[%s] the control message is not understood: %s"), a->name, err_text(ask->err));
+        event_open_malformed(a->name, err_text(ask->err));
         opening_refuse(a->opening, &(struct opening_refusal){.err = ERR_PROTO});
         return;
     }
-    log_info(_("[%s] control message: forward public port :%lld"), a->name, (long long)ask->port);
+    event_open_received(a->name, ask->port);
     if (ask->port < 0 || ask->port > 65535)
         refuse_port(a, ERR_RANGE);
     else if (!port_is_allowed(a, ask->port))
@@ -178,11 +177,9 @@ static void agent_on_refuse(struct message *m)
     if (!a->opening)
         return;
     if (a->refusal.answer.error == HELLO_ERR_TAKEN)
-        log_info(_("[%s] refused: the id is in use by the client at %s"), a->name,
-                 a->refusal.answer.by);
+        event_id_refused(a->name, a->refusal.answer.by);
     else
-        log_info(_("[%s] refused: public port %lld is in use by the client at %s"), a->name,
-                 (long long)a->claim.wanted, a->refusal.answer.by);
+        event_port_refused(a->name, a->claim.wanted, a->refusal.answer.by);
     opening_refuse(a->opening, &a->refusal);
 }
 
@@ -212,39 +209,35 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
 {
     struct agent *a = ctx;
     char text[ESCAPE_BUF];
-    /* the same as before, and told: for the debug log */
-    enum log_level info = act->tell.again ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
-    enum log_level warn = act->tell.again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+    bool again = act->tell.again; /* the same as before, and told */
     unsigned streams = session_streams(a->session);
     switch (act->tell.what) {
     case LIFE_TELL_SUSPECTED:
-        log_line(info, _("[%s] has not answered for %.1f seconds: new users wait"), a->name,
-                 (double)act->tell.ms / 1000);
+        event_session_suspected(again, a->name, (double)act->tell.ms / 1000);
         break;
     case LIFE_TELL_RECOVERED:
-        log_line(info, _("[%s] answers again"), a->name);
+        event_session_recovered(again, a->name);
         break;
     case LIFE_TELL_DETACHED:
-        log_line(warn, _("[%s] the connection broke: %s; its users wait for up to %d seconds"),
-                 a->name,
-                 end_text(text, act->tell.loss == LIFE_LOSS_SILENT ? END_SILENT : END_PEER, why),
-                 (int)(act->tell.ms / 1000));
+        event_session_detached(
+            again, a->name,
+            end_text(text, act->tell.loss == LIFE_LOSS_SILENT ? END_SILENT : END_PEER, why),
+            (int)(act->tell.ms / 1000));
         break;
     case LIFE_TELL_RESUMED:
-        log_line(info, _("[%s] the session goes on from %s after %.1f seconds"), a->name,
-                 session_peer(a->session), (double)act->tell.ms / 1000);
+        event_session_resumed(again, a->name, session_peer(a->session),
+                              (double)act->tell.ms / 1000);
         break;
     case LIFE_TELL_MTU:
-        log_warn(_("[%s] small packets pass, large ones do not: MTU?"), a->name);
+        event_session_mtu(a->name);
         break;
     case LIFE_TELL_IDLE_CUT:
-        log_warn(_("[%s] something on the way cuts connections that are idle for %d seconds"),
-                 a->name, (int)(act->tell.ms / 1000));
+        event_session_idle_cut(a->name, (int)(act->tell.ms / 1000));
         break;
     case LIFE_TELL_DRAINING:
         if (streams > 0)
-            log_info(_("[%s] stops: %u connections may finish, for up to %d seconds"), a->name,
-                     streams, (int)((act->tell.ms + 999) / 1000)); /* never up to 0 */
+            event_session_draining(a->name, streams,
+                                   (int)((act->tell.ms + 999) / 1000)); /* never up to 0 */
         break;
     case LIFE_TELL_PORT_LOST:
     case LIFE_TELL_ATTEMPT:
@@ -278,8 +271,8 @@ static void agent_on_accept(struct message *m)
     a->session = s;
     session_set_owner(s, &ops, a);
     session_set_name(s, a->name);
-    log_info(_("[%s] listening on %s, ready to forward"), a->name, listener_address(l));
-    log_info(_("[%s] accepting public connections on %s..."), a->name, listener_address(l));
+    event_port_open(a->name, listener_address(l));
+    event_port_accepting(a->name, listener_address(l));
     endpoint_users(a, SESSION_USERS_ADMIT);
     if (quota_is_full(a->worker->relays.quota))
         worker_full(a->worker);
@@ -443,7 +436,7 @@ void agent_tell(const struct agent *a)
     const struct listener *l = a->endpoint.listener;
     if (!a->authenticated || a->over)
         return; /* strangers are no sessions */
-    log_asked(_("status: client %s, id %s: %s, %u connections, %s"), a->peer,
-              *a->claim.id ? a->claim.id : "-", agent_state(a),
-              a->session ? session_streams(a->session) : 0, l ? listener_address(l) : "-");
+    event_session_status(a->peer, *a->claim.id ? a->claim.id : "-", agent_state(a),
+                         a->session ? session_streams(a->session) : 0,
+                         l ? listener_address(l) : "-");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is exposed for a client: a public TCP port, whose users become streams of its session. */
-#include "base/i18n.h"
+#include "base/event.h"
 #include "base/log.h"
 #include "net/sock.h"
 #include "proto/smux/session.h"
@@ -22,13 +22,12 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (!r) {
         if (err == 0)
             smux_stream_close(st, loop_now(w->loop));
-        log_warn(_("[%s] cannot open a new stream in the smux session: %s"), a->name,
-                 err_text(err < 0 ? err : ERR_NOMEM));
+        event_user_not_served(a->name, err_text(err < 0 ? err : ERR_NOMEM));
         sock_close_reset(fd);
         return;
     }
     if (log_enabled(LOG_LEVEL_DEBUG))
-        log_debug(_("[%s] user %s connected"), a->name, sock_name(user, addr));
+        event_user_connected(a->name, sock_name(user, addr));
     relay_attach(r, fd);
     if (quota_is_full(w->relays.quota))
         worker_full(w);
@@ -37,7 +36,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
 static void endpoint_on_pause(void *ctx, int err)
 {
     struct agent *a = ctx;
-    log_warn(_("[%s] accepting public connections pauses: %s"), a->name, err_text(err));
+    event_port_paused(a->name, err_text(err));
 }
 
 static void endpoint_look(struct agent *a, bool full)

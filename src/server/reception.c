@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/escape.h"
-#include "base/i18n.h"
+#include "base/event.h"
 #include "base/log.h"
 #include "proto/hash.h"
 #include "server/internal.h"
@@ -23,8 +23,7 @@ void reception_full(struct server *srv)
     if (now < srv->tell_full_at)
         return;
     srv->tell_full_at = now + TELL_FULL_MS;
-    log_warn(_("%u connections are open, as many as the descriptor limit allows: new users wait"),
-             srv->connections.max);
+    event_users_wait(srv->connections.max);
 }
 
 void reception_room(struct server *srv)
@@ -44,8 +43,7 @@ static bool may_tell_of_stranger(struct server *srv)
     if (!log_budget_take(&srv->strangers, loop_now(&srv->loop), &left_out))
         return false;
     if (left_out > 0)
-        log_warn(_("%u lines about connections that have not authenticated were left out"),
-                 left_out);
+        event_strangers_left_out(left_out);
     return true;
 }
 
@@ -74,10 +72,9 @@ static void reception_on_auth_failed(struct message *m)
     struct server *srv = a->worker->srv;
     struct ratelimit_verdict v = ratelimit_failure(&srv->guesses, a->source, loop_now(&srv->loop));
     if (v.suppressed > 0)
-        log_warn(_("authentication of %s failed: %u more lines were left out"), a->source,
-                 v.suppressed);
+        event_refusals_left_out(a->source, v.suppressed);
     if (v.log)
-        log_warn(_("authentication of %s failed: wrong secret"), a->peer);
+        event_stranger_refused(a->peer);
     a->delay_ms = v.delay_ms;
     mailbox_post(&a->worker->in, &a->reject);
 }
@@ -114,14 +111,14 @@ static void log_end_of_stranger(struct agent *a)
         if (a->handover_error != HELLO_ERR_UNKNOWN)
             make_known(srv, a->source); /* its proof was right */
         else if (may_tell_of_stranger(srv))
-            log_info(_("%s wants to resume a session that is not here"), a->peer);
+            event_resume_unknown(a->peer);
         return;
     }
     const char *words = end_text(text, a->reason, &a->why);
     if (is_known(srv, a->source))
         log_debug("a connection from %s ended before it said what for: %s", a->peer, words);
     else if (may_tell_of_stranger(srv))
-        log_warn(_("authentication of %s failed: cannot read the secret: %s"), a->peer, words);
+        event_stranger_broken(a->peer, words);
 }
 
 static void reception_on_ended(struct message *m)
@@ -191,7 +188,7 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer)
         return;
     }
     if (may_tell_of_stranger(srv))
-        log_info(_("new TLS connection from %s, PSK authentication follows..."), a->peer);
+        event_stranger_connected(a->peer);
     a->worker->sessions++;
     struct admission_entry *victim = admission_add(&srv->admission, &a->admission, a->source);
     mailbox_post(&a->worker->in, &a->begin);

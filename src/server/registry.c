@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/i18n.h"
-#include "base/log.h"
+#include "base/event.h"
 #include "server/internal.h"
 
 static struct agent *agent_of_claim(struct claim *c)
@@ -52,8 +51,7 @@ static void owners_act(void *ctx, const struct registry_action *act)
         tell_worker(a, &a->refuse);
         break;
     case REGISTRY_EVICT:
-        log_info(_("[%s] its place is taken by the client at %s, which has the same id"), a->name,
-                 agent_of_claim(act->by)->peer);
+        event_session_replaced(a->name, agent_of_claim(act->by)->peer);
         tell_worker(a, &a->evict);
         break;
     case REGISTRY_YIELD:
@@ -83,8 +81,7 @@ static void owners_on_yielded(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, yielded);
     if (a->yields)
-        log_warn(_("[%s] public port %lld goes to %s: this client is away"), a->name,
-                 (long long)a->claim.wanted, a->yields_to_name);
+        event_port_yielded(a->name, a->claim.wanted, a->yields_to_name);
     registry_yielded(&a->worker->srv->registry, &a->claim, a->yields);
 }
 

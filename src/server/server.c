@@ -18,8 +18,7 @@
 #include "app/cli.h"
 #include "app/limits.h"
 #include "app/wire.h"
-#include "base/i18n.h"
-#include "base/log.h"
+#include "base/event.h"
 #include "net/tls_ctx.h"
 #include "server/internal.h"
 
@@ -90,13 +89,11 @@ void server_worker_stopped(struct server *srv)
         return;
     uint32_t open = quota_used(&srv->connections);
     if (open == 0) {
-        log_info(_("stopping"));
+        event_stopping();
         server_check_end(srv);
         return;
     }
-    log_info(
-        _("stopping: %u connections may finish, for up to %g seconds; a second signal ends now"),
-        open, signals_drain_seconds(&srv->signals));
+    event_draining(open, signals_drain_seconds(&srv->signals));
 }
 
 /* The last connections of several workers end in any order: whoever is last finds none. */
@@ -130,8 +127,7 @@ void server_worker_told(struct server *srv)
         return;
     for (unsigned i = 0; i < srv->workers_count; i++)
         sessions += srv->workers[i].trusted;
-    log_asked(_("status: %u sessions, %u of at most %u connections"), sessions,
-              quota_used(&srv->connections), srv->connections.max);
+    event_status_totals(sessions, quota_used(&srv->connections), srv->connections.max);
 }
 
 /* ---- certificates ---- */
@@ -147,24 +143,24 @@ static int load_identity(struct server *srv)
         err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn,
                                  &srv->tls, &why);
     if (err < 0) {
-        log_error(_("cannot set up TLS: %s"), why.text);
+        event_server_tls_failed(why.text);
         return err;
     }
     switch (outcome) {
     case PKI_CREATED:
-        log_info(_("no CA certificate found, making a new CA and server certificate..."));
-        log_info(_("the new certificates are made."));
+        event_certificates_missing();
+        event_certificates_made();
         break;
     case PKI_LOADED:
-        log_info(_("existing certificates found, loading them."));
+        event_certificates_loaded();
         break;
     case PKI_RENEWED:
-        log_info(_("existing certificates found, loading them."));
-        log_info(_("the server certificate was renewed."));
+        event_certificates_loaded();
+        event_certificate_renewed();
         break;
     }
     if (*why.text)
-        log_warn("%s", why.text);
+        event_certificates_doubtful(why.text);
     return 0;
 }
 
@@ -175,12 +171,12 @@ static void use_renewed(struct server *srv)
     SSL_CTX *tls;
     if (tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn, &tls, &why) <
         0) {
-        log_error(_("the server certificate cannot be renewed: %s"), why.text);
+        event_certificate_renewal_failed(why.text);
         return; /* the next connection tries again */
     }
     SSL_CTX_free(srv->tls);
     srv->tls = tls;
-    log_info(_("the server certificate was renewed."));
+    event_certificate_renewed();
 }
 
 /* A server runs for years, and its clock may be set while it does: whoever connects gets a
@@ -196,16 +192,16 @@ static void keep_identity(struct server *srv)
         break;
     case PKI_NEWS_RENEWED:
         if (*why.text)
-            log_warn("%s", why.text); /* it could not be saved */
+            event_certificate_not_saved(why.text);
         break;
     case PKI_NEWS_FAILED:
-        log_error(_("the server certificate cannot be renewed: %s"), why.text);
+        event_certificate_renewal_failed(why.text);
         break;
     case PKI_NEWS_CA:
-        log_error(_("no client can connect: %s"), why.text);
+        event_ca_invalid(why.text);
         break;
     case PKI_NEWS_VALID:
-        log_info(_("the CA certificate is valid again"));
+        event_ca_valid();
         break;
     }
 }
@@ -227,7 +223,7 @@ static void on_tunnel(void *ctx, int fd, const struct sockaddr *peer)
 static void on_tunnel_pause(void *ctx, int err)
 {
     (void)ctx;
-    log_warn(_("accepting TLS connections failed: %s"), err_text(err));
+    event_server_accept_paused(err_text(err));
 }
 
 static int listen_for_tunnels(struct server *srv)
@@ -242,7 +238,7 @@ static int listen_for_tunnels(struct server *srv)
         err = listener_open(&srv->loop, &cfg, &events, srv, &srv->tunnel_port, &why);
     }
     if (err < 0)
-        log_error(_("cannot listen on TLS address %s: %s"), srv->opt->listen, why.text);
+        event_server_listen_failed(srv->opt->listen, why.text);
     return err;
 }
 
@@ -256,8 +252,7 @@ static void try_public_host(struct server *srv)
     if (!*srv->public_host)
         return;
     if (listener_open(&srv->loop, &cfg, &events, srv, &l, &why) < 0)
-        log_warn(_("-public-bind %s: not an address of this machine now: %s"), srv->public_host,
-                 why.text);
+        event_public_bind_absent(srv->public_host, why.text);
     else
         listener_close(l);
 }
@@ -275,7 +270,7 @@ static int start_workers(struct server *srv, unsigned count)
         srv->workers_count += err == 0;
     }
     if (err < 0)
-        log_error(_("cannot start worker %u of %u: %s"), srv->workers_count + 1, count, why.text);
+        event_worker_failed(srv->workers_count + 1, count, why.text);
     return err;
 }
 
@@ -331,7 +326,7 @@ static int run(struct server *srv, unsigned workers)
         result = EXIT_STATUS_FAILED;
         server_end(srv);
     } else {
-        log_info(_("server mode: the tunnel listens on %s"), listener_address(srv->tunnel_port));
+        event_server_ready(listener_address(srv->tunnel_port));
         wire_warn(&srv->opt->common);
         try_public_host(srv);
         banner_print(srv);
@@ -349,7 +344,7 @@ static int server_serve(struct server *srv)
     const struct common_options *opt = &srv->opt->common;
     struct errmsg why;
     if (address_parse_ip(srv->opt->public_bind, srv->public_host, &why) < 0) {
-        log_error("-public-bind %s: %s", srv->opt->public_bind, why.text);
+        event_public_bind_malformed(srv->opt->public_bind, why.text);
         return EXIT_STATUS_FAILED;
     }
     if (wire_choose(opt, &srv->alpn) < 0)
