@@ -19,6 +19,7 @@
 #include "app/limits.h"
 #include "app/wire.h"
 #include "base/escape.h"
+#include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "client/identity.h"
@@ -85,11 +86,9 @@ static void client_drain(void *ctx)
     mtime_ms drain_ms = c->opt->common.drain_ns / 1000000;
     uint32_t streams = c->relays.count;
     if (streams == 0)
-        log_info(_("stopping"));
+        event_stopping();
     else
-        log_info(_("stopping: %u connections may finish, for up to %g seconds; a second signal "
-                   "ends now"),
-                 streams, signals_drain_seconds(&c->signals));
+        event_draining(streams, signals_drain_seconds(&c->signals));
     uv_timer_stop(&c->retry);
     c->current = NULL;
     for_each_uplink(c, uplink_stop, drain_ms);
@@ -109,7 +108,7 @@ static void client_open(struct client *c)
 {
     if (signals_stop_asked(&c->signals) || c->current)
         return;
-    log_info(_("connecting to server %s by TLS..."), c->opt->server);
+    event_connecting(c->opt->server);
     c->current = uplink_new(c);
     if (!c->current)
         client_retry(c, BACKOFF_OUTAGE);
@@ -127,7 +126,7 @@ static void client_on_retry(uv_timer_t *t)
 
 static void client_wait(struct client *c, mtime_ms wait)
 {
-    log_info(_("retrying in %.1f seconds..."), (double)wait / 1000);
+    event_retry_planned((double)wait / 1000);
     uv_timer_start(&c->retry, client_on_retry, (uint64_t)wait, 0);
 }
 
@@ -200,22 +199,22 @@ static void log_loss(const struct client *c, const struct uplink *u, enum end_re
     char text[ESCAPE_BUF];
     const char *words = end_text(text, reason, why);
     if (reason == END_AUTH)
-        log_error(_("authentication failed, the server answered: %s"), words);
+        event_auth_refused(words);
     else if (reason == END_REFUSED)
-        log_error(_("the server refused to forward the port: %s"), words);
+        event_open_refused(words);
     else if (reason == END_CERT)
-        log_error(_("TLS connection failed: %s"), words);
+        event_tls_untrusted(words);
     else if (reason == END_REPLACED)
-        log_error(_("%s: if both are wanted, give each its own -id"), words);
+        event_uplink_replaced(words);
     else if (u->was_live) {
-        log_warn(_("cannot accept new streams: %s"), words);
-        log_info(_("the connection to the server is lost, reconnecting..."));
+        event_uplink_broken(words);
+        event_uplink_lost();
     } else if (u->is_authenticated)
-        log_warn(_("asking for the port failed: %s"), words);
+        event_open_broken(words);
     else if (u->is_secure)
-        log_warn(_("authentication failed: %s"), words);
+        event_auth_broken(words);
     else
-        log_warn(_("TLS connection failed: %s"), words);
+        event_tls_failed(words);
     (void)c;
 }
 
@@ -291,7 +290,7 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
     }
     if (!was_current) {
         char text[ESCAPE_BUF];
-        log_info(_("the session beside is over: %s"), end_text(text, reason, why));
+        event_uplink_beside_over(end_text(text, reason, why));
         return;
     }
     if (!u->was_live && !u->is_secure)
@@ -325,10 +324,9 @@ static void client_status(void *ctx)
         sessions += u->session != NULL;
     }
     if (list_empty(&c->uplinks))
-        log_asked(_("status: server %s, id %s: %s, %u connections"), c->opt->server,
-                  *c->id ? c->id : "-", _("waits before it connects again"), 0U);
-    log_asked(_("status: %u sessions, %u of at most %u connections"), sessions,
-              quota_used(&c->connections), c->connections.max);
+        event_uplink_status(c->opt->server, *c->id ? c->id : "-",
+                            _("waits before it connects again"), 0U);
+    event_status_totals(sessions, quota_used(&c->connections), c->connections.max);
 }
 
 /* ---- start-up ---- */
@@ -339,26 +337,25 @@ static int prepare(struct client *c)
     struct errmsg why;
     const char *alpn;
     if (address_parse(c->opt->server, &c->server, &why) < 0) {
-        log_error("-server %s: %s", c->opt->server, why.text);
+        event_server_malformed(c->opt->server, why.text);
         return EXIT_STATUS_FAILED;
     }
     if (address_parse(c->opt->local_target, &c->local, &why) < 0) {
-        log_error("-local-target %s: %s", c->opt->local_target, why.text);
+        event_target_malformed(c->opt->local_target, why.text);
         return EXIT_STATUS_FAILED;
     }
     if (c->opt->remote_port < 0 || c->opt->remote_port > 65535) {
-        log_error(_("-remote-port %lld is not between 0 and 65535"),
-                  (long long)c->opt->remote_port);
+        event_port_out_of_range(c->opt->remote_port);
         return EXIT_STATUS_FAILED;
     }
     if (wire_choose(&c->opt->common, &alpn) < 0)
         return EXIT_STATUS_USAGE;
     if (alpn && identity_get(c->id, c->opt, &why) < 0) {
-        log_error("%s", why.text);
+        event_id_failed(why.text);
         return EXIT_STATUS_FAILED;
     }
     if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, alpn, &c->tls, &why) < 0) {
-        log_error(_("cannot set up the client's TLS: %s"), why.text);
+        event_client_tls_failed(why.text);
         return EXIT_STATUS_FAILED;
     }
     return EXIT_STATUS_OK;
@@ -388,9 +385,9 @@ static int begin(struct client *c)
     rng_system(&c->rng);
     backoff_init(&c->backoff, c->opt->max_retry_ns / 1000000);
     if (c->opt->max_retry_ns / 1000000 < BACKOFF_MAX_FLOOR_MS)
-        log_warn(_("-max-retry-interval is below one second: one second is used"));
+        event_retry_too_short();
     if (c->opt->common.threads > 1)
-        log_warn(_("-threads %d: a client uses one"), c->opt->common.threads);
+        event_threads_unused(c->opt->common.threads);
     netwatch_start(&c->network, &c->loop, client_on_network_change, c);
     target_init(&c->target, &c->loop, &c->relays, c->opt->local_target, c->local.host,
                 c->local.port);
@@ -414,9 +411,8 @@ int client_main(const struct client_options *opt)
         SSL_CTX_free(c.tls);
         return status;
     }
-    log_info(_("client mode: server %s (secure)"), opt->server);
-    log_info(_("-> remote port :%lld -> local target %s"), (long long)opt->remote_port,
-             opt->local_target);
+    event_client_start(opt->server);
+    event_client_forwards(opt->remote_port, opt->local_target);
     wire_warn(&opt->common);
     client_open(&c);
     loop_run(&c.loop);

@@ -17,10 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/event.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/i18n.h"
-#include "base/log.h"
 #include "conf/quote.h"
 #include "proto/hash.h"
 
@@ -269,8 +269,6 @@ int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, s
     if (kind < 0)
         return kind;
     if (kind == IDENTITY_TEMPORARY)
-        log_warn(_("the id of this client is for this run only, so after a restart its port may be "
-                   "taken for a while: %s"),
-                 why->text);
+        event_id_not_kept(why->text);
     return 0;
 }

@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-#include "base/i18n.h"
-#include "base/log.h"
+#include "base/event.h"
 #include "base/quota.h"
 #include "net/dialer.h"
 #include "net/sock.h"
@@ -38,7 +37,7 @@ static void target_complain(struct target *t, const char *why)
     if (t->complained && now - t->complained < COMPLAIN_MS)
         return;
     t->complained = now;
-    log_warn(_("cannot connect to the local target %s: %s"), t->name, why);
+    event_target_failed(t->name, why);
 }
 
 /* Frees the pending dial and gives its place to the next one. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "client/internal.h"
@@ -64,9 +65,9 @@ static void tell_reason(struct uplink *u, const char *text)
     }
     u->reasons[u->n_reasons++] = hash;
     if (session_window_ms(u->session) > 0)
-        log_info(_("the session is not resumed yet: %s"), text);
+        event_uplink_not_resumed(text);
     else
-        log_info(_("no other connection to the server yet: %s"), text);
+        event_uplink_not_replaced(text);
 }
 
 /* The dial goes on. */
@@ -168,52 +169,41 @@ static void uplink_on_tell(void *ctx, const struct life_action *a, const struct 
     struct uplink *u = ctx;
     struct client *c = u->client;
     char text[ESCAPE_BUF];
-    /* the same as before, and told: for the debug log */
-    enum log_level info = a->tell.again ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
-    enum log_level warn = a->tell.again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+    bool again = a->tell.again; /* the same as before, and told */
     unsigned streams = session_streams(u->session);
     switch (a->tell.what) {
     case LIFE_TELL_SUSPECTED:
-        log_line(info, _("the server has not answered for %.1f seconds: trying another connection"),
-                 (double)a->tell.ms / 1000);
+        event_uplink_suspected(again, (double)a->tell.ms / 1000);
         break;
     case LIFE_TELL_RECOVERED:
         u->n_reasons = 0;
         log_debug("the server answers again");
         break;
     case LIFE_TELL_DETACHED:
-        log_line(
-            warn,
-            _("the connection to the server broke: %s; %u connections wait for up to %d seconds"),
-            end_text(text, a->tell.loss == LIFE_LOSS_SILENT ? END_SILENT : END_PEER, why), streams,
-            (int)(a->tell.ms / 1000));
+        event_uplink_detached(
+            again, end_text(text, a->tell.loss == LIFE_LOSS_SILENT ? END_SILENT : END_PEER, why),
+            streams, (int)(a->tell.ms / 1000));
         break;
     case LIFE_TELL_RESUMED:
         u->n_reasons = 0;
         path_good(&c->paths, &u->at);
-        log_line(info, _("the session goes on after %.1f seconds, with %u connections"),
-                 (double)a->tell.ms / 1000, streams);
+        event_uplink_resumed(again, (double)a->tell.ms / 1000, streams);
         client_uplink_back(c, u);
         break;
     case LIFE_TELL_ATTEMPT:
         tell_reason(u, answer_text(a->tell.answer, why, text));
         break;
     case LIFE_TELL_MTU:
-        log_warn(_("small packets pass, large ones do not: MTU? Trying with smaller ones"));
+        event_uplink_mtu();
         break;
     case LIFE_TELL_IDLE_CUT:
-        log_warn(_("something on the way cuts connections that are idle for %d seconds"),
-                 (int)(a->tell.ms / 1000));
+        event_uplink_idle_cut((int)(a->tell.ms / 1000));
         break;
     case LIFE_TELL_DRAINING:
-        log_info(_("the server is stopping: %u connections may finish, for up to %d seconds; new "
-                   "ones go to its successor"),
-                 streams, (int)((a->tell.ms + 999) / 1000)); /* never up to 0 */
+        event_uplink_draining(streams, (int)((a->tell.ms + 999) / 1000)); /* never up to 0 */
         break;
     case LIFE_TELL_PORT_LOST:
-        log_warn(_("public port %lld was given to another client while the server did not hear of "
-                   "this one: %u connections may finish, and the port is asked for again"),
-                 (long long)c->opt->remote_port, streams);
+        event_uplink_port_lost(c->opt->remote_port, streams);
         break;
     }
 }
@@ -237,14 +227,14 @@ static void uplink_on_secure(void *ctx)
 {
     struct uplink *u = ctx;
     u->is_secure = true;
-    log_info(_("TLS connection established, PSK authentication follows..."));
+    event_tls_established();
 }
 
 static void uplink_on_authenticated(void *ctx)
 {
     struct uplink *u = ctx;
     u->is_authenticated = true;
-    log_info(_("opening the control stream to ask for the port..."));
+    event_open_sent();
     log_debug("%s", opening_tls_info(u->opening));
 }
 
@@ -254,22 +244,21 @@ static void uplink_on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES
     memcpy(u->nonce, nonce, sizeof u->nonce);
     u->has_nonce = true;
     standing_asked(&u->client->standing, nonce);
-    log_info(_("opening the control stream to ask for the port..."));
+    event_open_sent();
 }
 
 static void log_up(const struct uplink *u, const char *message, const char *address, int port)
 {
     const struct client *c = u->client;
     char text[ESCAPE_BUF];
-    log_info(_("PSK authentication succeeded, the tunnel is up."));
+    event_tunnel_up();
     if (message)
-        log_info(_("the server answered: %s"), escape_text(text, message, strlen(message)));
+        event_open_answered(escape_text(text, message, strlen(message)));
     else
-        log_info(_("the server listens on %s, ready to forward"), address);
-    log_info(_("public port %u of %s -> local target %s"),
-             (unsigned)(message ? control_message_port(message) : port), c->server.host,
-             c->opt->local_target);
-    log_info(_("control message sent, accepting streams and forwarding..."));
+        event_open_accepted(address);
+    event_tunnel_route(message ? control_message_port(message) : port, c->server.host,
+                       c->opt->local_target);
+    event_tunnel_ready();
 }
 
 static void uplink_on_accepted(void *ctx, struct session *s, const char *message,
@@ -427,6 +416,6 @@ static const char *uplink_state(const struct uplink *u)
 void uplink_tell(const struct uplink *u)
 {
     const struct client *c = u->client;
-    log_asked(_("status: server %s, id %s: %s, %u connections"), c->opt->server,
-              *c->id ? c->id : "-", uplink_state(u), u->session ? session_streams(u->session) : 0);
+    event_uplink_status(c->opt->server, *c->id ? c->id : "-", uplink_state(u),
+                        u->session ? session_streams(u->session) : 0);
 }
