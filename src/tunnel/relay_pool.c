@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/i18n.h"
-#include "base/log.h"
+#include "base/event.h"
 #include "base/quota.h"
 #include "net/sock.h"
 #include "tunnel/relay_internal.h"
@@ -71,19 +70,16 @@ void relay_pool_log_cut(struct relay *r, bool by_us)
     if (!log_budget_take(&rs->cut_lines, loop_now(rs->loop), &left_out))
         return; /* users make them, so they are bounded */
     if (left_out > 0)
-        log_info(_("%u lines about half-closed connections were left out"), left_out);
+        event_half_closed_left_out(left_out);
     const char *peer = r->session ? session_name(r->session) : "-";
     bool is_v2 = r->session && session_is_v2(r->session);
     int kind = is_v2 ? RELAY_CUT_HALF_CLOSED_V2 : RELAY_CUT_HALF_CLOSED;
     struct address there = sock_peer_address(r->socket.fd);
     sock_address_name(with, &there);
     if (by_us)
-        log_info(_("[%s] the connection with %s is cut: half closed, and silent for %d seconds"),
-                 peer, with, (int)(rs->cut_after[kind] / 1000));
+        event_half_closed_cut(peer, with, (int)(rs->cut_after[kind] / 1000));
     else
-        log_info(_("[%s] the connection with %s is cut by the other side: half closed, and silent "
-                   "for too long"),
-                 peer, with);
+        event_half_closed_cut_there(peer, with);
 }
 
 static void pool_cut(struct relay *r, enum relay_cut kind)
