@@ -8,6 +8,7 @@
 #include "app/secret.h"
 #include "app/signals.h"
 #include "base/err.h"
+#include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "conf/flags.h"
@@ -37,16 +38,15 @@ static int usage(const struct mode *m, const char *error)
 
 int cli_missing(const struct mode *m, const char *text)
 {
-    log_error("%s", text);
+    event_options_missing(text);
     print_usage(m);
     return EXIT_STATUS_FAILED;
 }
 
 int cli_cannot_start(int err)
 {
-    log_error(_("cannot start: %s"), err == ERR_LIMIT
-                                         ? _("the descriptor limit is too low (see ulimit -n)")
-                                         : err_text(err));
+    event_start_failed(err == ERR_LIMIT ? _("the descriptor limit is too low (see ulimit -n)")
+                                        : err_text(err));
     return EXIT_STATUS_FAILED;
 }
 
@@ -89,7 +89,7 @@ bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
     }
     log_set_level((enum log_level)common->log_level);
     if (secret_find(common, &why) < 0) {
-        log_error(_("cannot get the secret: %s"), why.text);
+        event_secret_missing(why.text);
         *ret_status = EXIT_STATUS_FAILED;
         return false;
     }

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "app/cli.h"
+#include "base/event.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/i18n.h"
-#include "base/log.h"
 #include "base/secure.h"
 #include "conf/quote.h"
 
@@ -57,8 +57,10 @@ static int print_key(void)
     secure_zero(text, sizeof text);
     if (printed)
         return EXIT_STATUS_OK;
-    log_error(made ? _("cannot write the new secret: %s") : _("cannot make a secret: %s"),
-              strerror(errnum));
+    if (made)
+        event_key_not_written(strerror(errnum));
+    else
+        event_key_not_made(strerror(errnum));
     return EXIT_STATUS_FAILED;
 }
 

@@ -6,8 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/i18n.h"
-#include "base/log.h"
+#include "base/event.h"
 
 uint64_t limits_raise(void)
 {
@@ -37,8 +36,7 @@ uint32_t limits_connections(uint64_t descriptors, unsigned loops)
     uint64_t most = limit - reserve;
     if (most > LIMITS_CONNECTIONS_MAX)
         most = LIMITS_CONNECTIONS_MAX;
-    log_info(_("descriptor limit %llu: up to %u connections at once"),
-             (unsigned long long)descriptors, (unsigned)most);
+    event_descriptor_limit(descriptors, (unsigned)most);
     return (uint32_t)most;
 }
 

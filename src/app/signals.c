@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/i18n.h"
+#include "base/event.h"
 #include "base/log.h"
 
 /* ---- the orderly end ---- */
@@ -26,7 +26,7 @@ static void stop(struct signals *s)
     }
     s->stop_asked = true;
     if (s->drain_ms == 0) {
-        log_info(_("stopping"));
+        event_stopping();
         s->ops->end(s->ctx);
         return;
     }
@@ -60,7 +60,7 @@ static bool look_at_terminals(struct signals *s)
     if (!is_lost(&s->terminals[0]) && !is_lost(&s->terminals[1]))
         return false;
     if (!s->stop_asked) {
-        log_info(_("the terminal is gone"));
+        event_terminal_gone();
         stop(s);
     }
     return true;
@@ -75,7 +75,7 @@ static void hang_up(struct signals *s)
 {
     if (look_at_terminals(s))
         return;
-    log_info(_("SIGHUP: nothing is reloaded yet"));
+    event_reload_unknown();
     if (s->terminals[0].is_one || s->terminals[1].is_one)
         uv_timer_start(&s->look, on_look, SIGNALS_LOOK_AGAIN_MS, 0);
 }

@@ -3,8 +3,7 @@
 #include "app/wire.h"
 
 #include "base/err.h"
-#include "base/i18n.h"
-#include "base/log.h"
+#include "base/event.h"
 #include "proto/hello.h"
 
 int wire_choose(const struct common_options *opt, const char **ret)
@@ -14,9 +13,7 @@ int wire_choose(const struct common_options *opt, const char **ret)
         return 0;
     *ret = NULL;
     if (opt->legacy == LEGACY_NEVER) {
-        log_error(_("the secret has less than %d bytes, and -legacy never needs more: 'gotunnel "
-                    "genkey' makes one"),
-                  HELLO_SECRET_MIN);
+        event_secret_too_short(HELLO_SECRET_MIN);
         return ERR_INVAL;
     }
     return 0;
@@ -26,8 +23,5 @@ void wire_warn(const struct common_options *opt)
 {
     if (hello_secret_is_long_enough(opt->secret))
         return;
-    log_warn(
-        _("the secret has less than %d bytes: connections will not survive a break of the tunnel, "
-          "and the secret itself is sent; 'gotunnel genkey' makes a better one"),
-        HELLO_SECRET_MIN);
+    event_secret_is_short(HELLO_SECRET_MIN);
 }
