@@ -38,8 +38,5 @@ void log_text(const char *text);
 enum { LOG_FLUSH_MS = 1000 };
 void log_flush(void);
 
-#define log_asked(...) log_line(LOG_LEVEL_ASKED, __VA_ARGS__)
-#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
-#define log_warn(...)  log_line(LOG_LEVEL_WARN, __VA_ARGS__)
-#define log_info(...)  log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+/* For developers, not translated. All else is an event (base/event.h). */
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
