@@ -14,6 +14,7 @@ enum { COMPLAIN_MS = 1000 };
 
 /* One stream on its way to the service. */
 struct pending_dial {
+    struct relay_pending pending;
     struct list node; /* in target->waiting until its dial starts */
     struct target *target;
     struct relay *relay;
@@ -73,7 +74,7 @@ static void target_on_dialled(void *ctx, struct dial_result *result)
     struct target *t = p->target;
     struct relay *r = p->relay;
     struct errmsg why;
-    relay_set_pending(r, NULL, NULL);
+    relay_set_pending(r, NULL);
     if (result->err < 0) {
         target_complain(t, dial_text(&why, result));
         relay_reset(r, reason_of(result->err));
@@ -88,9 +89,9 @@ static void target_on_dialled(void *ctx, struct dial_result *result)
 }
 
 /* The relay ended before the dial was done. */
-static void target_on_cancel(void *pending)
+static void target_on_cancel(struct relay_pending *pending)
 {
-    struct pending_dial *p = pending;
+    struct pending_dial *p = CONTAINER_OF(pending, struct pending_dial, pending);
     dial_cancel(p->dial);
     pending_dial_done(p);
 }
@@ -131,11 +132,12 @@ void target_serve(struct target *t, struct session *session, struct smux_stream 
         smux_stream_reset(st, SMUX_RST_BUSY, loop_now(t->loop));
         return;
     }
+    p->pending.on_cancel = target_on_cancel;
     p->target = t;
     p->relay = r;
     p->deadline = loop_now(t->loop) + TARGET_MS;
     list_init(&p->node);
     list_push(&t->waiting, &p->node);
-    relay_set_pending(r, target_on_cancel, p);
+    relay_set_pending(r, &p->pending);
     target_start_waiting(t);
 }

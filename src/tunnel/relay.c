@@ -86,9 +86,9 @@ static void relay_leave_session(struct relay *r)
 static void relay_close_socket(struct relay *r, bool reset)
 {
     if (!relay_has_socket(r)) {
-        if (r->on_cancel)
-            r->on_cancel(r->pending);
-        r->on_cancel = NULL;
+        if (r->pending)
+            r->pending->on_cancel(r->pending);
+        r->pending = NULL;
         return;
     }
     int fd = r->socket.fd;
@@ -224,7 +224,7 @@ static void relay_on_ready(struct poller_source *src, unsigned events)
 /* It has a socket, if err is 0. */
 static void relay_attached(struct relay *r, int err)
 {
-    r->on_cancel = NULL;
+    r->pending = NULL;
     relay_set_up(r, UP_READING);
     relay_set_down(r, r->down == DOWN_NO_SOCKET_FIN ? DOWN_FIN : DOWN_WRITING);
     if (err < 0)
@@ -277,8 +277,7 @@ struct relay *relay_new(struct relays *rs, struct session *session, struct smux_
     return r;
 }
 
-void relay_set_pending(struct relay *r, void (*on_cancel)(void *pending), void *pending)
+void relay_set_pending(struct relay *r, struct relay_pending *m)
 {
-    r->on_cancel = on_cancel;
-    r->pending = pending;
+    r->pending = m;
 }

@@ -116,6 +116,11 @@ void relay_attach_dialled(struct relay *r, struct dial_result *dialled);
 /* Cuts both sides, visibly as a reset. The relay is freed at the end of the turn. */
 void relay_reset(struct relay *r, enum smux_reset_code code);
 
-/* What brings the socket (the client's dial): on_cancel(pending) is called if the relay ends before
+/* Embed in what brings the socket (the client's dial): on_cancel is called if the relay ends before
    relay_attach(), so that it can be given up. */
-void relay_set_pending(struct relay *r, void (*on_cancel)(void *pending), void *pending);
+struct relay_pending {
+    void (*on_cancel)(struct relay_pending *p);
+};
+
+/* p must stay until on_cancel, relay_attach(), or another one; NULL: there is none. */
+void relay_set_pending(struct relay *r, struct relay_pending *p);

@@ -380,15 +380,17 @@ static void what_came_whole_is_delivered_without_a_session(void **state)
     assert_int_equal(recv(rig.user, &byte, 1, 0), 0);
 }
 
-static void on_cancel(void *maker)
+static void on_cancel(struct relay_pending *m)
 {
-    ++*(int *)maker;
+    (void)m;
+    rig.cancels++;
 }
 
 static void a_dial_is_called_off_once(void **state)
 {
     (void)state;
-    relay_set_pending(rig.r, on_cancel, &rig.cancels);
+    struct relay_pending dial = {on_cancel};
+    relay_set_pending(rig.r, &dial);
     smux_stream_reset(rig.there, SMUX_RST_PEER_RESET, 0);
     rig.there = NULL;
     PUMP_UNTIL(is_gone());
