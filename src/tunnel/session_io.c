@@ -11,10 +11,11 @@
 
 enum {
     READ_ROUNDS = 4, /* receive buffers one tunnel may fill in a turn before others get theirs */
-    TURN_OUT_BYTES = 256 << 10, /* the same for sending ... */
-    TURN_SHARES = 4,            /* ... and shares of users that are used up */
+    TURN_OUT_BYTES = 128 << 10, /* the same for sending, before others are heard ... */
+    TURN_SHARES = 2,            /* ... and shares of users that are used up */
     QUIET_MS = 5000,            /* without data for so long, buffers are trimmed */
-    LOOK_BYTES = 8 << 10,       /* so much is sent between two looks at what waits */
+    LOOK_BYTES = 8 << 10,       /* so much is sent between two looks at what waits ... */
+    LOOK_PART = 2,              /* ... or this part of what may wait, if that is more */
     KEEPALIVE_BYTES = 64,       /* less than this at a time is not data */
 };
 
@@ -47,9 +48,17 @@ static void look_at_queue(struct session *s)
     stage_count(&s->stage, q.sent, now);
     size_t bound = stage_bound(&s->stage);
     transport_set_unsent_max(s->tp, bound / 2);
+    turn_set_share(&s->readers, bound / 2); /* one that the link takes in a few milliseconds */
     smux_session_set_stage(s->mux, (uint32_t)(bound > q.waiting ? bound - q.waiting : 0));
     s->is_crowded = !stage_has_room(&s->stage, q.waiting);
     s->sent_unseen = 0;
+}
+
+/* Enough was sent since the last look for another one, which is a system call. */
+static bool is_unseen(const struct session *s)
+{
+    size_t part = stage_bound(&s->stage) / LOOK_PART;
+    return s->stage_of != s->tp || s->sent_unseen >= (part > LOOK_BYTES ? part : LOOK_BYTES);
 }
 
 size_t session_output(struct session *s)
@@ -67,7 +76,7 @@ size_t session_output(struct session *s)
         transport_flush(s->tp);
     }
     s->sent_unseen += total;
-    if (s->tp && s->sent_unseen >= LOOK_BYTES)
+    if (s->tp && is_unseen(s))
         look_at_queue(s);
     return total;
 }

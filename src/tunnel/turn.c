@@ -11,7 +11,7 @@ static struct turn_node *turn_node_of(struct list *n)
 static void turn_give_share(const struct turn *t, struct turn_node *n)
 {
     n->round = t->round;
-    n->left = TURN_SHARE;
+    n->left = t->share;
 }
 
 void turn_init(struct turn *t)
@@ -19,6 +19,14 @@ void turn_init(struct turn *t)
     list_init(&t->fresh);
     list_init(&t->later);
     t->round = 1;
+    t->share = TURN_SHARE;
+}
+
+void turn_set_share(struct turn *t, size_t bytes)
+{
+    t->share = bytes < TURN_SHARE       ? TURN_SHARE
+               : bytes < TURN_SHARE_MAX ? (int32_t)bytes
+                                        : TURN_SHARE_MAX;
 }
 
 void turn_node_init(struct turn_node *n)

@@ -81,6 +81,36 @@ static void a_turn_has_an_end(void **state)
                 assert_int_equal(step(), i); /* and no fifth call for what is left of 64 KB */
 }
 
+/* How many frames the one whose turn it is sends before it is another's. */
+static int frames_of(int i)
+{
+    int n = 0;
+    while (next() == i) {
+        (void)step();
+        n++;
+    }
+    return n;
+}
+
+static void a_share_follows_the_link(void **state)
+{
+    static const struct {
+        size_t told;
+        int frames;
+    } rows[] = {{0, 4},         {TURN_SHARE - 1, 4},           {TURN_SHARE + TURN_LEAST, 5},
+                {128 << 10, 8}, {(128 << 10) + TURN_LEAST, 8}, {SIZE_MAX, 8}};
+    (void)state;
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        setup(NULL);
+        turn_set_share(&t, rows[k].told);
+        give(0, 1 << 20);
+        give(1, 1 << 20);
+        turn_set_share(&t, SIZE_MAX - rows[k].told); /* who has a share keeps it */
+        assert_int_equal(frames_of(0), rows[k].frames);
+        assert_int_equal(frames_of(1), rows[k].frames);
+    }
+}
+
 static void what_is_left_of_a_share_is_kept(void **state)
 {
     (void)state;
@@ -181,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(those_who_come_go_in_order, setup),
         cmocka_unit_test_setup(a_turn_has_an_end, setup),
+        cmocka_unit_test_setup(a_share_follows_the_link, setup),
         cmocka_unit_test_setup(what_is_left_of_a_share_is_kept, setup),
         cmocka_unit_test_setup(one_that_idles_keeps_its_share_used, setup),
         cmocka_unit_test_setup(fresh_ones_go_before_bulk, setup),
