@@ -173,7 +173,10 @@ static void uplink_on_tell(void *ctx, const struct life_action *a, const struct 
     unsigned streams = session_streams(u->session);
     switch (a->tell.what) {
     case LIFE_TELL_SUSPECTED:
-        event_uplink_suspected(again, (double)a->tell.ms / 1000);
+        if (a->tell.ms == 0)
+            event_network_changed();
+        else
+            event_uplink_suspected(again, (double)a->tell.ms / 1000);
         break;
     case LIFE_TELL_RECOVERED:
         u->n_reasons = 0;

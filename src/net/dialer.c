@@ -250,15 +250,40 @@ static int start_socket(struct dial *d, unsigned slot, const struct address *a)
 
 /* ---- resolving ---- */
 
+/* How many addresses of a family the resolver has found. */
+static unsigned count_family(const struct addrinfo *list, int family)
+{
+    unsigned n = 0;
+    for (const struct addrinfo *a = list; a; a = a->ai_next)
+        n += a->ai_family == family;
+    return n;
+}
+
+/* The first PATH_ADDRESSES of what was found, in its order; where there are more, each family has
+   half of the places at least: many dead addresses of one must not hide the only one of the other. */
+static unsigned take_addresses(const struct addrinfo *list, struct address found[PATH_ADDRESSES])
+{
+    unsigned n = 0, taken[2] = {0, 0},
+             all[2] = {count_family(list, AF_INET), count_family(list, AF_INET6)};
+    for (const struct addrinfo *a = list; a && n < PATH_ADDRESSES; a = a->ai_next) {
+        int me = a->ai_family == AF_INET6;
+        unsigned others = all[!me] < PATH_ADDRESSES / 2 ? all[!me] : PATH_ADDRESSES / 2;
+        if (taken[me] >= PATH_ADDRESSES - others)
+            continue;
+        found[n] = sock_address(a->ai_addr);
+        if (found[n].family == ADDRESS_NONE)
+            continue;
+        n++;
+        taken[me]++;
+    }
+    return n;
+}
+
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 {
     struct dial *d = req->data;
     struct address found[PATH_ADDRESSES];
-    unsigned n = 0;
-    for (const struct addrinfo *a = list; a && n < PATH_ADDRESSES; a = a->ai_next) {
-        found[n] = sock_address(a->ai_addr);
-        n += found[n].family != ADDRESS_NONE;
-    }
+    unsigned n = take_addresses(list, found);
     uv_freeaddrinfo(list);
     d->resolving = false;
     if (d->done) {

@@ -81,7 +81,7 @@ static void owners_on_yielded(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, yielded);
     if (a->yields)
-        event_port_yielded(a->name, a->claim.wanted, a->yields_to_name);
+        event_port_yielded(a->name, a->opened_port, a->yields_to_name);
     registry_yielded(&a->worker->srv->registry, &a->claim, a->yields);
 }
 

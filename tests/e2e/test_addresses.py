@@ -90,6 +90,17 @@ def test_a_dead_ipv6_address_before_a_live_ipv4_one(lab, hosts):
         load.finish()
 
 
+def test_many_dead_addresses_do_not_hide_the_live_one(lab, hosts):
+    """Eight of IPv6 come first, as many as a search tries; the ninth is the only one of IPv4."""
+    gone = [f"fd77::{i}" for i in range(101, 109)]
+    hosts.client.names(*(f"{a} srv.test" for a in gone), f"{SERVER4} srv.test")
+    dead(hosts.client, "ip6 daddr fd77::/64")
+    with keyed(hosts, 1) as load:
+        start(lab, hosts, load)
+        load.start(REMOTE, 1)
+        load.finish()
+
+
 @pytest.mark.parametrize("dies", ["silent", "rst"])
 def test_a_family_dies_and_users_go_on_over_the_other(lab, hosts, dies):
     hosts.client.names(f"{SERVER6} srv.test", f"{SERVER4} srv.test")
