@@ -171,7 +171,7 @@ def test_what_waits_is_written_at_the_end(lab, echo):
         log = server.read_all()
         assert server.popen.wait(PATIENCE) == 0
     assert len(re.findall(r"user 127\.0\.0\.1:\d+ connected", log)) == 500
-    assert "session ended: closed by this program" in lines_of(log)[-1] and not LOST.search(log)
+    assert "session ended: " in "".join(lines_of(log)[-2:]) and not LOST.search(log)
 
 
 @pytest.mark.parametrize("redirect", ["2>/dev/full", "2>&-", "2>&- >&- <&-", "2> >(true)"], ids=str)
