@@ -70,7 +70,7 @@ def test_nor_at_the_start(lab, echo, who, signum):
     p.wait_log("the tunnel listens on" if who == "server" else "public port")
     if signum == signal.SIGHUP:
         p.wait_log("nothing is reloaded yet")
-    assert not is_held()
+    wait_for("the signal to be let through", lambda: not is_held())  # libuv holds all back for moments
 
 
 # ---- the terminal ----

@@ -596,6 +596,8 @@ def test_the_time_that_users_stood_still_is_said_at_both_ends(lab, kind):
         rig.heal()
         gap = time.monotonic() - start
         for end in (rig.client, rig.server):
+            if kind in ("reset", "forget"):
+                end.wait_log("goes on")
             said = [float(x) for x in re.findall(r"goes on.* after ([\d.]+) seconds", end.log())]
             print(f"\n{end.name} said {said}, users {gap:.1f}")
             if kind in ("reset", "forget") or said:
