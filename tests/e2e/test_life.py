@@ -13,7 +13,7 @@ import time
 import pytest
 
 from lib import services
-from lib.procs import PROGRAM, SANITIZED, SECRET, wait_for
+from lib.procs import PROGRAM, SANITIZED, SECRET, rest, wait_for
 from lib.services import connect, free_port, pattern, read_all, read_exactly
 
 RELEASE_ONLY = pytest.mark.skipif(SANITIZED, reason="memory of a sanitizer's build says nothing")
@@ -489,6 +489,7 @@ def test_the_banner_shows_the_secret_on_a_terminal_only_d9(lab):
         while b"\n====" not in shown[100:]:
             shown += os.read(master, 65536)
     finally:
+        rest(p)
         p.terminate()
         assert p.wait(30) == 0
         os.close(master)

@@ -4,7 +4,6 @@
 import fcntl
 import os
 import re
-import signal
 import socket
 import subprocess
 import threading
@@ -13,7 +12,7 @@ import time
 import pytest
 
 from lib import services
-from lib.procs import PATIENCE, PROGRAM, SECRET, wait_for
+from lib.procs import PATIENCE, PROGRAM, SECRET, rest, wait_for
 from lib.services import connect, free_port, read_exactly
 
 LINE = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} \S.*")
@@ -47,6 +46,10 @@ class Stuck:
         with os.fdopen(self.read_end, "rb") as f:
             self.read_end = None
             return f.read().decode()
+
+    def stop(self):
+        rest(self.popen)
+        self.popen.terminate()
 
     def __enter__(self):
         return self
@@ -100,7 +103,7 @@ def test_a_server_serves_on_and_says_later_what_was_lost(lab, echo, nonblocking)
             services.in_threads([lambda: use(client.port, USERS)] * 2)
             strangers += 1
         assert server.is_stuck()
-        server.popen.send_signal(signal.SIGTERM)  # ends, though nobody reads
+        server.stop()  # ends, though nobody reads
         assert server.popen.wait(PATIENCE) == 0
         log = server.read_all()
     lines_of(log[:log.rfind("\n") + 1])
@@ -123,7 +126,7 @@ def test_what_was_lost_is_counted(lab, echo):
         reader.start()
         time.sleep(0.5)  # the queue empties
         use(client.port, 1)
-        server.popen.send_signal(signal.SIGTERM)
+        server.stop()
         server.popen.wait(PATIENCE)
         reader.join(PATIENCE)
     lines_of(got[0])
@@ -142,7 +145,7 @@ def test_a_client_serves_on(lab, echo):
     with client:
         wait_listening(port)
         use(port, 20)
-        client.popen.send_signal(signal.SIGTERM)
+        client.stop()
         assert client.popen.wait(PATIENCE) == 0
 
 
@@ -167,7 +170,7 @@ def test_what_waits_is_written_at_the_end(lab, echo):
         client = lab.client(port, echo.port, ca=lab.path / "certs/ca.crt")
         use(client.port, 500)
         wait_for("the pipe to be full", server.is_stuck)
-        server.popen.send_signal(signal.SIGTERM)
+        server.stop()
         log = server.read_all()
         assert server.popen.wait(PATIENCE) == 0
     assert len(re.findall(r"user 127\.0\.0\.1:\d+ connected", log)) == 500
@@ -215,6 +218,7 @@ def test_a_disk_that_has_room_again(lab, echo):
             use(client.port, 1)
             wait_for("the count", lambda: LOST.search((place / "log").read_text()))
         finally:
+            rest(p)
             p.terminate()
             assert p.wait(PATIENCE) == 0
     finally:
@@ -232,7 +236,7 @@ def test_a_stdout_that_nobody_reads_does_not_keep_a_server_from_serving(lab, ech
         while b"remote-port 8080" not in text:  # and whoever reads gets all of it
             text += os.read(server.read_end, 65536)
         assert b"BEGIN CERTIFICATE" in text
-        server.popen.terminate()
+        server.stop()
         assert server.popen.wait(PATIENCE) == 0
 
 
@@ -240,5 +244,5 @@ def test_a_stdout_that_nobody_reads_does_not_keep_it_from_ending(lab):
     port = free_port()
     with Stuck(lab, "server", "-secret", SECRET, "-listen", f"127.0.0.1:{port}", stream="stdout", full=True) as server:
         wait_listening(port)
-        server.popen.terminate()
+        server.stop()
         assert server.popen.wait(PATIENCE) == 0

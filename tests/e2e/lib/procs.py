@@ -56,6 +56,17 @@ def go_peer(name):
     return PEERS / name
 
 
+def rest(popen):
+    """Under ThreadSanitizer: waits a little for the main thread to sleep. Its runtimes (gcc 12, clang 14) hold a
+    signal back that comes while the program computes, and now and then lose it: strace shows it come and no
+    handler run, also with one thread. One that wakes it from a system call is never lost."""
+    deadline = time.monotonic() + 2
+    while TSAN and popen.poll() is None and time.monotonic() < deadline:
+        if Path(f"/proc/{popen.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S":
+            return
+        time.sleep(0.005)
+
+
 class Process:
     """A running program; its stderr and stdout are files."""
 
@@ -112,21 +123,11 @@ class Process:
     def kill(self, how=signal.SIGKILL):
         """Sends a signal; after SIGKILL the process is gone when this returns."""
         if TSAN and self.ours and how != signal.SIGKILL:
-            self._rest()
+            rest(self.popen)
         self.popen.send_signal(how)
         if how == signal.SIGKILL:
             self.popen.wait(10)
             self.expect_exit = False
-
-    def _rest(self):
-        """Waits a little for the main thread to sleep. ThreadSanitizer's runtimes (gcc 12, clang 14) hold a
-        signal back that comes while the program computes, and now and then lose it: strace shows it come
-        and no handler run, also with one thread. One that wakes it from a system call is never lost."""
-        deadline = time.monotonic() + 2
-        while self.alive() and time.monotonic() < deadline:
-            if Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S":
-                return
-            time.sleep(0.005)
 
     def wait(self, timeout=PATIENCE):
         """The exit status."""
