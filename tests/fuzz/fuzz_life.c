@@ -140,7 +140,7 @@ static void pull(struct owner *o)
 
 static void candidate_steps(struct owner *o, unsigned what, uint8_t arg)
 {
-    bool accepts;
+    bool accepts, ends;
     switch (what) {
     case 0:
         if (o->candidate == DIALLING)
@@ -160,7 +160,8 @@ static void candidate_steps(struct owner *o, unsigned what, uint8_t arg)
     default:
         accepts = arg % 7 == LIFE_ANSWER_ACCEPTED && o->candidate == ASKED;
         o->switches = accepts;
-        if (o->candidate == ASKED || (o->candidate == TCP && arg % 7 == LIFE_ANSWER_FAILED))
+        ends = arg % 7 == LIFE_ANSWER_FAILED || arg % 7 == LIFE_ANSWER_UNKNOWN;
+        if (o->candidate == ASKED || (o->candidate == TCP && ends))
             o->candidate = NOBODY;
         life_answered(&o->l, (enum life_answer)(arg % 7), o->acked + arg, o->now);
         if (accepts)
