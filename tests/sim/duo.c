@@ -505,6 +505,13 @@ static void drain_round(struct duo *d)
     }
 }
 
+/* Each side has received all that the other one has staged. */
+static bool is_carried(const struct duo *d)
+{
+    return smux_session_received(d->sides[0].s) == d->sides[1].s->out.staged &&
+           smux_session_received(d->sides[1].s) == d->sides[0].s->out.staged;
+}
+
 void duo_drain(struct duo *d)
 {
     current = d;
@@ -514,6 +521,8 @@ void duo_drain(struct duo *d)
     for (int i = 0; i < ROUNDS_MAX && !duo_is_over(d); i++)
         drain_round(d);
     CHECK(duo_is_over(d));
+    for (int i = 0; i < ROUNDS_MAX && !is_carried(d); i++) /* a narrow link takes its time */
+        drain_round(d);
     for (int i = 0; i < QUIET_ROUNDS; i++)
         drain_round(d);
     for (size_t i = 0; i < indices(d); i++) {
