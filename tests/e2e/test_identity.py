@@ -69,7 +69,7 @@ class Clones:
 @pytest.mark.parametrize("seconds", [25, pytest.param(300, marks=long)])
 @pytest.mark.parametrize("n", [2, 3])
 def test_clones_take_once_for_each_start(lab, server, echo, n, seconds):
-    """Item 11: the state file was copied; one takeover for each start of a process, and none after."""
+    """The state file was copied; one takeover for each start of a process, and none after."""
     clones = Clones(lab, server, echo.port, n)
     clones.more()
     assert clones.takeovers() == n - 1
@@ -82,7 +82,7 @@ def test_clones_take_once_for_each_start(lab, server, echo, n, seconds):
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_the_replaced_one_is_up_again_when_the_id_is_free(lab, server, echo, n):
-    """Item 11: it keeps asking without taking."""
+    """It keeps asking without taking."""
     clones = Clones(lab, server, echo.port, n)
     clones.more()
     clones.clients[-1].kill(signal.SIGTERM)
@@ -94,7 +94,7 @@ def test_the_replaced_one_is_up_again_when_the_id_is_free(lab, server, echo, n):
 
 @pytest.mark.parametrize("how", ["kill", "term"])
 def test_clones_do_not_take_after_a_restart_of_the_server(lab, echo, how):
-    """Item 11: whoever was replaced before; the server is gone for 1 s."""
+    """Whoever was replaced before; the server is gone for 1 s."""
     server = lab.server()
     clones = Clones(lab, server, echo.port, 3)
     clones.more()
@@ -112,7 +112,7 @@ def test_clones_do_not_take_after_a_restart_of_the_server(lab, echo, how):
 
 @pytest.mark.parametrize("kind", ["reset", "finish", "forget", "stall"])
 def test_clones_do_not_take_after_a_cut(lab, server, echo, kind):
-    """Item 11: none by a cut of all of them, several times."""
+    """None by a cut of all of them, several times."""
     with Cutter(server.port) as link:
         clones = Clones(lab, server, echo.port, 2)
         clones.clients[0].kill(signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_clones_do_not_take_after_a_cut(lab, server, echo, kind):
 
 
 def test_the_same_id_twice_by_hand(lab, server, echo):
-    """Item 11: a unit plus a test by hand: `-id x` twice, another port. The test has it; the unit is back when it ends."""
+    """A unit plus a test by hand: `-id x` twice, another port. The test has it; the unit is back when it ends."""
     unit = lab.client(server, echo.port, remote_port=free_port(), flags=("-id", "x"))
     test = lab.client(server, echo.port, remote_port=free_port(), flags=("-id", "x"))
     unit.wait_log("taken its place")
@@ -146,7 +146,7 @@ def test_the_same_id_twice_by_hand(lab, server, echo):
 
 @pytest.mark.parametrize("less", [1, 100, 250, 300])
 def test_the_ghost_of_an_own_open_is_ended_by_the_next(lab, server, echo, less):
-    """Item 11: the answer is cut by so many bytes; the next open names it, or takes: the port is served within seconds."""
+    """The answer is cut by so many bytes; the next open names it, or takes: the port is served within seconds."""
     id, port = cuts.fresh_id(), free_port()
     with Cutter(server.port) as link:
         probe = lab.client(link.port, echo.port, remote_port=free_port(), ca=server.ca, flags=("-id", cuts.fresh_id()))
@@ -167,7 +167,7 @@ def test_the_ghost_of_an_own_open_is_ended_by_the_next(lab, server, echo, less):
 
 
 def test_an_open_that_is_overtaken_hears_so_and_does_not_evict_the_winner(lab):
-    """Item 14: many opens of one id at once, on several workers; one is left, and stays."""
+    """Many opens of one id at once, on several workers; one is left, and stays."""
     server = lab.server(threads=4)
     for round in range(5 if SANITIZED else 15):
         peers = [wire2.Client(server.port, server.ca, SECRET, id=f"race{round}") for _ in range(6)]
@@ -213,7 +213,7 @@ def is_over(p):
 
 @pytest.mark.parametrize("n", [350, pytest.param(1000, marks=long)])
 def test_a_blip_loses_no_client_of_one_address(lab, n):
-    """Item 13: all of one address are detached at once; each is resumed."""
+    """All of one address are detached at once; each is resumed."""
     server = lab.server()
     n = n // 3 if SANITIZED else n
     peers = []
@@ -243,7 +243,7 @@ def test_a_blip_loses_no_client_of_one_address(lab, n):
 
 
 def test_the_server_s_lines_name_the_id_beside_the_address(lab, echo):
-    """Item 12: everywhere from the proof on."""
+    """Everywhere from the proof on."""
     with Rig(lab, n=2, server_flags=("-log-level", "debug")) as rig:
         other = lab.client(rig.server, echo.port, remote_port=rig.port, flags=("-id", "other"), ready=False)
         other.wait_log("in use")  # refused: both are named

@@ -154,7 +154,7 @@ static void test_a_dialer_that_forgets(void **state)
     expect(&k, "dial last=59900");
 }
 
-/* ---- patience: item 3 ---- */
+/* ---- patience ---- */
 
 static void test_patience_follows_the_path(void **state)
 {
@@ -409,7 +409,7 @@ static void test_tls_may_fail(void **state)
     expect(&k, "+attempt failed");
 }
 
-/* Item 6: without connections nothing is lost by a new session. */
+/* Without connections nothing is lost by a new session. */
 static void test_unknown_without_connections(void **state)
 {
     struct kit k;
@@ -627,7 +627,7 @@ static void test_accepted_and_lost_again(void **state)
     assert_in_range(dials, 8, 20);
 }
 
-/* ---- the last moment: item 5 ---- */
+/* ---- the last moment ---- */
 
 static void test_the_last_dial_is_100_ms_before_the_end(void **state)
 {

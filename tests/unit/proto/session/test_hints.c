@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a row of breaks tells about the path: item 4. */
+/* What a row of breaks tells about the path. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -82,7 +82,7 @@ static void test_no_window_no_suspicion(void **state)
     assert_int_equal(life_deadline(&k.l), MTIME_NEVER);
 }
 
-/* Item 4: 3, 6, 12, 24, 24 s, until something is acknowledged. */
+/* 3, 6, 12, 24, 24 s, until something is acknowledged. */
 static void test_the_suspicion_grows_until_proven(void **state)
 {
     static const mtime_ms grows[] = {6000, 12000};
@@ -139,7 +139,7 @@ static void test_a_reset_dials_at_once(void **state)
     expect(&k, "switch; +resumed 800");
 }
 
-/* Item 7: a bare FIN gets the whole window. */
+/* A bare FIN gets the whole window. */
 static void test_a_fin_gets_the_whole_window(void **state)
 {
     struct kit k;
@@ -169,7 +169,7 @@ static void test_what_is_suspected_can_be_lost(void **state)
     expect(&k, "switch; +resumed 4000");
 }
 
-/* Item 4: a resume that is not followed by an acknowledgement does not restart the window. */
+/* A resume that is not followed by an acknowledgement does not restart the window. */
 static void test_the_window_runs_on_until_proven(void **state)
 {
     struct kit k;
@@ -278,7 +278,7 @@ static void test_the_resume_itself_proves_nothing(void **state)
     due_at(&k, 3000);
 }
 
-/* Item 5: the server waits a grace longer than the client tries. */
+/* The server waits a grace longer than the client tries. */
 static void test_the_server_expires_last(void **state)
 {
     struct kit k;
@@ -294,7 +294,7 @@ static void test_the_server_expires_last(void **state)
     expect(&k, "switch; +resumed 5999; admit");
 }
 
-/* Item 9: from the last byte before the stall, at both ends; a resume that proves nothing does not
+/* From the last byte before the stall, at both ends; a resume that proves nothing does not
    begin a new gap. */
 static void test_the_gap_is_exact(void **state)
 {
@@ -370,7 +370,7 @@ static void test_goaway_that_ends(void **state)
     }
 }
 
-/* Item 15: a stopping server's client opens beside, keeps its connections, and does not resume. */
+/* A stopping server's client opens beside, keeps its connections, and does not resume. */
 static void test_a_server_stops(void **state)
 {
     struct kit k;

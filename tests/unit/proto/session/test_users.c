@@ -114,7 +114,7 @@ static void test_who_cannot_be_resumed(void **state)
     assert_int_equal(no, LIFE_ANSWER_UNKNOWN);
 }
 
-/* Item 7: after FIN or RST the port goes to another client that asks, from 10 s on; from 30 s on
+/* After FIN or RST the port goes to another client that asks, from 10 s on; from 30 s on
    if connections run. */
 static void test_when_the_port_is_given_away(void **state)
 {
