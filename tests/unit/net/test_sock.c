@@ -10,8 +10,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -239,9 +241,49 @@ static void both_ends_of_a_connection(void **state)
     (void)close(fd[1]);
 }
 
+/* Bytes that the kernel keeps, those in flight included. */
+static int kept(int fd)
+{
+    int n = -1;
+    assert_int_equal(ioctl(fd, SIOCOUTQ, &n), 0);
+    return n;
+}
+
+/* A peer that is slow to acknowledge (TCP_QUICKACK off: some 40 ms) is as a long path: what has been
+   sent is in flight, and nothing waits. What its window holds back does wait. */
+static void what_is_in_flight_is_not_unsent(void **state)
+{
+    (void)state;
+    static const char bytes[4096];
+    int fd[2], small = 4096, before = 0, after = 0;
+    size_t unsent = 0;
+    kit_tcp_pair(fd);
+    (void)setsockopt(fd[1], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    sock_nodelay(fd[0]);
+    for (int tries = 0; tries < 100 && (before == 0 || after == 0); tries++) {
+        int off = 0;
+        char c;
+        assert_int_equal(setsockopt(fd[1], IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off), 0);
+        assert_int_equal(send(fd[0], "x", 1, 0), 1);
+        before = kept(fd[0]);
+        unsent = sock_unsent(fd[0]);
+        after = kept(fd[0]); /* it was in flight all the while, unless we were kept waiting */
+        assert_int_equal(recv(fd[1], &c, 1, 0), 1);
+    }
+    assert_true(before > 0 && after > 0);
+    assert_int_equal(unsent, 0);
+    while (send(fd[0], bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        continue;
+    assert_in_range(sock_unsent(fd[0]), 1, kept(fd[0]));
+    (void)close(fd[0]);
+    (void)close(fd[1]);
+    assert_int_equal(sock_unsent(fd[0]), 0); /* it is not known */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_in_flight_is_not_unsent),
         cmocka_unit_test(names),
         cmocka_unit_test(other_families_have_no_name),
         cmocka_unit_test(numeric_addresses),
