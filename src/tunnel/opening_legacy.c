@@ -68,6 +68,25 @@ static bool legacy_begin(struct opening *o)
     return true;
 }
 
+/* Takes the other side's line out of in, and when it is whole gives it to on_line. False: it is not,
+   or it never can be, and the opening has failed. */
+static bool legacy_line(struct opening *o, struct smux_input *in, void (*on_line)(struct opening *))
+{
+    struct legacy_part *p = o->part;
+    size_t used = 0;
+    int r = auth_line_feed(&p->line, in->p, in->n, &used);
+    in->p += used;
+    in->n -= used;
+    if (r == ERR_AGAIN)
+        return false;
+    if (r < 0)
+        opening_fail(o, END_PROTOCOL, NULL);
+    else
+        on_line(o);
+    auth_line_wipe(&p->line);
+    return r >= 0;
+}
+
 /* ---- the mux and its control stream ---- */
 
 static void legacy_send(struct opening *o)
@@ -216,10 +235,9 @@ static void legacy_opened(struct opening *o, struct smux_stream *st)
 }
 
 /* Feeds the mux until it is told to stop; returns what is left for the session. */
-static struct smux_input legacy_feed(struct opening *o, const uint8_t *p, size_t n)
+static struct smux_input legacy_feed(struct opening *o, struct smux_input in)
 {
     struct legacy_part *part = o->part;
-    struct smux_input in = {p, n};
     struct smux_event ev;
     int r = 0;
     while (o->state != OPENING_OVER && !(part->answered && !o->cfg.is_server) &&
@@ -322,22 +340,12 @@ static void on_port_answer(struct opening *o, struct smux_input rest)
 static void legacy_client_input(struct opening *o, const uint8_t *p, size_t n)
 {
     struct legacy_part *part = o->part;
-    if (o->state == OPENING_ASKED) {
-        size_t used = 0;
-        int r = auth_line_feed(&part->line, p, n, &used);
-        p += used;
-        n -= used;
-        if (r == ERR_AGAIN)
-            return;
-        if (r < 0)
-            opening_fail(o, END_PROTOCOL, NULL);
-        else
-            on_secret_answer(o);
-        auth_line_wipe(&part->line);
-    }
+    struct smux_input in = {p, n};
+    if (o->state == OPENING_ASKED && !legacy_line(o, &in, on_secret_answer))
+        return;
     if (o->state != OPENING_CONTROL)
         return;
-    struct smux_input rest = legacy_feed(o, p, n);
+    struct smux_input rest = legacy_feed(o, in);
     if (o->state == OPENING_CONTROL && part->answered)
         on_port_answer(o, rest);
 }
@@ -366,23 +374,11 @@ static void on_secret(struct opening *o)
 
 static void legacy_server_input(struct opening *o, const uint8_t *p, size_t n)
 {
-    struct legacy_part *part = o->part;
-    if (o->state == OPENING_LISTENING) {
-        size_t used = 0;
-        int r = auth_line_feed(&part->line, p, n, &used);
-        p += used;
-        n -= used;
-        if (r == ERR_AGAIN)
-            return;
-        if (r < 0) {
-            opening_fail(o, END_PROTOCOL, NULL);
-            return;
-        }
-        on_secret(o);
-        auth_line_wipe(&part->line);
-    }
-    if (n > 0 && (o->state == OPENING_CONTROL || o->state == OPENING_JUDGED))
-        (void)legacy_feed(o, p, n);
+    struct smux_input in = {p, n};
+    if (o->state == OPENING_LISTENING && !legacy_line(o, &in, on_secret))
+        return;
+    if (in.n > 0 && (o->state == OPENING_CONTROL || o->state == OPENING_JUDGED))
+        (void)legacy_feed(o, in);
 }
 
 static bool control_answer(struct opening *o, bool ok, const char *message)
