@@ -402,18 +402,8 @@ static const char *uplink_state(const struct uplink *u)
 {
     if (!u->session)
         return u->state == UPLINK_DIALLING ? _("connecting") : _("opening");
-    if (session_service(u->session) == LIFE_DRAINING)
-        return _("lets its connections finish");
-    switch (session_state(u->session)) {
-    case LIFE_UP:
-        return _("up");
-    case LIFE_SUSPECTED:
-        return _("does not answer");
-    case LIFE_DETACHED:
-    case LIFE_OVER:
-        break;
-    }
-    return _("broken, to be resumed");
+    return status_text(session_state(u->session), session_service(u->session),
+                       _("broken, to be resumed"));
 }
 
 void uplink_tell(const struct uplink *u)

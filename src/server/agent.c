@@ -417,18 +417,8 @@ static const char *agent_state(const struct agent *a)
 {
     if (!a->session)
         return _("opening");
-    if (session_service(a->session) == LIFE_DRAINING)
-        return _("lets its connections finish");
-    switch (session_state(a->session)) {
-    case LIFE_UP:
-        return _("up");
-    case LIFE_SUSPECTED:
-        return _("does not answer");
-    case LIFE_DETACHED:
-    case LIFE_OVER:
-        break;
-    }
-    return _("waits for its client to come back");
+    return status_text(session_state(a->session), session_service(a->session),
+                       _("waits for its client to come back"));
 }
 
 void agent_tell(const struct agent *a)

@@ -66,3 +66,19 @@ enum end_reason end_reason_of_life(enum life_end e)
     };
     return reasons[e];
 }
+
+const char *status_text(enum life_state state, enum life_service service, const char *away)
+{
+    if (service == LIFE_DRAINING)
+        return _("lets its connections finish");
+    switch (state) {
+    case LIFE_UP:
+        return _("up");
+    case LIFE_SUSPECTED:
+        return _("does not answer");
+    case LIFE_DETACHED:
+    case LIFE_OVER:
+        break;
+    }
+    return away;
+}

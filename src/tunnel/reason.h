@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Why a connection or a session ended: one list for the log line, for what a client does next, and
- * for tests. */
+ * for tests. And how one is that has not. */
 #pragma once
 
 #include <stdbool.h>
@@ -41,3 +41,6 @@ const char *end_text(char out[ESCAPE_BUF], enum end_reason r, const struct errms
 enum end_reason end_reason_of_error(int err, bool opening);
 
 enum end_reason end_reason_of_life(enum life_end e);
+
+/* How a session is, in the user's language: "up" and so on; away, if it has no connection. */
+const char *status_text(enum life_state state, enum life_service service, const char *away);

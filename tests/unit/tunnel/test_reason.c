@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* How a session is, in words. */
+#include "tunnel/reason.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static void how_a_session_is(void **state)
+{
+    static const struct {
+        enum life_state state;
+        enum life_service service;
+        const char *text;
+    } rows[] = {
+        {LIFE_UP, LIFE_SERVING, "up"},
+        {LIFE_UP, LIFE_PORTLESS, "up"},
+        {LIFE_SUSPECTED, LIFE_SERVING, "does not answer"},
+        {LIFE_DETACHED, LIFE_SERVING, "away"},
+        {LIFE_DETACHED, LIFE_PORTLESS, "away"},
+        {LIFE_OVER, LIFE_SERVING, "away"},
+        {LIFE_UP, LIFE_DRAINING, "lets its connections finish"},
+        {LIFE_DETACHED, LIFE_DRAINING, "lets its connections finish"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_string_equal(status_text(rows[i].state, rows[i].service, "away"), rows[i].text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(how_a_session_is)};
+    return cmocka_run_group_tests_name("tunnel/reason", tests, NULL, NULL);
+}
