@@ -32,7 +32,6 @@
 #include "net/transport_bio.h"
 
 enum {
-    RECORD_BYTES = 16384,
     READ_BUFFER = 128 << 10,     /* large receives: wake-ups are the price (docs/design.md) */
     NOTSENT_LOWAT = 128 << 10,   /* what waits in the kernel for the network, so that little does */
     DISCARD_BYTES = 1 << 20,     /* unread input, dropped at close without copying (tcp(7)) */
@@ -61,7 +60,8 @@ struct transport {
     bool tell_error;   /* for the job */
     bool tell_sent;    /* the owner waits for the kernel to send */
     size_t unsent_max; /* TCP_NOTSENT_LOWAT; 0: not set */
-    int write_err;     /* the peer takes no more; it is told when what it has said was read */
+    size_t record_max;
+    int write_err; /* the peer takes no more; it is told when what it has said was read */
     bool trusted;
     bool grown; /* the large read buffer is in use */
     int err;
@@ -171,7 +171,7 @@ ssize_t transport_write(struct transport *t, const void *p, size_t n)
     if (t->state != TR_OPEN || t->write_err)
         return ERR_BADSTATE;
     while (done < n && transport_writable(t)) {
-        size_t part = n - done < RECORD_BYTES ? n - done : RECORD_BYTES;
+        size_t part = n - done < t->record_max ? n - done : t->record_max;
         ssl_begin(t);
         int r = SSL_write(t->ssl, (const uint8_t *)p + done, (int)part);
         if (r <= 0) {
@@ -209,6 +209,11 @@ void transport_set_unsent_max(struct transport *t, size_t bytes)
     if (power != t->unsent_max)
         sock_unsent_max(t->wire.fd, power);
     t->unsent_max = power;
+}
+
+void transport_set_record_max(struct transport *t, size_t bytes)
+{
+    t->record_max = bytes;
 }
 
 /* An edge comes only after the kernel has said once that it takes nothing: a send that was cut
@@ -499,12 +504,6 @@ int transport_adopt(struct transport *t, struct loop *loop, const struct transpo
 
 /* ---- life ---- */
 
-static void name_peer(struct transport *t)
-{
-    t->peer_address = sock_peer_address(t->wire.fd);
-    sock_address_name(t->peer, &t->peer_address);
-}
-
 int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
                   const struct transport_events *ev, void *ev_ctx, struct transport **ret)
 {
@@ -516,6 +515,7 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     t->ev = ev;
     t->ev_ctx = ev_ctx;
     t->ctx = ctx;
+    t->record_max = TRANSPORT_RECORD_MAX;
     t->wire = (struct wire){.fd = fd, .limited = true, .budget = TRANSPORT_PREAUTH_MAX};
     loop_job_init(&t->job, on_job);
     t->state = is_server ? TR_FIRST_BYTE : TR_HANDSHAKE;
@@ -526,7 +526,8 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     if (err < 0)
         goto failed;
     SSL_CTX_up_ref(ctx);
-    name_peer(t);
+    t->peer_address = sock_peer_address(fd);
+    sock_address_name(t->peer, &t->peer_address);
     sock_nodelay(fd);
     *ret = t;
     if (!is_server) { /* the first flight; errors come at the end of the turn */

@@ -78,7 +78,7 @@ void transport_idle(struct transport *t);
 void transport_read_later(struct transport *t);
 
 /*
- * Seals up to n bytes; each call starts a record of its own, full records of 16,384 bytes inside.
+ * Seals up to n bytes; each call starts a record of its own, full records inside.
  * Returns how many were taken: less than n, also 0, once the backlog is at TRANSPORT_BACKLOG_MAX
  * (on_writable follows). Negative: ERR_TLS; ERR_BADSTATE before on_ready, after an error, or when
  * the peer takes no more (the error is still to come).
@@ -102,6 +102,11 @@ struct transport_queue transport_queue(const struct transport *t);
 /* So many bytes the kernel takes at the most before it sends some (TCP_NOTSENT_LOWAT; a power of
    two is as good as any). A hint, free while it does not change. */
 void transport_set_unsent_max(struct transport *t, size_t bytes);
+
+/* A full record has so many bytes from now on, 1 .. TRANSPORT_RECORD_MAX, which it begins with. The
+   peer reads nothing of a record before all of it has come. */
+void transport_set_record_max(struct transport *t, size_t bytes);
+enum { TRANSPORT_RECORD_MAX = 16384 }; /* RFC 8446, 5.1 */
 
 /* on_writable is called once the kernel has sent what waits but for a part of that. */
 void transport_tell_sent(struct transport *t);

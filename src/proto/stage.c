@@ -11,6 +11,9 @@ void stage_init(struct stage *s, uint64_t total, mtime_ms now)
     memset(s, 0, sizeof *s);
     s->total = total;
     s->part = now / PART_MS;
+    s->is_slow = true;
+    s->waits_since = now;
+    s->waits_to = total;
 }
 
 /* Forgets the parts that are too old by now. */
@@ -28,7 +31,18 @@ static void move_on(struct stage *s, mtime_ms part)
     }
 }
 
-void stage_count(struct stage *s, uint64_t total, mtime_ms now)
+/* What waited at a look is looked for again when it has left, or was given its time. */
+static void judge_pace(struct stage *s, uint64_t waiting, mtime_ms now)
+{
+    bool stuck = s->total < s->waits_to;
+    if (stuck && now - s->waits_since < STAGE_SLOW_MS)
+        return;
+    s->is_slow = stuck || s->is_slow;
+    s->waits_since = now;
+    s->waits_to = s->total + waiting;
+}
+
+void stage_count(struct stage *s, uint64_t total, uint64_t waiting, mtime_ms now)
 {
     move_on(s, now / PART_MS);
     if (total > s->total) {
@@ -36,6 +50,9 @@ void stage_count(struct stage *s, uint64_t total, mtime_ms now)
         s->sum += total - s->total;
     }
     s->total = total;
+    judge_pace(s, waiting, now);
+    if (s->sum >= STAGE_FAST)
+        s->is_slow = false;
 }
 
 size_t stage_bound(const struct stage *s)
@@ -49,4 +66,9 @@ bool stage_has_room(const struct stage *s, uint64_t waiting)
     size_t bound = stage_bound(s);
     /* The kernel tells when less than a half of what it may keep waits, and it may keep half. */
     return waiting + STAGE_MIN <= bound || waiting < bound / 2;
+}
+
+size_t stage_record(const struct stage *s)
+{
+    return s->is_slow ? STAGE_RECORD_SLOW : STAGE_RECORD_FAST;
 }

@@ -9,6 +9,11 @@
  * waits for little, and when a link becomes slower the bound is right a moment later. A link that
  * has been idle has the least, and as each byte that leaves raises the bound, gets what it needs at
  * once. No clock and no socket in here.
+ *
+ * How long a record may be follows as well: nothing of it is heard before all of it is there, and a
+ * full one takes 64 kbit/s two seconds, which looks like silence. A link is slow until STAGE_FAST
+ * bytes have left in a span, and again when what waited a second ago has not all left yet. That it
+ * rests says nothing.
  */
 #pragma once
 
@@ -24,6 +29,10 @@ enum {
     STAGE_HOLD_MS = 10,   /* longer than a busy loop takes to come back */
     STAGE_MIN = 16 << 10, /* a full frame */
     STAGE_MAX = 256 << 10, /* 64 KB of frames, 64 KB of records, 128 KB in the kernel */
+    STAGE_SLOW_MS = 1000,  /* longer than it takes a long path to say what it has got */
+    STAGE_FAST = 48 << 10, /* more than a first congestion window, which leaves at once anywhere */
+    STAGE_RECORD_SLOW = 2 << 10, /* 64 kbit/s take it in 250 ms */
+    STAGE_RECORD_FAST = 16 << 10,
 };
 
 struct stage {
@@ -32,14 +41,17 @@ struct stage {
     uint64_t left[STAGE_PARTS]; /* in the part of the span with this number, modulo STAGE_PARTS */
     mtime_ms part;              /* the number of the present one */
     uint64_t sum;               /* of left */
+    bool is_slow;
+    mtime_ms waits_since; /* the bytes up to waits_to, of total, wait since then */
+    uint64_t waits_to;
 };
 
 /* total: bytes that have left so far. */
 void stage_init(struct stage *s, uint64_t total, mtime_ms now);
 
-/* By now so many bytes have left. A total that has gone down is another connection's: what was
-   counted before stays. */
-void stage_count(struct stage *s, uint64_t total, mtime_ms now);
+/* By now so many bytes have left, and so many wait. A total that has gone down is another
+   connection's: what was counted before stays. */
+void stage_count(struct stage *s, uint64_t total, uint64_t waiting, mtime_ms now);
 
 /* Bytes that may wait now, STAGE_MIN .. STAGE_MAX. As of the last stage_count(). */
 size_t stage_bound(const struct stage *s);
@@ -47,3 +59,6 @@ size_t stage_bound(const struct stage *s);
 /* True if more may be put behind `waiting` bytes: there is room for a frame; or so little waits
    that the network would soon have nothing to do. */
 bool stage_has_room(const struct stage *s, uint64_t waiting);
+
+/* No record may be longer: STAGE_RECORD_SLOW or STAGE_RECORD_FAST. As of the last stage_count(). */
+size_t stage_record(const struct stage *s);

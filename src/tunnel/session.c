@@ -93,7 +93,7 @@ static void session_tell_waiting(struct session *s, bool waits)
 static void session_detach(struct session *s)
 {
     transport_close(s->tp);
-    s->tp = NULL;
+    s->tp = s->stage_of = NULL; /* the next one may lie where this one did */
     s->frozen = false;
     smux_session_detach(s->mux);
     session_tell_waiting(s, true);

@@ -45,9 +45,10 @@ static void look_at_queue(struct session *s)
         stage_init(&s->stage, q.sent, now);
         s->stage_of = s->tp;
     }
-    stage_count(&s->stage, q.sent, now);
+    stage_count(&s->stage, q.sent, q.waiting, now);
     size_t bound = stage_bound(&s->stage);
     transport_set_unsent_max(s->tp, bound / 2);
+    transport_set_record_max(s->tp, stage_record(&s->stage));
     turn_set_share(&s->readers, bound / 2); /* one that the link takes in a few milliseconds */
     smux_session_set_stage(s->mux, (uint32_t)(bound > q.waiting ? bound - q.waiting : 0));
     s->is_crowded = !stage_has_room(&s->stage, q.waiting);
@@ -58,12 +59,14 @@ static void look_at_queue(struct session *s)
 static bool is_unseen(const struct session *s)
 {
     size_t part = stage_bound(&s->stage) / LOOK_PART;
-    return s->stage_of != s->tp || s->sent_unseen >= (part > LOOK_BYTES ? part : LOOK_BYTES);
+    return s->sent_unseen >= (part > LOOK_BYTES ? part : LOOK_BYTES);
 }
 
 size_t session_output(struct session *s)
 {
     size_t total = 0;
+    if (s->tp && s->stage_of != s->tp)
+        look_at_queue(s);
     while (s->tp) {
         size_t n;
         const uint8_t *p = smux_session_output(s->mux, &n);

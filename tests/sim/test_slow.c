@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "proto/smux/internal.h"
+#include "proto/stage.h"
 
 enum {
     SCHEDULES = 100,
@@ -25,6 +26,7 @@ enum {
     RECORDS_MAX = 65536,
     SUSPECT_MS = 3000, /* LINK_SUSPECT_MS of tunnel/ */
     RUN_MS = 200000,
+    FIRST_WINDOW = 14600, /* what TCP sends before it has heard anything (RFC 6928) */
 };
 
 static char what[128]; /* the case that runs */
@@ -54,7 +56,10 @@ struct line {
 struct side {
     struct smux_session *s;
     struct smux_stream *st[STREAMS];
-    struct line line;   /* from here */
+    struct line line; /* from here */
+    bool staged;      /* by proto/stage, over TCP; else the queue takes what is there */
+    bool crowded;
+    struct stage stage;
     bool writes;        /* as much as it may, on all streams */
     size_t trickle;     /* or so many bytes each second, on the first one */
     mtime_ms suspected; /* longest wait that was seen */
@@ -102,15 +107,31 @@ static void deliver(struct line *l, struct side *to)
     }
 }
 
+/* What tunnel/ does (session_io.c). Slow start: as much again as what has arrived is on the way,
+   until the queue of the path is full. */
+static void look_at_queue(struct side *sd)
+{
+    struct line *l = &sd->line;
+    uint64_t passed = (uint64_t)l->passed, window = FIRST_WINDOW + passed;
+    uint64_t sent = passed + (window < l->queue ? window : l->queue);
+    sent = sent < l->in ? sent : l->in;
+    uint64_t waiting = l->in - sent;
+    stage_count(&sd->stage, sent, waiting, now);
+    size_t bound = stage_bound(&sd->stage);
+    smux_session_set_stage(sd->s, (uint32_t)(bound > waiting ? bound - waiting : 0));
+    sd->crowded = !stage_has_room(&sd->stage, waiting);
+}
+
 /* The queue takes records while there is something of it left. */
 static void transmit(struct side *sd)
 {
     struct line *l = &sd->line;
+    size_t most = sd->staged ? stage_record(&sd->stage) : RECORD;
     for (;;) {
         size_t n;
         const uint8_t *p = smux_session_output(sd->s, &n);
-        n = n < RECORD ? n : RECORD;
-        if (n == 0 || l->in - (uint64_t)l->passed > l->queue)
+        n = n < most ? n : most;
+        if (n == 0 || (!sd->staged && l->in - (uint64_t)l->passed > l->queue))
             return;
         for (size_t i = 0; i < n; i++)
             l->buf[(l->in + i) % QUEUE_MAX] = p[i];
@@ -134,7 +155,9 @@ static void write_up_to(struct smux_stream *st, size_t most)
 
 static void use(struct side *sd)
 {
-    for (int i = 0; sd->writes && i < STREAMS && smux_session_can_stage(sd->s); i++)
+    if (sd->staged)
+        look_at_queue(sd);
+    for (int i = 0; sd->writes && !sd->crowded && i < STREAMS && smux_session_can_stage(sd->s); i++)
         write_up_to(sd->st[((uint64_t)now + (uint64_t)i) % STREAMS], SMUX_FRAME_PAYLOAD);
     if (sd->trickle > 0 && now % 1000 == 0)
         write_up_to(sd->st[0], sd->trickle);
@@ -178,6 +201,7 @@ static mtime_ms until_suspected(const struct side *sd)
     return now - from;
 }
 
+/* stage: bytes that may be staged; 0: as proto/stage says. */
 static void begin(double rate, size_t queue, uint32_t stage)
 {
     now = 1000;
@@ -187,6 +211,8 @@ static void begin(double rate, size_t queue, uint32_t stage)
         sides[me] = (struct side){.line = {.rate = rate, .queue = queue, .buf = buf}};
         CHECK(buf && smux_session_new(&cfg, now, &sides[me].s) == 0);
         smux_session_set_stage(sides[me].s, stage);
+        stage_init(&sides[me].stage, 0, now);
+        sides[me].staged = stage == 0;
     }
     for (int i = 0; i < STREAMS; i++)
         CHECK(smux_stream_open(sides[0].s, NULL, &sides[0].st[i]) == 0);
@@ -222,6 +248,37 @@ static void saturated(void)
     }
 }
 
+/* 32 kbit/s to 32 Mbit/s, as the program fills them: both ends hear from each other often, nothing of
+   the rate is lost, and a fast link has full records. */
+static void as_the_program_does(void)
+{
+    static const struct {
+        double rate; /* bytes a millisecond */
+        mtime_ms wait;
+        size_t record; /* 0: either */
+    } rows[] = {{4, 700, STAGE_RECORD_SLOW},   {8, 400, STAGE_RECORD_SLOW},
+                {32, 300, STAGE_RECORD_SLOW},  {125, 300, 0},
+                {400, 300, STAGE_RECORD_FAST}, {4000, 300, STAGE_RECORD_FAST}};
+    enum { RUN = 60000, QUEUES = 3 };
+    for (size_t i = 0; i < ARRAY_LEN(rows) * QUEUES * 3; i++) {
+        double rate = rows[i / QUEUES % ARRAY_LEN(rows)].rate;
+        size_t queue = queues[i % QUEUES], who = i / QUEUES / ARRAY_LEN(rows);
+        (void)snprintf(what, sizeof what, "%.0f B/ms, queue %zu, as the program, %zu", rate, queue,
+                       who);
+        begin(rate, queue < FIRST_WINDOW ? FIRST_WINDOW : queue, 0);
+        sides[0].writes = who != 1;
+        sides[1].writes = who != 2;
+        works(RUN);
+        for (struct side *sd = sides; sd < sides + 2; sd++) {
+            CHECK(sd->suspected <= rows[i / QUEUES % ARRAY_LEN(rows)].wait);
+            size_t record = sd->writes ? rows[i / QUEUES % ARRAY_LEN(rows)].record : 0;
+            CHECK(!sd->writes || sd->line.passed >= rate * RUN * 0.99);
+            CHECK(record == 0 || stage_record(&sd->stage) == record);
+        }
+        end();
+    }
+}
+
 /* What filled a fast link finds itself on a slow one, and back. */
 static void suddenly_slow(void)
 {
@@ -240,12 +297,36 @@ static void suddenly_slow(void)
     }
 }
 
+/* Records that were made for the fast link are on the way yet; those that follow are short. */
+static void records_follow(void)
+{
+    static const double slow[] = {8, 16};
+    for (size_t i = 0; i < ARRAY_LEN(slow); i++) {
+        (void)snprintf(what, sizeof what, "4 MB/s, then %.0f kB/s, as the program", slow[i]);
+        begin(4000, 256 << 10, 0);
+        sides[0].writes = sides[1].writes = true;
+        works(5000);
+        CHECK(stage_record(&sides[0].stage) == STAGE_RECORD_FAST);
+        sides[0].line.rate = sides[1].line.rate = slow[i];
+        works((mtime_ms)((512 << 10) / slow[i]));
+        sides[0].suspected = sides[1].suspected = 0;
+        works(60000);
+        CHECK(sides[0].suspected <= 400 && sides[1].suspected <= 400);
+        CHECK(stage_record(&sides[0].stage) == STAGE_RECORD_SLOW);
+        sides[0].line.rate = sides[1].line.rate = 4000;
+        works(1000);
+        CHECK(stage_record(&sides[0].stage) == STAGE_RECORD_FAST);
+        end();
+    }
+}
+
 /* Other rates each way, and they change; half a second without anything now and then. */
 static void any_rates(uint64_t seed)
 {
     (void)snprintf(what, sizeof what, "seed %llu", (unsigned long long)seed);
     rng_seed(&rng, seed);
-    begin(8 + rng_below(&rng, 57), rng_below(&rng, 257) << 10, stages[rng_below(&rng, 2)]);
+    uint32_t stage = rng_below(&rng, 3) ? stages[rng_below(&rng, 2)] : 0;
+    begin(8 + rng_below(&rng, 57), rng_below(&rng, 257) << 10, stage);
     for (int i = 0; i < 20; i++) {
         for (int me = 0; me < 2; me++) {
             sides[me].writes = rng_below(&rng, 4) > 0;
@@ -293,8 +374,10 @@ int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SCHEDULES;
+    as_the_program_does();
     saturated();
     suddenly_slow();
+    records_follow();
     for (uint64_t seed = first; seed < first + count; seed++)
         any_rates(seed);
     one_way("silence", 8, false, 0, 3200);

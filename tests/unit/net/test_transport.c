@@ -236,6 +236,32 @@ static void the_queue_of_the_kernel_is_known(void **state)
     end_close(&c);
 }
 
+/* What is sealed grows by the same for each record. */
+static void records_are_as_long_as_they_may_be(void **state)
+{
+    static const size_t most[] = {1, 2048, TRANSPORT_RECORD_MAX};
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    static uint8_t bytes[40000];
+    size_t n = 0, head = 0;
+    open_ready(&s, &c, k);
+    transport_trust(s.t);
+    for (size_t i = 0; i < ARRAY_LEN(most); i++) {
+        size_t written = i == 0 ? 1 : sizeof bytes, before = transport_queue(c.t).waiting;
+        transport_set_record_max(c.t, most[i]);
+        assert_int_equal(transport_write(c.t, bytes, written), written);
+        size_t more = transport_queue(c.t).waiting - before - written;
+        if (i == 0)
+            head = more;
+        assert_int_equal(more, (written + most[i] - 1) / most[i] * head);
+        transport_flush(c.t);
+        n += written;
+        KIT_UNTIL(k, s.in_len == n);
+    }
+    end_close(&s);
+    end_close(&c);
+}
+
 /* Refused because of the backlog, and the kernel then takes all of it at once. */
 static void on_writable_follows_every_refusal(void **state)
 {
@@ -553,6 +579,7 @@ int main(void)
         TEST(writes_of_random_sizes),
         TEST(a_reader_that_waits_stops_the_writer),
         TEST(the_queue_of_the_kernel_is_known),
+        TEST(records_are_as_long_as_they_may_be),
         TEST(on_writable_follows_every_refusal),
         TEST(what_was_left_is_read_later),
         TEST(quiet_connections_sleep),

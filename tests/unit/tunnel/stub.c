@@ -103,6 +103,7 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     t->is_server = is_server;
     t->ev = ev;
     t->ctx = ev_ctx;
+    t->record_max = TRANSPORT_RECORD_MAX;
     t->next = all;
     all = t;
     *ret = t;
@@ -142,6 +143,10 @@ ssize_t transport_write(struct transport *t, const void *p, size_t n)
         return t->full ? 0 : ERR_BADSTATE;
     if (n > STUB_BUF - t->out_len)
         n = STUB_BUF - t->out_len;
+    if (n > t->longest) {
+        t->longest = n;
+        t->longest_record_max = t->record_max;
+    }
     memcpy(t->out + t->out_len, p, n);
     t->out_len += n;
     return (ssize_t)n;
@@ -154,14 +159,18 @@ void transport_flush(struct transport *t)
 
 struct transport_queue transport_queue(const struct transport *t)
 {
-    (void)t;
-    return (struct transport_queue){0, 0};
+    return t->queue;
 }
 
 void transport_set_unsent_max(struct transport *t, size_t bytes)
 {
     (void)t;
     (void)bytes;
+}
+
+void transport_set_record_max(struct transport *t, size_t bytes)
+{
+    t->record_max = bytes;
 }
 
 void transport_tell_sent(struct transport *t)

@@ -25,6 +25,9 @@ struct transport {
     bool no_export;      /* the exporter fails */
     bool full;           /* transport_write() takes nothing */
     bool route_changed;
+    struct transport_queue queue; /* what transport_queue() tells */
+    size_t record_max;
+    size_t longest, longest_record_max; /* the longest write, and record_max then */
     int error; /* what transport_read() tells behind the bytes; 0: nothing */
     size_t in_at, in_len, out_len;
     uint8_t in[STUB_BUF], out[STUB_BUF];

@@ -90,6 +90,58 @@ static void a_cut_session_goes_on(void **state)
 
 /* Who waits without connections is the first to go when too much waits: so that is told as it
    changes, not only when the session begins to wait. */
+/* Of a connection that is not known yet records are short: of a replay as well. */
+static void records_are_as_long_as_the_link_is_fast(void **state)
+{
+    static char bulk[9000]; /* enough for a look at the link */
+    struct kit *k = *state;
+    struct transport *s;
+    kit_session(k, true);
+    struct transport *old = k->server.tp;
+    struct kit_stream u = kit_stream(k);
+    memset(bulk, 'b', sizeof bulk - 1);
+    assert_int_equal(old->record_max, STAGE_RECORD_SLOW);
+    old->queue.sent = STAGE_FAST;
+    say(u.st, bulk);
+    session_wake(k->server.session);
+    kit_join(k);
+    assert_int_equal(old->longest_record_max, STAGE_RECORD_SLOW);
+    assert_int_equal(old->record_max, STAGE_RECORD_FAST);
+    say(u.st, bulk);
+    session_wake(k->server.session);
+    stub_turn(&k->loop); /* sent, and lost */
+    stub_fail(k->client.tp, ERR_RESET);
+    stub_fail(old, ERR_RESET);
+    struct transport *c = asked(k, &s);
+    s->queue.sent = STAGE_FAST / 2; /* of another connection */
+    assert_int_equal(resume(k, c, s), HELLO_OK);
+    kit_join(k);
+    stub_join(c, s);
+    assert_in_range(s->longest, sizeof bulk, STUB_BUF);
+    assert_int_equal(s->longest_record_max, STAGE_RECORD_SLOW);
+    assert_int_equal(s->record_max, STAGE_RECORD_SLOW);
+}
+
+/* Nor is one known that lies where an older one did. */
+static void a_connection_in_the_same_place_is_another(void **state)
+{
+    struct kit *k = *state;
+    struct transport *s;
+    kit_session(k, true);
+    struct kit_stream u = kit_stream(k);
+    say(u.st, "x");
+    session_wake(k->server.session);
+    kit_join(k);
+    assert_ptr_equal(k->server.session->stage_of, k->server.tp);
+    stub_fail(k->server.tp, ERR_RESET);
+    assert_null(k->server.session->stage_of);
+    stub_fail(k->client.tp, ERR_RESET);
+    struct transport *c = asked(k, &s);
+    assert_int_equal(resume(k, c, s), HELLO_OK);
+    stub_join(c, s);
+    assert_ptr_equal(k->server.session->stage_of, s);
+}
+
 static void a_waiting_session_tells_when_its_users_have_gone(void **state)
 {
     struct kit *k = *state;
@@ -372,6 +424,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_cut_session_goes_on),
+        T(records_are_as_long_as_the_link_is_fast),
+        T(a_connection_in_the_same_place_is_another),
         T(a_waiting_session_tells_when_its_users_have_gone),
         T(a_failed_attempt_unfreezes_the_connection),
         T(a_frozen_connection_is_not_read),
