@@ -172,10 +172,10 @@ static void next_look(struct smux_session *s)
         return;
     bool gap = s->now - g->look_since >= 2 * LOOK_MS;
     g->last_least_ms = gap ? MTIME_NEVER : g->least_ms;
-    g->last_held_max = g->held_max;
     g->looks++;
     if (g->limit == s->out.size)
         judge(s);
+    g->last_held_max = g->held_max;
     g->least_ms = MTIME_NEVER;
     g->held_max = smux_session_held(s);
     g->look_since = s->now;

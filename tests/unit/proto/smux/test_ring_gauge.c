@@ -185,6 +185,142 @@ static void another_connection_is_measured_anew(void **state)
     kit_free(k);
 }
 
+/* All but the first size is new on another connection: what it took on the old one, and when. */
+static void nothing_is_compared_with_the_old_connection(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_at(40, &st);
+    turn(k, st, 1, 20); /* it was near */
+    assert_int_equal(smux_session_resume(k->s, k->s->out.sent, k->now), 0);
+    turn(k, st, 100, 1);
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    assert_int_equal(smux_session_resume(k->s, k->s->out.sent, k->now), 0);
+    turn(k, st, 300, 1); /* longer than twice 100 */
+    assert_int_equal(k->s->out.size, 4 * MIB);
+    kit_free(k);
+}
+
+/* A full ring that waited for a resume has not turned over so slowly. */
+static void a_cut_is_no_turnover(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_at(40, &st);
+    turn(k, st, 1, 20);
+    smux_session_detach(k->s);
+    k->now += 5000;
+    assert_int_equal(smux_session_resume(k->s, k->s->out.sent - MIB / 4, k->now), 0);
+    turn(k, st, 3, 20);
+    assert_int_equal(k->s->out.size, MIB);
+    kit_free(k);
+}
+
+/* What was before a rest is not of the look before this one. */
+static void a_rest_ends_what_lasts(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_at(1, &st);
+    turn(k, st, 5, 200); /* a second of what would be believed after a whole look */
+    for (mtime_ms wait = 5; wait <= 4000; wait += 3995) {
+        k->now += wait;
+        wire_upd(&k->in, 2, st->sent, 0x7fffffff);
+        wire_word(&k->in, SMUX_ACK, k->s->out.sent);
+        (void)fed(k);
+        fill(k, st, 1);
+    }
+    assert_int_equal(k->s->replay.gauge.look_since, k->now);
+    turn(k, st, 5, 300);
+    assert_int_equal(k->s->out.size, MIB);
+    turn(k, st, 5, 102);
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    kit_free(k);
+}
+
+/* Writes and sends frame by frame, until one is not taken; bytes in the ring then. */
+static uint64_t fill_at_once(struct kit *k, struct smux_stream *st)
+{
+    uint8_t *p;
+    size_t room;
+    smux_session_clock(k->s, k->now);
+    while (smux_stream_reserve(st, &p, &room) == 0) {
+        memset(p, 'o', room);
+        smux_stream_commit(st, room);
+        (void)sent(k);
+    }
+    return smux_session_held(k->s);
+}
+
+static void what_makes_it_grow_is_taken_at_once(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_at(32, &st);
+    fill(k, st, UINT64_MAX);
+    k->now += 32;
+    wire_upd(&k->in, 2, st->sent, 0x7fffffff);
+    wire_word(&k->in, SMUX_ACK, k->s->out.sent);
+    (void)fed(k);
+    assert_true(fill_at_once(k, st) > MIB / 2 * 3);
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    assert_false(smux_session_can_stage(k->s));
+    kit_free(k);
+}
+
+/* One that may not grow is full, and what is for control frames stays so. */
+static void no_memory_is_no_room(void **state)
+{
+    (void)state;
+    struct smux_budget none = {.max = 0};
+    struct smux_stream *st;
+    struct kit *k = kit_at(32, &st);
+    k->s->cfg.replay = &none;
+    turn(k, st, 32, 3);
+    (void)fill_at_once(k, st);
+    assert_int_equal(k->s->out.size, MIB);
+    assert_true(ring_room(&k->s->out) >= 16 << 10);
+    assert_false(smux_session_can_stage(k->s));
+    kit_free(k);
+}
+
+/* Three eighths of the ring would do: it is near. */
+static void how_near_is_near(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_at(100, &st);
+    turn(k, st, 100, 2);
+    turn(k, st, 7, 2000);
+    assert_int_equal(k->s->out.size, 4 * MIB);
+    turn(k, st, 6, 2000);
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    kit_free(k);
+}
+
+/* Both looks are to say that it is not used, and a little more than the half is a use. */
+static void how_long_it_is_not_used(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    for (int used = 0; used < 2; used++) {
+        struct kit *k = kit_at(100, &st);
+        turn(k, st, 100, 2);
+        assert_int_equal(k->s->out.size, 4 * MIB);
+        for (int i = 0; i < 100; i++) {
+            k->now += 100;
+            wire_upd(&k->in, 2, st->sent, 0x7fffffff);
+            wire_word(&k->in, SMUX_ACK, k->s->out.sent);
+            (void)fed(k);
+            fill(k, st, 2 * MIB - (used ? 20000 : 100000)); /* and a frame */
+            if (used || i < 58)
+                assert_int_equal(k->s->out.size, 4 * MIB);
+        }
+        assert_int_equal(k->s->out.size, (used ? 4 : 2) * MIB);
+        kit_free(k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +332,13 @@ int main(void)
         cmocka_unit_test(what_is_near_is_given_back),
         cmocka_unit_test(what_is_not_used_is_given_back),
         cmocka_unit_test(another_connection_is_measured_anew),
+        cmocka_unit_test(nothing_is_compared_with_the_old_connection),
+        cmocka_unit_test(a_cut_is_no_turnover),
+        cmocka_unit_test(a_rest_ends_what_lasts),
+        cmocka_unit_test(what_makes_it_grow_is_taken_at_once),
+        cmocka_unit_test(no_memory_is_no_room),
+        cmocka_unit_test(how_near_is_near),
+        cmocka_unit_test(how_long_it_is_not_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
