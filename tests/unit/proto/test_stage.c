@@ -17,7 +17,7 @@ static mtime_ms now;
 static int setup(void **state)
 {
     (void)state;
-    total = 1000;
+    total = (uint64_t)1 << 40; /* of a connection that is not new */
     now = 123457;
     stage_init(&s, total, now);
     return 0;

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -22,6 +23,7 @@ static struct sender s[MANY];
 static int setup(void **state)
 {
     (void)state;
+    memset(&t, 0, sizeof t);
     turn_init(&t);
     for (int i = 0; i < MANY; i++) {
         turn_node_init(&s[i].turn);
@@ -68,6 +70,22 @@ static void those_who_come_go_in_order(void **state)
         assert_int_equal(step(), i);
     assert_true(turn_is_over(&t));
     assert_int_equal(step(), -1);
+}
+
+/* Also in the first round of all. */
+static void the_first_round_has_shares(void **state)
+{
+    (void)state;
+    give(0, 1 << 20);
+    assert_int_equal(step(), 0);
+    give(1, 64);
+    assert_int_equal(step(), 0); /* it is fresh as well, and was before */
+    turn_idle(&s[0].turn);
+    give(2, 1 << 20);
+    for (int i = 0; i < 5; i++)
+        (void)step(); /* 1, then all of 2's share */
+    give(3, 64);
+    assert_int_equal(step(), 3);
 }
 
 static void a_turn_has_an_end(void **state)
@@ -210,6 +228,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(those_who_come_go_in_order, setup),
+        cmocka_unit_test_setup(the_first_round_has_shares, setup),
         cmocka_unit_test_setup(a_turn_has_an_end, setup),
         cmocka_unit_test_setup(a_share_follows_the_link, setup),
         cmocka_unit_test_setup(what_is_left_of_a_share_is_kept, setup),

@@ -97,6 +97,23 @@ static void test_resumed_and_lost_again_and_again_is_no_loop(void **state)
     assert_in_range(wait_ms(&k), 37, 63);
 }
 
+/* By a quarter at the most, either way, and all of it. */
+static void test_waits_differ_by_a_quarter(void **state)
+{
+    mtime_ms least = MTIME_NEVER, most = 0;
+    (void)state;
+    for (uint64_t seed = 0; seed < 1000; seed++) {
+        struct kit k;
+        lose(&k, KIT_WINDOW, 1);
+        rng_seed(&k.l.rng, seed);
+        life_dialled(&k.l, false, 0, k.now);
+        least = wait_ms(&k) < least ? wait_ms(&k) : least;
+        most = wait_ms(&k) > most ? wait_ms(&k) : most;
+    }
+    assert_int_equal(least, 38);
+    assert_int_equal(most, 62);
+}
+
 static void test_waits_differ(void **state)
 {
     struct kit a, b;
@@ -173,6 +190,30 @@ static void test_patience_follows_the_path(void **state)
         expect(&k, "ask 1");
         due_at(&k, cases[i].patience);
     }
+}
+
+/* An attempt that was accepted says that the path is not that slow. */
+static void test_patience_begins_anew_after_a_resume(void **state)
+{
+    struct kit k;
+    (void)state;
+    lose(&k, KIT_WINDOW, 1);
+    for (int i = 0; i < 2; i++) {
+        ask(&k, 1);
+        k.now = life_deadline(&k.l);
+        life_tick(&k.l, k.now);
+        kit_drop(&k);
+        next_dial(&k);
+    }
+    kit_resume(&k);
+    k.now += 5000;
+    kit_heard(&k, 1, -1);
+    kit_drop(&k);
+    life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+    kit_drop(&k);
+    ask(&k, 1);
+    assert_int_equal(life_deadline(&k.l) - k.now, 2004);
+    kit_drop(&k);
 }
 
 static void test_patience_doubles_with_each_timeout(void **state)
@@ -719,6 +760,7 @@ static void test_elsewhere_is_doubted_for_10_s(void **state)
     kit_client(&k, KIT_WINDOW, 1);
     life_network_changed(&k.l, false, k.now);
     expect(&k, "");
+    pass_to(&k, 100);
     life_network_changed(&k.l, true, k.now);
     expect(&k, "+suspected; dial");
     pass_to(&k, 5000);
@@ -726,8 +768,24 @@ static void test_elsewhere_is_doubted_for_10_s(void **state)
     expect(&k, "");
     life_dialled(&k.l, false, 0, k.now);
     next_dial(&k);
-    due_at(&k, 10000);
-    pass_to(&k, 10000);
+    due_at(&k, 10100);
+    life_network_changed(&k.l, true, k.now); /* and elsewhere again */
+    mtime_ms doubted = k.now + 10000 - KIT_T0;
+    due_at(&k, doubted);
+    pass_to(&k, doubted);
+    expect(&k, "cancel; +recovered");
+}
+
+static void test_another_change_is_no_reason_for_doubt(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    life_network_changed(&k.l, false, k.now);
+    kit_wait(&k, 0);
+    pass_to(&k, 3000);
+    expect(&k, "+suspected 3000; dial");
+    kit_heard(&k, 1, -1);
     expect(&k, "cancel; +recovered");
 }
 
@@ -809,11 +867,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waits_grow_from_50_ms_to_a_second),
         cmocka_unit_test(test_waits_differ),
+        cmocka_unit_test(test_waits_differ_by_a_quarter),
         cmocka_unit_test(test_what_the_attempt_took_counts),
         cmocka_unit_test(test_a_dial_that_fails_at_once),
         cmocka_unit_test(test_a_dialer_that_forgets),
         cmocka_unit_test(test_patience_follows_the_path),
         cmocka_unit_test(test_patience_doubles_with_each_timeout),
+        cmocka_unit_test(test_patience_begins_anew_after_a_resume),
         cmocka_unit_test(test_a_path_of_3_s),
         cmocka_unit_test(test_frozen_while_asked),
         cmocka_unit_test(test_unfrozen_when_the_answer_is_late),
@@ -841,6 +901,7 @@ int main(void)
         cmocka_unit_test(test_an_attempt_ends_with_the_window),
         cmocka_unit_test(test_a_dial_from_before_the_window),
         cmocka_unit_test(test_elsewhere_is_doubted_for_10_s),
+        cmocka_unit_test(test_another_change_is_no_reason_for_doubt),
         cmocka_unit_test(test_a_change_ends_a_wait),
         cmocka_unit_test(test_a_change_hurries_a_dial),
         cmocka_unit_test(test_a_change_renews_an_old_attempt),

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -77,6 +78,65 @@ static void test_no_row_no_hint(void **state)
     k.now += 20;
     kit_heard(&k, 1, -1); /* acknowledged after a rest as long */
     cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+}
+
+/* Alike is up to twice as long. */
+static void test_alike(void **state)
+{
+    static const struct {
+        mtime_ms idle[3], told; /* 0: not */
+    } rows[] = {{{3000, 6000, 3000}, 3000}, {{3000, 6001, 6000}, 0},    {{6000, 3000, 3000}, 3000},
+                {{6001, 3000, 3000}, 0},    {{1000, 1000, 1000}, 1000}, {{999, 999, 999}, 0},
+                {{3000, 0, 3000}, 0}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct kit k;
+        kit_client(&k, KIT_WINDOW, 1);
+        for (int n = 0; n < 3; n++) {
+            char resumed[64];
+            mtime_ms idle = rows[i].idle[n];
+            bool tells = n == 2 && rows[i].told > 0;
+            int at =
+                tells ? snprintf(resumed, sizeof resumed, "switch; +idle %d; ", (int)rows[i].told)
+                      : snprintf(resumed, sizeof resumed, "switch; ");
+            (void)snprintf(resumed + at, sizeof resumed - (size_t)at, "+resumed %d",
+                           (int)idle + 3000);
+            cut_after(&k, idle, "+suspected 3000; dial", resumed);
+        }
+    }
+}
+
+/* A rest that was survived makes the row begin anew: one as long, after one break or two. */
+static void test_a_survived_rest_ends_the_row(void **state)
+{
+    (void)state;
+    for (int breaks = 1; breaks <= 2; breaks++) {
+        struct kit k;
+        kit_client(&k, KIT_WINDOW, 1);
+        for (int i = 0; i < breaks; i++)
+            cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+        mtime_ms heard = k.now - KIT_T0;
+        pass_to(&k, heard + 3000);
+        kit_wait(&k, heard);
+        k.now += 20;
+        kit_heard(&k, 1, -1);
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +idle 3000; +resumed 6000");
+    }
+}
+
+/* A break that was no rest ends it as well: in the middle of bytes. */
+static void test_a_break_while_busy_ends_the_row(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_client(&k, KIT_WINDOW, 1);
+    for (int i = 0; i < 2; i++)
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+    cut_after(&k, 0, "+suspected 3000; dial", "switch; +resumed 3000");
+    for (int i = 0; i < 2; i++)
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
 }
 
 static void test_a_slow_answer_is_no_break(void **state)
@@ -178,16 +238,59 @@ static void test_a_flapping_proxy_is_no_black_hole(void **state)
     expect(&k, "");
 }
 
+/* What waits is stuck when it had 3 s on the connection of a resume. */
+static void test_how_long_is_stuck(void **state)
+{
+    static const struct {
+        mtime_ms wait, lost; /* -1: nothing waits; 0: it waited when it was resumed */
+        bool stuck;
+    } rows[] = {{0, 3000, true},
+                {0, 2999, false},
+                {1000, 4000, true},
+                {1000, 3999, false},
+                {-1, 5000, false}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct kit k;
+        kit_client(&k, KIT_WINDOW, 1);
+        life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+        kit_drop(&k);
+        for (int n = 0; n < 2; n++) {
+            mtime_ms resumed = k.now;
+            kit_resume(&k);
+            kit_drop(&k);
+            k.now = resumed + (rows[i].wait > 0 ? rows[i].wait : 0);
+            if (rows[i].wait >= 0)
+                kit_heard(&k, 0, rows[i].wait > 0 ? 0 : 500);
+            kit_drop(&k);
+            k.now = resumed + rows[i].lost;
+            life_lost(&k.l, LIFE_LOSS_RESET, k.now);
+            kit_drop(&k);
+        }
+        assert_int_equal(k.l.resume_stuck, rows[i].stuck);
+        kit_resume(&k);
+        kit_drop(&k);
+        k.now += 10;
+        kit_heard(&k, 1, -1);
+        assert_true(k.l.told_mtu || !rows[i].stuck);
+        assert_false(k.l.resume_stuck);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_idle_connections_are_cut),
         cmocka_unit_test(test_or_reset),
         cmocka_unit_test(test_no_row_no_hint),
+        cmocka_unit_test(test_alike),
+        cmocka_unit_test(test_a_survived_rest_ends_the_row),
+        cmocka_unit_test(test_a_break_while_busy_ends_the_row),
         cmocka_unit_test(test_a_slow_answer_is_no_break),
         cmocka_unit_test(test_large_packets_do_not_pass),
         cmocka_unit_test(test_small_ones_pass_at_once),
         cmocka_unit_test(test_a_flapping_proxy_is_no_black_hole),
+        cmocka_unit_test(test_how_long_is_stuck),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

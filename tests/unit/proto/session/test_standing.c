@@ -159,6 +159,25 @@ static void all_that_is_kept_is_resumed(void **state)
 
 #define TEST(f) cmocka_unit_test_setup(f, begin)
 
+/* All others are being resumed: the newest one goes if nobody needs it, else the oldest one. */
+static void who_goes_when_all_are_being_resumed(void **state)
+{
+    for (int accepted = 0; accepted < 2; accepted++) {
+        begin(state);
+        for (char c = 'a'; c < 'a' + HELLO_MINE_MAX; c++) {
+            standing_asked(&s, nonce(c));
+            if (c < 'a' + HELLO_MINE_MAX - 1 || accepted)
+                standing_accepted(&s, nonce(c));
+            if (c < 'a' + HELLO_MINE_MAX - 1)
+                standing_resuming(&s, nonce(c), true);
+        }
+        standing_asked(&s, nonce('z'));
+        standing_resuming(&s, nonce('a'), false);
+        char newest[] = {'z', (char)('a' + HELLO_MINE_MAX - 1), '\0'};
+        says(accepted ? newest : "za");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +188,7 @@ int main(void)
         TEST(the_oldest_are_forgotten),
         TEST(but_neither_the_session_nor_what_is_resumed),
         TEST(all_that_is_kept_is_resumed),
+        TEST(who_goes_when_all_are_being_resumed),
     };
     return cmocka_run_group_tests_name("standing", tests, NULL, NULL);
 }

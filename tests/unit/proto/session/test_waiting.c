@@ -190,6 +190,23 @@ static void too_many_that_collide_are_one_source(void **state)
     assert_true(w.count == 2 && w.bytes == 2 * FLOOR);
 }
 
+static void any_account_may_be_the_largest(void **state)
+{
+    (void)state;
+    static const unsigned at[] = {0, 1, WAITING_SOURCES - 1};
+    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+        struct waiting_entry big = {0}, small = {0};
+        static char names[1][16], other[1][16];
+        collide(names, 1, at[i]);
+        collide(other, 1, 7);
+        waiting_init(&w, 2 * FLOOR);
+        put(&small, other[0], 0, 0);
+        put(&big, names[0], 2 * FLOOR, 3);
+        assert_ptr_equal(waiting_victim(&w), &big);
+        waiting_remove(&w, &small);
+    }
+}
+
 /* ---- against a naive model ---- */
 
 enum { ENTRIES = 40, SOURCES = 6 };
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(many_small_sources_do_not_pay_for_a_large_one),
         cmocka_unit_test(sources_that_collide_are_kept_apart),
         cmocka_unit_test(too_many_that_collide_are_one_source),
+        cmocka_unit_test(any_account_may_be_the_largest),
         cmocka_unit_test(whatever_comes_and_goes),
     };
     return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);

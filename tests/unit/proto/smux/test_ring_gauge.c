@@ -109,6 +109,18 @@ static void one_short_turn_in_a_look_is_enough(void **state)
     kit_free(k);
 }
 
+/* ... but not for ever: the least of the last seconds. */
+static void a_short_turn_is_forgotten(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_at(1, &st);
+    turn(k, st, 4, 1);
+    turn(k, st, 30, 200);
+    assert_true(k->s->out.size > MIB);
+    kit_free(k);
+}
+
 static void what_does_not_pay_is_taken_back(void **state)
 {
     (void)state;
@@ -328,6 +340,7 @@ int main(void)
         cmocka_unit_test(the_round_trip_of_a_ping_counts_too),
         cmocka_unit_test(seconds_are_believed),
         cmocka_unit_test(one_short_turn_in_a_look_is_enough),
+        cmocka_unit_test(a_short_turn_is_forgotten),
         cmocka_unit_test(what_does_not_pay_is_taken_back),
         cmocka_unit_test(what_is_near_is_given_back),
         cmocka_unit_test(what_is_not_used_is_given_back),
