@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/event.h"
+#include "proto/hash.h"
 #include "server/internal.h"
 
 static struct agent *agent_of_claim(struct claim *c)
@@ -100,7 +101,7 @@ static void owners_on_waits(struct message *m)
         waiting_remove(w, &a->waiting);
         return;
     }
-    waiting_put(w, &a->waiting, a->source, bytes - 1, atomic_load(&a->waiting_streams));
+    waiting_put(w, &a->waiting, hash_text(a->source), bytes - 1, atomic_load(&a->waiting_streams));
     for (struct waiting_entry *e; (e = waiting_victim(w));) {
         struct agent *v = CONTAINER_OF(e, struct agent, waiting);
         tell_worker(v, &v->expire);
@@ -112,7 +113,7 @@ static void owners_on_waits(struct message *m)
 void owners_init(struct server *srv)
 {
     registry_init(&srv->registry, owners_act, srv);
-    waiting_init(&srv->waiting, WAITING_MAX_BYTES);
+    waiting_init(&srv->waiting, WAITING_MAX_BYTES, WAITING_FLOOR_BYTES);
 }
 
 void owners_init_agent(struct agent *a)

@@ -3,35 +3,33 @@
  * source, found by its hash; all are looked through only when the limit is exceeded. */
 #include "proto/session/waiting.h"
 
-#include <string.h>
+#include <assert.h>
+#include <stddef.h>
 
-#include "proto/hash.h"
-
-void waiting_init(struct waiting *w, uint64_t max)
+void waiting_init(struct waiting *w, uint64_t max, uint32_t floor)
 {
-    memset(w, 0, sizeof *w);
+    assert(floor > 0);
     w->max = max;
+    w->floor = floor;
 }
 
-static uint64_t counted(const struct waiting_entry *e)
+static uint64_t counted(const struct waiting *w, const struct waiting_entry *e)
 {
-    return e->bytes > WAITING_FLOOR_BYTES ? e->bytes : WAITING_FLOOR_BYTES;
+    return e->bytes > w->floor ? e->bytes : w->floor;
 }
 
-static bool is_of(const struct waiting_account *a, const char *source)
+static bool is_of(const struct waiting_account *a, uint64_t source)
 {
-    const struct waiting_entry *first = LIST_ENTRY(a->entries.next, struct waiting_entry, node);
-    return strcmp(first->source, source) == 0;
+    return LIST_ENTRY(a->entries.next, struct waiting_entry, node)->source == source;
 }
 
 /* That of the source, else one that is nobody's, else one that it shares. Behind one that is
    nobody's may be its own: accounts become free in any order. */
-static struct waiting_account *account_of(struct waiting *w, const char *source)
+static struct waiting_account *account_of(struct waiting *w, uint64_t source)
 {
-    uint64_t hash = hash_text(source);
     struct waiting_account *a = NULL, *unused = NULL;
     for (unsigned i = 0; i < WAITING_LOOK_MAX; i++) {
-        a = &w->accounts[(hash + i) % WAITING_SOURCES];
+        a = &w->accounts[(source + i) % WAITING_SOURCES];
         if (a->bytes > 0 && is_of(a, source))
             return a;
         if (a->bytes == 0 && !unused)
@@ -40,7 +38,7 @@ static struct waiting_account *account_of(struct waiting *w, const char *source)
     return unused ? unused : a;
 }
 
-static void begin(struct waiting *w, struct waiting_entry *e, const char *source)
+static void begin(struct waiting *w, struct waiting_entry *e, uint64_t source)
 {
     e->source = source;
     e->account = account_of(w, source);
@@ -50,27 +48,32 @@ static void begin(struct waiting *w, struct waiting_entry *e, const char *source
     w->count++;
 }
 
-void waiting_put(struct waiting *w, struct waiting_entry *e, const char *source, uint64_t bytes,
+void waiting_put(struct waiting *w, struct waiting_entry *e, uint64_t source, uint64_t bytes,
                  uint32_t streams)
 {
     if (!e->account)
         begin(w, e, source);
     else {
-        e->account->bytes -= counted(e);
-        w->bytes -= counted(e);
+        e->account->bytes -= counted(w, e);
+        w->bytes -= counted(w, e);
     }
     e->bytes = bytes;
     e->streams = streams;
-    e->account->bytes += counted(e);
-    w->bytes += counted(e);
+    e->account->bytes += counted(w, e);
+    w->bytes += counted(w, e);
+}
+
+void waiting_moved(struct waiting_entry *e)
+{
+    list_move(&e->account->entries, &e->node);
 }
 
 void waiting_remove(struct waiting *w, struct waiting_entry *e)
 {
     if (!e->account)
         return;
-    e->account->bytes -= counted(e);
-    w->bytes -= counted(e);
+    e->account->bytes -= counted(w, e);
+    w->bytes -= counted(w, e);
     w->count--;
     list_del(&e->node);
     e->account = NULL;

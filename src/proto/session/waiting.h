@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much may wait for clients that are away: sessions of the server without a connection, bounded
- * by the bytes they hold. Pure; who is named as a victim is ended by the caller.
+ * How much may wait for peers that do not take it, bounded by the bytes it holds: sessions of the
+ * server whose clients are away, streams whose readers stand still. Pure; who is named as a victim
+ * is ended by the caller.
  *
- * Each counts at least WAITING_FLOOR_BYTES. Beyond the limit the source that holds most pays: first
- * with its sessions that have no connections, then with the others, each time the one that has
- * waited longest. So one client cannot push out another's, and a blip with a thousand idle clients
- * behind one address loses none (16 MB).
+ * Each counts at least a floor. Beyond the limit the source that holds most pays: first with what
+ * has no connections, then with the others, each time the one that has waited longest. So one
+ * client cannot push out another's, and a blip with a thousand idle clients behind one address
+ * loses none (16 MB).
  */
 #pragma once
 
@@ -32,8 +33,7 @@ struct waiting_entry {
     /* private */
     struct list node;                /* in its account, the one that has waited longest first */
     struct waiting_account *account; /* NULL: does not wait */
-    const char *source;
-    uint64_t bytes;
+    uint64_t source, bytes;
     uint32_t streams;
 };
 
@@ -44,16 +44,21 @@ struct waiting {
         uint64_t bytes; /* 0: nobody's, and entries is not set */
     } accounts[WAITING_SOURCES];
     uint64_t bytes, max;
-    uint32_t count;
+    uint32_t floor, count;
 };
 
-/* max: WAITING_MAX_BYTES, or less in tests. w must not move afterwards. */
-void waiting_init(struct waiting *w, uint64_t max);
+/* w is zeroed; it must not move afterwards. max: bytes of all together. floor: what each counts at
+   least, 1 or more. */
+void waiting_init(struct waiting *w, uint64_t max, uint32_t floor);
 
-/* e begins to wait, or what it holds has changed. source: text that stands for "the same peer"; it
-   and its memory stay while e waits. bytes: held for it. streams: its running connections. */
-void waiting_put(struct waiting *w, struct waiting_entry *e, const char *source, uint64_t bytes,
+/* e begins to wait, or what it holds has changed. source: a number that stands for "the same peer"
+   (proto/hash.h), the same one while e waits. bytes: held for it. streams: its running connections.
+ */
+void waiting_put(struct waiting *w, struct waiting_entry *e, uint64_t source, uint64_t bytes,
                  uint32_t streams);
+
+/* Some of it was taken: it has waited shortest of its source. e waits. */
+void waiting_moved(struct waiting_entry *e);
 
 /* It does not wait any more. Harmless if it did not. */
 void waiting_remove(struct waiting *w, struct waiting_entry *e);

@@ -18,16 +18,22 @@ enum { FLOOR = WAITING_FLOOR_BYTES };
 
 static struct waiting w;
 
+static void init(uint64_t max)
+{
+    memset(&w, 0, sizeof w);
+    waiting_init(&w, max, FLOOR);
+}
+
 static void put(struct waiting_entry *e, const char *source, uint64_t bytes, uint32_t streams)
 {
-    waiting_put(&w, e, source, bytes, streams);
+    waiting_put(&w, e, hash_text(source), bytes, streams);
 }
 
 static void nothing_goes_up_to_the_limit(void **state)
 {
     (void)state;
     struct waiting_entry a = {0}, b = {0};
-    waiting_init(&w, 2 * FLOOR);
+    init(2 * FLOOR);
     put(&a, "a", 0, 0);
     put(&b, "b", FLOOR, 0);
     assert_null(waiting_victim(&w));
@@ -40,7 +46,7 @@ static void each_counts_at_least_the_floor(void **state)
 {
     (void)state;
     struct waiting_entry e[3] = {0};
-    waiting_init(&w, 3 * FLOOR - 1);
+    init(3 * FLOOR - 1);
     for (unsigned i = 0; i < 3; i++)
         put(&e[i], "a", i, 0);
     assert_ptr_equal(waiting_victim(&w), &e[0]);
@@ -50,7 +56,7 @@ static void the_last_one_may_hold_what_its_own_bounds_allow(void **state)
 {
     (void)state;
     struct waiting_entry a = {0}, b = {0};
-    waiting_init(&w, FLOOR);
+    init(FLOOR);
     put(&a, "a", 100 * FLOOR, 5);
     assert_null(waiting_victim(&w));
     put(&b, "b", 0, 0);
@@ -62,7 +68,7 @@ static void the_source_that_holds_most_pays(void **state)
 {
     (void)state;
     struct waiting_entry a[3] = {0}, b = {0};
-    waiting_init(&w, 5 * FLOOR + 3);
+    init(5 * FLOOR + 3);
     put(&b, "b", 2 * FLOOR, 0); /* the oldest, and the largest session */
     for (unsigned i = 0; i < 3; i++)
         put(&a[i], "a", FLOOR + i, 7);
@@ -77,7 +83,7 @@ static void first_the_ones_without_connections_then_the_oldest(void **state)
 {
     (void)state;
     struct waiting_entry e[5] = {0};
-    waiting_init(&w, 1);
+    init(1);
     for (unsigned i = 0; i < 5; i++)
         put(&e[i], "a", 0, i == 1 || i == 3 ? 0 : 1);
     put(&e[1], "a", 0, 0); /* what it holds has changed: it has not waited less for that */
@@ -94,7 +100,7 @@ static void who_waits_again_is_the_youngest(void **state)
 {
     (void)state;
     struct waiting_entry a = {0}, b = {0};
-    waiting_init(&w, 2 * FLOOR);
+    init(2 * FLOOR);
     put(&a, "a", 0, 0);
     put(&b, "a", 0, 0);
     waiting_remove(&w, &a);
@@ -107,13 +113,25 @@ static void who_waits_again_is_the_youngest(void **state)
     assert_true(w.bytes == 0 && w.count == 0);
 }
 
+static void who_moves_has_waited_shortest(void **state)
+{
+    (void)state;
+    struct waiting_entry a = {0}, b = {0};
+    init(2 * FLOOR);
+    put(&a, "a", FLOOR, 1);
+    put(&b, "a", FLOOR, 1);
+    waiting_moved(&a);
+    put(&a, "a", FLOOR + 1, 1);
+    assert_ptr_equal(waiting_victim(&w), &b);
+}
+
 static void a_thousand_idle_clients_of_one_address_lose_none(void **state)
 {
     (void)state;
     static struct waiting_entry e[1000];
     struct waiting_entry other = {0};
     memset(e, 0, sizeof e);
-    waiting_init(&w, WAITING_MAX_BYTES);
+    init(WAITING_MAX_BYTES);
     for (unsigned i = 0; i < ARRAY_LEN(e); i++) {
         put(&e[i], "192.0.2.1", 0, 0);
         assert_null(waiting_victim(&w));
@@ -132,7 +150,7 @@ static void many_small_sources_do_not_pay_for_a_large_one(void **state)
     static char names[SMALL][16];
     memset(e, 0, sizeof e);
     memset(large, 0, sizeof large);
-    waiting_init(&w, (uint64_t)FLOOR * SMALL);
+    init((uint64_t)FLOOR * SMALL);
     for (unsigned i = 0; i < SMALL; i++) {
         (void)snprintf(names[i], sizeof names[i], "10.0.%u.%u", i / 250, i % 250);
         put(&e[i], names[i], 0, 0);
@@ -160,7 +178,7 @@ static void sources_that_collide_are_kept_apart(void **state)
     static struct waiting_entry e[N], more, other;
     static char names[N][16];
     collide(names, N, WAITING_SOURCES - 2); /* their accounts go on at the beginning */
-    waiting_init(&w, (N + 1) * FLOOR - 1);
+    init((N + 1) * FLOOR - 1);
     for (unsigned i = 0; i < N; i++)
         put(&e[i], names[i], 0, 0);
     waiting_remove(&w, &e[0]); /* an account that is nobody's, before that of the last one */
@@ -177,7 +195,7 @@ static void too_many_that_collide_are_one_source(void **state)
     static struct waiting_entry e[N], other[2];
     static char names[N][16];
     collide(names, N, 5);
-    waiting_init(&w, (N + 1) * FLOOR);
+    init((N + 1) * FLOOR);
     put(&other[0], "other", 0, 0);
     put(&other[1], "other", 0, 0);
     for (unsigned i = 0; i < N; i++)
@@ -199,7 +217,7 @@ static void any_account_may_be_the_largest(void **state)
         static char names[1][16], other[1][16];
         collide(names, 1, at[i]);
         collide(other, 1, 7);
-        waiting_init(&w, 2 * FLOOR);
+        init(2 * FLOOR);
         put(&small, other[0], 0, 0);
         put(&big, names[0], 2 * FLOOR, 3);
         assert_ptr_equal(waiting_victim(&w), &big);
@@ -262,12 +280,15 @@ static void whatever_comes_and_goes(void **state)
         struct model m[ENTRIES] = {0};
         struct rng rng;
         rng_seed(&rng, seed);
-        waiting_init(&w, MAX);
+        init(MAX);
         for (uint64_t now = 1; now <= EVENTS; now++) {
             unsigned i = rng_below(&rng, ENTRIES);
             if (rng_below(&rng, 4) == 0) {
                 waiting_remove(&w, &e[i]);
                 m[i].order = 0;
+            } else if (m[i].order > 0 && rng_below(&rng, 4) == 0) {
+                waiting_moved(&e[i]);
+                m[i].order = now;
             } else {
                 if (m[i].order == 0) {
                     m[i].order = now;
@@ -298,6 +319,7 @@ int main(void)
         cmocka_unit_test(the_source_that_holds_most_pays),
         cmocka_unit_test(first_the_ones_without_connections_then_the_oldest),
         cmocka_unit_test(who_waits_again_is_the_youngest),
+        cmocka_unit_test(who_moves_has_waited_shortest),
         cmocka_unit_test(a_thousand_idle_clients_of_one_address_lose_none),
         cmocka_unit_test(many_small_sources_do_not_pay_for_a_large_one),
         cmocka_unit_test(sources_that_collide_are_kept_apart),
