@@ -375,6 +375,7 @@ static int begin(struct client *c)
     err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)
         goto no_relays;
+    relays_memory(&c->relays, limits_memory(c->opt->common.memory));
     err = signals_init(&c->signals, &c->loop, c->opt->common.drain_ns / 1000000, &ops, c);
     if (err < 0)
         goto no_stop;

@@ -14,6 +14,7 @@
 #include "conf/duration.h"
 #include "conf/number.h"
 #include "conf/quote.h"
+#include "conf/size.h"
 
 /* ---- values ---- */
 
@@ -79,6 +80,18 @@ static int set_window(const char *text, int64_t *ret)
     return 0;
 }
 
+static int set_memory(const char *text, int64_t *ret)
+{
+    int64_t bytes;
+    int err = size_parse(text, &bytes);
+    if (err < 0)
+        return err;
+    if (bytes >> 20 < OPTION_MEMORY_MIN_MIB || bytes > (int64_t)OPTION_MEMORY_MAX_MIB << 20)
+        return ERR_RANGE;
+    *ret = bytes;
+    return 0;
+}
+
 /* Sets o's field from text. 0 or a negative error; the field is then as before. */
 static int set(const struct option *o, const char *text, void *opt)
 {
@@ -101,6 +114,8 @@ static int set(const struct option *o, const char *text, void *opt)
         return set_threads(text, field);
     case OPTION_WINDOW:
         return set_window(text, field);
+    case OPTION_MEMORY:
+        return set_memory(text, field);
     case OPTION_BOOL:
         return set_bool(text, field);
     }
@@ -152,6 +167,9 @@ static enum flags_outcome bad_value(struct flags_error *why, const struct option
     if (o->type == OPTION_WINDOW)
         return bad(why, "invalid value %s for flag -%s: must be a duration from 0 to %dm", value,
                    o->name, OPTION_WINDOW_MAX_S / 60);
+    if (o->type == OPTION_MEMORY)
+        return bad(why, "invalid value %s for flag -%s: must be a size from %dM to %dT, like 64M",
+                   value, o->name, OPTION_MEMORY_MIN_MIB, OPTION_MEMORY_MAX_MIB >> 20);
     if (o->type == OPTION_PORTS)
         return bad(why, "invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80",
                    value, o->name);
@@ -271,6 +289,8 @@ static const char *type_word(enum option_type type)
     case OPTION_DURATION:
     case OPTION_WINDOW:
         return " duration";
+    case OPTION_MEMORY:
+        return " size";
     case OPTION_BOOL:
         return "";
     case OPTION_STRING:
@@ -286,7 +306,7 @@ static const char *type_word(enum option_type type)
 static bool is_bare(enum option_type type)
 {
     return type == OPTION_INT || type == OPTION_DURATION || type == OPTION_THREADS ||
-           type == OPTION_WINDOW;
+           type == OPTION_WINDOW || type == OPTION_MEMORY;
 }
 
 size_t flags_usage(const struct mode *m, char *out, size_t room)

@@ -17,6 +17,9 @@ enum {
     OPTION_SECRET_MAX = 4095,
     /* More would only compete for processors; each takes six descriptors (app/limits.h). */
     OPTION_THREADS_MAX = 64,
+    /* Less would not hold one window of 256 KiB for each of 64 threads. */
+    OPTION_MEMORY_MIN_MIB = 16,
+    OPTION_MEMORY_MAX_MIB = 1 << 20, /* 1 TiB: beyond is a slip of the pen */
     /* Longer, a server would keep ports and memory for clients that are gone for good. */
     OPTION_WINDOW_MAX_S = 600,
 };
@@ -33,6 +36,7 @@ enum option_type {
     OPTION_CHOICE,   /* int: index of a word in choices */
     OPTION_THREADS,  /* int: 1 to OPTION_THREADS_MAX; 0: not given */
     OPTION_WINDOW,   /* int64_t nanoseconds, 0 to OPTION_WINDOW_MAX_S seconds */
+    OPTION_MEMORY,   /* int64_t bytes, OPTION_MEMORY_MIN_MIB to _MAX_MIB; 0: not given */
     OPTION_BOOL,     /* bool; takes no argument */
 };
 
@@ -61,6 +65,7 @@ struct common_options {
     int threads;                        /* 0: as many as the program thinks best */
     int legacy;                         /* enum legacy_choice */
     int64_t resume_window_ns;           /* how long a session outlives its connection; 0: not */
+    int64_t memory;                     /* bytes for what waits; 0: as the machine has */
     int64_t drain_ns;                   /* how long a stopping program lets connections finish */
     bool version;
 };

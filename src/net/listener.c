@@ -159,6 +159,7 @@ static int listen_on(const struct sockaddr *sa, socklen_t len, const struct list
     if (cfg->for_users) {
         sock_keepalive(fd);
         sock_abortive(fd, true);
+        sock_unsent_max(fd, LISTENER_USER_UNSENT);
     }
     if (bind(fd, sa, len) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
         return fd;

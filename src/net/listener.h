@@ -20,6 +20,9 @@ enum {
     LISTENER_PAUSE_MS = 100,
     LISTENER_SERIES_MS = 1000,
     LISTENER_BACKLOG = 4096,
+    /* Bytes that the kernel takes for a user who reads nothing, besides what is in flight: else on
+       loopback 2.5 MB, which nobody accounts. */
+    LISTENER_USER_UNSENT = 256 << 10,
 };
 
 struct listener;
@@ -39,7 +42,8 @@ struct listener_config {
     const char *host;
     int port;           /* 0..65535; 0: the system chooses */
     int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
-    bool for_users;     /* accepted sockets have sock_keepalive(), and are sock_abortive() */
+    bool for_users;     /* accepted sockets have sock_keepalive(), are sock_abortive(), and
+                           hold LISTENER_USER_UNSENT at most */
 };
 
 /* Binds (SO_REUSEADDR) and listens. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO

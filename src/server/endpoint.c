@@ -3,6 +3,7 @@
 #include "base/event.h"
 #include "base/log.h"
 #include "net/sock.h"
+#include "proto/hash.h"
 #include "proto/smux/session.h"
 #include "server/internal.h"
 
@@ -28,6 +29,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     }
     if (log_enabled(LOG_LEVEL_DEBUG))
         event_user_connected(a->name, sock_name(user, addr));
+    relay_set_source(r, hash_text(sock_source(user, addr)));
     relay_attach(r, fd);
     if (quota_is_full(w->relays.quota))
         worker_full(w);

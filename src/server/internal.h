@@ -164,8 +164,7 @@ struct server {
     struct quota connections; /* of all workers together */
     struct worker *workers;
     unsigned workers_count;          /* that run */
-    uint64_t window_bytes;           /* RELAYS_WINDOW_BYTES, a worker's share */
-    uint64_t replay_bytes;           /* RELAYS_REPLAY_BYTES, the same */
+    uint64_t memory;                 /* -memory, a worker's share */
     unsigned workers_working;        /* have not answered a stop_listening, or an end */
     unsigned workers_telling;        /* have not answered a status */
     char public_host[SOCK_NAME_MAX]; /* of -public-bind, without brackets; "": every address */

@@ -261,8 +261,7 @@ static void try_public_host(struct server *srv)
 static int start_workers(struct server *srv, unsigned count)
 {
     struct errmsg why = {""};
-    srv->window_bytes = RELAYS_WINDOW_BYTES / count;
-    srv->replay_bytes = RELAYS_REPLAY_BYTES / count;
+    srv->memory = limits_memory(srv->opt->common.memory) / count;
     srv->workers = calloc(count, sizeof *srv->workers);
     int err = srv->workers ? 0 : errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     for (unsigned i = 0; i < count && err == 0; i++) {

@@ -105,13 +105,13 @@ static void relay_end(struct relay *r, bool reset)
     if (log_enabled(LOG_LEVEL_DEBUG))
         log_debug("[%s] connection %s; up: %s, down: %s, %u bytes late",
                   r->session ? session_name(r->session) : "-", reset ? "reset" : "closed",
-                  up_word[r->up], down_word[r->down], (unsigned)r->late.len);
+                  up_word[r->up], down_word[r->down], (unsigned)relay_late_bytes(r));
     relay_close_socket(r, reset);
     relay_set_up(r, UP_ENDED);
     relay_set_down(r, DOWN_ENDED);
     relay_leave_session(r);
     turn_idle(&r->reader);
-    backlog_clear(&r->late);
+    relay_late_clear(r);
     relay_pool_bury(r);
 }
 
@@ -129,7 +129,7 @@ void relay_reset(struct relay *r, enum smux_reset_code code)
 
 void relay_check_end(struct relay *r)
 {
-    if (r->down == DOWN_FIN && r->late.len == 0) {
+    if (r->down == DOWN_FIN && !r->late) {
         relay_set_down(r, DOWN_SHUT);
         /* Fails only if the peer has gone: the read side tells. */
         (void)shutdown(r->socket.fd, SHUT_WR);
@@ -210,7 +210,7 @@ void relay_socket_failed(struct relay *r)
 static void relay_on_ready(struct poller_source *src, unsigned events)
 {
     struct relay *r = CONTAINER_OF(src, struct relay, socket);
-    if (events & POLLER_OUT && r->late.len > 0)
+    if (events & POLLER_OUT && r->late)
         relay_down_writable(r);
     if (relay_has_ended(r) || !(events & POLLER_IN))
         return;
@@ -229,7 +229,7 @@ static void relay_attached(struct relay *r, int err)
     relay_set_down(r, r->down == DOWN_NO_SOCKET_FIN ? DOWN_FIN : DOWN_WRITING);
     if (err < 0)
         relay_reset(r, SMUX_RST_PEER_RESET);
-    else if (r->late.len > 0)
+    else if (r->late)
         relay_down_writable(r);
     relay_check_end(r);
 }
@@ -275,6 +275,11 @@ struct relay *relay_new(struct relays *rs, struct session *session, struct smux_
     rs->count++;
     quota_take(rs->quota);
     return r;
+}
+
+void relay_set_source(struct relay *r, uint64_t source)
+{
+    r->source = source;
 }
 
 void relay_set_pending(struct relay *r, struct relay_pending *m)

@@ -10,7 +10,7 @@
  * shutdown(SHUT_WR). Only when both have ended is the socket closed, so that nothing received is
  * lost. With one direction ended and nothing moving for RELAY_HALF_CLOSED_MS the rest is cut. A
  * reset on either side is passed on as a reset. Memory: the buffer never exceeds the stream's
- * window (the session enforces it).
+ * window (the session enforces it), and all of them together not what the process may hold.
  */
 #pragma once
 
@@ -25,6 +25,7 @@
 #include "proto/smux/session.h"
 
 struct dial_result;
+struct waiting;
 struct session;
 struct quota;
 struct relay;
@@ -49,6 +50,13 @@ enum {
     /* The same of what sessions of gotunnel/2 keep to send again, beyond the first MiB of each; one
        has at most 16 MiB. Without it a session goes on with what it has. */
     RELAYS_REPLAY_BYTES = 256 << 20,
+    /* What is kept for readers that stand still, unless relays_memory() says otherwise. 500 users
+       who ask for 300 KB and read nothing took 85 MB; 20,000 could take 5 GB. */
+    RELAYS_LATE_BYTES = 512 << 20,
+    /* Each of them counts so much at least: the first buffer, and what a stalled connection costs
+       besides. */
+    RELAYS_LATE_FLOOR = 8 << 10,
+    RELAYS_SHED_LINE_MS = 60000, /* between two lines about those that were cut for it */
 };
 
 /* Why a relay may be cut; each kind has a time limit of its own. */
@@ -65,6 +73,7 @@ struct relays {
     uint8_t *scratch;            /* RELAYS_SCRATCH_BYTES, for the sessions of this loop */
     struct smux_budget windows;  /* max is RELAYS_WINDOW_BYTES; many loops divide it */
     struct smux_budget replay;   /* the same of RELAYS_REPLAY_BYTES */
+    struct waiting *late;        /* what waits for readers that stand still */
     uint32_t count;              /* sockets and pending dials */
     struct log_budget cut_lines; /* what half-closed connections may put into the log */
     struct quota *quota;         /* of all loops: the owner stops accepting when it is full */
@@ -78,12 +87,19 @@ struct relays {
     struct list dead;                    /* freed at the end of the turn */
     struct list discarding;              /* with something to read that nobody wants */
     uv_timer_t timer;
-    struct loop_job reaper, discarder;
+    struct loop_job reaper, discarder, shedder;
+    unsigned shed;         /* readers that were cut, and not told of yet */
+    mtime_ms shed_told_at; /* the next line about them not before */
     bool made_room;
 };
 
 /* quota counts the relays of all loops and must outlive rs. 0 or ERR_NOMEM. */
 int relays_init(struct relays *rs, struct loop *loop, struct quota *quota) MUST_USE;
+
+/* Of what the process may hold in memory for others, bytes are for this loop: for readers that
+   stand still, and half of it each for larger windows and for what is kept to be sent again, up to
+   the constants above. */
+void relays_memory(struct relays *rs, uint64_t bytes);
 
 /* Cuts every relay that has outlived its session. The sessions must be closed before. */
 void relays_cut_orphans(struct relays *rs);
@@ -115,6 +131,10 @@ void relay_attach_dialled(struct relay *r, struct dial_result *dialled);
 
 /* Cuts both sides, visibly as a reset. The relay is freed at the end of the turn. */
 void relay_reset(struct relay *r, enum smux_reset_code code);
+
+/* source: a number that stands for "the same peer" (proto/hash.h); who has the most waiting loses
+   connections first. */
+void relay_set_source(struct relay *r, uint64_t source);
 
 /* Embed in what brings the socket (the client's dial): on_cancel is called if the relay ends before
    relay_attach(), so that it can be given up. */

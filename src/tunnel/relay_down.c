@@ -37,8 +37,8 @@ static ssize_t down_send(struct relay *r, struct iovec *iov, int n)
 static void down_failed(struct relay *r)
 {
     relay_set_down(r, DOWN_BROKEN);
-    down_consumed(r, r->late.len);
-    backlog_clear(&r->late);
+    down_consumed(r, relay_late_bytes(r));
+    relay_late_clear(r);
     relay_socket_failed(r);
 }
 
@@ -56,7 +56,7 @@ static void down_write_or_keep(struct relay *r, struct iovec *iov, int n)
         down_drop(r, iov, n);
         return;
     }
-    if (r->late.len == 0 && relay_has_socket(r)) {
+    if (!r->late && relay_has_socket(r)) {
         ssize_t done = down_send(r, iov, n);
         if (done < 0) {
             down_drop(r, iov, n);
@@ -71,7 +71,7 @@ static void down_write_or_keep(struct relay *r, struct iovec *iov, int n)
         size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
         sent -= skip;
         if (skip < iov[i].iov_len &&
-            backlog_put(&r->late, (uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip) < 0) {
+            relay_late_put(r, (uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip) < 0) {
             relay_reset(r, SMUX_RST_PEER_RESET);
             return;
         }
@@ -80,11 +80,11 @@ static void down_write_or_keep(struct relay *r, struct iovec *iov, int n)
 
 int relay_prefix(struct relay *r, const void *p, size_t n)
 {
-    if (relay_has_socket(r) || r->late.len > r->prefix)
+    if (relay_has_socket(r) || relay_late_bytes(r) > r->prefix)
         return ERR_BADSTATE;
     if (n > (size_t)UINT16_MAX - r->prefix)
         return ERR_RANGE;
-    int err = n > 0 ? backlog_put(&r->late, p, n) : 0;
+    int err = relay_late_put(r, p, n);
     if (err == 0)
         r->prefix = (uint16_t)(r->prefix + n);
     return err;
@@ -115,12 +115,12 @@ void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n)
 void relay_down_writable(struct relay *r)
 {
     struct iovec pieces[2]; /* both at once: edges are told only after a send that took less */
-    ssize_t n = down_send(r, pieces, backlog_pieces(&r->late, pieces));
+    ssize_t n = down_send(r, pieces, relay_late_pieces(r, pieces));
     if (n < 0) {
         down_failed(r);
         return;
     }
-    backlog_drop(&r->late, (size_t)n);
+    relay_late_drop(r, (size_t)n);
     down_consumed(r, (size_t)n);
     relay_check_end(r);
 }

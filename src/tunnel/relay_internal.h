@@ -4,6 +4,7 @@
 
 #include "base/backlog.h"
 #include "net/poller.h"
+#include "proto/session/waiting.h"
 #include "tunnel/internal.h"
 #include "tunnel/relay.h"
 
@@ -39,7 +40,9 @@ struct relay {
     struct list cut;         /* in one of rs->cuts, or rs->dead */
     mtime_ms cut_at;
     struct relay_pending *pending; /* NULL: it has a socket, or nobody makes one */
-    struct backlog late;           /* what the socket would not take; the window bounds it */
+    struct late *late;             /* what the socket would not take; NULL: nothing. The window
+                                      bounds it, and all of them rs->late */
+    uint64_t source;               /* who pays for what is late; 0: not known */
     struct poller_source socket;
     uint16_t prefix; /* bytes at the head of late that are not the stream's */
     uint8_t up;      /* enum relay_up */
@@ -48,7 +51,7 @@ struct relay {
     bool failed;     /* the socket has failed; what it said before may still be unread */
 };
 
-/* With malloc's own 8 bytes that is 160, its step is 16: one pointer more costs 16 bytes of each
+/* With malloc's own 8 bytes that is 160, its step is 16: two pointers more cost 16 bytes of each
    idle connection. */
 _Static_assert(sizeof(void *) > 8 || sizeof(struct relay) <= 152, "an idle connection has grown");
 
@@ -105,7 +108,32 @@ void relay_down_fin(struct stream_owner *o);
 /* The socket takes something again: writes what is late. */
 void relay_down_writable(struct relay *r);
 
+/* ---- relay_late.c ---- */
+
+size_t relay_late_bytes(const struct relay *r);
+
+/* Appends a copy of n bytes. 0, or as backlog_put(). If it is too much for all relays, some end at
+   the end of the turn: maybe this one. */
+int relay_late_put(struct relay *r, const void *p, size_t n) MUST_USE;
+
+/* As backlog_pieces(). */
+int relay_late_pieces(const struct relay *r, struct iovec ret[2]);
+
+/* The socket has taken n bytes of it. */
+void relay_late_drop(struct relay *r, size_t n);
+
+void relay_late_clear(struct relay *r);
+
+/* The job of rs->shedder. */
+void relay_late_shed(struct loop_job *job);
+
+/* The line about those that were cut, if it is time for one. */
+void relay_late_tell(struct relays *rs);
+
 /* ---- relay_pool.c ---- */
+
+/* relay_late_tell() is called at this time. */
+void relay_pool_tell_at(struct relays *rs, mtime_ms at);
 
 /* Says in the log that the relay is cut as it is half closed and silent, by us or by the other
    side: nobody else could tell its user why. */

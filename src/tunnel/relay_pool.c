@@ -53,6 +53,11 @@ static void pool_arm(struct relays *rs, mtime_ms at)
     uv_timer_start(&rs->timer, pool_on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
+void relay_pool_tell_at(struct relays *rs, mtime_ms at)
+{
+    pool_arm(rs, at);
+}
+
 /* The relay's time begins now. */
 static void pool_cut_later(struct relay *r, enum relay_cut kind)
 {
@@ -117,6 +122,9 @@ static void pool_on_timer(uv_timer_t *t)
     rs->timer_at = MTIME_NEVER;
     for (int kind = 0; kind < RELAY_CUT_KINDS; kind++)
         pool_cut_due(rs, kind);
+    relay_late_tell(rs);
+    if (rs->shed > 0)
+        pool_arm(rs, rs->shed_told_at);
 }
 
 void relay_pool_touch(struct relay *r)
@@ -144,8 +152,13 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
 {
     memset(rs, 0, sizeof *rs);
     rs->scratch = malloc(RELAYS_SCRATCH_BYTES);
-    if (!rs->scratch)
+    rs->late = calloc(1, sizeof *rs->late); /* 200 KB, of which a page is used for each account */
+    if (!rs->scratch || !rs->late) {
+        free(rs->scratch);
+        free(rs->late);
         return ERR_NOMEM;
+    }
+    waiting_init(rs->late, RELAYS_LATE_BYTES, RELAYS_LATE_FLOOR);
     rs->loop = loop;
     rs->quota = quota;
     rs->windows.max = RELAYS_WINDOW_BYTES;
@@ -159,9 +172,17 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     list_init(&rs->discarding);
     loop_job_init(&rs->reaper, pool_reap);
     loop_job_init(&rs->discarder, relay_up_discard_all);
+    loop_job_init(&rs->shedder, relay_late_shed);
     uv_timer_init(&loop->uv, &rs->timer);
     rs->timer.data = rs;
     return 0;
+}
+
+void relays_memory(struct relays *rs, uint64_t bytes)
+{
+    rs->late->max = bytes;
+    rs->windows.max = bytes / 2 < RELAYS_WINDOW_BYTES ? bytes / 2 : RELAYS_WINDOW_BYTES;
+    rs->replay.max = bytes / 2 < RELAYS_REPLAY_BYTES ? bytes / 2 : RELAYS_REPLAY_BYTES;
 }
 
 void relays_cut_orphans(struct relays *rs)
@@ -176,6 +197,8 @@ void relays_fini(struct relays *rs)
     pool_reap(&rs->reaper);
     loop_cancel(&rs->reaper);
     loop_cancel(&rs->discarder);
+    loop_cancel(&rs->shedder);
     uv_close((uv_handle_t *)&rs->timer, NULL);
     free(rs->scratch);
+    free(rs->late);
 }

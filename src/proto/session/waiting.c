@@ -90,7 +90,7 @@ static struct waiting_account *largest(struct waiting *w)
 
 struct waiting_entry *waiting_victim(struct waiting *w)
 {
-    if (w->bytes <= w->max || w->count < 2)
+    if (!waiting_exceeds(w) || w->count < 2)
         return NULL;
     struct waiting_account *a = largest(w);
     struct waiting_entry *victim = LIST_ENTRY(list_first(&a->entries), struct waiting_entry, node);

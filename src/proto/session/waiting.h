@@ -63,6 +63,12 @@ void waiting_moved(struct waiting_entry *e);
 /* It does not wait any more. Harmless if it did not. */
 void waiting_remove(struct waiting *w, struct waiting_entry *e);
 
+/* More waits than may. */
+static inline bool waiting_exceeds(const struct waiting *w)
+{
+    return w->bytes > w->max;
+}
+
 /* The next one that has to go while the limit is exceeded, taken out; NULL: it is kept. Never the
    last one: a single session may hold what its own bounds allow. */
 struct waiting_entry *waiting_victim(struct waiting *w) MUST_USE;

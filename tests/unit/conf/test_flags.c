@@ -146,6 +146,23 @@ static void threads_have_bounds(void **state)
     }
 }
 
+static void memory_has_bounds(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"-memory 0", "-memory 15M", "-memory 2T",
+                                        "-memory x", "-memory=",    "-memory 64"};
+    assert_int_equal(parse(""), FLAGS_OK);
+    assert_true(opt.common.memory == 0); /* not given */
+    assert_int_equal(parse("-memory 16M"), FLAGS_OK);
+    assert_true(opt.common.memory == 16 << 20);
+    assert_int_equal(parse("-memory 1T"), FLAGS_OK);
+    assert_true(opt.common.memory == INT64_C(1) << 40);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_int_equal(parse(wrong[i]), FLAGS_BAD);
+        assert_non_null(strstr(why.text, "for flag -memory: must be a size from 16M to 1T"));
+    }
+}
+
 static void the_resume_window_has_bounds(void **state)
 {
     (void)state;
@@ -254,6 +271,7 @@ int main(void)
         cmocka_unit_test(bools_as_go_reads_them),
         cmocka_unit_test(port_lists_d27),
         cmocka_unit_test(threads_have_bounds),
+        cmocka_unit_test(memory_has_bounds),
         cmocka_unit_test(the_resume_window_has_bounds),
         cmocka_unit_test(the_drain_has_bounds),
         cmocka_unit_test(the_old_protocol_is_allowed),

@@ -12,6 +12,7 @@
 #include "conf/duration.h"
 #include "conf/number.h"
 #include "conf/quote.h"
+#include "conf/size.h"
 
 /* ---- integers ---- */
 
@@ -57,6 +58,53 @@ static void integers(void **state)
         print_message("%s\n", rows[i].text);
         assert_int_equal(number_parse(rows[i].text, &value), rows[i].err);
         assert_true(value == (rows[i].err ? 42 : rows[i].value)); /* untouched by an error */
+    }
+}
+
+/* ---- sizes (ours, not Go's) ---- */
+
+static void sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int err;
+        int64_t value;
+    } rows[] = {
+        {"0", 0, 0},
+        {"1", 0, 1},
+        {"5B", 0, 5},
+        {"64M", 0, 64 << 20},
+        {"64m", 0, 64 << 20},
+        {"64MB", 0, 64 << 20},
+        {"64MiB", 0, 64 << 20},
+        {"64mib", 0, 64 << 20},
+        {"3K", 0, 3072},
+        {"1G", 0, 1 << 30},
+        {"2T", 0, INT64_C(2) << 40},
+        {"8388607T", 0, INT64_C(8388607) << 40},
+        {"8388608T", ERR_RANGE, 0},
+        {"9223372036854775807", 0, INT64_MAX},
+        {"9223372036854775808", ERR_RANGE, 0},
+        {"99999999999999999999999", ERR_RANGE, 0},
+        {"", ERR_INVAL, 0},
+        {"M", ERR_INVAL, 0},
+        {"-1M", ERR_INVAL, 0},
+        {"+1M", ERR_INVAL, 0},
+        {" 1M", ERR_INVAL, 0},
+        {"1 M", ERR_INVAL, 0},
+        {"1.5G", ERR_INVAL, 0},
+        {"1Mi", ERR_INVAL, 0},
+        {"1MBB", ERR_INVAL, 0},
+        {"1iB", ERR_INVAL, 0},
+        {"1P", ERR_INVAL, 0},
+        {"1M ", ERR_INVAL, 0},
+        {"0x10M", ERR_INVAL, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t n = -7;
+        assert_int_equal(size_parse(rows[i].text, &n), rows[i].err);
+        assert_true(n == (rows[i].err < 0 ? -7 : rows[i].value));
     }
 }
 
@@ -183,11 +231,9 @@ static void a_quote_fits_into_any_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(integers),
-        cmocka_unit_test(durations_are_read),
-        cmocka_unit_test(durations_that_are_none),
-        cmocka_unit_test(text_is_quoted),
-        cmocka_unit_test(a_quote_fits_into_any_room),
+        cmocka_unit_test(integers),           cmocka_unit_test(sizes),
+        cmocka_unit_test(durations_are_read), cmocka_unit_test(durations_that_are_none),
+        cmocka_unit_test(text_is_quoted),     cmocka_unit_test(a_quote_fits_into_any_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

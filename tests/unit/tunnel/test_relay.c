@@ -3,6 +3,7 @@
  * One relay between a real socket and a real session, whose peer is another session in the test's
  * hands. The session is a stub: bytes of the two sessions are carried by pump().
  */
+#include "proto/session/waiting.h"
 #include "tunnel/relay.h"
 
 #include <setjmp.h>
@@ -85,8 +86,9 @@ static void at_peer(const struct smux_event *ev)
     if (ev->type == SMUX_EV_RESET) {
         rig.reset = true;
         rig.reset_code = ev->code;
-        smux_stream_close(rig.there, 0);
-        rig.there = NULL;
+        if (ev->stream == rig.there)
+            rig.there = NULL;
+        smux_stream_close(ev->stream, 0);
     }
 }
 
@@ -451,6 +453,102 @@ static void a_prefix_comes_in_time_or_not_at_all(void **state)
     user_gets("adata");
 }
 
+/* ---- too much waits ---- */
+
+static struct relay *another(uint64_t source)
+{
+    struct smux_stream *st;
+    assert_int_equal(smux_stream_open(rig.session.mux, NULL, &st), 0);
+    struct relay *r = relay_new(&rig.rs, &rig.session, st);
+    relay_set_source(r, source);
+    return r;
+}
+
+static void holds(struct relay *r, size_t n)
+{
+    static const uint8_t block[32768];
+    assert_int_equal(relay_prefix(r, block, n), 0);
+}
+
+static bool is_there(const struct relay *r)
+{
+    list_foreach (n, &rig.session.relays)
+        if (relay_of_session_node(n) == r)
+            return true;
+    return false;
+}
+
+static void who_holds_most_loses_what_stood_longest(void **state)
+{
+    (void)state;
+    struct relay *a = rig.r, *b = another(2), *c = another(2), *d = another(2);
+    rig.rs.late->max = 3 * RELAYS_LATE_FLOOR;
+    relay_set_source(a, 1);
+    holds(a, 100);
+    holds(b, 100);
+    holds(c, 100);
+    pump_for(1);
+    assert_int_equal(rig.rs.count, 4);
+    holds(d, 100);
+    PUMP_UNTIL(rig.rs.count == 3);
+    assert_false(is_there(b));
+    assert_true(is_there(a) && is_there(c) && is_there(d));
+    PUMP_UNTIL(rig.reset);
+    assert_int_equal(rig.reset_code, SMUX_RST_STALLED);
+    holds(a, 20000); /* now this source holds more */
+    PUMP_UNTIL(rig.rs.count == 2);
+    assert_false(is_there(a));
+    rig.rs.late->max = 0; /* the last one stays */
+    holds(c, 1);
+    PUMP_UNTIL(rig.rs.count == 1);
+    pump_for(1);
+    assert_true(is_there(d));
+}
+
+static void what_was_taken_counts_no_more(void **state)
+{
+    (void)state;
+    struct relay *b = another(2);
+    rig.rs.late->max = 20000;
+    relay_set_source(rig.r, 1);
+    holds(rig.r, 10000);
+    attach(); /* the socket takes it */
+    holds(b, 10000);
+    pump_for(1);
+    assert_int_equal(rig.rs.count, 2);
+    assert_true(rig.rs.late->bytes <= 16384);
+}
+
+static void the_line_about_them_comes_once_a_minute(void **state)
+{
+    (void)state;
+    rig.rs.late->max = RELAYS_LATE_FLOOR;
+    holds(rig.r, 1);
+    holds(another(1), 1);
+    PUMP_UNTIL(rig.rs.count == 1);
+    assert_int_equal(rig.rs.shed, 0); /* said at once */
+    holds(another(1), 1);
+    PUMP_UNTIL(rig.rs.count == 1);
+    assert_int_equal(rig.rs.shed, 1); /* later */
+    assert_in_range(rig.rs.shed_told_at, loop_now(&rig.k->loop) + RELAYS_SHED_LINE_MS - 5000,
+                    loop_now(&rig.k->loop) + RELAYS_SHED_LINE_MS);
+    rig.rs.shed_told_at = 0;
+    rig.rs.timer_at = MTIME_NEVER;
+    holds(another(1), 1);
+    PUMP_UNTIL(rig.rs.shed == 0);
+}
+
+static void half_of_the_memory_is_for_windows(void **state)
+{
+    (void)state;
+    relays_memory(&rig.rs, 64 << 20);
+    assert_true(rig.rs.late->max == 64 << 20);
+    assert_true(rig.rs.windows.max == 32 << 20 && rig.rs.replay.max == 32 << 20);
+    relays_memory(&rig.rs, UINT64_C(1) << 40);
+    assert_true(rig.rs.windows.max == RELAYS_WINDOW_BYTES);
+    assert_true(rig.rs.replay.max == RELAYS_REPLAY_BYTES);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -469,6 +567,10 @@ int main(void)
         TEST(a_prefix_goes_out_alone),
         TEST(a_prefix_is_no_credit),
         TEST(a_prefix_comes_in_time_or_not_at_all),
+        TEST(who_holds_most_loses_what_stood_longest),
+        TEST(what_was_taken_counts_no_more),
+        TEST(the_line_about_them_comes_once_a_minute),
+        TEST(half_of_the_memory_is_for_windows),
     };
     return cmocka_run_group_tests_name("tunnel/relay", tests, NULL, NULL);
 }

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a socket would not take waits here, and how much of it all relays of a loop may hold. A
+ * reader that stands still costs memory: of one its stream's window, of thousands what a machine
+ * has. So it is accounted by source, and beyond the bound the source that holds most loses the
+ * connection that has stood still for longest (proto/session/waiting.h).
+ */
+#include <stdlib.h>
+
+#include "base/event.h"
+#include "tunnel/relay_internal.h"
+
+struct late {
+    struct backlog bytes;
+    struct waiting_entry entry; /* in rs->late */
+    struct relay *relay;
+};
+
+size_t relay_late_bytes(const struct relay *r)
+{
+    return r->late ? r->late->bytes.len : 0;
+}
+
+int relay_late_put(struct relay *r, const void *p, size_t n)
+{
+    struct relays *rs = r->rs;
+    struct late *late = r->late;
+    if (n == 0)
+        return 0;
+    if (!late) {
+        late = calloc(1, sizeof *late);
+        if (!late)
+            return ERR_NOMEM;
+        late->relay = r;
+    }
+    uint32_t cap = late->bytes.cap;
+    int err = backlog_put(&late->bytes, p, n);
+    if (err < 0) {
+        if (!r->late)
+            free(late);
+        return err;
+    }
+    r->late = late;
+    if (late->bytes.cap != cap)
+        waiting_put(rs->late, &late->entry, r->source, late->bytes.cap, 1);
+    if (waiting_exceeds(rs->late))
+        loop_defer(rs->loop, &rs->shedder);
+    return 0;
+}
+
+int relay_late_pieces(const struct relay *r, struct iovec ret[2])
+{
+    return r->late ? backlog_pieces(&r->late->bytes, ret) : 0;
+}
+
+void relay_late_drop(struct relay *r, size_t n)
+{
+    if (n == 0)
+        return;
+    backlog_drop(&r->late->bytes, n);
+    if (r->late->bytes.len == 0)
+        relay_late_clear(r);
+    else
+        waiting_moved(&r->late->entry);
+}
+
+void relay_late_clear(struct relay *r)
+{
+    if (!r->late)
+        return;
+    waiting_remove(r->rs->late, &r->late->entry);
+    backlog_clear(&r->late->bytes);
+    free(r->late);
+    r->late = NULL;
+}
+
+/* ---- too much waits ---- */
+
+void relay_late_tell(struct relays *rs)
+{
+    mtime_ms now = loop_now(rs->loop);
+    if (rs->shed == 0 || now < rs->shed_told_at)
+        return;
+    event_readers_shed(rs->shed);
+    rs->shed = 0;
+    rs->shed_told_at = now + RELAYS_SHED_LINE_MS;
+}
+
+void relay_late_shed(struct loop_job *job)
+{
+    struct relays *rs = CONTAINER_OF(job, struct relays, shedder);
+    for (struct waiting_entry *e; (e = waiting_victim(rs->late));) {
+        relay_reset(CONTAINER_OF(e, struct late, entry)->relay, SMUX_RST_STALLED);
+        rs->shed++;
+    }
+    relay_late_tell(rs);
+    if (rs->shed > 0)
+        relay_pool_tell_at(rs, rs->shed_told_at);
+}

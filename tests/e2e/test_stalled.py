@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Users who ask and do not read: what waits for them is bounded, and others go on."""
+
+import socket
+import time
+
+import pytest
+
+from lib import services
+from lib.procs import SANITIZED, wait_for
+from lib.services import read_exactly
+
+pytestmark = pytest.mark.patient
+
+SIZE = 1 << 20
+MANY = 150
+MEMORY_KIB = 16 << 10
+DATA = bytes(i * 7 % 251 for i in range(1 << 16)) * (SIZE >> 16)
+
+
+def gives_a_megabyte(s):
+    s.sendall(DATA)
+    s.recv(1)
+
+
+def stalled(port, source):
+    """A user with a small receive buffer, who has asked and does not read."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.bind((source, 0))
+    s.settimeout(30)
+    s.connect(("127.0.0.1", port))
+    return s
+
+
+def is_reset(s):
+    s.setblocking(False)
+    try:
+        return not s.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def test_users_who_do_not_read_cost_what_memory_allows(lab):
+    """150 of one source, 38 MB: the source pays with its own; another's stalled user keeps every byte."""
+    with services.Service(gives_a_megabyte) as service:
+        server = lab.server(flags=("-memory", "16M"), threads=1)
+        client = lab.client(server, service.port)
+        other = stalled(client.port, "127.0.0.3")
+        time.sleep(0.5)
+        before = server.status("RssAnon")
+        users = [stalled(client.port, "127.0.0.2") for _ in range(MANY)]
+        wait_for("a reader to be cut", lambda: "readers that stand still" in server.log())
+        wait_for("the kernel to hold what it takes", lambda: not grows(server))
+        if not SANITIZED:
+            assert server.status("RssAnon") - before < MEMORY_KIB + 8192
+        # whoever was cut has been served in part: bytes may be unread in front of the reset
+        assert server.log().count("readers that stand still") == 1
+        with services.connect(client.port) as s:
+            assert read_exactly(s, SIZE) == DATA
+        assert read_exactly(other, SIZE) == DATA
+        for s in [*users, other]:
+            s.close()
+        wait_for("the memory back", lambda: SANITIZED or server.status("RssAnon") - before < MEMORY_KIB // 2)
+
+
+def grows(server):
+    first = server.status("VmRSS")
+    time.sleep(0.5)
+    return server.status("VmRSS") > first + 1024
