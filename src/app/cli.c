@@ -59,16 +59,15 @@ static int left_over(const struct mode *m, const char *arg)
     return usage(m, text);
 }
 
-bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
-               struct common_options *common, int *ret_status)
+/* Fills *common and what is around it. True: go on. */
+static bool read_options(const struct mode *m, int argc, char **argv, struct common_options *common,
+                         int *ret_status)
 {
     struct flags_error error;
     struct errmsg why;
     int rest;
 
-    signals_hold();
-    flags_defaults(m, opt);
-    switch (flags_parse(m, argc, argv, opt, &rest, &error)) {
+    switch (flags_parse(m, argc, argv, common, &rest, &error)) {
     case FLAGS_OK:
         break;
     case FLAGS_HELP:
@@ -93,9 +92,26 @@ bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
         *ret_status = EXIT_STATUS_FAILED;
         return false;
     }
-    if (flags_own(m, opt) < 0) {
-        *ret_status = cli_cannot_start(ERR_NOMEM);
-        return false;
-    }
     return true;
+}
+
+struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret_status)
+{
+    signals_hold();
+    struct snapshot *options = snapshot_new(m);
+    if (!options) {
+        *ret_status = cli_cannot_start(ERR_NOMEM);
+        return NULL;
+    }
+    if (!read_options(m, argc, argv, snapshot_draft(options), ret_status))
+        goto drop;
+    if (snapshot_seal(options) < 0) {
+        *ret_status = cli_cannot_start(ERR_NOMEM);
+        goto drop;
+    }
+    return options;
+
+drop:
+    snapshot_unref(options);
+    return NULL;
 }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/attr.h"
-#include "conf/options.h"
+#include "conf/snapshot.h"
 
 /* Exit statuses of the program; documented in gotunnel(1). */
 enum exit_status {
@@ -13,12 +13,11 @@ enum exit_status {
 };
 
 /*
- * Reads the mode's command line into *opt, whose common_options are at `common` inside it, finds
- * the secret, sets the log level, and holds signals back (app/signals.h). Prints what -h, -version
- * or an error asks for. True: go on; false: exit with *ret_status.
+ * Reads the mode's command line, finds the secret, sets the log level, and holds signals back
+ * (app/signals.h). Prints what -h, -version or an error asks for. The options, sealed, with one
+ * reference, which is the caller's; NULL: exit with *ret_status.
  */
-bool cli_begin(const struct mode *m, int argc, char **argv, void *opt,
-               struct common_options *common, int *ret_status) MUST_USE;
+struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret_status) MUST_USE;
 
 /* Says that the program cannot begin, because of err. An exit status. */
 int cli_cannot_start(int err);

@@ -402,22 +402,25 @@ no_loop:
     return cli_cannot_start(err);
 }
 
-int client_main(const struct client_options *opt)
+static void run(struct client *c)
 {
-    struct client c = {.opt = opt};
+    event_client_start(c->opt->server);
+    event_client_forwards(c->opt->remote_port, c->opt->local_target);
+    wire_warn(&c->opt->common);
+    client_open(c);
+    loop_run(&c->loop);
+    loop_fini(&c->loop);
+}
+
+int client_main(struct snapshot *options)
+{
+    struct client c = {.options = snapshot_ref(options), .opt = snapshot_client(options)};
     int status = prepare(&c);
     if (status == EXIT_STATUS_OK)
         status = begin(&c);
-    if (status != EXIT_STATUS_OK) {
-        SSL_CTX_free(c.tls);
-        return status;
-    }
-    event_client_start(opt->server);
-    event_client_forwards(opt->remote_port, opt->local_target);
-    wire_warn(&opt->common);
-    client_open(&c);
-    loop_run(&c.loop);
-    loop_fini(&c.loop);
+    if (status == EXIT_STATUS_OK)
+        run(&c);
     SSL_CTX_free(c.tls);
-    return EXIT_STATUS_OK;
+    snapshot_unref(c.options);
+    return status;
 }

@@ -3,7 +3,8 @@
    service. */
 #pragma once
 
-struct client_options;
+struct snapshot;
 
-/* Runs until a signal ends it. An exit status (app/cli.h). opt must outlive the call. */
-int client_main(const struct client_options *opt);
+/* Runs until a signal ends it. An exit status (app/cli.h). References to options are taken
+   where they are needed. */
+int client_main(struct snapshot *options);

@@ -5,20 +5,19 @@
 #include "app/cli.h"
 #include "base/i18n.h"
 #include "client/client.h"
-#include "conf/flags.h"
 
 int cmd_client(int argc, char **argv)
 {
-    struct client_options opt = {0};
     int status;
-    if (!cli_begin(&client_mode, argc, argv, &opt, &opt.common, &status))
+    struct snapshot *options = cli_begin(&client_mode, argc, argv, &status);
+    if (!options)
         return status;
-    if (!*opt.common.secret || !*opt.server)
+    if (!*snapshot_common(options)->secret || !*snapshot_client(options)->server)
         status = cli_missing(&client_mode,
                              _("error: [client mode] the flags -secret and -server are required "
                                "(-secret-file or GOTUNNEL_SECRET may give the secret)"));
     else
-        status = client_main(&opt);
-    flags_free(&client_mode, &opt);
+        status = client_main(options);
+    snapshot_unref(options);
     return status;
 }

@@ -14,7 +14,7 @@
 #include "base/quota.h"
 #include "client/target.h"
 #include "conf/hostport.h"
-#include "conf/options.h"
+#include "conf/snapshot.h"
 #include "net/netwatch.h"
 #include "proto/backoff.h"
 #include "proto/path.h"
@@ -58,7 +58,8 @@ struct uplink {
 };
 
 struct client {
-    const struct client_options *opt;
+    struct snapshot *options;
+    const struct client_options *opt; /* what they say */
     struct hostport server, local;
     struct loop loop;
     struct quota connections;

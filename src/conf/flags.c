@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -245,37 +244,6 @@ enum flags_outcome flags_parse(const struct mode *m, int argc, char **argv, void
     }
     *ret_rest = at;
     return r;
-}
-
-/* ---- the snapshot ---- */
-
-int flags_own(const struct mode *m, void *opt)
-{
-    bool full = true;
-    for (size_t i = 0; i < m->count; i++) {
-        if (m->options[i].type != OPTION_STRING)
-            continue;
-        char **field = (char **)((char *)opt + m->options[i].at);
-        *field = full ? strdup(*field) : NULL;
-        full = *field != NULL;
-    }
-    if (full)
-        return 0;
-    flags_free(m, opt);
-    return ERR_NOMEM;
-}
-
-void flags_free(const struct mode *m, void *opt)
-{
-    for (size_t i = 0; i < m->count; i++) {
-        char *field = (char *)opt + m->options[i].at;
-        if (m->options[i].type == OPTION_STRING) {
-            free(*(char **)field);
-            *(char **)field = NULL;
-        } else if (m->options[i].type == OPTION_SECRET) {
-            secure_zero(field, OPTION_SECRET_MAX + 1);
-        }
-    }
 }
 
 /* ---- usage ---- */

@@ -28,18 +28,11 @@ void flags_defaults(const struct mode *m, void *opt);
 /*
  * Reads argv[0 .. argc) (without program and mode) into the options struct at opt, which has its
  * defaults. *ret_rest is the index of the first argument that was not looked at. Strings of opt
- * point into argv until flags_own(); the bytes of a secret are moved out of argv and overwritten there. *why is set
- * for FLAGS_BAD only.
+ * point into argv or into the table (until snapshot_seal() copies them); the bytes of a secret are
+ * moved out of argv and overwritten there. *why is set for FLAGS_BAD only.
  */
 enum flags_outcome flags_parse(const struct mode *m, int argc, char **argv, void *opt,
                                int *ret_rest, struct flags_error *why) MUST_USE;
-
-/* The strings of m's options struct at opt, which point into argv, become copies of its own; from
-   then on it changes no more. 0, or ERR_NOMEM: *opt is as after flags_free(). */
-int flags_own(const struct mode *m, void *opt) MUST_USE;
-
-/* Frees those copies. The strings are NULL then, secrets wiped; harmless when it was done. */
-void flags_free(const struct mode *m, void *opt);
 
 /* The list of options as Go prints it for -h, below its headline. Like snprintf: the length it has;
    at most room bytes are written, NUL included. */

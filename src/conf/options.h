@@ -28,7 +28,7 @@ enum {
 enum legacy_choice { LEGACY_ALLOW, LEGACY_NEVER };
 
 enum option_type {
-    OPTION_STRING,   /* const char *; into argv until flags_own() */
+    OPTION_STRING,   /* const char *; a draft's point into argv: conf/snapshot.h */
     OPTION_SECRET,   /* char[OPTION_SECRET_MAX + 1]; the argument itself is overwritten (D13) */
     OPTION_INT,      /* int64_t, Go's integer grammar */
     OPTION_DURATION, /* int64_t nanoseconds, Go's duration grammar */

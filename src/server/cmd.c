@@ -4,21 +4,20 @@
 
 #include "app/cli.h"
 #include "base/i18n.h"
-#include "conf/flags.h"
 #include "server/server.h"
 
 int cmd_server(int argc, char **argv)
 {
-    struct server_options opt = {0};
     int status;
-    if (!cli_begin(&server_mode, argc, argv, &opt, &opt.common, &status))
+    struct snapshot *options = cli_begin(&server_mode, argc, argv, &status);
+    if (!options)
         return status;
-    if (!*opt.common.secret)
+    if (!*snapshot_common(options)->secret)
         status = cli_missing(&server_mode,
                              _("error: [server mode] the flag -secret is required "
                                "(or -secret-file, or GOTUNNEL_SECRET in the environment)"));
     else
-        status = server_main(&opt);
-    flags_free(&server_mode, &opt);
+        status = server_main(options);
+    snapshot_unref(options);
     return status;
 }

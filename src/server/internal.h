@@ -18,7 +18,7 @@
 #include "base/list.h"
 #include "base/log_budget.h"
 #include "base/quota.h"
-#include "conf/options.h"
+#include "conf/snapshot.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
@@ -158,7 +158,8 @@ struct agent {
 };
 
 struct server {
-    const struct server_options *opt;
+    struct snapshot *options;
+    const struct server_options *opt; /* what they say */
     struct loop loop;
     struct mailbox in;        /* from the workers */
     struct quota connections; /* of all workers together */

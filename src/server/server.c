@@ -355,15 +355,17 @@ static int server_serve(struct server *srv)
     return run(srv, workers);
 }
 
-int server_main(const struct server_options *opt)
+int server_main(struct snapshot *options)
 {
     struct server *srv =
         calloc(1, sizeof *srv); /* 200 KB of it are accounts (proto/session/waiting) */
     if (!srv)
         return cli_cannot_start(ERR_NOMEM);
-    srv->opt = opt;
+    srv->options = snapshot_ref(options);
+    srv->opt = snapshot_server(options);
     int result = server_serve(srv);
     finish(srv);
+    snapshot_unref(srv->options);
     free(srv);
     return result;
 }

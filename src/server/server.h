@@ -2,7 +2,8 @@
 /* The server program: takes tunnels from clients and opens the public ports they ask for. */
 #pragma once
 
-struct server_options;
+struct snapshot;
 
-/* Runs until a signal ends it. An exit status (app/cli.h). opt must outlive the call. */
-int server_main(const struct server_options *opt);
+/* Runs until a signal ends it. An exit status (app/cli.h). References to options are taken
+   where they are needed. */
+int server_main(struct snapshot *options);

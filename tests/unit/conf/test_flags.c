@@ -58,28 +58,6 @@ static void defaults_come_from_the_table(void **state)
     assert_int_equal(opt.allow_ports.count, 0);
 }
 
-/* Nothing below keeps a pointer into the command line. */
-static void the_snapshot_has_its_own_strings(void **state)
-{
-    char listen[] = "-listen=9000", file[] = "-secret-file=key", secret[] = "-secret=abc";
-    char *argv[] = {listen, file, secret};
-    (void)state;
-    memset(&opt, 0, sizeof opt);
-    flags_defaults(&server_mode, &opt);
-    assert_int_equal(flags_parse(&server_mode, 3, argv, &opt, &rest, &why), FLAGS_OK);
-    assert_int_equal(flags_own(&server_mode, &opt), 0);
-    memset(listen, 'x', sizeof listen);
-    memset(file, 'x', sizeof file);
-    assert_string_equal(opt.listen, "9000");
-    assert_string_equal(opt.common.secret_file, "key");
-    assert_string_equal(opt.certs, "certs");
-    assert_string_equal(opt.common.secret, "abc");
-    flags_free(&server_mode, &opt);
-    assert_null(opt.listen);
-    assert_string_equal(opt.common.secret, "");
-    flags_free(&server_mode, &opt);
-}
-
 static void levels_are_words_in_order(void **state)
 {
     (void)state;
@@ -266,7 +244,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_sorted_and_complete),
         cmocka_unit_test(defaults_come_from_the_table),
-        cmocka_unit_test(the_snapshot_has_its_own_strings),
         cmocka_unit_test(levels_are_words_in_order),
         cmocka_unit_test(bools_as_go_reads_them),
         cmocka_unit_test(port_lists_d27),

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Counted options. */
+#include "conf/snapshot.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/secure.h"
+#include "conf/flags.h"
+
+struct snapshot {
+    atomic_uint owners;
+    const struct mode *mode;
+    bool is_sealed; /* the strings are ours */
+    union {
+        struct common_options common; /* both begin with it */
+        struct server_options server;
+        struct client_options client;
+    } of;
+};
+
+_Static_assert(offsetof(struct server_options, common) == 0, "of.common");
+_Static_assert(offsetof(struct client_options, common) == 0, "of.common");
+
+/* The field of a row that is a string; NULL: it is none. */
+static char **string_at(struct snapshot *s, const struct option *o)
+{
+    return o->type == OPTION_STRING ? (char **)((char *)&s->of + o->at) : NULL;
+}
+
+struct snapshot *snapshot_new(const struct mode *m)
+{
+    struct snapshot *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    atomic_init(&s->owners, 1);
+    s->mode = m;
+    flags_defaults(m, &s->of);
+    return s;
+}
+
+void *snapshot_draft(struct snapshot *s)
+{
+    assert(!s->is_sealed);
+    return &s->of;
+}
+
+/* Those of the first n rows. */
+static void free_strings(struct snapshot *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char **field = string_at(s, &s->mode->options[i]);
+        if (field)
+            free(*field);
+    }
+}
+
+int snapshot_seal(struct snapshot *s)
+{
+    assert(!s->is_sealed);
+    for (size_t i = 0; i < s->mode->count; i++) {
+        char **field = string_at(s, &s->mode->options[i]);
+        char *copy = field ? strdup(*field) : NULL;
+        if (field && !copy) {
+            free_strings(s, i);
+            return ERR_NOMEM;
+        }
+        if (field)
+            *field = copy;
+    }
+    s->is_sealed = true;
+    return 0;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+    atomic_fetch_add_explicit(&s->owners, 1, memory_order_relaxed);
+    return s;
+}
+
+void snapshot_unref(struct snapshot *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->owners, 1, memory_order_acq_rel) > 1)
+        return;
+    if (s->is_sealed)
+        free_strings(s, s->mode->count);
+    secure_zero(s->of.common.secret, sizeof s->of.common.secret);
+    free(s);
+}
+
+const struct common_options *snapshot_common(const struct snapshot *s)
+{
+    return &s->of.common;
+}
+
+const struct server_options *snapshot_server(const struct snapshot *s)
+{
+    assert(s->is_sealed && s->mode == &server_mode);
+    return &s->of.server;
+}
+
+const struct client_options *snapshot_client(const struct snapshot *s)
+{
+    assert(s->is_sealed && s->mode == &client_mode);
+    return &s->of.client;
+}

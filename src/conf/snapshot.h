@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of a program as they were read once: immutable and counted. Whoever needs them for
+ * longer than a call takes a reference of its own, so that others can take their place while
+ * sessions that began with these keep them. Nothing in it points into argv.
+ *
+ *   snapshot_new() --> a draft, which flags_parse() fills --> snapshot_seal() --> shared, const
+ */
+#pragma once
+
+#include "base/attr.h"
+#include "conf/options.h"
+
+struct snapshot;
+
+/* A draft with the defaults of m (server_mode or client_mode). One reference. NULL without memory. */
+struct snapshot *snapshot_new(const struct mode *m);
+
+/* The struct of its mode's options, to be filled; its strings may point into argv. Not after
+   snapshot_seal(). */
+void *snapshot_draft(struct snapshot *s);
+
+/* Strings become copies of its own; from now on nothing changes. 0, or ERR_NOMEM: still a draft, good
+   for snapshot_unref() only. */
+int snapshot_seal(struct snapshot *s) MUST_USE;
+
+/* One owner more; returns s. Any thread. */
+struct snapshot *snapshot_ref(struct snapshot *s);
+
+/* One owner less; the last one's call wipes the secret and frees everything. NULL is fine. Any
+   thread. */
+void snapshot_unref(struct snapshot *s);
+
+/* What it says; valid while the caller has a reference. Of a draft only snapshot_common(). */
+const struct common_options *snapshot_common(const struct snapshot *s);
+const struct server_options *snapshot_server(const struct snapshot *s);
+const struct client_options *snapshot_client(const struct snapshot *s);
