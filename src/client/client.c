@@ -390,8 +390,8 @@ static int begin(struct client *c)
     if (c->opt->common.threads > 1)
         event_threads_unused(c->opt->common.threads);
     netwatch_start(&c->network, &c->loop, client_on_network_change, c);
-    target_init(&c->target, &c->loop, &c->relays, c->opt->local_target, c->local.host,
-                c->local.port);
+    service_init(&c->service, &c->loop, &c->relays, c->opt->local_target, c->local.host,
+                 c->local.port);
     return EXIT_STATUS_OK;
 
 no_stop:

@@ -12,7 +12,7 @@
 #include "app/signals.h"
 #include "base/list.h"
 #include "base/quota.h"
-#include "client/target.h"
+#include "client/service.h"
 #include "conf/hostport.h"
 #include "conf/snapshot.h"
 #include "net/netwatch.h"
@@ -64,7 +64,7 @@ struct client {
     struct loop loop;
     struct quota connections;
     struct relays relays;
-    struct target target;
+    struct service service;
     struct netwatch network;
     struct signals signals;
     struct backoff backoff;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The local service: one TCP connection is dialled for each stream the server opens. At most
- * TARGET_DIALS at once (a burst of users must not exhaust descriptors or the service's backlog);
- * further ones wait their turn. Each has TARGET_MS from its stream's opening; refused or too late,
+ * SERVICE_DIALS at once (a burst of users must not exhaust descriptors or the service's backlog);
+ * further ones wait their turn. Each has SERVICE_MS from its stream's opening; refused or too late,
  * the user's connection is cut at once.
  */
 #pragma once
@@ -14,9 +14,9 @@
 #include "proto/path.h"
 #include "tunnel/relay.h"
 
-enum { TARGET_DIALS = 256, TARGET_MS = 5000 };
+enum { SERVICE_DIALS = 256, SERVICE_MS = 5000 };
 
-struct target {
+struct service {
     struct loop *loop;
     struct relays *relays;
     const char *name, *host;
@@ -30,9 +30,9 @@ struct target {
     mtime_ms complained;     /* when a failure was last logged: once a second is enough */
 };
 
-/* name is for messages: host and port as the user gave them. The strings must outlive t. */
-void target_init(struct target *t, struct loop *loop, struct relays *relays, const char *name,
-                 const char *host, int port);
+/* name is for messages: host and port as the user gave them. The strings must outlive s. */
+void service_init(struct service *s, struct loop *loop, struct relays *relays, const char *name,
+                  const char *host, int port);
 
 /* Makes a relay of st and dials. Without memory or beyond the quota the stream is reset. */
-void target_serve(struct target *t, struct session *session, struct smux_stream *st);
+void service_serve(struct service *s, struct session *session, struct smux_stream *st);
