@@ -311,6 +311,37 @@ static void client_on_network_change(void *ctx, bool woke)
         uplink_network_changed(LIST_ENTRY(n, struct uplink, node), woke);
 }
 
+/* ---- services ---- */
+
+static int client_add_service(struct client *c, const char *id, const char *name,
+                              const struct hostport *address)
+{
+    const struct service_config cfg = {
+        .id = id,
+        .name = name,
+        .address = address,
+        .limits = {.dials = SERVICE_DIALS, .dial_ms = SERVICE_DIAL_MS},
+    };
+    struct service *s = service_new(&c->loop, &c->relays, &cfg);
+    if (!s)
+        return ERR_NOMEM;
+    list_push(&c->services, &s->node);
+    return 0;
+}
+
+static void client_drop_services(struct client *c)
+{
+    for (struct list *n; (n = list_first(&c->services));)
+        service_free(LIST_ENTRY(n, struct service, node));
+}
+
+/* A stream does not say yet which one it is for: the first. */
+struct service *client_service_of(const struct client *c, const struct smux_stream *st)
+{
+    (void)st;
+    return LIST_ENTRY(list_first(&c->services), struct service, node);
+}
+
 /* ---- status ---- */
 
 /* For a person who has asked by a signal: a line for each session, and the totals. */
@@ -371,11 +402,15 @@ static int begin(struct client *c)
         goto no_loop;
     quota_init(&c->connections, most);
     list_init(&c->uplinks);
+    list_init(&c->services);
     standing_init(&c->standing);
     err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)
         goto no_relays;
     relays_memory(&c->relays, limits_memory(c->opt->common.memory));
+    err = client_add_service(c, "default", c->opt->local_target, &c->local);
+    if (err < 0)
+        goto no_stop;
     err = signals_init(&c->signals, &c->loop, c->opt->common.drain_ns / 1000000, &ops, c);
     if (err < 0)
         goto no_stop;
@@ -390,11 +425,10 @@ static int begin(struct client *c)
     if (c->opt->common.threads > 1)
         event_threads_unused(c->opt->common.threads);
     netwatch_start(&c->network, &c->loop, client_on_network_change, c);
-    service_init(&c->service, &c->loop, &c->relays, c->opt->local_target, c->local.host,
-                 c->local.port);
     return EXIT_STATUS_OK;
 
 no_stop:
+    client_drop_services(c);
     relays_fini(&c->relays);
 no_relays:
     loop_fini(&c->loop);
@@ -409,6 +443,7 @@ static void run(struct client *c)
     wire_warn(&c->opt->common);
     client_open(c);
     loop_run(&c->loop);
+    client_drop_services(c);
     loop_fini(&c->loop);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to client/: the program, its uplinks, and the service behind it.
+ * Private to client/: the program, its uplinks, and the services behind it.
  *
  * A client keeps one session that serves (`current`), and for a while others beside it: one that
  * drains because its server stops or its port was given away, one that is still asked for at other
@@ -64,7 +64,7 @@ struct client {
     struct loop loop;
     struct quota connections;
     struct relays relays;
-    struct service service;
+    struct list services; /* behind it, at least one */
     struct netwatch network;
     struct signals signals;
     struct backoff backoff;
@@ -99,6 +99,9 @@ void uplink_network_changed(struct uplink *u, bool woke);
 void uplink_tell(const struct uplink *u);
 
 /* ---- client.c ---- */
+
+/* Which of its services a stream that the server opened is for. */
+struct service *client_service_of(const struct client *c, const struct smux_stream *st);
 
 /* The port was granted: users are served. */
 void client_uplink_up(struct client *c, struct uplink *u);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Dialling the local service, a bounded number at a time. */
+/* Dialling a service, a bounded number at a time. */
 #include "client/service.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/event.h"
+#include "base/log.h"
 #include "base/quota.h"
 #include "net/dialer.h"
 #include "net/sock.h"
 #include "proto/smux/session.h"
-
-enum { COMPLAIN_MS = 1000 };
 
 /* One stream on its way to the service. */
 struct pending_dial {
@@ -24,18 +26,42 @@ struct pending_dial {
 
 static void service_start_waiting(struct service *s);
 
-void service_init(struct service *s, struct loop *loop, struct relays *relays, const char *name,
-                  const char *host, int port)
+struct service *service_new(struct loop *loop, struct relays *relays,
+                            const struct service_config *cfg)
 {
-    *s = (struct service){.loop = loop, .relays = relays, .name = name, .host = host, .port = port};
-    s->may_vanish = !sock_is_loopback(host);
+    struct service *s = calloc(1, sizeof *s);
+    if (!s || !(s->name = strdup(cfg->name))) {
+        free(s);
+        return NULL;
+    }
+    assert(strlen(cfg->id) <= SERVICE_ID_MAX && cfg->limits.dials > 0);
+    (void)snprintf(s->id, sizeof s->id, "%s", cfg->id); /* fits */
+    s->address = *cfg->address;
+    s->limits = cfg->limits;
+    s->loop = loop;
+    s->relays = relays;
+    s->may_vanish = !sock_is_loopback(s->address.host);
+    list_init(&s->node);
     list_init(&s->waiting);
+    log_debug("service %s at %s: up to %u dials at once, %d ms each", s->id, s->name,
+              s->limits.dials, (int)s->limits.dial_ms);
+    return s;
+}
+
+void service_free(struct service *s)
+{
+    if (!s)
+        return;
+    assert(s->dialing == 0 && list_empty(&s->waiting));
+    list_del(&s->node);
+    free(s->name);
+    free(s);
 }
 
 static void service_complain(struct service *s, const char *why)
 {
     mtime_ms now = loop_now(s->loop);
-    if (s->complained && now - s->complained < COMPLAIN_MS)
+    if (s->complained && now - s->complained < SERVICE_COMPLAIN_MS)
         return;
     s->complained = now;
     event_target_failed(s->name, why);
@@ -101,7 +127,7 @@ static void service_start_dial(struct pending_dial *p)
     struct service *s = p->service;
     mtime_ms left = p->deadline - loop_now(s->loop);
     struct dial_config cfg = {
-        .host = s->host, .port = s->port, .memory = &s->path, .patience_ms = left};
+        .host = s->address.host, .port = s->address.port, .memory = &s->path, .patience_ms = left};
     if (left <= 0 || dial_start(s->loop, &cfg, service_on_dialled, p, &p->dial) < 0) {
         service_complain(s, err_text(ERR_TIMEOUT));
         relay_reset(p->relay, SMUX_RST_CONNECT_TIMEOUT); /* ends in service_on_cancel */
@@ -115,7 +141,7 @@ static void service_start_waiting(struct service *s)
     if (s->starting)
         return; /* a pending dial that failed at once comes back here: the loop below goes on */
     s->starting = true;
-    for (struct list *n; s->dialing < SERVICE_DIALS && (n = list_first(&s->waiting));) {
+    for (struct list *n; s->dialing < s->limits.dials && (n = list_first(&s->waiting));) {
         list_del(n);
         service_start_dial(LIST_ENTRY(n, struct pending_dial, node));
     }
@@ -135,7 +161,7 @@ void service_serve(struct service *s, struct session *session, struct smux_strea
     p->pending.on_cancel = service_on_cancel;
     p->service = s;
     p->relay = r;
-    p->deadline = loop_now(s->loop) + SERVICE_MS;
+    p->deadline = loop_now(s->loop) + s->limits.dial_ms;
     list_init(&p->node);
     list_push(&s->waiting, &p->node);
     relay_set_pending(r, &p->pending);

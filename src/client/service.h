@@ -1,38 +1,65 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The local service: one TCP connection is dialled for each stream the server opens. At most
- * SERVICE_DIALS at once (a burst of users must not exhaust descriptors or the service's backlog);
- * further ones wait their turn. Each has SERVICE_MS from its stream's opening; refused or too late,
- * the user's connection is cut at once.
+ * A service: one target behind this client, with an id, an address and limits. One TCP connection is
+ * dialled for each stream that the server opens for it. At most limits.dials at once (a burst of
+ * users must not exhaust descriptors or the service's backlog); further ones wait in their order.
+ * Each has limits.dial_ms from its stream's opening; refused or too late, the user's connection is
+ * cut at once. How many wait is bounded by the quota of relays: each has one.
  */
 #pragma once
 
 #include <stdbool.h>
 
+#include "base/attr.h"
 #include "base/list.h"
+#include "conf/hostport.h"
 #include "net/loop.h"
 #include "proto/path.h"
 #include "tunnel/relay.h"
 
-enum { SERVICE_DIALS = 256, SERVICE_MS = 5000 };
+enum {
+    SERVICE_ID_MAX = 64,        /* bytes, as of a client's id */
+    SERVICE_DIALS = 256,        /* limits.dials unless somebody says otherwise */
+    SERVICE_DIAL_MS = 5000,     /* limits.dial_ms, the same */
+    SERVICE_COMPLAIN_MS = 1000, /* failures are one line in so long */
+};
+
+struct service_limits {
+    unsigned dials; /* at once; at least 1 */
+    mtime_ms dial_ms;
+};
+
+struct service_config {
+    const char *id;   /* 1 to SERVICE_ID_MAX bytes */
+    const char *name; /* its address as the user gave it, for messages */
+    const struct hostport *address;
+    struct service_limits limits;
+};
 
 struct service {
+    char id[SERVICE_ID_MAX + 1];
+    char *name;
+    struct hostport address;
+    struct service_limits limits;
+    struct list node; /* the owner's */
+    /* private */
     struct loop *loop;
     struct relays *relays;
-    const char *name, *host;
-    int port;
-    /* private */
     bool starting;
     bool may_vanish; /* on another machine, which can vanish without FIN or RST */
     unsigned dialing;
     struct list waiting;
     struct path_memory path; /* which of its addresses is alive */
-    mtime_ms complained;     /* when a failure was last logged: once a second is enough */
+    mtime_ms complained;     /* when a failure was last logged; 0: never */
 };
 
-/* name is for messages: host and port as the user gave them. The strings must outlive s. */
-void service_init(struct service *s, struct loop *loop, struct relays *relays, const char *name,
-                  const char *host, int port);
+/* cfg is copied, with what it points to; loop and relays outlive the service. NULL without
+   memory. */
+struct service *service_new(struct loop *loop, struct relays *relays,
+                            const struct service_config *cfg);
+
+/* No relay of it may be left without a connection. NULL is fine. */
+void service_free(struct service *s);
 
 /* Makes a relay of st and dials. Without memory or beyond the quota the stream is reset. */
 void service_serve(struct service *s, struct session *session, struct smux_stream *st);

@@ -49,7 +49,7 @@ static void uplink_on_stream(void *ctx, struct smux_stream *st)
     if (signals_stop_asked(&c->signals))
         smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
     else
-        service_serve(&c->service, u->session, st);
+        service_serve(client_service_of(c, st), u->session, st);
 }
 
 /* One line for each new reason while users wait; hash collisions only leave one out. */
