@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A client without a network: in place of net/, of tunnel/'s openings, sessions and relays, and of
+ * the signals stands a stub that notes what it is asked for, and tells the client what the test
+ * wants. Time is virtual. client_main() runs for real; the loop it runs is the test's script:
+ *
+ *     stub_run("-remote-port 9000", script);      begins as the program does, runs script, ends
+ *
+ * What a test does not end is ended by two SIGTERM; then all must be closed and freed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/internal.h"
+#include "net/dialer.h"
+#include "tunnel/opening.h"
+#include "tunnel/relay.h"
+#include "tunnel/session.h"
+
+#define STUB_SECRET "a-secret-of-more-than-16-bytes"
+
+struct dial {
+    struct dial *next; /* of all that were made, the newest first; the same below */
+    struct dial_config cfg;
+    struct address extra; /* of cfg */
+    char host[HOSTPORT_HOST_MAX + 1];
+    dial_done_fn done;
+    void *ctx;
+    bool is_over, cancelled, taken;
+    unsigned hurried;
+    mtime_ms hurried_at;
+};
+
+struct opening {
+    struct opening *next;
+    struct opening_config cfg;
+    bool is_over, closed;
+};
+
+struct session {
+    struct session *next;
+    const struct session_ops *ops;
+    void *ctx;
+    enum life_state state;
+    enum life_service service;
+    uint32_t streams, window_ms, rtt_us;
+    struct address at;
+    bool is_over, closing; /* session_close() was called: over at the end of the turn */
+    enum end_reason reason;
+    unsigned stops, dials_answered, network_changes;
+    mtime_ms drain_ms; /* of the last stop */
+    int answer;        /* the last answer to on_dial: a descriptor or an error */
+    struct errmsg why;
+};
+
+struct smux_stream {
+    bool is_reset;
+    enum smux_reset_code code;
+};
+
+struct relay {
+    struct relay *next; /* the newest first */
+    struct relays *relays;
+    struct relay_pending *pending;
+    struct smux_stream *st;
+    bool attached, is_reset;
+    enum smux_reset_code code;
+};
+
+struct stub {
+    struct client *client; /* that runs */
+    mtime_ms now;
+    struct dial *dials;
+    struct opening *openings;
+    struct session *sessions;
+    struct relay *relays;
+    /* what fails: 0, or a negative error */
+    int dial_err, opening_err, relays_err, signals_err;
+    bool no_relay;
+    char text[256]; /* what dial_text() says; "": the error */
+    /* the timer of the next attempt */
+    bool armed;
+    mtime_ms wait;
+    /* what was done */
+    bool stop_asked;
+    unsigned closed;         /* timers, signals, the watch of the network, relays: 4 at the end */
+    unsigned abortive, kept; /* sockets: sock_abortive(), sock_keepalive() */
+    unsigned deepest;        /* relay_reset() inside itself */
+};
+extern struct stub stub;
+
+/* Everything as at first; frees what was made. Without a client, for tests of a part. */
+void stub_reset(void);
+
+/* Runs the client of these words, blanks between them, and -server, -secret before. Its exit
+   status; script is not called where it cannot begin. */
+int stub_run(const char *words, void (*script)(void));
+
+/* The end of a turn: jobs, and sessions that are over. */
+void stub_turn(void);
+
+/* The timer of the next attempt must be armed; the time passes, and it fires. */
+void stub_wait(void);
+
+/* SIGTERM: the first drains, the second ends. SIGUSR1. */
+void stub_sigterm(void);
+void stub_sigusr1(void);
+void stub_network_changed(bool woke);
+
+/* The newest that is not over; NULL: none. And how many are not. */
+struct dial *stub_dial(void);
+struct opening *stub_opening(void);
+struct session *stub_session(void);
+unsigned stub_dials(void), stub_openings(void), stub_sessions(void);
+
+/* The dial is over: connected to 192.0.2.`last`, or err. */
+void stub_connected(struct dial *d, uint8_t last);
+void stub_dial_failed(struct dial *d, int err);
+
+/* The open goes out with a nonce of these bytes; it is accepted; it fails. */
+void stub_asks(struct opening *o, uint8_t nonce);
+struct session *stub_accepted(struct opening *o);
+void stub_failed(struct opening *o, enum end_reason reason, const struct hello_answer *refusal);
+
+/* From nothing to a session: the dial that is under way, its opening, and the session. */
+struct session *stub_up(uint8_t nonce);
+
+/* The session has ended; what it tells; it asks for a session beside. */
+void stub_over(struct session *s, enum end_reason reason);
+void stub_tell(struct session *s, struct life_action a);
+void stub_beside(struct session *s);
+
+/* A connection to the service is over at both ends. */
+void stub_relay_over(struct relay *r);
+
+/* A user: a stream that the server opens. */
+void stub_stream(struct session *s, struct smux_stream *st);

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* A service: how many dials at once, in which order, for how long, and what is said of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/event.h"
+#include "stub.h"
+
+enum { USERS = SERVICE_DIALS + 44 };
+
+static struct loop loop;
+static struct relays relays;
+static struct quota quota;
+static struct service *service;
+static struct smux_stream users[USERS];
+
+static void begin(const char *host, unsigned dials)
+{
+    struct hostport at = {.port = 80};
+    (void)strcpy(at.host, host);
+    char id[] = "web", name[] = "host:80";
+    const struct service_config cfg = {
+        .id = id, .name = name, .address = &at, .limits = {dials, SERVICE_DIAL_MS}};
+    service = service_new(&loop, &relays, &cfg);
+    assert_non_null(service);
+    memset(id, 'x', sizeof id - 1);
+    memset(name, 'x', sizeof name - 1);
+    memset(&at, 0, sizeof at);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    stub_reset();
+    memset(&relays, 0, sizeof relays);
+    memset(users, 0, sizeof users);
+    quota_init(&quota, 1000);
+    return relays_init(&relays, &loop, &quota);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    relays_cut_orphans(&relays);
+    service_free(service);
+    stub_reset();
+    return 0;
+}
+
+static void serve(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        service_serve(service, NULL, &users[i]);
+}
+
+static struct relay *relay_of(unsigned user)
+{
+    for (struct relay *r = stub.relays; r; r = r->next)
+        if (r->st == &users[user])
+            return r;
+    abort();
+}
+
+/* Dials that were started, ever. */
+static unsigned started(void)
+{
+    unsigned n = 0;
+    for (const struct dial *d = stub.dials; d; d = d->next)
+        n++;
+    return n;
+}
+
+static void a_stream_gets_a_connection_of_its_own(void **state)
+{
+    (void)state;
+    begin("192.0.2.9", SERVICE_DIALS);
+    assert_string_equal(service->id, "web");
+    assert_string_equal(service->name, "host:80");
+    serve(1);
+    struct dial *d = stub_dial();
+    assert_string_equal(d->host, "192.0.2.9");
+    assert_int_equal(d->cfg.port, 80);
+    assert_int_equal(d->cfg.patience_ms, SERVICE_DIAL_MS);
+    assert_false(d->cfg.renew);
+    stub_connected(d, 9);
+    assert_true(relay_of(0)->attached);
+    assert_int_equal(stub.abortive, 1); /* what is cut is seen as a reset there */
+    assert_int_equal(stub.kept, 1);     /* another machine may vanish */
+    serve(2);
+    assert_int_equal(stub_dials(), 2);
+}
+
+static void one_on_this_machine_cannot_vanish(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", SERVICE_DIALS);
+    serve(1);
+    stub_connected(stub_dial(), 9);
+    assert_int_equal(stub.abortive, 1);
+    assert_int_equal(stub.kept, 0);
+}
+
+static void so_many_are_dialled_at_once(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", SERVICE_DIALS);
+    serve(USERS);
+    assert_int_equal(stub_dials(), SERVICE_DIALS);
+    assert_int_equal(relays.count, USERS);
+    for (unsigned n = SERVICE_DIALS; n < USERS; n++) { /* a place that is free is taken */
+        stub_connected(stub_dial(), 1);
+        assert_int_equal(stub_dials(), SERVICE_DIALS);
+        assert_int_equal(started(), n + 1);
+    }
+    stub_connected(stub_dial(), 1);
+    assert_int_equal(stub_dials(), SERVICE_DIALS - 1);
+}
+
+static void others_wait_in_their_order(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", 2);
+    serve(5);
+    assert_int_equal(stub_dials(), 2);
+    struct dial *second = stub.dials, *first = second->next;
+    assert_false(first->is_over);
+    stub_dial_failed(first, ERR_REFUSED);
+    struct dial *third = stub_dial();
+    stub_connected(third, 1);
+    assert_true(relay_of(2)->attached);
+    stub_connected(second, 1);
+    assert_true(relay_of(1)->attached);
+    struct dial *fifth = stub.dials, *fourth = fifth->next;
+    stub_connected(fifth, 1);
+    assert_true(relay_of(4)->attached && !relay_of(3)->attached);
+    stub_connected(fourth, 1);
+    assert_true(relay_of(3)->attached);
+    assert_int_equal(started(), 5);
+}
+
+/* The time runs from a stream's opening, also while it waits for its turn. */
+static void too_late_is_cut(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", 1);
+    serve(4);
+    stub.now += SERVICE_DIAL_MS - 1000;
+    stub_connected(stub_dial(), 1);
+    assert_int_equal(stub_dial()->cfg.patience_ms, 1000);
+    stub.now += 1000;
+    stub_connected(stub_dial(), 1);
+    assert_true(relay_of(1)->attached);
+    assert_int_equal(started(), 2);
+    for (unsigned i = 2; i < 4; i++) {
+        assert_true(relay_of(i)->is_reset);
+        assert_int_equal(relay_of(i)->code, SMUX_RST_CONNECT_TIMEOUT);
+    }
+    assert_int_equal(stub.deepest, 1); /* however many are late */
+    serve(1);
+    assert_int_equal(started(), 3);
+}
+
+static void the_user_hears_why(void **state)
+{
+    static const struct {
+        int err;
+        enum smux_reset_code code;
+    } rows[] = {
+        {ERR_REFUSED, SMUX_RST_CONNECT_REFUSED}, {ERR_TIMEOUT, SMUX_RST_CONNECT_TIMEOUT},
+        {ERR_RESET, SMUX_RST_PEER_RESET},        {ERR_LIMIT, SMUX_RST_BUSY},
+        {ERR_IO, SMUX_RST_UNSPECIFIED},          {ERR_RESOLVE, SMUX_RST_UNSPECIFIED},
+    };
+    (void)state;
+    begin("127.0.0.1", SERVICE_DIALS);
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        service_serve(service, NULL, &users[i]);
+        stub_dial_failed(stub_dial(), rows[i].err);
+        assert_true(relay_of(i)->is_reset && !relay_of(i)->attached);
+        assert_int_equal(relay_of(i)->code, rows[i].code);
+    }
+    assert_int_equal(relays.count, 0);
+}
+
+static void failures_are_one_line_a_second(void **state)
+{
+    uint64_t before = event_count(EVENT_target_failed);
+    (void)state;
+    begin("127.0.0.1", SERVICE_DIALS);
+    for (unsigned i = 0; i < 6; i++) { /* at 0, 0.4, 0.8, 1.2, 1.6, 2.0 s */
+        service_serve(service, NULL, &users[i]);
+        stub_dial_failed(stub_dial(), ERR_REFUSED);
+        stub.now += 400;
+    }
+    assert_int_equal(event_count(EVENT_target_failed) - before, 2);
+}
+
+static void a_user_who_leaves_gives_his_place_on(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", 1);
+    serve(3);
+    struct dial *first = stub_dial();
+    relay_reset(relay_of(1), SMUX_RST_UNSPECIFIED); /* while it waits */
+    assert_int_equal(started(), 1);
+    relay_reset(relay_of(0), SMUX_RST_UNSPECIFIED); /* while it is dialled */
+    assert_true(first->cancelled);
+    assert_int_equal(started(), 2);
+    stub_connected(stub_dial(), 1);
+    assert_true(relay_of(2)->attached);
+}
+
+static void beyond_the_quota_there_is_no_relay(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", SERVICE_DIALS);
+    stub.no_relay = true;
+    serve(1);
+    assert_true(users[0].is_reset && users[0].code == SMUX_RST_BUSY);
+    stub.no_relay = false;
+    quota_init(&quota, 0);
+    service_serve(service, NULL, &users[1]);
+    assert_true(users[1].is_reset && users[1].code == SMUX_RST_BUSY);
+    assert_int_equal(relays.count + started(), 0);
+}
+
+static void a_dial_that_cannot_begin_takes_no_place(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", 1);
+    stub.dial_err = ERR_NOMEM;
+    serve(2);
+    assert_true(relay_of(0)->is_reset && relay_of(1)->is_reset);
+    stub.dial_err = 0;
+    service_serve(service, NULL, &users[2]);
+    assert_int_equal(stub_dials(), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_stream_gets_a_connection_of_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_on_this_machine_cannot_vanish, setup, teardown),
+        cmocka_unit_test_setup_teardown(so_many_are_dialled_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(others_wait_in_their_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(too_late_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_user_hears_why, setup, teardown),
+        cmocka_unit_test_setup_teardown(failures_are_one_line_a_second, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_user_who_leaves_gives_his_place_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(beyond_the_quota_there_is_no_relay, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_dial_that_cannot_begin_takes_no_place, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
