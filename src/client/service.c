@@ -88,6 +88,7 @@ static enum smux_reset_code reason_of(int err)
     case ERR_RESET: /* accepted, and reset before we looked */
         return SMUX_RST_PEER_RESET;
     case ERR_LIMIT:
+    case ERR_NOMEM:
         return SMUX_RST_BUSY;
     default:
         return SMUX_RST_UNSPECIFIED;
@@ -128,9 +129,10 @@ static void service_start_dial(struct pending_dial *p)
     mtime_ms left = p->deadline - loop_now(s->loop);
     struct dial_config cfg = {
         .host = s->address.host, .port = s->address.port, .memory = &s->path, .patience_ms = left};
-    if (left <= 0 || dial_start(s->loop, &cfg, service_on_dialled, p, &p->dial) < 0) {
-        service_complain(s, err_text(ERR_TIMEOUT));
-        relay_reset(p->relay, SMUX_RST_CONNECT_TIMEOUT); /* ends in service_on_cancel */
+    int err = left <= 0 ? ERR_TIMEOUT : dial_start(s->loop, &cfg, service_on_dialled, p, &p->dial);
+    if (err < 0) {
+        service_complain(s, err_text(err));
+        relay_reset(p->relay, reason_of(err)); /* ends in service_on_cancel */
         return;
     }
     s->dialing++;

@@ -234,6 +234,7 @@ static void a_dial_that_cannot_begin_takes_no_place(void **state)
     stub.dial_err = ERR_NOMEM;
     serve(2);
     assert_true(relay_of(0)->is_reset && relay_of(1)->is_reset);
+    assert_int_equal(relay_of(0)->code, SMUX_RST_BUSY); /* it is us, not a slow service */
     stub.dial_err = 0;
     service_serve(service, NULL, &users[2]);
     assert_int_equal(stub_dials(), 1);
