@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "app/limits.h"
+#include "base/log.h"
 #include "client/client.h"
 #include "client/identity.h"
 #include "conf/flags.h"
@@ -57,6 +58,31 @@ static void *make(size_t n)
     if (!p)
         abort();
     return p;
+}
+
+/* ---- the log ---- */
+
+void __wrap_log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void __wrap_log_line(enum log_level level, const char *fmt, ...)
+{
+    char line[1024];
+    va_list ap;
+    if (level > LOG_LEVEL_INFO)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    size_t n = strlen(stub.lines);
+    (void)snprintf(stub.lines + n, sizeof stub.lines - n, "%s\n", line);
+}
+
+unsigned stub_lines(const char *text)
+{
+    unsigned n = 0;
+    for (char *p = strtok(stub.lines, "\n"); p; p = strtok(NULL, "\n"))
+        n += strstr(p, text) != NULL;
+    *stub.lines = '\0';
+    return n;
 }
 
 /* ---- the loop ---- */

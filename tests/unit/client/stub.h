@@ -89,6 +89,7 @@ struct stub {
     unsigned closed;         /* timers, signals, the watch of the network, relays: 4 at the end */
     unsigned abortive, kept; /* sockets: sock_abortive(), sock_keepalive() */
     unsigned deepest;        /* relay_reset() inside itself */
+    char lines[16384];       /* the log since the last look, info and heavier, a LF behind each */
 };
 extern struct stub stub;
 
@@ -104,6 +105,9 @@ void stub_turn(void);
 
 /* The timer of the next attempt must be armed; the time passes, and it fires. */
 void stub_wait(void);
+
+/* The log has this many lines with text in them since the last look, which this is. */
+unsigned stub_lines(const char *text);
 
 /* SIGTERM: the first drains, the second ends. SIGUSR1. */
 void stub_sigterm(void);
