@@ -41,13 +41,14 @@ enum { UPLINK_REASONS_MAX = 8 }; /* lines of one gap: a server that alternates f
 
 struct uplink {
     struct client *client;
+    struct snapshot *options; /* those it began with */
+    const struct client_options *opt;
     struct list node; /* in client->uplinks, the oldest first */
     enum uplink_state state;
     struct dial *dial; /* of the open, or of an attempt to resume */
     struct opening *opening;
     struct session *session;
-    struct address at; /* dialled last */
-    mtime_ms dialled_at;
+    struct address at;                /* dialled last */
     bool is_secure, is_authenticated; /* how far the opening came: for the log */
     bool was_live;
     uint8_t nonce[HELLO_NONCE_BYTES];

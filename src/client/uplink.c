@@ -25,7 +25,9 @@
 
 static void uplink_reap(struct loop_job *job)
 {
-    free(CONTAINER_OF(job, struct uplink, reaper));
+    struct uplink *u = CONTAINER_OF(job, struct uplink, reaper);
+    snapshot_unref(u->options);
+    free(u);
 }
 
 static void uplink_over(struct uplink *u, enum end_reason reason,
@@ -206,7 +208,7 @@ static void uplink_on_tell(void *ctx, const struct life_action *a, const struct 
         event_uplink_draining(streams, (int)((a->tell.ms + 999) / 1000)); /* never up to 0 */
         break;
     case LIFE_TELL_PORT_LOST:
-        event_uplink_port_lost(c->opt->remote_port, streams);
+        event_uplink_port_lost(u->opt->remote_port, streams);
         break;
     }
 }
@@ -260,7 +262,7 @@ static void log_up(const struct uplink *u, const char *message, const char *addr
     else
         event_open_accepted(address);
     event_tunnel_route(message ? control_message_port(message) : port, c->server.host,
-                       c->opt->local_target);
+                       u->opt->local_target);
     event_tunnel_ready();
 }
 
@@ -332,12 +334,12 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
         .loop = &c->loop,
         .relays = &c->relays,
         .tls = c->tls,
-        .secret = c->opt->common.secret,
-        .legacy_refused = c->opt->common.legacy == LEGACY_NEVER,
-        .window_ms = (uint32_t)(c->opt->common.resume_window_ns / 1000000),
-        .drain_ms = (uint32_t)(c->opt->common.drain_ns / 1000000),
+        .secret = u->opt->common.secret,
+        .legacy_refused = u->opt->common.legacy == LEGACY_NEVER,
+        .window_ms = (uint32_t)(u->opt->common.resume_window_ns / 1000000),
+        .drain_ms = (uint32_t)(u->opt->common.drain_ns / 1000000),
         .id = c->id,
-        .port = c->opt->remote_port,
+        .port = u->opt->remote_port,
         .handshake_ms = patience < TLS_MOST_MS ? patience : TLS_MOST_MS,
         .ops = &ops,
         .ctx = u,
@@ -356,7 +358,8 @@ struct uplink *uplink_new(struct client *c)
     if (!u)
         return NULL;
     u->client = c;
-    u->dialled_at = loop_now(&c->loop);
+    u->options = snapshot_ref(c->options);
+    u->opt = snapshot_client(u->options);
     loop_job_init(&u->reaper, uplink_reap);
     struct dial_config cfg = {.host = c->server.host,
                               .port = c->server.port,
@@ -364,7 +367,7 @@ struct uplink *uplink_new(struct client *c)
                               .patience_ms = CONNECT_MS,
                               .renew = true};
     if (dial_start(&c->loop, &cfg, uplink_on_dialled, u, &u->dial) < 0) {
-        free(u);
+        uplink_reap(&u->reaper);
         return NULL;
     }
     list_push(&c->uplinks, &u->node);
@@ -409,6 +412,6 @@ static const char *uplink_state(const struct uplink *u)
 void uplink_tell(const struct uplink *u)
 {
     const struct client *c = u->client;
-    event_uplink_status(c->opt->server, *c->id ? c->id : "-", uplink_state(u),
+    event_uplink_status(u->opt->server, *c->id ? c->id : "-", uplink_state(u),
                         u->session ? session_streams(u->session) : 0);
 }

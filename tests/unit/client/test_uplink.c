@@ -550,6 +550,40 @@ static void new_users_are_served_until_it_stops(void **state)
     RUN("", users);
 }
 
+/* ---- options ---- */
+
+static void other_options(void)
+{
+    struct client *c = stub.client;
+    struct session *s = live(0);
+    struct snapshot *first = c->options, *second = snapshot_new(&client_mode);
+    struct client_options *draft = snapshot_draft(second);
+    draft->server = "192.0.2.9:7000";
+    draft->remote_port = 9999;
+    assert_int_equal(snapshot_seal(second), 0);
+    c->options = second;
+    c->opt = snapshot_client(second);
+    snapshot_unref(first);
+    stub_sigusr1();
+    assert_int_equal(stub_lines("status: server 192.0.2.1:7000"), 1);
+    stub_tell(s, (struct life_action){.tell = {.what = LIFE_TELL_PORT_LOST}});
+    assert_int_equal(stub_lines("public port 8080"), 1);
+    s->state = LIFE_DETACHED;
+    stub_beside(s);
+    stub_wait();
+    stub_connected(stub_dial(), 1);
+    assert_int_equal(stub_opening()->cfg.port, 9999);
+    stub_over(s, END_EXPIRED);
+    stub_sigusr1();
+    assert_int_equal(stub_lines("status: server 192.0.2.9:7000"), 1);
+}
+
+static void an_uplink_keeps_the_options_it_began_with(void **state)
+{
+    (void)state;
+    RUN("", other_options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,6 +598,7 @@ int main(void)
         cmocka_unit_test(what_a_session_tells_is_a_line),
         cmocka_unit_test(an_open_names_those_that_may_be_there),
         cmocka_unit_test(new_users_are_served_until_it_stops),
+        cmocka_unit_test(an_uplink_keeps_the_options_it_began_with),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stub_reset();
