@@ -100,6 +100,9 @@ void stub_reset(void);
    status; script is not called where it cannot begin. */
 int stub_run(const char *words, void (*script)(void));
 
+/* The same without stub_reset() before: what is to fail is set. */
+int stub_again(const char *words, void (*script)(void));
+
 /* The end of a turn: jobs, and sessions that are over. */
 void stub_turn(void);
 
