@@ -381,9 +381,11 @@ static int prepare(struct client *c)
     }
     if (wire_choose(&c->opt->common, &alpn) < 0)
         return EXIT_STATUS_USAGE;
-    if (alpn && identity_get(c->id, c->opt, &why) < 0) {
+    /* The legacy wire has no ids; but one that was given must be one. */
+    int err = alpn || *c->opt->id ? identity_get(c->id, c->opt, &why) : 0;
+    if (err < 0) {
         event_id_failed(why.text);
-        return EXIT_STATUS_FAILED;
+        return err == ERR_INVAL ? EXIT_STATUS_USAGE : EXIT_STATUS_FAILED;
     }
     if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, alpn, &c->tls, &why) < 0) {
         event_client_tls_failed(why.text);

@@ -344,7 +344,7 @@ static int server_serve(struct server *srv)
     struct errmsg why;
     if (address_parse_ip(srv->opt->public_bind, srv->public_host, &why) < 0) {
         event_public_bind_malformed(srv->opt->public_bind, why.text);
-        return EXIT_STATUS_FAILED;
+        return EXIT_STATUS_USAGE;
     }
     if (wire_choose(opt, &srv->alpn) < 0)
         return EXIT_STATUS_USAGE;

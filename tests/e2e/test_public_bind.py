@@ -65,7 +65,7 @@ def test_a_web_server_has_the_port_at_another_address(lab, echo):
 def test_what_is_no_address_is_one_clear_error(lab, value):
     done = lab.run("server", "-secret", "s" * 16, "-listen", "127.0.0.1:0", "-public-bind", value)
     (line,) = done.stderr.splitlines()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"-public-bind {value}: it is not an IP address" in line
 
 

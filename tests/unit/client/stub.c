@@ -298,8 +298,9 @@ int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, str
 
 int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, struct errmsg *why)
 {
-    (void)opt, (void)why;
-    (void)strcpy(ret, "laptop");
+    if (stub.identity_err)
+        return errmsg_set(why, stub.identity_err, "no id");
+    (void)strcpy(ret, *opt->id ? opt->id : "laptop");
     return 0;
 }
 

@@ -78,7 +78,7 @@ struct stub {
     struct session *sessions;
     struct relay *relays;
     /* what fails: 0, or a negative error */
-    int dial_err, opening_err, relays_err, signals_err;
+    int dial_err, opening_err, relays_err, signals_err, identity_err;
     bool no_relay;
     char text[256]; /* what dial_text() says; "": the error */
     /* the timer of the next attempt */

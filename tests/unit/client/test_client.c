@@ -536,8 +536,37 @@ static void what_cannot_succeed_does_not_begin(void **state)
     assert_int_equal(stub_lines("-remote-port -1 is not between 0 and 65535"), 1);
 }
 
+/* Its own flags are looked at as the grammar is; what the original takes, and cannot use, fails. */
+static void a_bad_id_is_an_error_of_the_command_line(void **state)
+{
+    static const char *const words[] = {"-id a", "-id a -secret short", ""};
+    static const struct {
+        int err, status[ARRAY_LEN(words)];
+    } rows[] = {
+        {ERR_INVAL, {EXIT_STATUS_USAGE, EXIT_STATUS_USAGE, EXIT_STATUS_USAGE}},
+        {ERR_IO, {EXIT_STATUS_FAILED, EXIT_STATUS_FAILED, EXIT_STATUS_FAILED}},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+            stub_reset();
+            stub.identity_err = rows[i].err;
+            assert_int_equal(stub_again(words[k], never), rows[i].status[k]);
+            assert_int_equal(stub_lines("no id"), 1);
+        }
+    }
+}
+
 static void nothing(void)
 {
+}
+
+static void an_old_wire_needs_no_id(void **state)
+{
+    (void)state;
+    stub_reset();
+    stub.identity_err = ERR_IO;
+    assert_int_equal(stub_again("-secret short", nothing), EXIT_STATUS_OK);
 }
 
 static void whatever_a_client_needs_may_fail(void **state)
@@ -586,6 +615,8 @@ int main(void)
         cmocka_unit_test(a_stop_ends_every_state),
         cmocka_unit_test(connections_finish_or_are_cut),
         cmocka_unit_test(what_cannot_succeed_does_not_begin),
+        cmocka_unit_test(a_bad_id_is_an_error_of_the_command_line),
+        cmocka_unit_test(an_old_wire_needs_no_id),
         cmocka_unit_test(whatever_a_client_needs_may_fail),
         cmocka_unit_test(a_stream_is_for_its_service),
     };
