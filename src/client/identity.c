@@ -254,11 +254,8 @@ int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, 
         kind = IDENTITY_NEW;
     else if (keep_base(base, why) < 0)
         kind = IDENTITY_TEMPORARY;
-    if (kind != IDENTITY_KEPT) {
-        struct errmsg none;
-        if (random_hex(base, BASE_BYTES, &none) < 0)
-            return ERR_IO;
-    }
+    if (kind != IDENTITY_KEPT && random_hex(base, BASE_BYTES, why) < 0)
+        return ERR_IO;
     (void)snprintf(ret, HELLO_ID_MAX + 1, "%s-%016" PRIx64, base, hash_tunnel(opt));
     return kind;
 }

@@ -433,6 +433,9 @@ static void without_random_numbers_there_is_no_id(void **state)
     failing = RANDOM;
     failing_errno = ENOSYS;
     assert_int_equal(usual(id), ERR_IO);
+    assert_non_null(strstr(why.text, "getrandom"));
+    assert_int_equal(find(id, "", "h:7000", 0, "127.0.0.1:80"), ERR_IO);
+    assert_non_null(strstr(why.text, "getrandom"));
 }
 
 /* ---- several starts at once ---- */
