@@ -193,8 +193,7 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
 }
 
 /* The line for the end of what was to serve, by how far it had come. */
-static void log_loss(const struct client *c, const struct uplink *u, enum end_reason reason,
-                     const struct errmsg *why)
+static void log_loss(const struct uplink *u, enum end_reason reason, const struct errmsg *why)
 {
     char text[ESCAPE_BUF];
     const char *words = end_text(text, reason, why);
@@ -215,7 +214,6 @@ static void log_loss(const struct client *c, const struct uplink *u, enum end_re
         event_auth_broken(words);
     else
         event_tls_failed(words);
-    (void)c;
 }
 
 /* A session that was given up for new users, and is back, drains: the current one serves them. */
@@ -296,7 +294,7 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
     if (!u->was_live && !u->is_secure)
         c->tls_failures++;
     backoff_down(&c->backoff, loop_now(&c->loop));
-    log_loss(c, u, reason, why);
+    log_loss(u, reason, why);
     if (reason == END_UNKNOWN)
         client_open_at_once(c);
     else
