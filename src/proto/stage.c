@@ -12,6 +12,7 @@ void stage_init(struct stage *s, uint64_t total, mtime_ms now)
     s->total = total;
     s->part = now / PART_MS;
     s->is_slow = true;
+    s->slow_to = total + STAGE_PROOF;
     s->waits_since = now;
     s->waits_to = total;
 }
@@ -37,7 +38,10 @@ static void judge_pace(struct stage *s, uint64_t waiting, mtime_ms now)
     bool stuck = s->total < s->waits_to;
     if (stuck && now - s->waits_since < STAGE_SLOW_MS)
         return;
-    s->is_slow = stuck || s->is_slow;
+    if (stuck) {
+        s->is_slow = true;
+        s->slow_to = s->total + STAGE_PROOF;
+    }
     s->waits_since = now;
     s->waits_to = s->total + waiting;
 }
@@ -51,7 +55,7 @@ void stage_count(struct stage *s, uint64_t total, uint64_t waiting, mtime_ms now
     }
     s->total = total;
     judge_pace(s, waiting, now);
-    if (s->sum >= STAGE_FAST)
+    if (s->sum >= STAGE_FAST && s->total >= s->slow_to)
         s->is_slow = false;
 }
 

@@ -12,8 +12,8 @@
  *
  * How long a record may be follows as well: nothing of it is heard before all of it is there, and a
  * full one takes 64 kbit/s two seconds, which looks like silence. A link is slow until STAGE_FAST
- * bytes have left in a span, and again when what waited a second ago has not all left yet. That it
- * rests says nothing.
+ * bytes have left in a span, with more before than a buffer on the way takes at once; and again when
+ * what waited a second ago has not all left yet. That it rests says nothing.
  */
 #pragma once
 
@@ -31,6 +31,7 @@ enum {
     STAGE_MAX = 256 << 10, /* 64 KB of frames, 64 KB of records, 128 KB in the kernel */
     STAGE_SLOW_MS = 1000,  /* longer than it takes a long path to say what it has got */
     STAGE_FAST = 48 << 10, /* more than a first congestion window, which leaves at once anywhere */
+    STAGE_PROOF = 1 << 20, /* a proxy's buffers, too: so many have to leave before that counts */
     STAGE_RECORD_SLOW = 2 << 10, /* 64 kbit/s take it in 250 ms */
     STAGE_RECORD_FAST = 16 << 10,
 };
@@ -42,6 +43,7 @@ struct stage {
     mtime_ms part;              /* the number of the present one */
     uint64_t sum;               /* of left */
     bool is_slow;
+    uint64_t slow_to;     /* for certain until so many, of total, have left */
     mtime_ms waits_since; /* the bytes up to waits_to, of total, wait since then */
     uint64_t waits_to;
 };

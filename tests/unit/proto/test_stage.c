@@ -140,8 +140,22 @@ static void a_link_is_slow_until_it_has_shown_more(void **state)
     assert_int_equal(stage_record(&s), STAGE_RECORD_SLOW);
     run(1000, (STAGE_FAST - 1) / STAGE_SPAN_MS);
     assert_int_equal(stage_record(&s), STAGE_RECORD_SLOW);
+    run(10000, (STAGE_FAST - 1) / STAGE_SPAN_MS); /* also when much has left */
+    assert_int_equal(stage_record(&s), STAGE_RECORD_SLOW);
     now += 1000;
     total += STAGE_FAST - 1;
+    stage_count(&s, total, 0, now);
+    assert_int_equal(stage_record(&s), STAGE_RECORD_SLOW);
+    total++;
+    stage_count(&s, total, 0, now);
+    assert_int_equal(stage_record(&s), STAGE_RECORD_FAST);
+}
+
+/* What a buffer takes at once does not make it fast. */
+static void what_a_buffer_takes_proves_nothing(void **state)
+{
+    (void)state;
+    total += STAGE_PROOF - 1;
     stage_count(&s, total, 0, now);
     assert_int_equal(stage_record(&s), STAGE_RECORD_SLOW);
     total++;
@@ -196,7 +210,10 @@ static void it_may_become_fast_again(void **state)
         stage_count(&s, total, STAGE_MIN, ++now);
     }
     assert_int_equal(stage_record(&s), STAGE_RECORD_SLOW);
-    total += STAGE_FAST;
+    total += STAGE_PROOF / 2;
+    stage_count(&s, total, STAGE_MIN, ++now);
+    assert_int_equal(stage_record(&s), STAGE_RECORD_SLOW);
+    total += STAGE_PROOF / 2;
     stage_count(&s, total, STAGE_MIN, ++now);
     assert_int_equal(stage_record(&s), STAGE_RECORD_FAST);
     for (int ms = 0; ms < 5000; ms++) { /* 2 Mbit/s: it has no more than that waiting for long */
@@ -220,6 +237,7 @@ int main(void)
         cmocka_unit_test_setup(another_connection_counts_from_zero, setup),
         cmocka_unit_test_setup(with_the_least_frames_go_one_by_one, setup),
         cmocka_unit_test_setup(a_link_is_slow_until_it_has_shown_more, setup),
+        cmocka_unit_test_setup(what_a_buffer_takes_proves_nothing, setup),
         cmocka_unit_test_setup(a_rest_does_not_make_it_slow, setup),
         cmocka_unit_test_setup(what_waits_for_a_second_makes_it_slow, setup),
         cmocka_unit_test_setup(it_may_become_fast_again, setup),

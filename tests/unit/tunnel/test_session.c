@@ -101,7 +101,7 @@ static void records_are_as_long_as_the_link_is_fast(void **state)
     struct kit_stream u = kit_stream(k);
     memset(bulk, 'b', sizeof bulk - 1);
     assert_int_equal(old->record_max, STAGE_RECORD_SLOW);
-    old->queue.sent = STAGE_FAST;
+    old->queue.sent = STAGE_PROOF;
     say(u.st, bulk);
     session_wake(k->server.session);
     kit_join(k);
@@ -113,7 +113,7 @@ static void records_are_as_long_as_the_link_is_fast(void **state)
     stub_fail(k->client.tp, ERR_RESET);
     stub_fail(old, ERR_RESET);
     struct transport *c = asked(k, &s);
-    s->queue.sent = STAGE_FAST / 2; /* of another connection */
+    s->queue.sent = STAGE_PROOF / 2; /* of another connection */
     assert_int_equal(resume(k, c, s), HELLO_OK);
     kit_join(k);
     stub_join(c, s);
