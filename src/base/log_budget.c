@@ -22,7 +22,13 @@ bool log_budget_take(struct log_budget *b, mtime_ms now, unsigned *ret_left_out)
         return false;
     }
     b->used++;
-    *ret_left_out = b->left_out;
-    b->left_out = 0;
+    *ret_left_out = log_budget_left_out(b);
     return true;
+}
+
+unsigned log_budget_left_out(struct log_budget *b)
+{
+    unsigned n = b->left_out;
+    b->left_out = 0;
+    return n;
 }

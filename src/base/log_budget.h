@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many lines strangers may put into the log: anybody can connect, and each connection has its
- * lines, so without a bound a port scan fills a disk. A burst passes whole, a flood one line a
- * second.
+ * How many lines somebody else may put into the log: strangers, since anybody can connect, and each
+ * connection has its lines; users; a client whose session is cut and resumed over and over. Without
+ * a bound a port scan fills a disk. A burst passes whole, a flood one line a second.
  */
 #pragma once
 
@@ -23,3 +23,7 @@ struct log_budget {
 /* True if one more line may be written at now; then *ret_left_out is how many could not since the
    last that could. now must not go back. */
 bool log_budget_take(struct log_budget *b, mtime_ms now, unsigned *ret_left_out);
+
+/* How many could not be written since the last that could, for whom no more may come: from now on
+   none. */
+unsigned log_budget_left_out(struct log_budget *b);

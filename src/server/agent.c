@@ -21,14 +21,35 @@ static void agent_post(struct agent *a, struct message *m)
         mailbox_post(&a->worker->srv->in, m);
 }
 
+/* ---- lines that others can cause ---- */
+
+bool agent_may_tell(const struct agent *a, struct log_budget *b)
+{
+    unsigned left_out;
+    if (!log_budget_take(b, loop_now(a->worker->loop), &left_out))
+        return false;
+    if (left_out > 0)
+        event_session_left_out(a->name, left_out);
+    return true;
+}
+
+/* The same where no line may follow that could say it. */
+static void tell_left_out(struct agent *a)
+{
+    unsigned left_out = log_budget_left_out(&a->lines) + log_budget_left_out(&a->endpoint.lines);
+    if (left_out > 0)
+        event_session_left_out(a->name, left_out);
+}
+
 /* ---- the end ---- */
 
 /* Of a stranger the main thread tells. */
-static void log_end(const struct agent *a, enum end_reason reason, const struct errmsg *why)
+static void log_end(struct agent *a, enum end_reason reason, const struct errmsg *why)
 {
     char text[ESCAPE_BUF];
     if (!a->authenticated || reason == END_REFUSED)
         return; /* has its line already */
+    tell_left_out(a);
     const char *words = end_text(text, reason, why);
     event_session_ended(a->name, words);
     if (a->endpoint.listener)
@@ -205,12 +226,34 @@ static void agent_on_waiting(void *ctx, bool waits, uint64_t bytes)
     agent_post(a, &a->waits);
 }
 
+/* A client that cuts and resumes makes these as often as it likes; the others come once a session.
+   What is said again is for the debug log, and free. */
+static bool has_budget(const struct life_action *act)
+{
+    switch (act->tell.what) {
+    case LIFE_TELL_SUSPECTED:
+    case LIFE_TELL_RECOVERED:
+    case LIFE_TELL_DETACHED:
+    case LIFE_TELL_RESUMED:
+        return !act->tell.again;
+    case LIFE_TELL_MTU:
+    case LIFE_TELL_IDLE_CUT:
+    case LIFE_TELL_DRAINING:
+    case LIFE_TELL_PORT_LOST:
+    case LIFE_TELL_ATTEMPT:
+        break;
+    }
+    return false;
+}
+
 static void agent_on_tell(void *ctx, const struct life_action *act, const struct errmsg *why)
 {
     struct agent *a = ctx;
     char text[ESCAPE_BUF];
     bool again = act->tell.again; /* the same as before, and told */
     unsigned streams = session_streams(a->session);
+    if (has_budget(act) && !agent_may_tell(a, &a->lines))
+        return;
     switch (act->tell.what) {
     case LIFE_TELL_SUSPECTED:
         event_session_suspected(again, a->name, (double)act->tell.ms / 1000);

@@ -23,7 +23,8 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (!r) {
         if (err == 0)
             smux_stream_close(st, loop_now(w->loop));
-        event_user_not_served(a->name, err_text(err < 0 ? err : ERR_NOMEM));
+        if (agent_may_tell(a, &a->endpoint.lines))
+            event_user_not_served(a->name, err_text(err < 0 ? err : ERR_NOMEM));
         sock_close_reset(fd);
         return;
     }

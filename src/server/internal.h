@@ -80,6 +80,7 @@ struct worker {
 struct endpoint {
     struct listener *listener; /* NULL: closed */
     enum session_users users;
+    struct log_budget lines; /* about users who are not served */
 };
 
 /*
@@ -123,6 +124,7 @@ struct agent {
     struct opening *opening;
     struct session *session;
     struct endpoint endpoint;
+    struct log_budget lines; /* about what happens to its session again and again */
     bool authenticated;
     bool over;         /* ended, or resume, was posted: the worker says no more of it */
     int opened_port;   /* with opened: 0: it could not be had */
@@ -250,6 +252,10 @@ void agent_close(struct agent *a);
 
 /* The line about its session, for a person who has asked by a signal. */
 void agent_tell(const struct agent *a);
+
+/* Whether one more line about it, of those that b bounds, may be written; the line about those that
+   could not be comes first. */
+bool agent_may_tell(const struct agent *a, struct log_budget *b);
 
 /* ---- endpoint.c ---- */
 

@@ -55,12 +55,27 @@ static void a_quiet_time_brings_the_burst_back(void **state)
     }
 }
 
+/* Where no more lines come, what was left out is asked for; it is not told again by a later one. */
+static void what_was_left_out_is_told_once(void **state)
+{
+    (void)state;
+    struct log_budget b = {0};
+    unsigned left_out;
+    for (int i = 0; i < LOG_BUDGET_BURST + 3; i++)
+        (void)log_budget_take(&b, 1, &left_out);
+    assert_int_equal(log_budget_left_out(&b), 3);
+    assert_int_equal(log_budget_left_out(&b), 0);
+    assert_true(log_budget_take(&b, 1 + LOG_BUDGET_EVERY_MS, &left_out));
+    assert_int_equal(left_out, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_burst_passes_and_no_more),
         cmocka_unit_test(a_flood_is_bounded),
         cmocka_unit_test(a_quiet_time_brings_the_burst_back),
+        cmocka_unit_test(what_was_left_out_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

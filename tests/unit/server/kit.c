@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/* net/ and tunnel/ for the tests of server/: see kit.h. */
+#include "kit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "proto/smux/session.h"
+
+struct kit kit;
+
+enum { AGENTS = 8 };
+static struct {
+    const struct agent *agent;
+    char letter;
+} agents[AGENTS];
+
+/* ---- what a test sees ---- */
+
+void kit_did(const char *fmt, ...)
+{
+    size_t n = strlen(kit.did);
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(kit.did + n, sizeof kit.did - n, fmt, ap);
+    va_end(ap);
+    (void)strncat(kit.did, " ", sizeof kit.did - strlen(kit.did) - 1);
+}
+
+void __wrap_log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void __wrap_log_line(enum log_level level, const char *fmt, ...)
+{
+    size_t n = strlen(kit.lines);
+    va_list ap;
+    if (level > LOG_LEVEL_INFO)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(kit.lines + n, sizeof kit.lines - n, fmt, ap);
+    va_end(ap);
+    (void)strncat(kit.lines, "\n", sizeof kit.lines - strlen(kit.lines) - 1);
+}
+
+unsigned kit_count(const char *text)
+{
+    unsigned count = 0;
+    for (char *line = kit.lines, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        count += strstr(line, text) != NULL;
+        *end = '\n';
+    }
+    return count;
+}
+
+int kit_setup(void **state)
+{
+    (void)state;
+    memset(&kit, 0, sizeof kit);
+    memset(agents, 0, sizeof agents);
+    kit.now = 1000000;
+    kit.opt.common.drain_ns = 30 * INT64_C(1000000000);
+    kit.srv.opt = &kit.opt;
+    quota_init(&kit.srv.connections, 100);
+    kit.worker.srv = &kit.srv;
+    kit.worker.relays.quota = &kit.srv.connections;
+    list_init(&kit.worker.agents);
+    return 0;
+}
+
+struct agent *kit_agent(char letter, const char *peer)
+{
+    struct agent *a = calloc(1, sizeof *a);
+    unsigned i = 0;
+    assert_non_null(a);
+    while (agents[i].agent)
+        i++;
+    assert_true(i < AGENTS);
+    agents[i].agent = a;
+    agents[i].letter = letter;
+    a->worker = &kit.worker;
+    a->fd = -1;
+    (void)snprintf(a->peer, sizeof a->peer, "%s", peer);
+    (void)snprintf(a->name, sizeof a->name, "%s", peer);
+    return a;
+}
+
+void kit_forget(const struct agent *a)
+{
+    for (unsigned i = 0; i < AGENTS; i++)
+        if (agents[i].agent == a)
+            agents[i].agent = NULL;
+}
+
+/* ---- net/mailbox ---- */
+
+struct message_name {
+    const char *word;
+    size_t at;
+};
+
+#define A(m)                                                                                       \
+    {                                                                                              \
+#m, offsetof(struct agent, m)                                                              \
+    }
+static const struct message_name of_agent[] = {
+    A(begin),       A(drop),    A(reject), A(open_port), A(accept), A(refuse), A(evict),
+    A(yield),       A(expire),  A(attach), A(forgotten), A(asked),  A(opened), A(yielded),
+    A(auth_failed), A(auth_ok), A(waits),  A(released),  A(resume), A(ended),  {NULL, 0}};
+#undef A
+#define W(m)                                                                                       \
+    {                                                                                              \
+#m, offsetof(struct worker, m)                                                             \
+    }
+static const struct message_name of_worker[] = {
+    W(maybe_room), W(stop_listening), W(end),  W(status), W(was_full), W(room),
+    W(stopped),    W(empty),          W(told), W(gone),   {NULL, 0}};
+#undef W
+
+static const char *word_of(const void *object, const struct message_name *names,
+                           const struct message *m)
+{
+    for (; names->word; names++)
+        if ((const char *)object + names->at == (const char *)m)
+            return names->word;
+    return NULL;
+}
+
+void mailbox_post(struct mailbox *mb, struct message *m)
+{
+    const char *word = word_of(&kit.worker, of_worker, m);
+    (void)mb;
+    if (word)
+        kit_did(">%s", word);
+    for (unsigned i = 0; i < AGENTS && !word; i++)
+        if (agents[i].agent && (word = word_of(agents[i].agent, of_agent, m)))
+            kit_did("%c>%s", agents[i].letter, word);
+    assert_non_null(word);
+}
+
+void message_init(struct message *m, void (*run)(struct message *m))
+{
+    *m = (struct message){.run = run};
+}
+
+void kit_run(struct message *m)
+{
+    m->run(m);
+}
+
+/* ---- net/loop, net/listener, net/sock ---- */
+
+mtime_ms loop_now(const struct loop *l)
+{
+    (void)l;
+    return kit.now;
+}
+
+int listener_open(struct loop *loop, const struct listener_config *cfg,
+                  const struct listener_events *ev, void *ctx, struct listener **ret,
+                  struct errmsg *why)
+{
+    (void)loop;
+    kit_did("listen:%d", cfg->port);
+    if (kit.listen_err)
+        return errmsg_set(why, kit.listen_err, "%s", "stub");
+    kit.listener = (struct listener){.cfg = *cfg, .ev = ev, .ctx = ctx};
+    *ret = &kit.listener;
+    return 0;
+}
+
+void listener_pause(struct listener *l, bool paused)
+{
+    assert_false(l->closed);
+    l->paused = paused;
+}
+
+const char *listener_address(const struct listener *l)
+{
+    assert_false(l->closed);
+    return "[::]:8080";
+}
+
+int listener_port(const struct listener *l)
+{
+    assert_false(l->closed);
+    return 8080;
+}
+
+void listener_close(struct listener *l)
+{
+    if (!l)
+        return;
+    assert_false(l->closed);
+    l->closed = true;
+    kit_did("unlisten");
+}
+
+void __wrap_sock_close_reset(int fd);
+void __wrap_sock_close_reset(int fd)
+{
+    kit_did("reset:%d", fd);
+}
+
+/* ---- tunnel/opening ---- */
+
+int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)
+{
+    (void)fd;
+    if (kit.opening_err)
+        return kit.opening_err;
+    kit.opening = (struct opening){.cfg = *cfg};
+    *ret = &kit.opening;
+    return 0;
+}
+
+void opening_close(struct opening *o)
+{
+    assert_false(o->closed);
+    o->closed = true;
+    kit_did("opening-close");
+}
+
+const char *opening_tls_info(const struct opening *o)
+{
+    (void)o;
+    return "TLSv1.3 stub";
+}
+
+void opening_accept(struct opening *o, const char *address, int port, struct session **ret)
+{
+    assert_false(o->closed);
+    assert_string_equal(address, "[::]:8080");
+    assert_int_equal(port, 8080);
+    kit_did("accepted");
+    *ret = kit.accept_breaks ? NULL : &kit.session;
+}
+
+void opening_refuse(struct opening *o, const struct opening_refusal *why)
+{
+    assert_false(o->closed);
+    kit_did("refused:%d:%s", why->answer.error, why->answer.errno_word);
+}
+
+void opening_reject(struct opening *o, uint32_t delay_ms)
+{
+    assert_false(o->closed);
+    kit_did("rejected:%u", delay_ms);
+}
+
+void handover_refuse(struct loop *loop, struct handover *h, enum hello_error error,
+                     const uint8_t *resume_key)
+{
+    (void)loop;
+    (void)h;
+    assert_null(resume_key);
+    kit_did("resume-refused:%d", error);
+}
+
+/* ---- tunnel/session ---- */
+
+void session_set_owner(struct session *s, const struct session_ops *ops, void *ctx)
+{
+    s->ops = ops;
+    s->ctx = ctx;
+}
+
+void session_set_name(struct session *s, const char *name)
+{
+    (void)s;
+    kit_did("name:%s", name);
+}
+
+/* Only marks: the end comes from the loop, that is from the test. */
+void session_close(struct session *s, enum end_reason reason, const struct errmsg *why)
+{
+    s->closed = true;
+    s->reason = reason;
+    s->why = why ? *why : (struct errmsg){""};
+    kit_did("session-close:%d", reason);
+}
+
+void session_stop(struct session *s, mtime_ms drain_ms)
+{
+    (void)s;
+    kit_did("session-stop:%d", (int)drain_ms);
+}
+
+int session_open_stream(struct session *s, struct smux_stream **ret)
+{
+    (void)s;
+    *ret = NULL;
+    kit_did("stream");
+    return kit.stream_err;
+}
+
+enum hello_error session_resume(struct session *s, struct handover *h)
+{
+    (void)s;
+    (void)h;
+    kit_did("session-resume");
+    return kit.resume_error;
+}
+
+bool session_port_wanted(struct session *s)
+{
+    kit_did("port-wanted");
+    if (s->gives_port)
+        s->ops->on_yield_port(s->ctx);
+    return s->gives_port;
+}
+
+const char *session_peer(const struct session *s)
+{
+    (void)s;
+    return "198.51.100.9:4711";
+}
+
+enum life_state session_state(const struct session *s)
+{
+    return s->state;
+}
+
+enum life_service session_service(const struct session *s)
+{
+    return s->service;
+}
+
+uint32_t session_streams(const struct session *s)
+{
+    return s->streams;
+}
+
+/* ---- tunnel/relay ---- */
+
+struct relay *relay_new(struct relays *rs, struct session *session, struct smux_stream *st)
+{
+    static char relay;
+    (void)rs;
+    (void)session;
+    (void)st;
+    return kit.no_relay ? NULL : (struct relay *)&relay;
+}
+
+void relay_set_source(struct relay *r, uint64_t source)
+{
+    (void)r;
+    kit.source = source;
+}
+
+void relay_attach(struct relay *r, int fd)
+{
+    (void)r;
+    quota_take(kit.worker.relays.quota);
+    kit_did("relay:%d", fd);
+}
+
+void smux_stream_close(struct smux_stream *st, mtime_ms now)
+{
+    (void)st;
+    assert_int_equal(now, kit.now);
+    kit_did("stream-close");
+}

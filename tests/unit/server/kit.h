@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of server/ stand on: net/ and tunnel/ without a loop, a socket or a thread. The
+ * stubs note what they are told in kit.did, one word after the other; a test is a row of messages
+ * and what they made happen. Time is kit.now.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "server/internal.h"
+
+struct listener {
+    struct listener_config cfg;
+    const struct listener_events *ev;
+    void *ctx;
+    bool paused, closed;
+};
+
+struct opening {
+    struct opening_config cfg;
+    bool closed;
+};
+
+struct session {
+    const struct session_ops *ops;
+    void *ctx;
+    enum life_state state;
+    enum life_service service;
+    uint32_t streams;
+    bool gives_port; /* the answer to session_port_wanted() */
+    bool closed;
+    enum end_reason reason;
+    struct errmsg why;
+};
+
+struct kit {
+    char did[2048];         /* what the stubs were told: "a>ended listen:8080 " */
+    char lines[1024 * 128]; /* the log, from info on */
+    uint64_t source;        /* of the last relay */
+    mtime_ms now;
+    struct server srv;
+    struct server_options opt;
+    struct worker worker;
+    struct listener listener;
+    struct opening opening;
+    struct session session;
+    /* how the stubs answer; 0, false: well */
+    int listen_err, opening_err, stream_err;
+    bool no_relay, accept_breaks;
+    enum hello_error resume_error;
+    struct errmsg refusal; /* unused unless listen_err */
+};
+
+extern struct kit kit;
+
+/* cmocka set-up: all zero, a worker of a server. */
+int kit_setup(void **state);
+
+/* An agent of the worker, which begin was not posted to; its messages appear as "<letter>>word". */
+struct agent *kit_agent(char letter, const char *peer);
+
+/* It is freed by agent_on_forgotten(), not by the kit. */
+void kit_forget(const struct agent *a);
+
+/* Appends a word to kit.did. */
+void kit_did(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* Since the last look, this was done. */
+#define KIT_DID(text)                                                                              \
+    do {                                                                                           \
+        assert_string_equal(kit.did, text);                                                        \
+        *kit.did = '\0';                                                                           \
+    } while (0)
+
+/* Since the last look, these were the lines, each with its newline. */
+#define KIT_LINES(text)                                                                            \
+    do {                                                                                           \
+        assert_string_equal(kit.lines, text);                                                      \
+        *kit.lines = '\0';                                                                         \
+    } while (0)
+
+/* How many lines there are since the last look that contain text; "": any. */
+unsigned kit_count(const char *text);
+
+/* The mailbox's loop runs it. */
+void kit_run(struct message *m);
