@@ -76,6 +76,12 @@ void attempt_timed_out(struct life *l); /* its deadline is here: dial, or give i
 void attempt_end_is_known(struct life *l);
 mtime_ms attempt_remind_at(const struct life *l);
 
+/* ---- goaway.c ---- */
+
+/* The code of a GOAWAY that came; SMUX_GOAWAY_SHUTDOWN for one that is not known, or that its sender
+   cannot mean. */
+uint32_t goaway_meant(const struct life *l, uint32_t code);
+
 /* ---- hints.c ---- */
 
 /* The mux's facts are about to be noted. */

@@ -547,6 +547,7 @@ static void goaway_with_time(struct life *l, uint32_t code, uint32_t ms)
 void life_goaway(struct life *l, uint32_t code, uint32_t ms, mtime_ms now)
 {
     struct life_before before = life_enter(l, now);
+    code = goaway_meant(l, code);
     if (l->state == LIFE_OVER)
         ;
     else if (code == SMUX_GOAWAY_REPLACED)

@@ -28,7 +28,7 @@
  * The three change together as tables in life.c allow (checked after each input): what may become
  * of a connection by which input, of a service, of an attempt. life.c has the inputs, the timers
  * and the rules of both ends; attempt.c the client's way back; users.c what becomes of new users at
- * the server; hints.c what a row of breaks tells.
+ * the server; hints.c what a row of breaks tells; goaway.c what a peer can mean by its GOAWAY.
  *
  * Rules that look arbitrary have a sentence beside their constant. docs/resumption.md tells users
  * what comes of it, docs/protocol.md section 5 has the lines.

@@ -161,7 +161,7 @@ enum smux_reset_code {
 /* Why a session ends. */
 enum smux_goaway_code {
     SMUX_GOAWAY_SHUTDOWN = 0,
-    SMUX_GOAWAY_REPLACED = 1, /* another session of the same client has taken its place */
+    SMUX_GOAWAY_REPLACED = 1, /* a server: another session of the same client has taken its place */
     SMUX_GOAWAY_PROTOCOL = 2, /* the receiver of GOAWAY broke the protocol */
     SMUX_GOAWAY_SECRET_CHANGED = 3,
     SMUX_GOAWAY_EXPIRED = 4, /* the resume window is over */

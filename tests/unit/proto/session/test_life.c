@@ -370,6 +370,38 @@ static void test_goaway_that_ends(void **state)
     }
 }
 
+/* A code that its sender cannot mean says no more than 0 does: a client gives no id, port or secret
+   away, and where nothing can be resumed no window ends. */
+static void test_goaway_that_its_sender_cannot_mean(void **state)
+{
+    static const struct {
+        bool is_client;
+        mtime_ms window;
+        uint32_t code;
+        const char *now, *later; /* in 0 ms, in 30 s */
+    } cases[] = {
+        {false, KIT_WINDOW, SMUX_GOAWAY_REPLACED, "close peer", "yield; +draining 0 30000"},
+        {false, KIT_WINDOW, SMUX_GOAWAY_SECRET_CHANGED, "close peer", "yield; +draining 0 30000"},
+        {false, KIT_WINDOW, SMUX_GOAWAY_PORT_TAKEN, "close peer", "yield; +draining 0 30000"},
+        {false, KIT_WINDOW, SMUX_GOAWAY_PROTOCOL, "close protocol", "close protocol"},
+        {false, KIT_WINDOW, SMUX_GOAWAY_EXPIRED, "close expired", "close expired"},
+        {false, 0, SMUX_GOAWAY_EXPIRED, "close peer", "yield; +draining 0 30000"},
+        {true, 0, SMUX_GOAWAY_EXPIRED, "close peer", "+draining 0 30000; beside"},
+        {true, 0, SMUX_GOAWAY_PORT_TAKEN, "close peer", "+draining 0 30000; beside"},
+        {true, 0, SMUX_GOAWAY_REPLACED, "close replaced", "close replaced"},
+        {true, KIT_WINDOW, SMUX_GOAWAY_SECRET_CHANGED, "close peer", "+draining 3 30000; beside"},
+        {true, KIT_WINDOW, 999, "close peer", "+draining 0 30000; beside"},
+    };
+    (void)state;
+    for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
+        bool later = i % 2;
+        struct kit k;
+        (cases[i / 2].is_client ? kit_client : kit_server)(&k, cases[i / 2].window, 1);
+        life_goaway(&k.l, cases[i / 2].code, later ? 30000 : 0, k.now);
+        expect(&k, later ? cases[i / 2].later : cases[i / 2].now);
+    }
+}
+
 /* A stopping server's client opens beside, keeps its connections, and does not resume. */
 static void test_a_server_stops(void **state)
 {
@@ -575,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_the_gap_is_exact),
         cmocka_unit_test(test_a_long_sleep),
         cmocka_unit_test(test_goaway_that_ends),
+        cmocka_unit_test(test_goaway_that_its_sender_cannot_mean),
         cmocka_unit_test(test_a_server_stops),
         cmocka_unit_test(test_and_its_time_is_over),
         cmocka_unit_test(test_or_its_connection),
