@@ -178,6 +178,7 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
     case END_SILENT:
     case END_STALLED:
     case END_PROTOCOL:
+    case END_BLAMED:
     case END_DEADLINE:
     case END_TLS:
     case END_PUT_OFF:

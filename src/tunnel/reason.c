@@ -13,6 +13,7 @@ const char *end_reason_text(enum end_reason r)
         [END_SILENT] = N_("nothing was heard from the other side for too long"),
         [END_STALLED] = N_("the other side took no data for 60 seconds"),
         [END_PROTOCOL] = N_("the other side broke the protocol"),
+        [END_BLAMED] = N_("the other side says that this one broke the protocol"),
         [END_DEADLINE] = N_("the other side took too long"),
         [END_TLS] = N_("the TLS handshake failed"),
         [END_CERT] = N_("the certificate was not accepted"),
@@ -59,10 +60,10 @@ enum end_reason end_reason_of_error(int err, bool opening)
 enum end_reason end_reason_of_life(enum life_end e)
 {
     static const enum end_reason reasons[] = {
-        [LIFE_END_CLOSED] = END_SHUTDOWN,   [LIFE_END_LOST] = END_PEER,
-        [LIFE_END_EXPIRED] = END_EXPIRED,   [LIFE_END_UNKNOWN] = END_UNKNOWN,
-        [LIFE_END_PEER] = END_PEER,         [LIFE_END_REPLACED] = END_REPLACED,
-        [LIFE_END_PROTOCOL] = END_PROTOCOL, [LIFE_END_DRAINED] = END_DRAINED,
+        [LIFE_END_CLOSED] = END_SHUTDOWN, [LIFE_END_LOST] = END_PEER,
+        [LIFE_END_EXPIRED] = END_EXPIRED, [LIFE_END_UNKNOWN] = END_UNKNOWN,
+        [LIFE_END_PEER] = END_PEER,       [LIFE_END_REPLACED] = END_REPLACED,
+        [LIFE_END_PROTOCOL] = END_BLAMED, [LIFE_END_DRAINED] = END_DRAINED,
     };
     return reasons[e];
 }

@@ -14,6 +14,7 @@ enum end_reason {
     END_SILENT,   /* nothing was heard for 30 s (the legacy wire), or 15 s (gotunnel/2) */
     END_STALLED,  /* legacy: the peer reads nothing: a write blocked for 60 s */
     END_PROTOCOL, /* the peer broke the protocol */
+    END_BLAMED,   /* gotunnel/2: we broke it, as the peer says */
     END_DEADLINE, /* a step of the opening took too long */
     END_TLS,      /* the handshake failed */
     END_CERT,     /* a certificate was not accepted, by us or by the peer */

@@ -44,6 +44,22 @@ void session_count_streams(struct session *s)
 
 /* ---- the end ---- */
 
+/* The last words, where the wire has them: that this end is meant. An end that life has decided was
+   said by it, or heard. */
+static void say_goodbye(struct session *s)
+{
+    static const struct {
+        enum end_reason reason;
+        enum smux_goaway_code code;
+    } words[] = {{END_SHUTDOWN, SMUX_GOAWAY_SHUTDOWN},
+                 {END_REPLACED, SMUX_GOAWAY_REPLACED},
+                 {END_PROTOCOL, SMUX_GOAWAY_PROTOCOL},
+                 {END_EXPIRED, SMUX_GOAWAY_EXPIRED}};
+    for (size_t i = 0; s->cfg.is_v2 && i < ARRAY_LEN(words); i++)
+        if (words[i].reason == s->reason)
+            smux_session_goaway(s->mux, words[i].code, 0);
+}
+
 void session_close(struct session *s, enum end_reason reason, const struct errmsg *why)
 {
     if (s->closed)
@@ -54,6 +70,7 @@ void session_close(struct session *s, enum end_reason reason, const struct errms
         s->why = *why;
     life_close(&s->life, loop_now(s->cfg.loop));
     session_act(s); /* nothing but the end itself is left in it */
+    say_goodbye(s);
     session_wake(s);
 }
 
@@ -286,29 +303,12 @@ static void session_on_timer_closed(uv_handle_t *h)
     free(h->data);
 }
 
-/* The last words: what is staged and, where the wire has it, that this end is meant. */
-static void say_goodbye(struct session *s)
-{
-    static const struct {
-        enum end_reason reason;
-        enum smux_goaway_code code;
-    } words[] = {{END_SHUTDOWN, SMUX_GOAWAY_SHUTDOWN},
-                 {END_DRAINED, SMUX_GOAWAY_SHUTDOWN},
-                 {END_REPLACED, SMUX_GOAWAY_REPLACED},
-                 {END_PROTOCOL, SMUX_GOAWAY_PROTOCOL},
-                 {END_EXPIRED, SMUX_GOAWAY_EXPIRED}};
-    for (size_t i = 0; s->cfg.is_v2 && i < ARRAY_LEN(words); i++)
-        if (words[i].reason == s->reason)
-            smux_session_goaway(s->mux, words[i].code, 0);
-    (void)session_output(s);
-}
-
 /* Carries out the end that was marked. */
 static void session_end(struct session *s)
 {
     for (struct list *n; (n = list_first(&s->relays));)
         relay_orphan(relay_of_session_node(n));
-    say_goodbye(s);
+    (void)session_output(s); /* the last words with it */
     session_tell_waiting(s, false);
     candidate_close(s->candidate);
     transport_close(s->tp);

@@ -29,7 +29,7 @@ static void a_lost_server_is_dialled_soon(void **state)
 {
     static const enum end_reason reasons[] = {END_PEER,     END_SILENT,  END_STALLED, END_PROTOCOL,
                                               END_DEADLINE, END_TLS,     END_PUT_OFF, END_LOCAL,
-                                              END_EXPIRED,  END_UNKNOWN, END_DRAINED};
+                                              END_EXPIRED,  END_UNKNOWN, END_DRAINED, END_BLAMED};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
         start(true, false);

@@ -389,6 +389,47 @@ static void a_replaced_session_is_told(void **state)
     assert_int_equal(k->client.closed, 1);
 }
 
+/* What an end has written since its peer read no more has a GOAWAY in it. */
+static bool says_goaway(struct kit *k, const struct transport *peer)
+{
+    static const uint8_t goaway[] = {3, SMUX_GOAWAY, SMUX_WORD_BYTES, 0, 0, 0, 0, 0};
+    kit_join(k);
+    return memmem(peer->in + peer->in_at, peer->in_len - peer->in_at, goaway, sizeof goaway);
+}
+
+/* The end that hears why has nothing to say of it: it took nobody's place, and blames nobody. */
+static void who_is_sent_away_does_not_answer(void **state)
+{
+    static const struct {
+        enum end_reason said, heard;
+    } cases[] = {
+        {END_REPLACED, END_REPLACED},
+        {END_PROTOCOL, END_BLAMED},
+        {END_EXPIRED, END_EXPIRED},
+        {END_SHUTDOWN, END_PEER},
+    };
+    struct kit *k = *state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        kit_session(k, true);
+        session_close(k->server.session, cases[i].said, NULL);
+        assert_false(says_goaway(k, k->server.tp));
+        assert_int_equal(k->client.closed, 1);
+        assert_int_equal(k->client.reason, cases[i].heard);
+        kit_fini(k);
+        kit_init(k);
+    }
+}
+
+/* ... and the one who wants the end says it. */
+static void who_ends_it_says_so(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    stub_fail(k->server.tp, ERR_RESET); /* it reads no more */
+    session_close(k->client.session, END_SHUTDOWN, NULL);
+    assert_true(says_goaway(k, k->server.tp));
+}
+
 /* A dial that comes back after the session has ended belongs to nobody. */
 static void a_late_dial_harms_nothing(void **state)
 {
@@ -441,6 +482,8 @@ int main(void)
         T(a_stopping_client_frees_its_port),
         T(an_idle_stop_is_at_once),
         T(a_replaced_session_is_told),
+        T(who_is_sent_away_does_not_answer),
+        T(who_ends_it_says_so),
         T(a_late_dial_harms_nothing),
         T(a_refused_dial_is_made_again),
     };
