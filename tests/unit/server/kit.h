@@ -46,10 +46,9 @@ struct kit {
     struct opening opening;
     struct session session;
     /* how the stubs answer; 0, false: well */
-    int listen_err, opening_err, stream_err;
+    int listen_err, opening_err, stream_err, loop_err, mailbox_err, relays_err;
     bool no_relay, accept_breaks;
     enum hello_error resume_error;
-    struct errmsg refusal; /* unused unless listen_err */
 };
 
 extern struct kit kit;
@@ -60,7 +59,8 @@ int kit_setup(void **state);
 /* An agent of the worker, which begin was not posted to; its messages appear as "<letter>>word". */
 struct agent *kit_agent(char letter, const char *peer);
 
-/* It is freed by agent_on_forgotten(), not by the kit. */
+/* The same for one that the code under test has made; it is gone again, or will be. */
+void kit_watch(const struct agent *a, char letter);
 void kit_forget(const struct agent *a);
 
 /* Appends a word to kit.did. */

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* A public port: what becomes of users who come, and when the port is closed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+
+#include "kit.h"
+#include "proto/hash.h"
+
+static bool silent; /* the answer of agent_may_tell() is no */
+
+/* ---- stubs ---- */
+
+void worker_full(struct worker *w)
+{
+    assert_ptr_equal(w, &kit.worker);
+    kit_did("full");
+}
+
+bool agent_may_tell(const struct agent *a, struct log_budget *b)
+{
+    assert_ptr_equal(b, &a->endpoint.lines);
+    return !silent;
+}
+
+/* ---- the bench ---- */
+
+static struct agent *a;
+
+static int setup(void **state)
+{
+    (void)kit_setup(state);
+    silent = false;
+    a = kit_agent('a', "192.0.2.1:4711");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    kit_forget(a);
+    free(a);
+    return 0;
+}
+
+/* Listens, with a session. */
+static void open_port(void)
+{
+    struct errmsg why;
+    assert_int_equal(endpoint_open(a, 8080, &why), 0);
+    KIT_DID("listen:8080 ");
+    a->session = &kit.session;
+}
+
+/* A user is accepted. */
+static void user(int fd)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(4711)};
+    kit.listener.ev->on_accept(kit.listener.ctx, fd, (struct sockaddr *)&from);
+}
+
+/* ---- who is served ---- */
+
+static void users_wait_until_they_are_admitted(void **state)
+{
+    (void)state;
+    open_port();
+    assert_true(kit.listener.cfg.for_users);
+    assert_true(kit.listener.paused); /* the client does not know of its port yet */
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    assert_false(kit.listener.paused);
+    user(50);
+    KIT_DID("stream relay:50 ");
+    assert_int_equal(kit.source, hash_text("0.0.0.0"));
+    KIT_LINES("");
+}
+
+static void users_are_held(void **state)
+{
+    (void)state;
+    open_port();
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoint_users(a, SESSION_USERS_HOLD);
+    assert_true(kit.listener.paused);
+    user(50); /* accepted before: the stream waits with the session */
+    KIT_DID("stream relay:50 ");
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    assert_false(kit.listener.paused);
+}
+
+static void users_are_refused(void **state)
+{
+    (void)state;
+    open_port();
+    endpoint_users(a, SESSION_USERS_HOLD);
+    endpoint_users(a, SESSION_USERS_REFUSE);
+    assert_false(kit.listener.paused); /* who has waited is told so */
+    user(50);
+    KIT_DID("reset:50 ");
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    user(51);
+    KIT_DID("stream relay:51 ");
+}
+
+static void without_a_session_nobody_is_served(void **state)
+{
+    (void)state;
+    open_port();
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    a->session = NULL;
+    user(50);
+    KIT_DID("reset:50 ");
+}
+
+static void who_cannot_be_served_is_reset(void **state)
+{
+    (void)state;
+    open_port();
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    kit.stream_err = ERR_LIMIT;
+    user(50);
+    KIT_DID("stream reset:50 ");
+    assert_int_equal(kit_count("[192.0.2.1:4711] cannot open a new stream"), 1);
+    kit.stream_err = 0;
+    kit.no_relay = true;
+    user(51);
+    KIT_DID("stream stream-close reset:51 "); /* the stream is nobody's */
+    assert_int_equal(kit_count(err_text(ERR_NOMEM)), 1);
+    *kit.lines = '\0';
+    silent = true;
+    user(52);
+    KIT_LINES("");
+    KIT_DID("stream stream-close reset:52 ");
+}
+
+/* ---- the quota ---- */
+
+static void the_last_one_closes_the_door(void **state)
+{
+    (void)state;
+    quota_init(&kit.srv.connections, 2);
+    open_port();
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    user(50);
+    KIT_DID("stream relay:50 ");
+    user(51);
+    KIT_DID("stream relay:51 full ");
+}
+
+static void a_full_worker_lets_users_wait(void **state)
+{
+    (void)state;
+    open_port();
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoint_pause(a, true);
+    assert_true(kit.listener.paused);
+    endpoint_pause(a, false);
+    assert_false(kit.listener.paused);
+}
+
+/* Two reasons to wait: both have to end. */
+static void room_does_not_admit_who_is_held(void **state)
+{
+    (void)state;
+    open_port();
+    endpoint_users(a, SESSION_USERS_HOLD);
+    endpoint_pause(a, true);
+    endpoint_pause(a, false);
+    assert_true(kit.listener.paused);
+    kit.worker.full = true;
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    assert_true(kit.listener.paused);
+    endpoint_users(a, SESSION_USERS_REFUSE);
+    assert_true(kit.listener.paused); /* to refuse one takes a descriptor too */
+    kit.worker.full = false;
+    endpoint_pause(a, false);
+    assert_false(kit.listener.paused);
+}
+
+/* ---- the port ---- */
+
+static void the_port_is_free_when_it_is_closed(void **state)
+{
+    (void)state;
+    open_port();
+    endpoint_close(a);
+    KIT_DID("unlisten ");
+    assert_true(kit.listener.closed);
+    assert_null(a->endpoint.listener);
+    endpoint_close(a); /* harmless, and so is what comes late */
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoint_pause(a, true);
+    KIT_DID("");
+}
+
+static void it_listens_where_it_is_told(void **state)
+{
+    (void)state;
+    (void)strcpy(kit.srv.public_host, "192.0.2.200");
+    open_port();
+    assert_string_equal(kit.listener.cfg.host, "192.0.2.200");
+    assert_int_equal(kit.listener.cfg.port, 8080);
+}
+
+static void a_port_that_cannot_be_had(void **state)
+{
+    struct errmsg why = {""};
+    (void)state;
+    kit.listen_err = ERR_INUSE;
+    assert_int_equal(endpoint_open(a, 8080, &why), ERR_INUSE);
+    assert_string_equal(why.text, "stub");
+    assert_null(a->endpoint.listener);
+    endpoint_close(a);
+    KIT_DID("listen:8080 ");
+}
+
+static void a_pause_is_told(void **state)
+{
+    (void)state;
+    open_port();
+    kit.listener.ev->on_pause(kit.listener.ctx, ERR_LIMIT);
+    assert_int_equal(kit_count("[192.0.2.1:4711] accepting public connections pauses: "), 1);
+    assert_int_equal(kit_count(err_text(ERR_LIMIT)), 1);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(users_wait_until_they_are_admitted),
+        T(users_are_held),
+        T(users_are_refused),
+        T(without_a_session_nobody_is_served),
+        T(who_cannot_be_served_is_reset),
+        T(the_last_one_closes_the_door),
+        T(a_full_worker_lets_users_wait),
+        T(room_does_not_admit_who_is_held),
+        T(the_port_is_free_when_it_is_closed),
+        T(it_listens_where_it_is_told),
+        T(a_port_that_cannot_be_had),
+        T(a_pause_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
