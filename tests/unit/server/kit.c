@@ -252,8 +252,9 @@ int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)
     (void)fd;
     if (kit.opening_err)
         return kit.opening_err;
-    kit.opening = (struct opening){.cfg = *cfg};
-    *ret = &kit.opening;
+    assert_true(kit.openings_count < KIT_OPENINGS);
+    *ret = &kit.openings[kit.openings_count++];
+    **ret = (struct opening){.cfg = *cfg};
     return 0;
 }
 
@@ -282,7 +283,8 @@ void opening_accept(struct opening *o, const char *address, int port, struct ses
 void opening_refuse(struct opening *o, const struct opening_refusal *why)
 {
     assert_false(o->closed);
-    kit_did("refused:%d:%s", why->answer.error, why->answer.errno_word);
+    enum hello_error error = why->answer.error;
+    kit_did("refused:%s:%s", error ? hello_error_word(error) : "", why->answer.errno_word);
 }
 
 void opening_reject(struct opening *o, uint32_t delay_ms)
@@ -297,7 +299,7 @@ void handover_refuse(struct loop *loop, struct handover *h, enum hello_error err
     (void)loop;
     (void)h;
     assert_null(resume_key);
-    kit_did("resume-refused:%d", error);
+    kit_did("resume-refused:%s", hello_error_word(error));
 }
 
 /* ---- tunnel/session ---- */
@@ -314,13 +316,21 @@ void session_set_name(struct session *s, const char *name)
     kit_did("name:%s", name);
 }
 
+static const char *reason_word(enum end_reason r)
+{
+    return r == END_REPLACED   ? "replaced"
+           : r == END_EXPIRED  ? "expired"
+           : r == END_SHUTDOWN ? "shutdown"
+                               : "?";
+}
+
 /* Only marks: the end comes from the loop, that is from the test. */
 void session_close(struct session *s, enum end_reason reason, const struct errmsg *why)
 {
     s->closed = true;
     s->reason = reason;
     s->why = why ? *why : (struct errmsg){""};
-    kit_did("session-close:%d", reason);
+    kit_did("session-close:%s", reason_word(reason));
 }
 
 void session_stop(struct session *s, mtime_ms drain_ms)

@@ -10,6 +10,8 @@
 
 #include "server/internal.h"
 
+enum { KIT_OPENINGS = 8 };
+
 struct listener {
     struct listener_config cfg;
     const struct listener_events *ev;
@@ -43,7 +45,8 @@ struct kit {
     struct server_options opt;
     struct worker worker;
     struct listener listener;
-    struct opening opening;
+    struct opening openings[KIT_OPENINGS];
+    unsigned openings_count;
     struct session session;
     /* how the stubs answer; 0, false: well */
     int listen_err, opening_err, stream_err, loop_err, mailbox_err, relays_err;

@@ -3,6 +3,7 @@
  * in any order, and what comes of them. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,6 +156,456 @@ static void users_who_are_not_served_fill_no_disk(void **state)
     forget(a);
 }
 
+/* ---- proof and claim ---- */
+
+static void a_client_proves_itself_and_asks(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    ask(a, "nas", 8080);
+    KIT_DID("a>auth_ok a>asked ");
+    assert_string_equal(a->name, "192.0.2.1:4711 nas");
+    assert_string_equal(a->claim.id, "nas");
+    assert_int_equal(a->claim.wanted, 8080);
+    assert_true(a->claim.take);
+    assert_int_equal(a->sid[0], 7);
+    kit_run(&a->open_port);
+    KIT_DID("listen:8080 a>opened ");
+    assert_int_equal(a->opened_port, 8080);
+    assert_true(kit.listener.paused);
+    kit_run(&a->accept);
+    KIT_DID("accepted name:192.0.2.1:4711 nas ");
+    assert_false(kit.listener.paused);
+    over(a, END_PEER);
+    KIT_DID("unlisten a>ended ");
+    forget(a);
+    KIT_DID("gone ");
+    assert_true(list_empty(&kit.worker.agents));
+}
+
+static void a_wrong_secret_is_answered_when_it_is_told(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    a->opening->cfg.ops->on_auth_failed(a);
+    KIT_DID("a>auth_failed ");
+    a->delay_ms = 250;
+    kit_run(&a->reject);
+    KIT_DID("rejected:250 ");
+    a->opening->cfg.ops->on_failed(a, END_AUTH, NULL, &(struct errmsg){""});
+    KIT_DID("a>ended ");
+    assert_int_equal(a->reason, END_AUTH);
+    KIT_LINES("");       /* the main thread has written of it */
+    kit_run(&a->reject); /* too late */
+    KIT_DID("");
+    forget(a);
+}
+
+/* What is refused here needs no registry; the word says why. */
+static void a_port_that_may_not_be_had(void **state)
+{
+    static const struct {
+        int64_t port;
+        const char *did;
+    } cases[] = {
+        {-1, "a>auth_ok refused:port:ERANGE "},  {65536, "a>auth_ok refused:port:ERANGE "},
+        {7999, "a>auth_ok refused:port:EPERM "}, {8999, "a>auth_ok a>asked "},
+        {0, "a>auth_ok refused:port:EPERM "},
+    };
+    (void)state;
+    kit.opt.allow_ports = (struct ports){.ranges = {{8000, 8999}}, .count = 1};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct agent *a = come('a');
+        ask(a, "nas", cases[i].port);
+        KIT_DID(cases[i].did);
+        agent_close(a);
+        forget(a);
+        *kit.did = '\0';
+    }
+}
+
+static void a_port_that_cannot_be_had(void **state)
+{
+    static const struct {
+        int err;
+        const char *word;
+    } cases[] = {
+        {ERR_PERM, "EACCES"},  {ERR_INUSE, "EADDRINUSE"}, {ERR_LIMIT, "EMFILE"},
+        {ERR_NOMEM, "ENOMEM"}, {ERR_IO, "EIO"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct agent *a = come('a');
+        char expected[80];
+        ask(a, "nas", 80);
+        *kit.did = '\0';
+        kit.listen_err = cases[i].err;
+        a->opened_port = 1; /* not what an earlier one has left */
+        kit_run(&a->open_port);
+        (void)snprintf(expected, sizeof expected, "listen:80 refused:port:%s a>opened ",
+                       cases[i].word);
+        KIT_DID(expected);
+        assert_int_equal(a->opened_port, 0);
+        agent_close(a);
+        forget(a);
+        *kit.did = '\0';
+    }
+}
+
+/* The legacy wire: proof and claim are two messages, and there is no id. */
+static void an_original_asks(void **state)
+{
+    struct agent *a = come('a');
+    struct opening_ask asked = {.port = 8080};
+    (void)state;
+    a->opening->cfg.ops->on_authenticated(a);
+    KIT_DID("a>auth_ok ");
+    a->opening->cfg.ops->on_asked(a, &asked);
+    KIT_DID("a>asked ");
+    assert_string_equal(a->name, "192.0.2.1:4711");
+    assert_string_equal(a->claim.id, "");
+    assert_false(a->is_v2);
+    *kit.lines = '\0';
+    asked.err = ERR_PROTO;
+    a->opening->cfg.ops->on_asked(a, &asked);
+    KIT_DID("refused:: ");
+    assert_int_equal(kit_count("the control message is not understood"), 1);
+    agent_close(a);
+    forget(a);
+}
+
+/* ---- in odd orders ---- */
+
+/* Its place is taken while it is still asked for: there is no session to end; the refusal follows. */
+static void an_eviction_before_the_refusal(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    ask(a, "nas", 8080);
+    kit_run(&a->open_port);
+    *kit.did = '\0';
+    kit_run(&a->evict);
+    KIT_DID("");
+    a->refusal.answer = (struct hello_answer){.error = HELLO_ERR_TAKEN};
+    kit_run(&a->refuse);
+    KIT_DID("unlisten refused:taken: "); /* the port first: the other one waits for it */
+    kit_run(&a->accept);
+    KIT_DID(""); /* nothing listens */
+    a->opening->cfg.ops->on_failed(a, END_REFUSED, NULL, &(struct errmsg){""});
+    KIT_DID("a>ended ");
+    assert_int_equal(kit_count("session ended"), 0); /* it has its line */
+    forget(a);
+}
+
+static void a_refusal_after_the_eviction_of_a_session(void **state)
+{
+    struct agent *a = serve();
+    (void)state;
+    kit_run(&a->evict);
+    KIT_DID("session-close:replaced ");
+    kit_run(&a->refuse);
+    KIT_DID("unlisten "); /* there is no opening to be told */
+    over(a, END_REPLACED);
+    KIT_DID("a>ended ");
+    kit_run(&a->evict);
+    KIT_DID("");
+    forget(a);
+}
+
+/* What the main thread said before it heard of the end: nothing is answered, and it may be
+   forgotten right behind. */
+static void after_ended_nothing_is_said(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    ask(a, "nas", 8080);
+    a->opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    *kit.did = '\0';
+    kit_run(&a->open_port);
+    kit_run(&a->accept);
+    kit_run(&a->refuse);
+    kit_run(&a->evict);
+    kit_run(&a->yield);
+    kit_run(&a->expire);
+    kit_run(&a->drop);
+    kit_run(&a->reject);
+    agent_stop(a, 1000);
+    agent_close(a);
+    agent_tell(a);
+    KIT_DID("");
+    assert_int_equal(kit_count("status"), 0);
+    forget(a);
+    KIT_DID("gone ");
+}
+
+static void an_accept_that_breaks_ends_once(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    ask(a, "nas", 8080);
+    kit_run(&a->open_port);
+    *kit.did = '\0';
+    kit.accept_breaks = true;
+    kit_run(&a->accept);
+    KIT_DID("accepted ");
+    assert_null(a->session);
+    a->opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    KIT_DID("unlisten a>ended ");
+    forget(a);
+}
+
+static void a_client_that_cannot_begin_has_ended(void **state)
+{
+    (void)state;
+    kit.opening_err = ERR_NOMEM;
+    struct agent *a = come('a');
+    KIT_DID("a>ended ");
+    assert_int_equal(a->reason, END_LOCAL);
+    KIT_LINES("");
+    forget(a);
+}
+
+static void who_is_dropped_has_not_proved_himself(void **state)
+{
+    struct agent *a = come('a'), *b = come('b');
+    (void)state;
+    kit_run(&a->drop);
+    KIT_DID("opening-close a>ended ");
+    assert_int_equal(a->reason, END_LOCAL);
+    assert_non_null(strstr(a->why.text, "too many connections"));
+    ask(b, "nas", 8080);
+    *kit.did = '\0';
+    kit_run(&b->drop); /* it was on its way */
+    KIT_DID("");
+    forget(a);
+    agent_close(b);
+    forget(b);
+}
+
+/* ---- the port of a session that is away ---- */
+
+static void a_session_yields_its_port(void **state)
+{
+    struct agent *a = serve();
+    (void)state;
+    kit.session.gives_port = true;
+    kit_run(&a->yield);
+    KIT_DID("port-wanted unlisten a>released a>yielded "); /* free before anybody hears of it */
+    assert_true(a->yields);
+    kit.session.gives_port = false; /* it has none */
+    kit_run(&a->yield);
+    KIT_DID("port-wanted a>yielded ");
+    assert_false(a->yields);
+    over(a, END_DRAINED);
+    assert_int_equal(kit_count("closing the public listener"), 0); /* nor at the end */
+    forget(a);
+}
+
+static void who_drains_keeps_nobody_away(void **state)
+{
+    struct agent *a = serve();
+    (void)state;
+    a->session->ops->on_yield_port(a); /* GOAWAY */
+    KIT_DID("unlisten a>released ");
+    kit_run(&a->yield);
+    KIT_DID("port-wanted a>yielded ");
+    assert_false(a->yields);
+    over(a, END_DRAINED);
+    forget(a);
+}
+
+static void who_has_no_session_yields_nothing(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    a->yields = true;
+    kit_run(&a->yield);
+    KIT_DID("a>yielded ");
+    assert_false(a->yields);
+    agent_close(a);
+    forget(a);
+}
+
+/* ---- waiting ---- */
+
+static void what_waits_is_counted(void **state)
+{
+    struct agent *a = serve();
+    (void)state;
+    kit.session.streams = 3;
+    a->session->ops->on_waiting(a, true, 0); /* it waits, and holds nothing */
+    KIT_DID("a>waits ");
+    assert_int_equal(atomic_load(&a->waiting_bytes), 1);
+    assert_int_equal(atomic_load(&a->waiting_streams), 3);
+    a->session->ops->on_waiting(a, true, 5000);
+    assert_int_equal(atomic_load(&a->waiting_bytes), 5001);
+    a->session->ops->on_waiting(a, false, 0);
+    assert_int_equal(atomic_load(&a->waiting_bytes), 0);
+    over(a, END_PEER);
+    forget(a);
+}
+
+static void who_is_back_does_not_expire(void **state)
+{
+    struct agent *a = serve();
+    (void)state;
+    kit_run(&a->expire);
+    KIT_DID("");
+    kit.session.state = LIFE_DETACHED;
+    kit_run(&a->expire);
+    KIT_DID("session-close:expired ");
+    assert_string_equal(kit.session.why.text, "too much waits for clients that are away");
+    over(a, END_EXPIRED);
+    forget(a);
+}
+
+static void users_hear_of_it(void **state)
+{
+    struct agent *a = serve();
+    (void)state;
+    a->session->ops->on_users(a, SESSION_USERS_HOLD);
+    assert_true(kit.listener.paused);
+    a->session->ops->on_users(a, SESSION_USERS_ADMIT);
+    assert_false(kit.listener.paused);
+    over(a, END_PEER);
+    forget(a);
+}
+
+static void a_new_port_of_a_full_server_waits(void **state)
+{
+    (void)state;
+    quota_init(&kit.srv.connections, 1);
+    quota_take(&kit.srv.connections);
+    struct agent *a = come('a');
+    ask(a, "nas", 8080);
+    kit_run(&a->open_port);
+    *kit.did = '\0';
+    kit_run(&a->accept);
+    KIT_DID("accepted name:192.0.2.1:4711 nas full ");
+    over(a, END_PEER);
+    forget(a);
+}
+
+/* ---- connections that resume ---- */
+
+static struct agent *resume(char letter)
+{
+    struct agent *a = come(letter);
+    a->opening->cfg.ops->on_resume(a, &(struct handover){.epoch = 1});
+    return a;
+}
+
+static void a_connection_is_given_to_its_session(void **state)
+{
+    struct agent *t = serve();
+    struct agent *b = resume('b');
+    (void)state;
+    KIT_DID("b>resume ");
+    agent_close(b); /* it is on its way: this worker says no more of it */
+    agent_stop(b, 1000);
+    kit_run(&b->yield);
+    KIT_DID("");
+    b->target = t;
+    kit.resume_error = HELLO_ERR_STALE;
+    kit_run(&b->attach);
+    KIT_DID("session-resume b>ended ");
+    assert_int_equal(b->handover_error, HELLO_ERR_STALE);
+    assert_int_equal(b->reason, END_MOVED);
+    forget(b);
+    over(t, END_PEER);
+    forget(t);
+}
+
+static void a_session_that_is_over_is_unknown(void **state)
+{
+    struct agent *t = serve();
+    struct agent *b = resume('b'), *c = resume('c');
+    (void)state;
+    over(t, END_PEER); /* while the connection was on its way */
+    *kit.did = '\0';
+    b->target = t;
+    kit_run(&b->attach);
+    KIT_DID("resume-refused:unknown b>ended ");
+    assert_int_equal(b->handover_error, HELLO_ERR_UNKNOWN);
+    kit_run(&c->attach); /* and where there never was one */
+    KIT_DID("resume-refused:unknown c>ended ");
+    assert_int_equal(c->handover_error, HELLO_ERR_UNKNOWN);
+    forget(t);
+    forget(b);
+    forget(c);
+}
+
+/* ---- the end ---- */
+
+static void a_stop_drains_sessions_and_turns_the_others_away(void **state)
+{
+    struct agent *a = serve();
+    struct agent *b = come('b');
+    (void)state;
+    agent_stop(a, 5000);
+    KIT_DID("session-stop:5000 ");
+    agent_stop(b, 5000);
+    KIT_DID("opening-close b>ended ");
+    assert_int_equal(b->reason, END_SHUTDOWN);
+    agent_close(a);
+    KIT_DID("session-close:shutdown ");
+    over(a, END_SHUTDOWN);
+    forget(a);
+    forget(b);
+}
+
+static void who_has_proved_himself_has_a_line_at_the_end(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    ask(a, "nas", 8080);
+    *kit.lines = '\0';
+    a->opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){.text = "reset \x1b"});
+    KIT_LINES("[192.0.2.1:4711 nas] session ended: reset \\x1b\n");
+    forget(a);
+}
+
+/* ---- status ---- */
+
+static void status_says_where_a_session_stands(void **state)
+{
+    static const struct {
+        enum life_state state;
+        enum life_service service;
+        const char *words;
+    } cases[] = {
+        {LIFE_UP, LIFE_SERVING, "up"},
+        {LIFE_SUSPECTED, LIFE_SERVING, "does not answer"},
+        {LIFE_DETACHED, LIFE_SERVING, "waits for its client to come back"},
+        {LIFE_DETACHED, LIFE_PORTLESS, "waits for its client to come back"},
+        {LIFE_UP, LIFE_DRAINING, "lets its connections finish"},
+    };
+    (void)state;
+    struct agent *b = come('b');
+    agent_tell(b);
+    KIT_LINES(""); /* a stranger is no session */
+    ask(b, "nas", 8080);
+    *kit.lines = '\0';
+    agent_tell(b);
+    assert_int_equal(kit_count("client 192.0.2.1:4711, id nas: opening, 0 connections"), 1);
+    agent_close(b);
+    forget(b);
+    struct agent *a = serve();
+    kit.session.streams = 2;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char expected[120];
+        kit.session.state = cases[i].state;
+        kit.session.service = cases[i].service;
+        agent_tell(a);
+        (void)snprintf(expected, sizeof expected, "id nas: %s, 2 connections, ", cases[i].words);
+        assert_int_equal(kit_count(expected), 1);
+        assert_int_equal(kit_count("[::]:8080"), 1);
+        *kit.lines = '\0';
+    }
+    over(a, END_PEER);
+    forget(a);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, kit_setup)
@@ -163,6 +614,29 @@ int main(void)
         T(what_is_said_once_needs_no_room),
         T(repeats_cost_nothing),
         T(users_who_are_not_served_fill_no_disk),
+        T(a_client_proves_itself_and_asks),
+        T(a_wrong_secret_is_answered_when_it_is_told),
+        T(a_port_that_may_not_be_had),
+        T(a_port_that_cannot_be_had),
+        T(an_original_asks),
+        T(an_eviction_before_the_refusal),
+        T(a_refusal_after_the_eviction_of_a_session),
+        T(after_ended_nothing_is_said),
+        T(an_accept_that_breaks_ends_once),
+        T(a_client_that_cannot_begin_has_ended),
+        T(who_is_dropped_has_not_proved_himself),
+        T(a_session_yields_its_port),
+        T(who_drains_keeps_nobody_away),
+        T(who_has_no_session_yields_nothing),
+        T(what_waits_is_counted),
+        T(who_is_back_does_not_expire),
+        T(users_hear_of_it),
+        T(a_new_port_of_a_full_server_waits),
+        T(a_connection_is_given_to_its_session),
+        T(a_session_that_is_over_is_unknown),
+        T(a_stop_drains_sessions_and_turns_the_others_away),
+        T(who_has_proved_himself_has_a_line_at_the_end),
+        T(status_says_where_a_session_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
