@@ -16,7 +16,7 @@
 
 struct kit kit;
 
-enum { AGENTS = 8 };
+enum { AGENTS = 80 };
 static struct {
     const struct agent *agent;
     char letter;
