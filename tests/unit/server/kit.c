@@ -67,6 +67,8 @@ int kit_setup(void **state)
     kit.opt.common.drain_ns = 30 * INT64_C(1000000000);
     kit.srv.opt = &kit.opt;
     quota_init(&kit.srv.connections, 100);
+    kit.workers = &kit.worker;
+    kit.workers_count = 1;
     kit.worker.srv = &kit.srv;
     kit.worker.relays.quota = &kit.srv.connections;
     list_init(&kit.worker.agents);
@@ -138,10 +140,11 @@ static const char *word_of(const void *object, const struct message_name *names,
 
 void mailbox_post(struct mailbox *mb, struct message *m)
 {
-    const char *word = word_of(&kit.worker, of_worker, m);
+    const char *word = NULL;
     (void)mb;
-    if (word)
-        kit_did(">%s", word);
+    for (unsigned i = 0; i < kit.workers_count && !word; i++)
+        if ((word = word_of(&kit.workers[i], of_worker, m)))
+            kit_did(kit.workers_count > 1 ? "%2$u>%1$s" : ">%1$s", word, i + 1);
     for (unsigned i = 0; i < AGENTS && !word; i++)
         if (agents[i].agent && (word = word_of(agents[i].agent, of_agent, m)))
             kit_did("%c>%s", agents[i].letter, word);
@@ -207,8 +210,8 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     kit_did("listen:%d", cfg->port);
     if (kit.listen_err)
         return errmsg_set(why, kit.listen_err, "%s", "stub");
-    kit.listener = (struct listener){.cfg = *cfg, .ev = ev, .ctx = ctx};
-    *ret = &kit.listener;
+    *ret = kit.listener.ev && !kit.listener.closed ? &kit.other : &kit.listener;
+    **ret = (struct listener){.cfg = *cfg, .ev = ev, .ctx = ctx};
     return 0;
 }
 

@@ -44,7 +44,9 @@ struct kit {
     struct server srv;
     struct server_options opt;
     struct worker worker;
-    struct listener listener;
+    struct worker *workers; /* whose messages are told by name: worker, or more of them */
+    unsigned workers_count;
+    struct listener listener, other; /* the first, and one that is opened meanwhile */
     struct opening openings[KIT_OPENINGS];
     unsigned openings_count;
     struct session session;

@@ -1,0 +1,629 @@
+/* SPDX-License-Identifier: MIT */
+/* The server from its start to its end, without a network: workers, signals and certificates are
+ * stubs, and while the loop would run a test says what happens. */
+#include "server/server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <openssl/ssl.h>
+
+#include "app/cli.h"
+#include "app/limits.h"
+#include "app/wire.h"
+#include "kit.h"
+#include "net/tls_ctx.h"
+
+static struct {
+    struct server *srv;
+    void (*script)(void);
+    const struct signals_ops *ops;
+    uv_timer_cb renewal;
+    unsigned threads, descriptors, fails_at; /* the worker that cannot begin; 0: none */
+    int wire_err, pki_err, tls_err, signals_err;
+    enum pki_news news;
+    X509 *cert, *in_use;
+    unsigned tls_made;
+} rig;
+
+/* Certificates are told apart by their address alone. */
+static char certs[2];
+#define CERT(n) ((X509 *)(void *)&certs[n])
+
+/* ---- stubs: app/, pki/, net/ ---- */
+
+uint64_t limits_raise(void)
+{
+    return rig.descriptors;
+}
+
+uint32_t limits_connections(uint64_t descriptors, unsigned loops)
+{
+    kit_did("loops:%u", loops);
+    return (uint32_t)descriptors;
+}
+
+unsigned limits_threads(int asked, uint64_t descriptors)
+{
+    (void)asked;
+    (void)descriptors;
+    return rig.threads;
+}
+
+uint64_t limits_memory(int64_t asked)
+{
+    (void)asked;
+    return 999;
+}
+
+int wire_choose(const struct common_options *opt, const char **ret)
+{
+    (void)opt;
+    *ret = "gotunnel/2";
+    return rig.wire_err;
+}
+
+void wire_warn(const struct common_options *opt)
+{
+    (void)opt;
+}
+
+int cli_cannot_start(int err)
+{
+    kit_did("cannot-start:%s", err == ERR_LIMIT ? "limit" : err == ERR_NOMEM ? "memory" : "?");
+    return EXIT_STATUS_FAILED;
+}
+
+int signals_init(struct signals *s, struct loop *loop, mtime_ms drain_ms,
+                 const struct signals_ops *ops, void *ctx)
+{
+    (void)s;
+    (void)loop;
+    assert_int_equal(drain_ms, 30000);
+    rig.ops = ops;
+    rig.srv = ctx;
+    return rig.signals_err;
+}
+
+double signals_drain_seconds(const struct signals *s)
+{
+    (void)s;
+    return 30;
+}
+
+void signals_fini(struct signals *s)
+{
+    (void)s;
+    kit_did("signals-fini");
+}
+
+int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_outcome *ret_outcome,
+             struct errmsg *why)
+{
+    (void)dir;
+    (void)now;
+    *ret = NULL;
+    *ret_outcome = PKI_LOADED;
+    return rig.pki_err ? errmsg_set(why, rig.pki_err, "%s", "no certificates") : 0;
+}
+
+X509 *pki_cert(const struct pki_identity *id)
+{
+    (void)id;
+    return rig.cert;
+}
+
+EVP_PKEY *pki_key(const struct pki_identity *id)
+{
+    (void)id;
+    return NULL;
+}
+
+enum pki_news pki_keep(struct pki_identity *id, time_t now, struct errmsg *why)
+{
+    (void)id;
+    (void)now;
+    if (rig.news != PKI_NEWS_NONE)
+        errmsg_set(why, ERR_IO, "%s", "why");
+    return rig.news;
+}
+
+void pki_free(struct pki_identity *id)
+{
+    (void)id;
+    kit_did("pki-free");
+}
+
+int tls_library_check(struct errmsg *why)
+{
+    (void)why;
+    return 0;
+}
+
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **ret,
+                       struct errmsg *why)
+{
+    (void)key;
+    assert_string_equal(alpn, "gotunnel/2");
+    if (rig.tls_err)
+        return errmsg_set(why, rig.tls_err, "%s", "no TLS");
+    *ret = SSL_CTX_new(TLS_method());
+    rig.in_use = cert;
+    rig.tls_made++;
+    return 0;
+}
+
+X509 *__wrap_SSL_CTX_get0_certificate(const SSL_CTX *ctx);
+X509 *__wrap_SSL_CTX_get0_certificate(const SSL_CTX *ctx)
+{
+    (void)ctx;
+    return rig.in_use;
+}
+
+int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t);
+int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t)
+{
+    (void)loop;
+    (void)t;
+    return 0;
+}
+
+int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat);
+int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat)
+{
+    (void)t;
+    assert_int_equal(timeout, 3600000);
+    assert_int_equal(repeat, 3600000);
+    rig.renewal = cb;
+    return 0;
+}
+
+void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb);
+void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb)
+{
+    (void)cb;
+    assert_ptr_equal(h, &rig.srv->renewal);
+    kit_did("timer-close");
+}
+
+void loop_run(struct loop *l)
+{
+    assert_ptr_equal(l, &rig.srv->loop);
+    kit_did("loop-run");
+    if (rig.script)
+        rig.script();
+}
+
+/* ---- stubs: server/ ---- */
+
+int worker_start(struct worker *w, struct server *srv, unsigned index, struct loop *loop,
+                 struct errmsg *why)
+{
+    if (index + 1 == rig.fails_at)
+        return errmsg_set(why, ERR_LIMIT, "%s", "no thread");
+    assert_ptr_equal(loop, rig.threads > 1 ? NULL : &srv->loop);
+    *w = (struct worker){.srv = srv, .index = index};
+    kit.workers = srv->workers;
+    kit.workers_count = index + 1;
+    return 0;
+}
+
+void worker_fini(struct worker *w)
+{
+    kit_did("worker-fini:%u", w->index + 1);
+}
+
+void reception_accept(struct server *srv, int fd, const struct sockaddr *peer)
+{
+    (void)srv;
+    (void)peer;
+    kit_did("accept:%d", fd);
+}
+
+void owners_init(struct server *srv)
+{
+    (void)srv;
+}
+
+void banner_print(const struct server *srv)
+{
+    (void)srv;
+    kit_did("banner");
+}
+
+/* ---- the bench ---- */
+
+static int setup(void **state)
+{
+    (void)kit_setup(state);
+    memset(&rig, 0, sizeof rig);
+    rig.threads = 1;
+    rig.descriptors = 100;
+    rig.cert = CERT(0);
+    kit.opt.listen = ":7000";
+    kit.opt.public_bind = kit.opt.certs = kit.opt.common.secret_file = "";
+    return 0;
+}
+
+static int serve(void (*script)(void))
+{
+    struct snapshot *options = snapshot_new(&server_mode);
+    assert_non_null(options);
+    memcpy(snapshot_draft(options), &kit.opt, sizeof kit.opt);
+    assert_int_equal(snapshot_seal(options), 0);
+    rig.script = script;
+    int status = server_main(options);
+    snapshot_unref(options);
+    return status;
+}
+
+/* The last words of a server that has ended: what is open, closes. */
+static const char one_ends[] = ">end ";
+static const char all_gone[] = "mailbox-close timer-close signals-fini ";
+
+/* ---- the start ---- */
+
+static void script_ready(void)
+{
+    struct listener *l = &kit.listener;
+    KIT_DID("loops:1 loop mailbox listen:7000 banner loop-run ");
+    assert_int_equal(l->cfg.defer_accept_s, 5);
+    assert_false(l->cfg.for_users);
+    assert_int_equal(rig.srv->connections.max, 100);
+    assert_int_equal(rig.srv->memory, 999);
+    assert_int_equal(kit_count("server mode: the tunnel listens on [::]:8080"), 1);
+    l->ev->on_accept(l->ctx, 50, NULL);
+    KIT_DID("accept:50 ");
+    l->ev->on_pause(l->ctx, ERR_LIMIT);
+    assert_int_equal(kit_count("accepting TLS connections failed: "), 1);
+    rig.ops->end(rig.srv);
+    KIT_DID("unlisten >end ");
+    server_worker_gone(rig.srv);
+    KIT_DID(all_gone);
+}
+
+static void it_starts_serves_and_ends(void **state)
+{
+    (void)state;
+    assert_int_equal(serve(script_ready), EXIT_STATUS_OK);
+    KIT_DID("loop-fini worker-fini:1 mailbox-fini pki-free ");
+}
+
+static void script_three(void)
+{
+    KIT_DID("loops:4 loop mailbox listen:7000 banner loop-run ");
+    assert_int_equal(rig.srv->memory, 333);
+    rig.ops->end(rig.srv);
+    KIT_DID("unlisten 1>end 2>end 3>end ");
+    rig.ops->end(rig.srv); /* once */
+    server_worker_gone(rig.srv);
+    server_worker_gone(rig.srv);
+    KIT_DID("");
+    server_worker_gone(rig.srv);
+    KIT_DID(all_gone);
+}
+
+static void several_workers_share_what_there_is(void **state)
+{
+    (void)state;
+    rig.threads = 3;
+    assert_int_equal(serve(script_three), EXIT_STATUS_OK);
+    KIT_DID("loop-fini worker-fini:1 worker-fini:2 worker-fini:3 mailbox-fini pki-free ");
+}
+
+/* What begins before the loop fails without one. */
+static void what_cannot_start_says_why(void **state)
+{
+    (void)state;
+    kit.opt.public_bind = "example.org";
+    assert_int_equal(serve(NULL), EXIT_STATUS_USAGE);
+    assert_int_equal(kit_count("-public-bind example.org: "), 1);
+    kit.opt.public_bind = "";
+    rig.wire_err = ERR_INVAL;
+    assert_int_equal(serve(NULL), EXIT_STATUS_USAGE);
+    rig.wire_err = 0;
+    rig.pki_err = ERR_IO;
+    assert_int_equal(serve(NULL), EXIT_STATUS_FAILED);
+    assert_int_equal(kit_count("cannot set up TLS: no certificates"), 1);
+    KIT_DID("pki-free pki-free pki-free ");
+}
+
+static void what_was_made_is_undone(void **state)
+{
+    static const char *const did[] = {
+        "loops:1 cannot-start:limit pki-free ",
+        "loops:1 loop cannot-start:memory pki-free ",
+        "loops:1 loop mailbox loop-fini cannot-start:? pki-free ",
+        "loops:1 loop mailbox mailbox-close loop-fini cannot-start:? pki-free ",
+    };
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_LEN(did); i++) {
+        rig.descriptors = i == 0 ? 0 : 100;
+        kit.loop_err = i == 1 ? ERR_NOMEM : 0;
+        kit.mailbox_err = i == 2 ? ERR_IO : 0;
+        rig.signals_err = i == 3 ? ERR_IO : 0;
+        assert_int_equal(serve(NULL), EXIT_STATUS_FAILED);
+        KIT_DID(did[i]);
+    }
+}
+
+static void script_no_port(void)
+{
+    KIT_DID("loops:1 loop mailbox listen:7000 >end loop-run ");
+    server_worker_gone(rig.srv);
+}
+
+static void a_port_that_cannot_be_had(void **state)
+{
+    (void)state;
+    kit.listen_err = ERR_INUSE;
+    assert_int_equal(serve(script_no_port), EXIT_STATUS_FAILED);
+    assert_int_equal(kit_count("cannot listen on TLS address :7000: stub"), 1);
+    KIT_DID(
+        "mailbox-close timer-close signals-fini loop-fini worker-fini:1 mailbox-fini pki-free ");
+}
+
+static void script_one_of_two(void)
+{
+    KIT_DID("loops:3 loop mailbox >end loop-run ");
+    server_worker_gone(rig.srv);
+    KIT_DID(all_gone);
+}
+
+/* Those that run are ended, and nothing ever listened. */
+static void a_worker_that_cannot_begin(void **state)
+{
+    (void)state;
+    rig.threads = 2;
+    rig.fails_at = 2;
+    assert_int_equal(serve(script_one_of_two), EXIT_STATUS_FAILED);
+    assert_int_equal(kit_count("cannot start worker 2 of 2: no thread"), 1);
+    KIT_DID("loop-fini worker-fini:1 mailbox-fini pki-free ");
+    rig.threads = 1;
+    rig.fails_at = 1; /* none runs */
+    assert_int_equal(serve(NULL), EXIT_STATUS_FAILED);
+    KIT_DID("loops:1 loop mailbox mailbox-close timer-close signals-fini loop-run loop-fini "
+            "mailbox-fini pki-free ");
+}
+
+static void script_bound(void)
+{
+    assert_string_equal(rig.srv->public_host, "192.0.2.200");
+    assert_string_equal(kit.other.cfg.host, "192.0.2.200");
+    assert_true(kit.other.closed); /* it was only tried */
+    assert_false(kit.listener.closed);
+    rig.ops->end(rig.srv);
+    server_worker_gone(rig.srv);
+}
+
+static void where_public_ports_are_is_tried(void **state)
+{
+    (void)state;
+    kit.opt.public_bind = "192.0.2.200";
+    assert_int_equal(serve(script_bound), EXIT_STATUS_OK);
+}
+
+/* ---- the orderly end ---- */
+
+/* Everything answers before the next step. */
+static void script_idle_drain(void)
+{
+    *kit.did = *kit.lines = '\0';
+    server_session_gone(rig.srv); /* as every day */
+    KIT_DID("");
+    rig.ops->drain(rig.srv);
+    KIT_DID("unlisten 1>stop_listening 2>stop_listening ");
+    server_worker_stopped(rig.srv);
+    server_worker_empty(rig.srv);
+    KIT_DID("");
+    server_worker_stopped(rig.srv);
+    KIT_LINES("stopping\n");
+    KIT_DID("1>end 2>end ");
+    rig.ops->drain(rig.srv); /* too late */
+    KIT_DID("");
+    server_worker_gone(rig.srv);
+    server_worker_gone(rig.srv);
+    KIT_DID(all_gone);
+}
+
+static void an_idle_server_ends_when_all_have_stopped(void **state)
+{
+    (void)state;
+    rig.threads = 2;
+    assert_int_equal(serve(script_idle_drain), EXIT_STATUS_OK);
+}
+
+static void script_busy_drain(void)
+{
+    struct server *srv = rig.srv;
+    *kit.did = *kit.lines = '\0';
+    quota_take(&srv->connections);
+    srv->workers[0].sessions = 1;
+    rig.ops->drain(srv);
+    server_worker_stopped(srv);
+    KIT_LINES(
+        "stopping: 1 connections may finish, for up to 30 seconds; a second signal ends now\n");
+    KIT_DID("unlisten >stop_listening ");
+    server_worker_empty(srv);
+    KIT_DID(""); /* another one is there */
+    (void)quota_give(&srv->connections);
+    server_worker_empty(srv);
+    KIT_DID(""); /* what its session says last may be on the way */
+    srv->workers[0].sessions = 0;
+    server_session_gone(srv);
+    KIT_DID(one_ends);
+    server_worker_gone(srv);
+}
+
+static void connections_may_finish(void **state)
+{
+    (void)state;
+    assert_int_equal(serve(script_busy_drain), EXIT_STATUS_OK);
+}
+
+/* A connection that was received whole delivers what it has after its session is over. */
+static void script_last_bytes(void)
+{
+    struct server *srv = rig.srv;
+    quota_take(&srv->connections);
+    rig.ops->drain(srv);
+    server_worker_stopped(srv);
+    *kit.did = '\0';
+    server_session_gone(srv);
+    KIT_DID("");
+    (void)quota_give(&srv->connections);
+    server_worker_empty(srv);
+    KIT_DID(one_ends);
+    server_worker_gone(srv);
+}
+
+static void the_last_bytes_are_delivered(void **state)
+{
+    (void)state;
+    assert_int_equal(serve(script_last_bytes), EXIT_STATUS_OK);
+}
+
+static void script_second_signal(void)
+{
+    struct server *srv = rig.srv;
+    quota_take(&srv->connections);
+    rig.ops->drain(srv);
+    *kit.did = *kit.lines = '\0';
+    rig.ops->end(srv); /* before the worker has stopped */
+    KIT_DID(one_ends);
+    server_worker_stopped(srv); /* it says so all the same */
+    KIT_LINES("");
+    KIT_DID("");
+    server_worker_gone(srv);
+    KIT_DID(all_gone);
+}
+
+static void a_second_signal_ends_now(void **state)
+{
+    (void)state;
+    assert_int_equal(serve(script_second_signal), EXIT_STATUS_OK);
+}
+
+/* ---- status ---- */
+
+static void script_status(void)
+{
+    struct server *srv = rig.srv;
+    *kit.did = *kit.lines = '\0';
+    srv->workers[0].trusted = 2;
+    srv->workers[1].trusted = 1;
+    quota_take(&srv->connections);
+    rig.ops->status(srv);
+    KIT_DID("1>status 2>status ");
+    rig.ops->status(srv); /* it is under way */
+    KIT_DID("");
+    server_worker_told(srv);
+    KIT_LINES(""); /* the totals are below the lines of all */
+    server_worker_told(srv);
+    KIT_LINES("status: 3 sessions, 1 of at most 100 connections\n");
+    rig.ops->status(srv);
+    KIT_DID("1>status 2>status ");
+    rig.ops->end(srv);
+    *kit.did = '\0';
+    server_worker_told(srv);
+    server_worker_told(srv);
+    rig.ops->status(srv);
+    KIT_DID(""); /* nobody would answer */
+    server_worker_gone(srv);
+    server_worker_gone(srv);
+}
+
+static void status_is_told_below_its_lines(void **state)
+{
+    (void)state;
+    rig.threads = 2;
+    assert_int_equal(serve(script_status), EXIT_STATUS_OK);
+}
+
+/* ---- certificates ---- */
+
+static void script_renewed(void)
+{
+    struct server *srv = rig.srv;
+    SSL_CTX *first = srv->tls;
+    struct listener *l = &kit.listener;
+    *kit.lines = '\0';
+    l->ev->on_accept(l->ctx, 50, NULL);
+    assert_ptr_equal(srv->tls, first);
+    rig.cert = CERT(1);
+    rig.tls_err = ERR_TLS;
+    l->ev->on_accept(l->ctx, 50, NULL); /* with the old one */
+    KIT_LINES("the server certificate cannot be renewed: no TLS\n");
+    assert_ptr_equal(srv->tls, first);
+    rig.tls_err = 0;
+    l->ev->on_accept(l->ctx, 50, NULL);
+    KIT_LINES("the server certificate was renewed.\n");
+    assert_int_equal(rig.tls_made, 2);
+    l->ev->on_accept(l->ctx, 50, NULL);
+    KIT_LINES("");
+    rig.cert = CERT(0);
+    rig.renewal(&srv->renewal); /* nobody connects for an hour */
+    KIT_LINES("the server certificate was renewed.\n");
+    assert_int_equal(rig.tls_made, 3);
+    rig.ops->end(srv);
+    server_worker_gone(srv);
+}
+
+static void the_next_connection_has_the_new_certificate(void **state)
+{
+    (void)state;
+    assert_int_equal(serve(script_renewed), EXIT_STATUS_OK);
+}
+
+static void script_news(void)
+{
+    static const struct {
+        enum pki_news news;
+        const char *lines;
+    } cases[] = {
+        {PKI_NEWS_NONE, ""},
+        {PKI_NEWS_RENEWED, "why\n"},
+        {PKI_NEWS_FAILED, "the server certificate cannot be renewed: why\n"},
+        {PKI_NEWS_CA, "no client can connect: why\n"},
+        {PKI_NEWS_VALID, "the CA certificate is valid again\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        *kit.lines = '\0';
+        rig.news = cases[i].news;
+        rig.renewal(&rig.srv->renewal);
+        KIT_LINES(cases[i].lines);
+    }
+    rig.ops->end(rig.srv);
+    server_worker_gone(rig.srv);
+}
+
+static void news_of_certificates_are_told(void **state)
+{
+    (void)state;
+    assert_int_equal(serve(script_news), EXIT_STATUS_OK);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, setup)
+    const struct CMUnitTest tests[] = {
+        T(it_starts_serves_and_ends),
+        T(several_workers_share_what_there_is),
+        T(what_cannot_start_says_why),
+        T(what_was_made_is_undone),
+        T(a_port_that_cannot_be_had),
+        T(a_worker_that_cannot_begin),
+        T(where_public_ports_are_is_tried),
+        T(an_idle_server_ends_when_all_have_stopped),
+        T(connections_may_finish),
+        T(the_last_bytes_are_delivered),
+        T(a_second_signal_ends_now),
+        T(status_is_told_below_its_lines),
+        T(the_next_connection_has_the_new_certificate),
+        T(news_of_certificates_are_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
