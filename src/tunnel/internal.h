@@ -73,8 +73,7 @@ struct session {
     struct transport *incoming;  /* server: the connection that resumes, and what its peer has */
     uint64_t incoming_rx;
     bool waits;               /* on_waiting was told so ... */
-    bool waits_with_streams;  /* ... with connections, ... */
-    uint64_t waiting_told;    /* ... and so many bytes */
+    bool waits_with_streams;  /* ... with connections */
     uint32_t extra_streams;   /* legacy, server: opened by the client, which means nothing */
     const char *name;         /* the owner's, for the log; NULL: peer */
     char peer[SOCK_NAME_MAX]; /* of the connection in use, or the last one */

@@ -19,10 +19,6 @@
 #include "tunnel/internal.h"
 #include "tunnel/relay.h"
 
-enum {
-    WAITING_STEP = 16 << 10, /* what a waiting session holds is told again when it grew by this */
-};
-
 static const struct session_ops no_owner;
 
 /* Connections that run; and while the session drains one more as long as what they said is not
@@ -93,18 +89,15 @@ void session_lost(struct session *s, int err, const struct errmsg *why)
 
 /* ---- what life has decided ---- */
 
+/* What it holds does not change while it waits: nothing is staged without a connection. */
 static void session_tell_waiting(struct session *s, bool waits)
 {
-    uint64_t held = waits ? session_held(s) : 0;
     bool with_streams = waits && s->relay_count > 0;
-    bool same = waits == s->waits && with_streams == s->waits_with_streams &&
-                held < s->waiting_told + WAITING_STEP;
-    if (!s->cfg.is_server || same)
+    if (!s->cfg.is_server || (waits == s->waits && with_streams == s->waits_with_streams))
         return;
     s->waits = waits;
     s->waits_with_streams = with_streams;
-    s->waiting_told = held;
-    s->ops->on_waiting(s->ctx, waits, held);
+    s->ops->on_waiting(s->ctx, waits, waits ? session_held(s) : 0);
 }
 
 static void session_detach(struct session *s)
@@ -333,7 +326,7 @@ static void session_turn(struct loop_job *job)
         session_tell_life(
             s); /* of what waits since now, or its deadline would be the next PING's */
         if (s->waits && !s->closed)
-            session_tell_waiting(s, true); /* it changes while it waits */
+            session_tell_waiting(s, true); /* its connections may have ended */
         arm_timer(s);
     }
     if (s->closed)

@@ -60,8 +60,8 @@ struct session_ops {
     void (*on_users)(void *ctx, enum session_users what);
     /* Server: close the public port; it is not this session's any more. */
     void (*on_yield_port)(void *ctx);
-    /* Server: it waits for its client since now, or does no more: bytes held for it. Again when it
-       has notably more of them, or its last connection has ended. */
+    /* Server: it waits for its client since now, or does no more: bytes held for it, which do not
+       change meanwhile. Again when its last connection has ended, or a first one has come. */
     void (*on_waiting)(void *ctx, bool waits, uint64_t bytes);
     /* Both: something for the log; a->kind is LIFE_TELL. why: of DETACHED and of ATTEMPT, may be
        empty. */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "kit.h"
+#include "proto/smux/frame.h"
 #include "proto/smux/session.h"
 #include "tunnel/internal.h"
 
@@ -88,8 +89,55 @@ static void a_cut_session_goes_on(void **state)
     assert_int_equal(session_streams(k->client.session), 0);
 }
 
-/* Who waits without connections is the first to go when too much waits: so that is told as it
-   changes, not only when the session begins to wait. */
+/* What it held when it lost its connection is all that it holds while it waits: whatever users do,
+   nothing is staged without a connection. */
+static void what_a_waiting_session_holds_does_not_grow(void **state)
+{
+    struct kit *k = *state;
+    uint8_t *p;
+    size_t room;
+    kit_session(k, true);
+    struct kit_stream u = kit_stream(k), ends = kit_stream(k);
+    say(u.st, "on its way when it broke");
+    stub_fail(k->server.tp, ERR_RESET);
+    uint64_t held = session_held(k->server.session);
+    assert_true(held > strlen("on its way when it broke"));
+    assert_int_equal(k->server.waiting_bytes, held);
+    assert_int_equal(smux_stream_reserve(u.st, &p, &room), ERR_LIMIT);
+    relay_reset(ends.user, SMUX_RST_PEER_RESET);
+    for (int i = 0; i < 100; i++) {
+        struct smux_stream *st;
+        assert_int_equal(session_open_stream(k->server.session, &st), 0);
+        smux_stream_finish(st, loop_now(&k->loop));
+        assert_non_null(relay_new(&k->server.relays, k->server.session, st));
+    }
+    stub_turn(&k->loop);
+    assert_int_equal(session_held(k->server.session), held);
+    assert_int_equal(k->server.waits, 1); /* and so there is nothing to be told again */
+    assert_int_equal(session_streams(k->server.session), 101);
+}
+
+/* The first user makes it one with connections, which is not the first to go, though he brings only
+   the header of a frame; the next one changes nothing. */
+static void a_first_user_of_who_waits_is_told(void **state)
+{
+    struct kit *k = *state;
+    struct smux_stream *st;
+    kit_session(k, true);
+    stub_fail(k->server.tp, ERR_RESET);
+    stub_turn(&k->loop);
+    assert_true(k->server.waiting);
+    unsigned calls = k->server.waits;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(session_open_stream(k->server.session, &st), 0);
+        assert_non_null(relay_new(&k->server.relays, k->server.session, st));
+        stub_turn(&k->loop);
+        assert_int_equal(k->server.waits, calls + 1);
+        assert_int_equal(session_streams(k->server.session), i + 1);
+    }
+    assert_true(k->server.waiting);
+}
+
 /* Of a connection that is not known yet records are short: of a replay as well. */
 static void records_are_as_long_as_the_link_is_fast(void **state)
 {
@@ -142,6 +190,8 @@ static void a_connection_in_the_same_place_is_another(void **state)
     assert_ptr_equal(k->server.session->stage_of, s);
 }
 
+/* Who waits without connections is the first to go when too much waits: so that is told as it
+   changes, not only when the session begins to wait. */
 static void a_waiting_session_tells_when_its_users_have_gone(void **state)
 {
     struct kit *k = *state;
@@ -467,6 +517,8 @@ int main(void)
         T(a_cut_session_goes_on),
         T(records_are_as_long_as_the_link_is_fast),
         T(a_connection_in_the_same_place_is_another),
+        T(what_a_waiting_session_holds_does_not_grow),
+        T(a_first_user_of_who_waits_is_told),
         T(a_waiting_session_tells_when_its_users_have_gone),
         T(a_failed_attempt_unfreezes_the_connection),
         T(a_frozen_connection_is_not_read),
