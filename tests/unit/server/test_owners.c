@@ -321,6 +321,22 @@ static void too_much_waits(void **state)
     expect_heard("");
 }
 
+/* It counts as it grows, to the byte, whatever its connections do meanwhile. */
+static void what_waits_grows(void **state)
+{
+    (void)state;
+    rig.srv.waiting.max = 100000;
+    struct agent *a = come("192.0.2.1"), *b = come("192.0.2.2");
+    serve(a, "nas", 8080);
+    serve(b, "web", 8081);
+    wait_with(a, 40000, 1);
+    wait_with(b, 50000, 1);
+    wait_with(a, 50000, 100);
+    expect_heard("");
+    wait_with(a, 50001, 1000);
+    expect_heard("a:expire ");
+}
+
 /* ---- connections that resume ---- */
 
 static struct agent *resume(const char *ip, uint8_t sid)
@@ -405,6 +421,7 @@ int main(void)
         T(who_dies_while_asked_gives_way),
         T(what_drains_is_in_nobodys_way),
         T(too_much_waits),
+        T(what_waits_grows),
         T(a_resume_goes_to_the_session),
         T(an_unknown_session_is_no_guess),
         T(clients_are_spread),
