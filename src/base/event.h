@@ -26,6 +26,7 @@
 #define EVENT_PARAM_NUMBER(name)  int name
 #define EVENT_PARAM_PORT(name)    long long name /* as a user wrote it, also out of range */
 #define EVENT_PARAM_LIMIT(name)   unsigned long long name
+#define EVENT_PARAM_BYTES(name)   unsigned long long name
 #define EVENT_PARAM_SECONDS(name) double name
 
 #define EVENT_ARG_TEXT(name)    name
@@ -33,6 +34,7 @@
 #define EVENT_ARG_NUMBER(name)  name
 #define EVENT_ARG_PORT(name)    name
 #define EVENT_ARG_LIMIT(name)   name
+#define EVENT_ARG_BYTES(name)   name
 #define EVENT_ARG_SECONDS(name) name
 
 /* clang-format off */
@@ -41,6 +43,7 @@
 #define EVENT_FIELD_NUMBER(name)   {#name, EVENT_KIND_NUMBER}
 #define EVENT_FIELD_PORT(name)     {#name, EVENT_KIND_PORT}
 #define EVENT_FIELD_LIMIT(name)    {#name, EVENT_KIND_LIMIT}
+#define EVENT_FIELD_BYTES(name)    {#name, EVENT_KIND_BYTES}
 #define EVENT_FIELD_SECONDS(name)  {#name, EVENT_KIND_SECONDS}
 /* clang-format on */
 
@@ -50,6 +53,7 @@ enum event_kind {
     EVENT_KIND_NUMBER,
     EVENT_KIND_PORT,
     EVENT_KIND_LIMIT,
+    EVENT_KIND_BYTES,
     EVENT_KIND_SECONDS,
 };
 
@@ -85,6 +89,22 @@ enum event_kind {
           (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
            EVENT_ARG_##e), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e))
+#define EVENT6(w, l, t, a, b, c, d, e, f) \
+    EVENT(w, LOG_LEVEL_##l, t, \
+          (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e, \
+           EVENT_PARAM_##f), \
+          (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+           EVENT_ARG_##e, EVENT_ARG_##f), \
+          (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e, \
+           EVENT_FIELD_##f))
+#define EVENT7(w, l, t, a, b, c, d, e, f, g) \
+    EVENT(w, LOG_LEVEL_##l, t, \
+          (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e, \
+           EVENT_PARAM_##f, EVENT_PARAM_##g), \
+          (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+           EVENT_ARG_##e, EVENT_ARG_##f, EVENT_ARG_##g), \
+          (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e, \
+           EVENT_FIELD_##f, EVENT_FIELD_##g))
 
 /* The same, said again: for the debug log. */
 #define EVENT_AGAIN_LEVEL(l) again ? LOG_LEVEL_DEBUG : LOG_LEVEL_##l
@@ -113,7 +133,7 @@ enum event {
 #include "base/events.def"
 #undef EVENT
 
-enum { EVENT_FIELDS_MAX = 5 };
+enum { EVENT_FIELDS_MAX = 7 };
 
 struct event_field {
     const char *name; /* NULL: no more fields */

@@ -355,8 +355,9 @@ static void client_status(void *ctx)
     }
     if (list_empty(&c->uplinks))
         event_uplink_status(c->opt->server, *c->id ? c->id : "-",
-                            _("waits before it connects again"), 0U);
-    event_status_totals(sessions, quota_used(&c->connections), c->connections.max);
+                            _("waits before it connects again"), 0U, 0, 0);
+    event_status_totals(sessions, quota_used(&c->connections), c->connections.max,
+                        c->relays.received, c->relays.sent);
 }
 
 /* ---- start-up ---- */

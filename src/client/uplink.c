@@ -413,5 +413,7 @@ void uplink_tell(const struct uplink *u)
 {
     const struct client *c = u->client;
     event_uplink_status(u->opt->server, *c->id ? c->id : "-", uplink_state(u),
-                        u->session ? session_streams(u->session) : 0);
+                        u->session ? session_streams(u->session) : 0,
+                        u->session ? session_received(u->session) : 0,
+                        u->session ? session_sent(u->session) : 0);
 }

@@ -469,7 +469,8 @@ void agent_tell(const struct agent *a)
     const struct listener *l = a->endpoint.listener;
     if (!a->authenticated || a->over)
         return; /* strangers are no sessions */
-    event_session_status(a->peer, *a->claim.id ? a->claim.id : "-", agent_state(a),
-                         a->session ? session_streams(a->session) : 0,
-                         l ? listener_address(l) : "-");
+    event_session_status(
+        a->peer, *a->claim.id ? a->claim.id : "-", agent_state(a),
+        a->session ? session_streams(a->session) : 0, l ? listener_address(l) : "-",
+        a->session ? session_received(a->session) : 0, a->session ? session_sent(a->session) : 0);
 }

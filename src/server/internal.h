@@ -57,9 +57,10 @@ struct worker {
     struct loop own;
     struct relays relays;
     struct list agents;
-    bool full;     /* its public ports take nobody: the quota is used up */
-    bool stopping; /* no new work */
-    bool ending;   /* until the last agent is gone */
+    bool full;               /* its public ports take nobody: the quota is used up */
+    bool stopping;           /* no new work */
+    bool ending;             /* until the last agent is gone */
+    uint64_t received, sent; /* with told: bytes of all its streams so far */
 
     /* to the worker */
     struct mailbox in;

@@ -123,11 +123,16 @@ static void server_status(void *ctx)
 void server_worker_told(struct server *srv)
 {
     unsigned sessions = 0;
+    uint64_t received = 0, sent = 0;
     if (--srv->workers_telling > 0)
         return;
-    for (unsigned i = 0; i < srv->workers_count; i++)
+    for (unsigned i = 0; i < srv->workers_count; i++) {
         sessions += srv->workers[i].trusted;
-    event_status_totals(sessions, quota_used(&srv->connections), srv->connections.max);
+        received += srv->workers[i].received;
+        sent += srv->workers[i].sent;
+    }
+    event_status_totals(sessions, quota_used(&srv->connections), srv->connections.max, received,
+                        sent);
 }
 
 /* ---- certificates ---- */

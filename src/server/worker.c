@@ -51,6 +51,8 @@ static void on_status(struct message *m)
     struct worker *w = CONTAINER_OF(m, struct worker, status);
     list_foreach (n, &w->agents)
         agent_tell(LIST_ENTRY(n, struct agent, node));
+    w->received = w->relays.received;
+    w->sent = w->relays.sent;
     mailbox_post(&w->srv->in, &w->told);
 }
 

@@ -46,8 +46,9 @@ struct session {
     struct errmsg lost_why; /* of the connection that was lost last, or the attempt that failed */
 
     /* the turn */
-    struct list relays;  /* all relays of this session */
-    struct turn readers; /* relays whose socket may have data */
+    uint64_t received, sent; /* bytes of its streams so far: from the peer, to it */
+    struct list relays;      /* all relays of this session */
+    struct turn readers;     /* relays whose socket may have data */
     uint32_t relay_count;
     struct loop_job turn; /* once a turn: read sockets, send */
     uv_timer_t timer;

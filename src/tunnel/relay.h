@@ -75,6 +75,7 @@ struct relays {
     struct smux_budget replay;   /* the same of RELAYS_REPLAY_BYTES */
     struct waiting *late;        /* what waits for readers that stand still */
     uint32_t count;              /* sockets and pending dials */
+    uint64_t received, sent;     /* bytes of all streams so far: from the peers, to them */
     struct log_budget cut_lines; /* what half-closed connections may put into the log */
     struct quota *quota;         /* of all loops: the owner stops accepting when it is full */
     void (*on_room)(void *ctx);  /* a relay of ours has made room in the quota; may be NULL */

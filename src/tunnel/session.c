@@ -578,3 +578,13 @@ uint32_t session_rtt_us(const struct session *s)
 {
     return s->mux ? smux_session_rtt_us(s->mux) : 0;
 }
+
+uint64_t session_received(const struct session *s)
+{
+    return s->received;
+}
+
+uint64_t session_sent(const struct session *s)
+{
+    return s->sent;
+}

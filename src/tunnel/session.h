@@ -140,5 +140,6 @@ uint32_t session_streams(const struct session *s);   /* running connections */
 uint64_t session_held(const struct session *s);      /* bytes kept for the peer */
 uint32_t session_window_ms(const struct session *s); /* agreed; 0: it cannot be resumed */
 uint32_t session_rtt_us(const struct session *s);    /* 0: unknown */
-/* Bytes of streams that came from the peer, and went to it. */
-void session_bytes(const struct session *s, uint64_t *ret_in, uint64_t *ret_out);
+/* Bytes of its streams so far, each counted once however often it was sent. */
+uint64_t session_received(const struct session *s); /* from the peer */
+uint64_t session_sent(const struct session *s);     /* read from sockets, for the peer */

@@ -187,6 +187,10 @@ void session_dispatch(struct session *s, const struct smux_event *ev)
     } else if (ev->type == SMUX_EV_OPENED) {
         on_opened(s, ev->stream);
     } else {
+        if (ev->type == SMUX_EV_DATA) {
+            s->received += ev->len;
+            s->cfg.relays->received += ev->len;
+        }
         stream_event(ev);
     }
 }

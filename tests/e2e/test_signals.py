@@ -248,9 +248,12 @@ def test_status_of_a_server(lab, echo):
             assert read_exactly(s, 1) == b"x"
         server.kill(signal.SIGUSR1)
         log = server.wait_log("status: 4 sessions, 2 of at most")
-        lines = re.findall(r"status: client (\S+), id (\S+): up, (\d) connections, \S*:(\d+)\n", log)
+        lines = re.findall(r"status: client (\S+), id (\S+): up, (\d) connections, \S*:(\d+), "
+                           r"\d+ bytes received, \d+ sent\n", log)
         assert sorted((i, n, port) for _, i, n, port in lines) == sorted(
             (f"client-{i}", "2" if i == 0 else "0", str(c.port)) for i, c in enumerate(clients))
+        assert re.search(r"id client-0: up, .*, 2 bytes received, 2 sent\n", log)
+        assert re.search(r"status: 4 sessions, .*, 2 bytes received, 2 sent\n", log)
         assert log.index("status: 4 sessions") > max(log.index(f"id client-{i}: up") for i in range(4))
     clients[3].kill()
     wait_for("a session that waits", lambda: "its users wait" in server.log())
@@ -265,7 +268,8 @@ def test_status_is_written_whatever_the_level(lab, echo):
     server.wait_log("accepting public connections")
     quiet.kill(signal.SIGUSR1)
     log = quiet.wait_log("status: 1 sessions, 0 of at most")
-    assert re.search(rf"status: server 127\.0\.0\.1:{server.port}, id quiet: up, 0 connections\n", log)
+    assert re.search(rf"status: server 127\.0\.0\.1:{server.port}, id quiet: up, 0 connections, "
+                     r"0 bytes received, 0 sent\n", log)
     server.kill()
     quiet.kill(signal.SIGUSR1)
     quiet.wait_log("id quiet: ", after="1 sessions")

@@ -19,8 +19,9 @@
 #define STAMP_LEN (sizeof "2006/01/02 15:04:05.000000 " - 1)
 
 static const char *const conversion[] = {
-    [EVENT_KIND_TEXT] = "%s",   [EVENT_KIND_COUNT] = "%u",   [EVENT_KIND_NUMBER] = "%d",
-    [EVENT_KIND_PORT] = "%lld", [EVENT_KIND_LIMIT] = "%llu", [EVENT_KIND_SECONDS] = "%.1f",
+    [EVENT_KIND_TEXT] = "%s",      [EVENT_KIND_COUNT] = "%u",   [EVENT_KIND_NUMBER] = "%d",
+    [EVENT_KIND_PORT] = "%lld",    [EVENT_KIND_LIMIT] = "%llu", [EVENT_KIND_BYTES] = "%llu",
+    [EVENT_KIND_SECONDS] = "%.1f",
 };
 
 static void speak(const char *language)
@@ -219,8 +220,9 @@ static void who_asks_is_answered_at_any_level(void **state)
     log_set_level(LOG_LEVEL_ERROR);
     hear();
     event_retry_too_short(); /* a warning */
-    event_status_totals(1, 2, 3);
-    assert_string_equal(heard(), "status: 1 sessions, 2 of at most 3 connections\n");
+    event_status_totals(1, 2, 3, 4, 5);
+    assert_string_equal(
+        heard(), "status: 1 sessions, 2 of at most 3 connections, 4 bytes received, 5 sent\n");
     log_set_level(LOG_LEVEL_INFO);
 }
 

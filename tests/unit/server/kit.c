@@ -382,6 +382,16 @@ enum life_service session_service(const struct session *s)
     return s->service;
 }
 
+uint64_t session_received(const struct session *s)
+{
+    return s->received;
+}
+
+uint64_t session_sent(const struct session *s)
+{
+    return s->sent;
+}
+
 uint32_t session_streams(const struct session *s)
 {
     return s->streams;

@@ -30,6 +30,7 @@ struct session {
     enum life_state state;
     enum life_service service;
     uint32_t streams;
+    uint64_t received, sent;
     bool gives_port; /* the answer to session_port_wanted() */
     bool closed;
     enum end_reason reason;

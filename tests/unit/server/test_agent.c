@@ -592,6 +592,8 @@ static void status_says_where_a_session_stands(void **state)
     forget(b);
     struct agent *a = serve();
     kit.session.streams = 2;
+    kit.session.received = 5000000000;
+    kit.session.sent = 7;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char expected[120];
         kit.session.state = cases[i].state;
@@ -599,7 +601,7 @@ static void status_says_where_a_session_stands(void **state)
         agent_tell(a);
         (void)snprintf(expected, sizeof expected, "id nas: %s, 2 connections, ", cases[i].words);
         assert_int_equal(kit_count(expected), 1);
-        assert_int_equal(kit_count("[::]:8080"), 1);
+        assert_int_equal(kit_count("[::]:8080, 5000000000 bytes received, 7 sent"), 1);
         *kit.lines = '\0';
     }
     over(a, END_PEER);

@@ -516,6 +516,10 @@ static void script_status(void)
     srv->workers[0].trusted = 2;
     srv->workers[1].trusted = 1;
     quota_take(&srv->connections);
+    for (int i = 0; i < 2; i++) {
+        srv->workers[i].received = 3000000000;
+        srv->workers[i].sent = 100 + i;
+    }
     rig.ops->status(srv);
     KIT_DID("1>status 2>status ");
     rig.ops->status(srv); /* it is under way */
@@ -523,7 +527,8 @@ static void script_status(void)
     server_worker_told(srv);
     KIT_LINES(""); /* the totals are below the lines of all */
     server_worker_told(srv);
-    KIT_LINES("status: 3 sessions, 1 of at most 100 connections\n");
+    KIT_LINES(
+        "status: 3 sessions, 1 of at most 100 connections, 6000000000 bytes received, 201 sent\n");
     rig.ops->status(srv);
     KIT_DID("1>status 2>status ");
     rig.ops->end(srv);

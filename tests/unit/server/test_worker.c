@@ -289,7 +289,10 @@ static void its_lines_are_out_before_it_says_so(void **state)
 {
     struct worker *w = &kit.worker;
     (void)state;
+    w->relays.received = 10;
+    w->relays.sent = 20;
     kit_run(&w->status);
+    assert_true(w->received == 10 && w->sent == 20);
     KIT_DID("a-tell b-tell >told ");
     kit_run(&w->told);
     KIT_DID("server_worker_told ");

@@ -206,6 +206,8 @@ static size_t fill(void)
         pump();
     }
     assert_int_equal(rig.got_n, SMUX_START_WINDOW); /* and the rest is not read */
+    assert_int_equal(rig.session.sent, rig.got_n);
+    assert_int_equal(rig.rs.sent, rig.got_n);
     assert_true(sum > SMUX_START_WINDOW);
     return sum;
 }

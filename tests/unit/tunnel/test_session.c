@@ -84,6 +84,9 @@ static void a_cut_session_goes_on(void **state)
     assert_int_equal(k->client.tell.tell.what, LIFE_TELL_RESUMED);
     assert_int_equal(k->client.closed + k->server.closed, 0);
     assert_int_equal(session_streams(k->client.session), 1);
+    uint64_t came = strlen("on its way when it broke"); /* once */
+    assert_int_equal(session_received(k->client.session), came);
+    assert_int_equal(k->client.relays.received, came);
     relay_reset(u.user, SMUX_RST_PEER_RESET);
     stub_join(c, s);
     assert_int_equal(session_streams(k->client.session), 0);
