@@ -77,14 +77,14 @@ static int run(int argc, char **argv)
     if (argc < 2) {
         printf("%s\n", _("error: a mode must be given as subcommand ('server' or 'client')"));
         print_hint();
-        return EXIT_STATUS_FAILED;
+        return cli_hopeless(EXIT_STATUS_FAILED);
     }
     const struct command *c = find(argv[1]);
     if (c)
         return c->run(argc - 2, argv + 2);
     printf(_("error: invalid subcommand '%s', must be 'server' or 'client'\n"), argv[1]);
     print_hint();
-    return EXIT_STATUS_FAILED;
+    return cli_hopeless(EXIT_STATUS_FAILED);
 }
 
 /* A descriptor that we were started without would be given to the next file or socket, and what is

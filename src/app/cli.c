@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/notify.h"
 #include "app/secret.h"
 #include "app/signals.h"
 #include "base/err.h"
@@ -13,6 +14,25 @@
 #include "base/log.h"
 #include "conf/flags.h"
 #include "conf/quote.h"
+
+int cli_hopeless(int status)
+{
+    return notify_is_wanted() ? EXIT_STATUS_CONFIG : status;
+}
+
+int cli_failed(int err)
+{
+    switch (err) {
+    case ERR_INVAL:
+    case ERR_RANGE:
+    case ERR_CERT:
+    case ERR_PERM:
+    case ERR_NOTFOUND:
+        return cli_hopeless(EXIT_STATUS_FAILED);
+    default: /* no memory, no descriptors, a busy port, a name that does not resolve */
+        return EXIT_STATUS_FAILED;
+    }
+}
 
 static void print_usage(const struct mode *m)
 {
@@ -33,14 +53,14 @@ static int usage(const struct mode *m, const char *error)
                    m->name); /* cut on purpose */
     log_text(head);
     print_usage(m);
-    return error ? EXIT_STATUS_USAGE : EXIT_STATUS_OK;
+    return error ? cli_hopeless(EXIT_STATUS_USAGE) : EXIT_STATUS_OK;
 }
 
 int cli_missing(const struct mode *m, const char *text)
 {
     event_options_missing(text);
     print_usage(m);
-    return EXIT_STATUS_FAILED;
+    return cli_hopeless(EXIT_STATUS_FAILED);
 }
 
 int cli_cannot_start(int err)
@@ -89,7 +109,7 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
     log_set_level((enum log_level)common->log_level);
     if (secret_find(common, &why) < 0) {
         event_secret_missing(why.text);
-        *ret_status = EXIT_STATUS_FAILED;
+        *ret_status = cli_hopeless(EXIT_STATUS_FAILED);
         return false;
     }
     return true;

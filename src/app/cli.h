@@ -7,10 +7,18 @@
 
 /* Exit statuses of the program; documented in gotunnel(1). */
 enum exit_status {
-    EXIT_STATUS_OK = 0,     /* ended as asked: a signal, -h, -version */
-    EXIT_STATUS_FAILED = 1, /* could not start */
-    EXIT_STATUS_USAGE = 2,  /* the command line was wrong */
+    EXIT_STATUS_OK = 0,      /* ended as asked: a signal, -h, -version */
+    EXIT_STATUS_FAILED = 1,  /* could not start */
+    EXIT_STATUS_USAGE = 2,   /* the command line was wrong */
+    EXIT_STATUS_CONFIG = 78, /* EX_CONFIG, for a service manager: no later start can succeed */
 };
+
+/* The status of a start that can never succeed, because an option, a file or a key is wrong:
+   EXIT_STATUS_CONFIG where a service manager listens (app/notify.h), else status. */
+int cli_hopeless(int status);
+
+/* The status of a start that failed by err: hopeless, unless what was wrong may pass by itself. */
+int cli_failed(int err);
 
 /*
  * Reads the mode's command line, finds the secret, sets the log level, and holds signals back

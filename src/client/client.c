@@ -35,6 +35,7 @@ static void client_close_handles(struct client *c)
     relays_cut_orphans(&c->relays);
     relays_fini(&c->relays);
     netwatch_stop(&c->network);
+    notify_end(&c->notify);
     uv_close((uv_handle_t *)&c->retry, NULL);
     signals_fini(&c->signals);
 }
@@ -75,6 +76,7 @@ static void client_end(void *ctx)
     if (c->ended)
         return;
     c->ended = true;
+    notify_stopping(&c->notify, 0);
     uv_timer_stop(&c->retry);
     for_each_uplink(c, close_one, 0);
     client_check_end(c);
@@ -89,6 +91,7 @@ static void client_drain(void *ctx)
         event_stopping();
     else
         event_draining(streams, signals_drain_seconds(&c->signals));
+    notify_stopping(&c->notify, drain_ms);
     uv_timer_stop(&c->retry);
     c->current = NULL;
     for_each_uplink(c, uplink_stop, drain_ms);
@@ -193,6 +196,24 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
     return one_ends_beside(c) ? BACKOFF_BESIDE : BACKOFF_OUTAGE;
 }
 
+/* For the service manager, until the next session is up. */
+static void note_trouble(struct client *c, enum end_reason reason, const struct errmsg *why)
+{
+    char text[ESCAPE_BUF];
+    const char *words = end_text(text, reason, why);
+    unsigned long long times = 0;
+    if (reason == END_AUTH)
+        times = event_count(EVENT_auth_refused);
+    else if (reason == END_REFUSED)
+        times = event_count(EVENT_open_refused);
+    if (times > 0)
+        (void)errmsg_set(&c->trouble, 0, _("the server refuses (%llu times so far): %s"), times,
+                         words);
+    else
+        (void)errmsg_set(&c->trouble, 0, _("no tunnel: %s"), words);
+    client_tell_manager(c);
+}
+
 /* The line for the end of what was to serve, by how far it had come. */
 static void log_loss(const struct uplink *u, enum end_reason reason, const struct errmsg *why)
 {
@@ -249,6 +270,9 @@ void client_uplink_up(struct client *c, struct uplink *u)
         stop_if_back(c, LIST_ENTRY(n, struct uplink, node));
     c->tls_failures = 0;
     c->was_up = true;
+    *c->trouble.text = '\0';
+    client_tell_manager(c);
+    notify_ready(&c->notify);
     backoff_up(&c->backoff, loop_now(&c->loop));
 }
 
@@ -296,6 +320,7 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
         c->tls_failures++;
     backoff_down(&c->backoff, loop_now(&c->loop));
     log_loss(u, reason, why);
+    note_trouble(c, reason, why);
     if (reason == END_UNKNOWN)
         client_open_at_once(c);
     else
@@ -360,6 +385,28 @@ static void client_status(void *ctx)
                         c->relays.received, c->relays.sent);
 }
 
+/* ---- the service manager ---- */
+
+void client_tell_manager(struct client *c)
+{
+    if (signals_stop_asked(&c->signals))
+        notify_status(&c->notify, _("stopping: %u connections"), c->relays.count);
+    else if (c->current && c->current->session)
+        notify_status(&c->notify, _("server %s, public port %lld: %s, %u connections"),
+                      c->opt->server, c->current->port, uplink_state(c->current),
+                      session_streams(c->current->session));
+    else if (*c->trouble.text)
+        notify_status(&c->notify, "%s", c->trouble.text);
+    else
+        notify_status(&c->notify, _("connecting to %s"), c->opt->server);
+}
+
+static void client_on_beat(void *ctx)
+{
+    client_tell_manager(ctx);
+    notify_alive(&((struct client *)ctx)->notify); /* there is no loop but this one */
+}
+
 /* ---- start-up ---- */
 
 /* What can never succeed fails here, before anything is running. */
@@ -369,27 +416,30 @@ static int prepare(struct client *c)
     const char *alpn;
     if (address_parse(c->opt->server, &c->server, &why) < 0) {
         event_server_malformed(c->opt->server, why.text);
-        return EXIT_STATUS_FAILED;
+        return cli_hopeless(EXIT_STATUS_FAILED);
     }
     if (address_parse(c->opt->local_target, &c->local, &why) < 0) {
         event_target_malformed(c->opt->local_target, why.text);
-        return EXIT_STATUS_FAILED;
+        return cli_hopeless(EXIT_STATUS_FAILED);
     }
     if (c->opt->remote_port < 0 || c->opt->remote_port > 65535) {
         event_port_out_of_range(c->opt->remote_port);
-        return EXIT_STATUS_FAILED;
+        return cli_hopeless(EXIT_STATUS_FAILED);
     }
     if (wire_choose(&c->opt->common, &alpn) < 0)
-        return EXIT_STATUS_USAGE;
+        return cli_hopeless(EXIT_STATUS_USAGE);
     /* The legacy wire has no ids; but one that was given must be one. */
     int err = alpn || *c->opt->id ? identity_get(c->id, c->opt, &why) : 0;
     if (err < 0) {
         event_id_failed(why.text);
-        return err == ERR_INVAL ? EXIT_STATUS_USAGE : EXIT_STATUS_FAILED;
+        return err == ERR_INVAL ? cli_hopeless(EXIT_STATUS_USAGE) : cli_failed(err);
     }
-    if (tls_library_check(&why) < 0 || tls_client_ctx_new(c->opt->ca, alpn, &c->tls, &why) < 0) {
+    err = tls_library_check(&why);
+    if (err == 0)
+        err = tls_client_ctx_new(c->opt->ca, alpn, &c->tls, &why);
+    if (err < 0) {
         event_client_tls_failed(why.text);
-        return EXIT_STATUS_FAILED;
+        return cli_failed(err);
     }
     return EXIT_STATUS_OK;
 }
@@ -427,6 +477,7 @@ static int begin(struct client *c)
     if (c->opt->common.threads > 1)
         event_threads_unused(c->opt->common.threads);
     netwatch_start(&c->network, &c->loop, client_on_network_change, c);
+    notify_begin(&c->notify, &c->loop, client_on_beat, c);
     return EXIT_STATUS_OK;
 
 no_stop:
@@ -452,12 +503,14 @@ static void run(struct client *c)
 int client_main(struct snapshot *options)
 {
     struct client c = {.options = snapshot_ref(options), .opt = snapshot_client(options)};
+    notify_init(&c.notify);
     int status = prepare(&c);
     if (status == EXIT_STATUS_OK)
         status = begin(&c);
     if (status == EXIT_STATUS_OK)
         run(&c);
     SSL_CTX_free(c.tls);
+    notify_fini(&c.notify);
     snapshot_unref(c.options);
     return status;
 }

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "app/notify.h"
 #include "app/signals.h"
 #include "base/list.h"
 #include "base/quota.h"
@@ -51,6 +52,7 @@ struct uplink {
     struct address at;                /* dialled last */
     bool is_secure, is_authenticated; /* how far the opening came: for the log */
     bool was_live;
+    long long port; /* the public one, once it was granted */
     uint8_t nonce[HELLO_NONCE_BYTES];
     bool has_nonce;
     uint64_t reasons[UPLINK_REASONS_MAX]; /* told, why it is not resumed yet: hashes */
@@ -68,6 +70,8 @@ struct client {
     struct list services; /* behind it, at least one */
     struct netwatch network;
     struct signals signals;
+    struct notify notify;  /* the service manager */
+    struct errmsg trouble; /* why there is no session; "": there is one, or is not known yet */
     struct backoff backoff;
     struct rng rng;
     uv_timer_t retry;
@@ -96,6 +100,9 @@ void uplink_stop(struct uplink *u, mtime_ms drain_ms);
 
 void uplink_network_changed(struct uplink *u, bool woke);
 
+/* What it does, in the user's language. */
+const char *uplink_state(const struct uplink *u);
+
 /* The line about it, for a person who has asked by a signal. */
 void uplink_tell(const struct uplink *u);
 
@@ -106,6 +113,9 @@ struct service *client_service_of(const struct client *c, const struct smux_stre
 
 /* The port was granted: users are served. */
 void client_uplink_up(struct client *c, struct uplink *u);
+
+/* Brings the service manager's line of status up to date, sooner than the next beat. */
+void client_tell_manager(struct client *c);
 
 /* It serves no new users any more: the next one is opened beside it, at once. */
 void client_open_beside(struct client *c, struct uplink *u);

@@ -252,7 +252,7 @@ static void uplink_on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES
     event_open_sent();
 }
 
-static void log_up(const struct uplink *u, const char *message, const char *address, int port)
+static void log_up(const struct uplink *u, const char *message, const char *address)
 {
     const struct client *c = u->client;
     char text[ESCAPE_BUF];
@@ -261,8 +261,7 @@ static void log_up(const struct uplink *u, const char *message, const char *addr
         event_open_answered(escape_text(text, message, strlen(message)));
     else
         event_open_accepted(address);
-    event_tunnel_route(message ? control_message_port(message) : port, c->server.host,
-                       u->opt->local_target);
+    event_tunnel_route(u->port, c->server.host, u->opt->local_target);
     event_tunnel_ready();
 }
 
@@ -289,7 +288,8 @@ static void uplink_on_accepted(void *ctx, struct session *s, const char *message
     path_good(&c->paths, &u->at);
     if (u->has_nonce)
         standing_accepted(&c->standing, u->nonce);
-    log_up(u, message, address, port);
+    u->port = message ? control_message_port(message) : port;
+    log_up(u, message, address);
     client_uplink_up(c, u);
 }
 
@@ -401,7 +401,7 @@ void uplink_network_changed(struct uplink *u, bool woke)
         dial_hurry(u->dial, loop_now(&u->client->loop));
 }
 
-static const char *uplink_state(const struct uplink *u)
+const char *uplink_state(const struct uplink *u)
 {
     if (!u->session)
         return u->state == UPLINK_DIALLING ? _("connecting") : _("opening");

@@ -200,7 +200,7 @@ static int check_clock(const char *path, time_t now, struct errmsg *why)
         return 0;
     char day[PKI_DATE_MAX];
     pki_date(now, day);
-    return errmsg_set(why, ERR_CERT,
+    return errmsg_set(why, ERR_BADSTATE,
                       _("cannot create the certificates in %s: set the clock of this machine first "
                         "(it says %s)"),
                       path, day);

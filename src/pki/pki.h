@@ -52,7 +52,8 @@ struct pki_identity;
  * 0: *ret is the caller's (pki_free); why->text is empty, or a warning to be logged. A CA that is
  * not valid yet is one: the clock may be set right later (pki_keep). Otherwise
  * why has one sentence naming the file and what to do, and the code is ERR_CERT (damaged,
- * mismatched, incomplete, expired or badly protected files), ERR_TIMEOUT (the other process does
+ * mismatched, incomplete, expired or badly protected files), ERR_BADSTATE (there are none, and the
+ * clock was never set: nothing is wrong with a file), ERR_TIMEOUT (the other process does
  * not finish), ERR_INVAL (dir is empty or its name too long), ERR_NOMEM, or what err_from_errno()
  * makes of a failed system call.
  */

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 
+#include "app/notify.h"
 #include "app/signals.h"
 #include "base/list.h"
 #include "base/log_budget.h"
@@ -68,13 +69,15 @@ struct worker {
     struct message stop_listening; /* close the public ports, drain; answered by stopped */
     struct message end;            /* close everything; answered by gone */
     struct message status;         /* log a line for each session; answered by told */
+    struct message ping;           /* does its loop run? answered by pong */
     /* to the main thread */
     struct message was_full; /* users have to wait */
     struct message room;     /* a user has left and made room */
     struct message stopped;
     struct message empty; /* stopping, and the last connection is over */
     struct message told;  /* the lines of status are out */
-    struct message gone;  /* the last thing it says */
+    struct message pong;
+    struct message gone; /* the last thing it says */
 };
 
 /* What is exposed for a client: one public TCP port. Users who come become streams of its session. */
@@ -171,6 +174,9 @@ struct server {
     uint64_t memory;                 /* -memory, a worker's share */
     unsigned workers_working;        /* have not answered a stop_listening, or an end */
     unsigned workers_telling;        /* have not answered a status */
+    unsigned workers_pinged;         /* have not answered a ping */
+    struct notify notify;            /* the service manager */
+    struct errmsg trouble;           /* why no client can connect; "": they can */
     char public_host[SOCK_NAME_MAX]; /* of -public-bind, without brackets; "": every address */
     struct signals signals;
     struct pki_identity *identity;
@@ -197,6 +203,14 @@ void server_worker_stopped(struct server *srv);
 void server_worker_empty(struct server *srv);
 void server_worker_gone(struct server *srv);
 void server_worker_told(struct server *srv);
+
+/* ---- watchdog.c: what the service manager hears ---- */
+
+/* The server is ready. From now on every worker is pinged again and again. */
+void watchdog_begin(struct server *srv);
+
+/* The answer of a worker. */
+void watchdog_worker_alive(struct server *srv);
 
 /* A client's session, or its opening, is over. */
 void server_session_gone(struct server *srv);

@@ -39,6 +39,7 @@ static void close_handles(struct server *srv)
 {
     mailbox_close(&srv->in);
     uv_close((uv_handle_t *)&srv->renewal, NULL);
+    notify_end(&srv->notify);
     signals_fini(&srv->signals);
 }
 
@@ -48,6 +49,8 @@ static void server_end(void *ctx)
     if (srv->ended)
         return;
     srv->ended = true;
+    notify_stopping(&srv->notify, 0);
+    notify_end(&srv->notify); /* workers take no pings any more */
     close_tunnel_port(srv);
     srv->workers_working = srv->workers_count;
     for (unsigned i = 0; i < srv->workers_count; i++)
@@ -68,6 +71,7 @@ static void server_drain(void *ctx)
     if (srv->ended)
         return;
     srv->draining = true;
+    notify_stopping(&srv->notify, srv->opt->common.drain_ns / 1000000);
     close_tunnel_port(srv);
     srv->workers_working = srv->workers_count;
     for (unsigned i = 0; i < srv->workers_count; i++)
@@ -204,9 +208,11 @@ static void keep_identity(struct server *srv)
         break;
     case PKI_NEWS_CA:
         event_ca_invalid(why.text);
+        srv->trouble = why;
         break;
     case PKI_NEWS_VALID:
         event_ca_valid();
+        *srv->trouble.text = '\0';
         break;
     }
 }
@@ -318,6 +324,7 @@ no_loop:
 static void finish(struct server *srv)
 {
     free(srv->workers);
+    notify_fini(&srv->notify);
     ratelimit_fini(&srv->guesses);
     SSL_CTX_free(srv->tls);
     pki_free(srv->identity);
@@ -326,14 +333,18 @@ static void finish(struct server *srv)
 static int run(struct server *srv, unsigned workers)
 {
     int result = EXIT_STATUS_OK;
-    if (start_workers(srv, workers) < 0 || listen_for_tunnels(srv) < 0) {
-        result = EXIT_STATUS_FAILED;
+    int err = start_workers(srv, workers);
+    if (err == 0)
+        err = listen_for_tunnels(srv);
+    if (err < 0) {
+        result = cli_failed(err);
         server_end(srv);
     } else {
         event_server_ready(listener_address(srv->tunnel_port));
         wire_warn(&srv->opt->common);
         try_public_host(srv);
         banner_print(srv);
+        watchdog_begin(srv);
     }
     loop_run(&srv->loop);
     loop_fini(&srv->loop);
@@ -349,13 +360,16 @@ static int server_serve(struct server *srv)
     struct errmsg why;
     if (address_parse_ip(srv->opt->public_bind, srv->public_host, &why) < 0) {
         event_public_bind_malformed(srv->opt->public_bind, why.text);
-        return EXIT_STATUS_USAGE;
+        return cli_hopeless(EXIT_STATUS_USAGE);
     }
     if (wire_choose(opt, &srv->alpn) < 0)
-        return EXIT_STATUS_USAGE;
+        return cli_hopeless(EXIT_STATUS_USAGE);
     uint64_t descriptors = limits_raise();
     unsigned workers = limits_threads(opt->threads, descriptors);
-    if (load_identity(srv) < 0 || begin(srv, descriptors, workers) < 0)
+    int err = load_identity(srv);
+    if (err < 0)
+        return cli_failed(err);
+    if (begin(srv, descriptors, workers) < 0)
         return EXIT_STATUS_FAILED;
     return run(srv, workers);
 }
@@ -368,6 +382,7 @@ int server_main(struct snapshot *options)
         return cli_cannot_start(ERR_NOMEM);
     srv->options = snapshot_ref(options);
     srv->opt = snapshot_server(options);
+    notify_init(&srv->notify);
     int result = server_serve(srv);
     finish(srv);
     snapshot_unref(srv->options);

@@ -56,6 +56,12 @@ static void on_status(struct message *m)
     mailbox_post(&w->srv->in, &w->told);
 }
 
+static void on_ping(struct message *m)
+{
+    struct worker *w = CONTAINER_OF(m, struct worker, ping);
+    mailbox_post(&w->srv->in, &w->pong);
+}
+
 static void pause_users(struct worker *w, bool paused)
 {
     w->full = paused;
@@ -116,6 +122,11 @@ static void on_told(struct message *m)
     server_worker_told(CONTAINER_OF(m, struct worker, told)->srv);
 }
 
+static void on_pong(struct message *m)
+{
+    watchdog_worker_alive(CONTAINER_OF(m, struct worker, pong)->srv);
+}
+
 static void on_gone(struct message *m)
 {
     server_worker_gone(CONTAINER_OF(m, struct worker, gone)->srv);
@@ -137,11 +148,13 @@ static void init_messages(struct worker *w)
     message_init(&w->stop_listening, on_stop_listening);
     message_init(&w->end, on_end);
     message_init(&w->status, on_status);
+    message_init(&w->ping, on_ping);
     message_init(&w->was_full, on_was_full);
     message_init(&w->room, on_room);
     message_init(&w->stopped, on_stopped);
     message_init(&w->empty, on_empty);
     message_init(&w->told, on_told);
+    message_init(&w->pong, on_pong);
     message_init(&w->gone, on_gone);
 }
 

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""What a service manager sees of both programs, as systemd speaks with them, without one."""
+
+import re
+import socket
+
+import pytest
+
+from lib import services
+from lib.manager import Manager, frozen
+from lib.procs import SECRET
+from lib.services import connect
+
+EX_CONFIG = 78
+
+
+@pytest.fixture
+def manager(lab):
+    with Manager(lab.path / "notify") as manager:
+        yield manager
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+# ---- READY, STATUS, STOPPING ----
+
+
+def test_a_server_is_ready_when_its_port_listens(lab, manager):
+    port = free_port()
+    server = lab.server(listen=f"127.0.0.1:{port}", env=manager.env, ready=False)
+    assert manager.wait("READY")["STATUS"] == f"listening on 127.0.0.1:{port}: 0 sessions, 0 connections"
+    connect(port).close()  # at once: nothing has to be waited for
+    assert all("STOPPING" not in news for news in manager.news)
+    server.stop()
+    news = manager.wait("STOPPING")
+    assert news["READY"] == "1" and int(news["EXTEND_TIMEOUT_USEC"]) >= 30_000_000  # -drain
+
+
+def test_a_client_is_ready_with_its_first_session(lab, manager, echo):
+    port = free_port()
+    first = lab.server(listen=f"127.0.0.1:{port}")  # makes the certificates
+    first.stop()
+    client = lab.client(port, echo.port, ca=first.ca, env=manager.env, ready=False)
+    manager.wait("STATUS", "no tunnel: ")
+    lab.server(listen=f"127.0.0.1:{port}")
+    news = manager.wait("READY")
+    public = lab.port_of(client)
+    assert news["STATUS"] == f"server 127.0.0.1:{port}, public port {public}: up, 0 connections"
+    assert all("READY" not in earlier for earlier in manager.news[:-1])
+    with connect(public) as s:
+        s.sendall(b"ping")
+        assert services.read_exactly(s, 4) == b"ping"
+    client.stop()
+    manager.wait("STOPPING")
+
+
+@pytest.mark.parametrize("what", ["secret", "port"])
+def test_a_refusal_is_a_status_and_no_end(lab, manager, echo, what):
+    server = lab.server(flags=("-allow-ports", "0"))
+    wrong = {"secret": "another-secret-of-16-bytes"} if what == "secret" else {"remote_port": free_port()}
+    client = lab.client(server, echo.port, env=manager.env, flags=("-max-retry-interval", "1s"), ready=False,
+                        **wrong)
+    manager.wait("STATUS", "the server refuses (1 times so far): ")
+    manager.wait("STATUS", "the server refuses (2 times so far): ")
+    assert client.alive() and all("READY" not in news for news in manager.news)
+
+
+# ---- WATCHDOG ----
+
+
+@pytest.mark.parametrize("which", ["worker 1", "worker 2", "gotunnel"])
+def test_one_loop_that_stands_still_is_found(lab, which):
+    with Manager(lab.path / "notify", watchdog=0.9) as manager:
+        server = lab.server(env=manager.env, threads=2)
+        manager.wait("WATCHDOG")
+        with frozen(int(server.threads()[which].name)):
+            manager.get(0.3)  # what was on its way
+            manager.forget()
+            while (news := manager.get(0.9)) is not None:
+                assert "WATCHDOG" not in news
+        manager.wait("WATCHDOG")
+
+
+def test_a_client_feeds_the_watchdog_also_without_a_server(lab):
+    with Manager(lab.path / "notify", watchdog=0.9) as manager:
+        server = lab.server()
+        server.stop()
+        lab.client(server, 1, ca=server.ca, env=manager.env, ready=False)
+        for _ in range(3):
+            manager.wait("WATCHDOG", timeout=5)
+
+
+# ---- a start that can never succeed ----
+
+CLIENT = ("client", "-server", "127.0.0.1:1", "-secret", SECRET, "-ca", "ca.crt")
+HOPELESS = {
+    "no mode": ((), 1),
+    "unknown mode": (("both",), 1),
+    "unknown option": (("server", "-lisen", "1"), 2),
+    "no secret": (("server",), 1),
+    "no secret file": (("server", "-secret-file", "none"), 1),
+    "short secret": (("server", "-secret", "short", "-legacy", "never"), 2),
+    "listen": (("server", "-secret", SECRET, "-listen", "127.0.0.1:none"), 1),
+    "public bind": (("server", "-secret", SECRET, "-public-bind", "here"), 2),
+    "certificates": (("server", "-secret", SECRET, "-certs", "damaged"), 1),
+    "no server": (CLIENT[:1] + CLIENT[3:], 1),
+    "server": (("client", "-server", "127.0.0.1", *CLIENT[3:]), 1),
+    "target": ((*CLIENT, "-local-target", "here"), 1),
+    "port": ((*CLIENT, "-remote-port", "65536"), 1),
+    "id": ((*CLIENT, "-id", "a b"), 2),
+    "no ca": (CLIENT, 1),
+}
+
+
+@pytest.mark.parametrize("what", HOPELESS)
+def test_a_start_that_can_never_succeed_has_its_own_status(lab, manager, what):
+    command, status = HOPELESS[what]
+    damaged = lab.path / "damaged"
+    damaged.mkdir(mode=0o700)
+    (damaged / "ca.crt").write_text("no certificate")
+    alone = lab.run(*command)
+    managed = lab.run(*command, env=manager.env)
+    assert (alone.returncode, managed.returncode) == (status, EX_CONFIG)
+    said = [re.sub(r"^\S+ \S+ ", "", (done.stderr or done.stdout).splitlines()[-1]) for done in (alone, managed)]
+    assert said[0] == said[1]
+
+
+def test_what_may_pass_is_tried_again(lab, manager, echo):
+    busy = lab.run("server", "-secret", SECRET, "-listen", f"127.0.0.1:{echo.port}", env=manager.env)
+    assert busy.returncode == 1 and "in use" in busy.stderr
+    unknown = lab.run("server", "-secret", SECRET, "-listen", "no-such-host.invalid:0", env=manager.env)
+    assert unknown.returncode == 1
+    asked = lab.run("server", "-h", env=manager.env)
+    assert asked.returncode == 0
