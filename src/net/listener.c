@@ -3,6 +3,7 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -142,6 +143,21 @@ int listener_port(const struct listener *l)
 
 /* ---- opening ---- */
 
+/* What the connections that fd will accept inherit: one call instead of thousands. And what is for
+   fd itself. */
+static void set_options(int fd, const struct listener_config *cfg)
+{
+    if (cfg->defer_accept_s > 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &cfg->defer_accept_s,
+                         sizeof cfg->defer_accept_s);
+    sock_nodelay(fd);
+    if (cfg->for_users) {
+        sock_keepalive(fd);
+        sock_abortive(fd, true);
+        sock_unsent_max(fd, LISTENER_USER_UNSENT);
+    }
+}
+
 /* A bound, listening socket on one address, or a negative errno. */
 static int listen_on(const struct sockaddr *sa, socklen_t len, const struct listener_config *cfg)
 {
@@ -152,15 +168,7 @@ static int listen_on(const struct sockaddr *sa, socklen_t len, const struct list
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (sa->sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-    if (cfg->defer_accept_s > 0)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &cfg->defer_accept_s,
-                         sizeof cfg->defer_accept_s);
-    sock_nodelay(fd); /* as the next, inherited by what it accepts: one call instead of thousands */
-    if (cfg->for_users) {
-        sock_keepalive(fd);
-        sock_abortive(fd, true);
-        sock_unsent_max(fd, LISTENER_USER_UNSENT);
-    }
+    set_options(fd, cfg);
     if (bind(fd, sa, len) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
         return fd;
     int errnum = errno;
@@ -212,20 +220,10 @@ static void name_address(struct listener *l)
     l->port = colon ? (int)strtol(colon + 1, NULL, 10) : 0;
 }
 
-int listener_open(struct loop *loop, const struct listener_config *cfg,
-                  const struct listener_events *ev, void *ctx, struct listener **ret,
-                  struct errmsg *why)
+/* A listener for fd, which is its from now on. 0 or ERR_NOMEM. */
+static int begin(struct loop *loop, int fd, const struct listener_events *ev, void *ctx,
+                 struct listener **ret, struct errmsg *why)
 {
-    bool all = !cfg->host || !*cfg->host;
-    if (cfg->port < 0 || cfg->port > 65535)
-        return errmsg_set(why, ERR_RANGE, _("port %d is not between 0 and 65535"), cfg->port);
-    int fd = -1;
-    if (all)
-        fd = listen_on_all(cfg);
-    else if (listen_on_host(cfg, &fd, why) < 0)
-        return ERR_RESOLVE;
-    if (fd < 0)
-        return errmsg_set(why, err_from_errno(-fd), "bind: %s", strerror(-fd));
     struct listener *l = calloc(1, sizeof *l);
     if (!l || uv_poll_init(&loop->uv, &l->poll, fd) < 0) {
         free(l);
@@ -243,4 +241,49 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     watch(l);
     *ret = l;
     return 0;
+}
+
+int listener_open(struct loop *loop, const struct listener_config *cfg,
+                  const struct listener_events *ev, void *ctx, struct listener **ret,
+                  struct errmsg *why)
+{
+    bool all = !cfg->host || !*cfg->host;
+    if (cfg->port < 0 || cfg->port > 65535)
+        return errmsg_set(why, ERR_RANGE, _("port %d is not between 0 and 65535"), cfg->port);
+    int fd = -1;
+    if (all)
+        fd = listen_on_all(cfg);
+    else if (listen_on_host(cfg, &fd, why) < 0)
+        return ERR_RESOLVE;
+    if (fd < 0)
+        return errmsg_set(why, err_from_errno(-fd), "bind: %s", strerror(-fd));
+    return begin(loop, fd, ev, ctx, ret, why);
+}
+
+/* A number that the socket fd says of itself, -1 if it does not, or is no socket. */
+static int option_of(int fd, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+static bool is_listening_tcp(int fd)
+{
+    int domain = option_of(fd, SO_DOMAIN);
+    return (domain == AF_INET || domain == AF_INET6) && option_of(fd, SO_PROTOCOL) == IPPROTO_TCP &&
+           option_of(fd, SO_ACCEPTCONN) == 1;
+}
+
+int listener_adopt(struct loop *loop, int fd, const struct listener_config *cfg,
+                   const struct listener_events *ev, void *ctx, struct listener **ret,
+                   struct errmsg *why)
+{
+    if (!is_listening_tcp(fd))
+        return errmsg_set(why, ERR_INVAL, _("descriptor %d is not a listening TCP socket"), fd);
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return errmsg_set(why, ERR_IO, "fcntl: %s", strerror(errno));
+    set_options(fd, cfg);
+    return begin(loop, fd, ev, ctx, ret, why);
 }

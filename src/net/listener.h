@@ -52,6 +52,13 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
                   const struct listener_events *ev, void *ctx, struct listener **ret,
                   struct errmsg *why) MUST_USE;
 
+/* The same with fd, which somebody else has bound and made to listen, as it is: of cfg the address
+   is not looked at. fd is the listener's, unless ERR_INVAL: it is not a listening TCP socket. Or
+   ERR_IO, ERR_NOMEM. */
+int listener_adopt(struct loop *loop, int fd, const struct listener_config *cfg,
+                   const struct listener_events *ev, void *ctx, struct listener **ret,
+                   struct errmsg *why) MUST_USE;
+
 /* Stops (true) or resumes accepting; users then wait in the kernel's backlog. */
 void listener_pause(struct listener *l, bool paused);
 

@@ -183,6 +183,7 @@ struct server {
     const char *alpn; /* HELLO_ALPN, or NULL: the legacy wire only */
     SSL_CTX *tls;     /* for the next connection: those that are there keep theirs */
     uv_timer_t renewal;
+    int handed_fd; /* a service manager's socket for the tunnel port, or -1 */
     struct listener *tunnel_port;
     struct admission admission;    /* who is connected and not yet authenticated */
     struct registry registry;      /* who owns an id and a port */

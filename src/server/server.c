@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "app/activation.h"
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
@@ -237,11 +238,26 @@ static void on_tunnel_pause(void *ctx, int err)
     event_server_accept_paused(err_text(err));
 }
 
+/* At the socket that a service manager has handed over. */
+static int adopt_for_tunnels(struct server *srv)
+{
+    static const struct listener_events events = {on_tunnel, on_tunnel_pause};
+    struct listener_config cfg = {.defer_accept_s = DEFER_ACCEPT_S};
+    struct errmsg why;
+    int err =
+        listener_adopt(&srv->loop, srv->handed_fd, &cfg, &events, srv, &srv->tunnel_port, &why);
+    if (err < 0)
+        event_server_adopt_failed(why.text);
+    return err;
+}
+
 static int listen_for_tunnels(struct server *srv)
 {
     static const struct listener_events events = {on_tunnel, on_tunnel_pause};
     struct hostport at;
     struct errmsg why;
+    if (srv->handed_fd >= 0)
+        return adopt_for_tunnels(srv);
     int err = address_parse_listen(srv->opt->listen, &at, &why);
     if (err == 0) {
         struct listener_config cfg = {
@@ -361,6 +377,10 @@ static int server_serve(struct server *srv)
     if (address_parse_ip(srv->opt->public_bind, srv->public_host, &why) < 0) {
         event_public_bind_malformed(srv->opt->public_bind, why.text);
         return cli_hopeless(EXIT_STATUS_USAGE);
+    }
+    if (activation_take(&srv->handed_fd, &why) < 0) {
+        event_server_adopt_failed(why.text);
+        return cli_hopeless(EXIT_STATUS_FAILED);
     }
     if (wire_choose(opt, &srv->alpn) < 0)
         return cli_hopeless(EXIT_STATUS_USAGE);

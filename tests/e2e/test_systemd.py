@@ -8,7 +8,7 @@ import pytest
 
 from lib import services
 from lib.manager import Manager, frozen
-from lib.procs import SECRET
+from lib.procs import SECRET, wait_for
 from lib.services import connect
 
 EX_CONFIG = 78
@@ -135,3 +135,46 @@ def test_what_may_pass_is_tried_again(lab, manager, echo):
     assert unknown.returncode == 1
     asked = lab.run("server", "-h", env=manager.env)
     assert asked.returncode == 0
+
+
+# ---- a socket that is handed over ----
+
+# What a manager does between fork() and exec(): the pid is the program's.
+HAND_OVER = ("sh", "-c", 'exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh")
+
+
+def test_the_tunnel_port_is_handed_over_from_one_server_to_the_next(lab, manager, echo):
+    """Who connects between the two waits in the socket and is refused by nobody."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        given = {"listen": "none:none", "env": manager.env, "stdin": listening, "wrapper": HAND_OVER}
+        first = lab.server(**given)
+        assert first.port == port
+        manager.wait("READY", "1")
+        client = lab.client(first, echo.port, remote_port=free_port())
+        first.stop()
+        connect(port).close()
+        lab.server(**given)
+        wait_for("the port again", lambda: client.log().count("the server listens on") == 2)
+        with connect(client.port) as s:
+            s.sendall(b"ping")
+            assert services.read_exactly(s, 4) == b"ping"
+
+
+@pytest.mark.parametrize("kind", ["connected", "datagrams", "file"])
+def test_what_is_no_listening_socket_is_refused(lab, manager, kind):
+    with socket.create_server(("127.0.0.1", 0)) as listening, open("/dev/null", "rb") as null, \
+            socket.create_connection(listening.getsockname()) as connected, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        given = {"connected": connected, "datagrams": datagrams, "file": null}[kind]
+        server = lab.server(env=manager.env, stdin=given, wrapper=HAND_OVER, ready=False)
+        server.expect_exit = False
+        assert server.wait() == EX_CONFIG
+    errors = [line for line in server.log().splitlines() if "cannot" in line]
+    assert [line[27:] for line in errors] == ["cannot use the socket of the service manager: "
+                                              "descriptor 3 is not a listening TCP socket"]
+
+
+def test_a_socket_for_another_process_is_not_taken(lab):
+    server = lab.server(env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
+    connect(server.port).close()

@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "kit.h"
@@ -87,6 +88,61 @@ static int connect6(int port)
     int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&in6, sizeof in6), 0);
     return fd;
+}
+
+/* ---- a socket of somebody else's ---- */
+
+static int adopt(struct owner *o, int fd, struct errmsg *why)
+{
+    struct listener_config cfg = {.defer_accept_s = 5};
+    return listener_adopt(&o->k->loop, fd, &cfg, &events, o, &o->l, why);
+}
+
+static void a_listening_socket_is_adopted(void **state)
+{
+    struct owner o = {.k = *state};
+    struct errmsg why = {""};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), defer = 0, nodelay = 0;
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(adopt(&o, fd, &why), 0);
+    assert_in_range(listener_port(o.l), 1, 65535);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    assert_int_equal(
+        getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, &(socklen_t){sizeof defer}), 0);
+    assert_true(defer > 0);
+    assert_int_equal(
+        getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, &(socklen_t){sizeof nodelay}), 0);
+    assert_int_equal(nodelay, 1);
+    owner_close(&o);
+    assert_int_equal(fcntl(fd, F_GETFD), -1); /* it was the listener's */
+}
+
+static void what_is_no_listening_tcp_socket_is_refused(void **state)
+{
+    struct owner o = {.k = *state};
+    struct errmsg why = {""};
+    char want[64];
+    int pipes[2];
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    const int rows[] = {
+        socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), /* does not listen */
+        socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        pipes[0],
+        pipes[1],
+    };
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    assert_int_equal(bind(rows[2], (struct sockaddr *)&un, sizeof un.sun_family), 0);
+    assert_int_equal(listen(rows[2], 1), 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_int_equal(adopt(&o, rows[i], &why), ERR_INVAL);
+        (void)snprintf(want, sizeof want, "descriptor %d is not a listening TCP socket", rows[i]);
+        assert_string_equal(why.text, want);
+        assert_int_equal(close(rows[i]), 0); /* still ours */
+    }
+    assert_int_equal(adopt(&o, rows[0], &why), ERR_INVAL); /* closed */
 }
 
 /* ---- addresses ---- */
@@ -451,6 +507,8 @@ static void ipv4_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_listening_socket_is_adopted),
+        TEST(what_is_no_listening_tcp_socket_is_refused),
         TEST(addresses_read_as_the_original_prints_them),
         TEST(accepted_sockets_inherit_their_options),
         TEST(all_addresses_are_both_families),
