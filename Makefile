@@ -43,7 +43,7 @@ bench bench-full:
 	@python3 -m bench --set $(if $(filter bench-full,$@),full,short) --out build-bench/results $(BENCH)
 
 install: $(BUILD)/build.ninja
-	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@meson configure $(BUILD) --prefix=$(PREFIX) $(if $(UNITDIR),-Dsystemdunitdir=$(UNITDIR))
 	@ninja -C $(BUILD) program
 	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --skip-subprojects
 
@@ -64,7 +64,8 @@ help:
 	@echo 'make test-long       the tests that take hours: a thousand cuts of each kind, and more'
 	@echo 'make bench           install what is missing, build, and measure beside others, a few minutes'
 	@echo "make bench-full      the same, everything (BENCH='--rounds 9': more options)"
-	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected'
+	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected;'
+	@echo '                     UNITDIR: where units of systemd go (none: nowhere)'
 	@echo 'make deps            install what a build needs (Debian, Ubuntu)'
 	@echo 'make format          format the C files;  make check-format only looks'
 	@echo 'make clean           remove what was built'

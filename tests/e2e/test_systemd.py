@@ -2,14 +2,17 @@
 """What a service manager sees of both programs, as systemd speaks with them, without one."""
 
 import re
+import shutil
+import signal
 import socket
+from pathlib import Path
 
 import pytest
 
 from lib import services
-from lib.manager import Manager, frozen
-from lib.procs import SECRET, wait_for
-from lib.services import connect
+from lib.manager import USER, Host, Manager, frozen
+from lib.procs import PROGRAM, SECRET, wait_for
+from lib.services import connect, free_port
 
 EX_CONFIG = 78
 
@@ -18,11 +21,6 @@ EX_CONFIG = 78
 def manager(lab):
     with Manager(lab.path / "notify") as manager:
         yield manager
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 # ---- READY, STATUS, STOPPING ----
@@ -178,3 +176,56 @@ def test_what_is_no_listening_socket_is_refused(lab, manager, kind):
 def test_a_socket_for_another_process_is_not_taken(lab):
     server = lab.server(env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
     connect(server.port).close()
+
+
+# ---- the units ----
+
+
+@pytest.fixture
+def host(lab):
+    with Host(lab) as host:
+        yield host
+
+
+def write(path, text, mode=0o644):
+    path.write_text(text + "\n")
+    path.chmod(mode)
+
+
+def test_the_units_make_a_tunnel(lab, host, echo):
+    """Server and client as their units start them: by a user without rights, with few system calls."""
+    etc, port, public = host.root / "etc", free_port(), free_port()
+    write(etc / "server.secret", SECRET, 0o600)
+    write(etc / "server.env", f"OPTIONS=-listen 127.0.0.1:{port} -threads 2 -allow-ports {public}")
+    write(etc / "home.secret", SECRET, 0o600)
+    write(etc / "home.env", f"OPTIONS=-server 127.0.0.1:{port} -remote-port {public} -local-target 127.0.0.1:{echo.port}")
+    with Manager(host.root / "server.notify") as of_server, Manager(host.root / "client.notify") as of_client:
+        server = host.start("gotunnel-server.service", of_server)
+        of_server.wait("READY", "1")
+        certs = host.root / "state/gotunnel-server/certs"
+        write(etc / "home.crt", (certs / "ca.crt").read_text())
+        client = host.start("gotunnel-client@.service", of_client, "home")
+        of_client.wait("READY", "1")
+        of_server.wait("WATCHDOG")
+        of_client.wait("WATCHDOG")
+        with connect(public) as s:
+            s.sendall(b"ping")
+            assert services.read_exactly(s, 4) == b"ping"
+        assert (host.root / "state/gotunnel-client/home/client-id").stat().st_mode & 0o777 == 0o600
+        if host.as_root:
+            assert {(certs / name).stat().st_uid for name in ("ca.key", "server.key")} == {USER}
+            assert Path(f"/proc/{server.pid}/status").read_text().count("CapEff:\t0000000000000000") == 1
+        assert (client.popen.poll(), server.popen.poll()) == (None, None)
+        for process in (client, server):
+            process.kill(signal.SIGTERM)
+            assert process.wait() == 0
+
+
+def test_a_unit_that_cannot_work_is_not_started_again(lab, host):
+    write(host.root / "etc/home.secret", SECRET, 0o600)
+    with Manager(host.root / "notify") as manager:
+        client = host.start("gotunnel-client@.service", manager, "home")  # there is no home.env
+        client.expect_exit = False
+        assert client.wait() == EX_CONFIG
+    unit = (PROGRAM.parent / "packaging/systemd/gotunnel-client@.service").read_text()
+    assert re.search(rf"(?m)^RestartPreventExitStatus=.*\b{EX_CONFIG}\b", unit)

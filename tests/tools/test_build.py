@@ -31,25 +31,31 @@ def files_below(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-INSTALLED = ["usr/bin/gotunnel", "usr/share/bash-completion/completions/gotunnel",
+UNITS = ["usr/lib/systemd/system/gotunnel-client@.service", "usr/lib/systemd/system/gotunnel-server.service"]
+INSTALLED = ["usr/bin/gotunnel", *UNITS, "usr/share/bash-completion/completions/gotunnel",
              "usr/share/fish/vendor_completions.d/gotunnel.fish", "usr/share/man/man1/gotunnel.1",
              "usr/share/zsh/site-functions/_gotunnel"]
 
 
-def install(build, into, **env):
-    done = run("make", "install", f"BUILD={build}", f"DESTDIR={into}", "PREFIX=/usr", **env)
+def install(build, into, *options, **env):
+    done = run("make", "install", f"BUILD={build}", f"DESTDIR={into}", "PREFIX=/usr", *options, **env)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert files_below(into) == INSTALLED
+    return files_below(into)
 
 
 @pytest.mark.serial
 def test_an_installation_takes_the_program_alone(tmp_path):
     build = tmp_path / "build"
-    install(build, tmp_path / "first", PATH=without_cmocka(tmp_path))
+    assert install(build, tmp_path / "first", PATH=without_cmocka(tmp_path)) == INSTALLED
+    unit = (tmp_path / "first" / UNITS[1]).read_text()
+    assert "\nExecStart=/usr/bin/gotunnel server " in unit and "@" not in unit.replace("@system", "").replace(
+        "@privileged", "").replace("@resources", "")
     # The same in a tree where the tests are to be built: they are not, for this.
     done = run("meson", "configure", build, "-Dtests=true", "-Dbench=true")
     assert done.returncode == 0, done.stderr
-    install(build, tmp_path / "second")
+    assert install(build, tmp_path / "second", "UNITDIR=/etc/units") == sorted(
+        [*(set(INSTALLED) - set(UNITS)), *(unit.replace("usr/lib/systemd/system", "etc/units") for unit in UNITS)])
+    assert install(build, tmp_path / "third", "UNITDIR=none") == sorted(set(INSTALLED) - set(UNITS))
     assert not list(build.rglob("test_base_*.c.o")) and not list(build.rglob("fuzz_*.c.o"))
 
 
