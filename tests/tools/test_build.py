@@ -33,7 +33,7 @@ def files_below(folder):
 
 UNITS = ["usr/lib/systemd/system/gotunnel-client@.service", "usr/lib/systemd/system/gotunnel-server.service"]
 INSTALLED = ["usr/bin/gotunnel", *UNITS, "usr/share/bash-completion/completions/gotunnel",
-             "usr/share/fish/vendor_completions.d/gotunnel.fish", "usr/share/man/man1/gotunnel.1",
+             "usr/share/doc/gotunnel/gotunnel.cdx.json", "usr/share/fish/vendor_completions.d/gotunnel.fish", "usr/share/man/man1/gotunnel.1",
              "usr/share/zsh/site-functions/_gotunnel"]
 
 
