@@ -2,6 +2,7 @@
 """The build itself: what an installation takes, and what a cross build does not."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 600
 
 
-def run(*command, **env):
-    return subprocess.run([str(c) for c in command], cwd=ROOT, env={**os.environ, **env}, capture_output=True,
+def run(*command, cwd=ROOT, **env):
+    return subprocess.run([str(c) for c in command], cwd=cwd, env={**os.environ, **env}, capture_output=True,
                           text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
 
 
@@ -37,19 +38,26 @@ INSTALLED = ["usr/bin/gotunnel", *UNITS, "usr/share/bash-completion/completions/
              "usr/share/zsh/site-functions/_gotunnel"]
 
 
-def install(build, into, *options, **env):
-    done = run("make", "install", f"BUILD={build}", f"DESTDIR={into}", "PREFIX=/usr", *options, **env)
+def install(build, into, *options, cwd=ROOT, **env):
+    done = run("make", "install", f"BUILD={build}", f"DESTDIR={into}", "PREFIX=/usr", *options, cwd=cwd, **env)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return files_below(into)
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A first build, and what it installs: (folder of the build, folder of the installation, its files)."""
+    here = tmp_path_factory.mktemp("first")
+    files = install(here / "build", here / "files", PATH=without_cmocka(here))
+    return here / "build", here / "files", files
+
+
 @pytest.mark.serial
-def test_an_installation_takes_the_program_alone(tmp_path):
-    build = tmp_path / "build"
-    assert install(build, tmp_path / "first", PATH=without_cmocka(tmp_path)) == INSTALLED
-    unit = (tmp_path / "first" / UNITS[1]).read_text()
-    assert "\nExecStart=/usr/bin/gotunnel server " in unit and "@" not in unit.replace("@system", "").replace(
-        "@privileged", "").replace("@resources", "")
+def test_an_installation_takes_the_program_alone(first, tmp_path):
+    build, into, files = first
+    assert files == INSTALLED
+    unit = (into / UNITS[1]).read_text()
+    assert "\nExecStart=/usr/bin/gotunnel server " in unit and not re.search(r"@\w+@", unit)
     # The same in a tree where the tests are to be built: they are not, for this.
     done = run("meson", "configure", build, "-Dtests=true", "-Dbench=true")
     assert done.returncode == 0, done.stderr
@@ -57,6 +65,19 @@ def test_an_installation_takes_the_program_alone(tmp_path):
         [*(set(INSTALLED) - set(UNITS)), *(unit.replace("usr/lib/systemd/system", "etc/units") for unit in UNITS)])
     assert install(build, tmp_path / "third", "UNITDIR=none") == sorted(set(INSTALLED) - set(UNITS))
     assert not list(build.rglob("test_base_*.c.o")) and not list(build.rglob("fuzz_*.c.o"))
+
+
+@pytest.mark.serial
+def test_builds_in_different_folders_are_equal(first, tmp_path):
+    """Also of sources in another folder, and at another time: every byte of every file."""
+    _, into, files = first
+    tree = tmp_path / "elsewhere" / "sources"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build*", "tests", ".git", "__pycache__"))
+    for file in tree.rglob("*"):
+        os.utime(file, (1700000000, 1700000000))
+    assert install(tmp_path / "b", tmp_path / "second", cwd=tree) == files
+    differing = [name for name in files if (into / name).read_bytes() != (tmp_path / "second" / name).read_bytes()]
+    assert differing == []
 
 
 def test_a_cross_build_runs_nothing_of_the_other_machine(tmp_path):
