@@ -11,7 +11,9 @@
  */
 #include "client/client.h"
 
+#include <limits.h>
 #include <openssl/ssl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/address.h"
@@ -27,6 +29,11 @@
 #include "net/dialer.h"
 #include "net/tls_ctx.h"
 #include "tunnel/relay.h"
+
+enum {
+    CAS_TOLD = 4
+}; /* lines about those in the -ca file; more than two, while one follows the
+                          other, make little sense */
 
 /* ---- the end ---- */
 
@@ -489,10 +496,22 @@ no_loop:
     return cli_cannot_start(err);
 }
 
+static void tell_trust(const struct client *c)
+{
+    char path[PATH_MAX], fingerprint[TLS_FINGERPRINT_MAX];
+    const char *name = realpath(c->opt->ca, path) ? path : c->opt->ca;
+    X509 *ca;
+    for (unsigned i = 0; i < CAS_TOLD && (ca = tls_trusted_ca(c->tls, i)); i++) {
+        tls_fingerprint(ca, fingerprint);
+        event_ca_trusted(name, fingerprint);
+    }
+}
+
 static void run(struct client *c)
 {
     event_client_start(c->opt->server);
     event_client_forwards(c->opt->remote_port, c->opt->local_target);
+    tell_trust(c);
     wire_warn(&c->opt->common);
     client_open(c);
     loop_run(&c->loop);

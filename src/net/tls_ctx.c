@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hex.h"
 #include "base/i18n.h"
 
 enum { PEER_CERTS_MAX = 8 << 10 }; /* bytes of a peer's certificate list; one of ours is 500 */
@@ -231,6 +232,30 @@ int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **re
     return 0;
 }
 
+void tls_fingerprint(X509 *cert, char ret[TLS_FINGERPRINT_MAX])
+{
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (X509_digest(cert, EVP_sha256(), hash, &n) != 1 || 2 * n + 1 != TLS_FINGERPRINT_MAX) {
+        ERR_clear_error();
+        strcpy(ret, "?");
+        return;
+    }
+    hex_put(ret, hash, n);
+    ret[2 * n] = '\0';
+}
+
+X509 *tls_trusted_ca(SSL_CTX *ctx, unsigned i)
+{
+    const STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
+    for (int k = 0; k < sk_X509_OBJECT_num(all); k++) {
+        X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, k));
+        if (cert && X509_check_ca(cert) > 0 && i-- == 0)
+            return cert;
+    }
+    return NULL;
+}
+
 int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, struct errmsg *why)
 {
     SSL_CTX *ctx = new_ctx(TLS_client_method());
@@ -242,6 +267,13 @@ int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, str
         SSL_CTX_free(ctx);
         return errmsg_set(why, ERR_CERT, _("cannot read the CA certificate file %s: %s"), ca_file,
                           words.text);
+    }
+    if (!tls_trusted_ca(ctx, 0)) {
+        SSL_CTX_free(ctx);
+        return errmsg_set(why, ERR_CERT,
+                          _("%s holds a server's certificate and not a CA's: give the server's "
+                            "file ca.crt"),
+                          ca_file);
     }
     X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);

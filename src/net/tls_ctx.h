@@ -24,12 +24,19 @@
 int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why) MUST_USE;
 
-/* A client that trusts the certificates of the PEM file ca_file only (a file that holds the
-   server's certificate itself works too, as in Go), and demands TLS_SERVER_NAME as dNSName: a
-   certificate with that as common name only is refused. ERR_CERT: unreadable file, or no
-   certificate in it. alpn is offered, unless it is NULL. */
+/* A client that trusts the certificates of the PEM file ca_file only, and demands TLS_SERVER_NAME as
+   dNSName: a certificate with that as common name only is refused. ERR_CERT: unreadable file, no
+   certificate in it, or none of a CA: the server's own is another one each year. alpn is offered, unless it is NULL. */
 int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why) MUST_USE;
+
+/* SHA-256 of a certificate, which says to people which one it is: 64 hex digits and NUL. "?" without
+   memory. */
+enum { TLS_FINGERPRINT_MAX = 65 };
+void tls_fingerprint(X509 *cert, char ret[TLS_FINGERPRINT_MAX]);
+
+/* The CA number i, from 0, of those that ctx trusts. Borrowed; NULL: there are no more. */
+X509 *tls_trusted_ca(SSL_CTX *ctx, unsigned i);
 
 /*
  * Which suite comes first, of those above. With AES instructions TLS_AES_128_GCM_SHA256, the

@@ -105,6 +105,7 @@ struct pki_set {
     EVP_PKEY *ca_key; /* NULL when ca.key is missing, and once nobody needs it any more */
     X509 *cert;
     EVP_PKEY *key;
+    bool was_lost; /* there was no server.crt: cert is new, and not on the disk yet */
 };
 
 void pki_set_fini(struct pki_set *s);
@@ -112,6 +113,7 @@ void pki_set_fini(struct pki_set *s);
 /*
  * Parses and checks the contents of the four files: do they belong together, and is the CA not
  * over at now? Whether it and the server certificate are valid is not looked at (pki_dates_state).
+ * Where server.crt alone is missing a new one is made from ca.key, for the same server.key.
  * ERR_NOTFOUND: no file at all; ERR_CERT, with a sentence; ERR_NOMEM. path is for the sentence.
  */
 int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time_t now,

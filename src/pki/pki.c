@@ -56,6 +56,26 @@ static int no_ca_key(const struct pki_dir *d, const struct pki_set *s, time_t no
                       d->path, day, d->path);
 }
 
+/* The certificate of s to the disk, if possible; else a warning in why. */
+static void save(const struct pki_dir *d, const struct pki_set *s, struct errmsg *why)
+{
+    if (pki_store_save_cert(d, s->cert) == 0)
+        return;
+    int errnum = errno;
+    (void)errmsg_set(why, err_from_errno(errnum),
+                     _("the renewed certificate cannot be saved in %s: %s"), d->path,
+                     strerror(errnum));
+}
+
+/* The new certificate of a set whose server.crt was lost; why says so. */
+static void save_lost(const struct pki_dir *d, struct pki_set *s, struct errmsg *why)
+{
+    (void)errmsg_set(why, 0, _("%s/server.crt was missing: it has been signed anew by %s/ca.key"),
+                     d->path, d->path);
+    save(d, s, why);
+    s->was_lost = false;
+}
+
 /* Replaces the certificate of s, in memory and, if possible, on disk (else: a warning). */
 static int renew(const struct pki_dir *d, time_t now, struct pki_set *s, struct errmsg *why)
 {
@@ -72,12 +92,7 @@ static int renew(const struct pki_dir *d, time_t now, struct pki_set *s, struct 
     }
     X509_free(s->cert);
     s->cert = fresh.cert;
-    if (pki_store_save_cert(d, s->cert) < 0) {
-        int errnum = errno;
-        (void)errmsg_set(why, err_from_errno(errnum),
-                         _("the renewed certificate cannot be saved in %s: %s"), d->path,
-                         strerror(errnum));
-    }
+    save(d, s, why);
     return 0;
 }
 
@@ -100,7 +115,9 @@ static int reload(struct pki_identity *id, time_t now, struct pki_set *ret, stru
     if (err == 0 && X509_cmp(ret->ca, id->set.ca) != 0)
         err = errmsg_set(why, ERR_CERT, _("%s/ca.crt is another one than at the start: restart"),
                          id->dir.path);
-    if (err == 0 && needs_renewal(ret, now))
+    if (err == 0 && ret->was_lost)
+        save_lost(&id->dir, ret, why);
+    else if (err == 0 && needs_renewal(ret, now))
         err = renew(&id->dir, now, ret, why);
     return err;
 }
@@ -242,6 +259,11 @@ static int open_locked(const struct pki_dir *d, time_t now, struct pki_set *s,
         err = check_clock(d->path, now, why);
         return err < 0 ? err : pki_store_create_in(d, now, s, why);
     }
+    if (err == 0 && s->was_lost) {
+        *ret_outcome = PKI_RENEWED;
+        save_lost(d, s, why);
+        return 0;
+    }
     if (err < 0 || !needs_renewal(s, now))
         return err;
     struct pki_dates dates = pki_set_dates(s);
@@ -337,6 +359,11 @@ X509 *pki_cert(const struct pki_identity *id)
 EVP_PKEY *pki_key(const struct pki_identity *id)
 {
     return id->set.key;
+}
+
+X509 *pki_ca(const struct pki_identity *id)
+{
+    return id->set.ca;
 }
 
 int pki_ca_pem(const struct pki_identity *id, char **ret)

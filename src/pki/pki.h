@@ -20,7 +20,8 @@
  *   server certificate look expired, or not valid yet. So its dates are looked at whenever somebody
  *   connects (pki_keep), not by a timer;
  * - ca.key may be missing (kept offline): the server runs, with a warning, as the original does.
- *   Every other file must be there.
+ *   server.crt may be missing where ca.key is there: it is signed anew for the same key, with a
+ *   warning. Every other file must be there.
  *
  * Not thread-safe on one object. All functions may block on the disk.
  */
@@ -63,6 +64,9 @@ int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_ou
 /* The server certificate and its key. Borrowed: valid until pki_renew() or pki_free(). */
 X509 *pki_cert(const struct pki_identity *id);
 EVP_PKEY *pki_key(const struct pki_identity *id);
+
+/* The CA certificate. Borrowed, as above. */
+X509 *pki_ca(const struct pki_identity *id);
 
 /* The CA certificate in PEM, NUL-terminated; the caller calls free(). 0 or ERR_NOMEM. */
 int pki_ca_pem(const struct pki_identity *id, char **ret) MUST_USE;

@@ -127,6 +127,21 @@ static int parse_key(const struct pki_blob files[], enum pki_file f, const char 
     return err < 0 ? bad_file(err, path, f, why) : 0;
 }
 
+/* Is server.crt all that is missing? Then it can be made from the others. */
+static bool is_cert_lost(const struct pki_blob files[])
+{
+    return !files[PKI_SERVER_CRT].data && files[PKI_CA_CRT].data && files[PKI_CA_KEY].data &&
+           files[PKI_SERVER_KEY].data;
+}
+
+static int replace_lost(struct pki_set *s, time_t now, struct errmsg *why)
+{
+    int err = pki_issue_leaf(s, now, &s->cert);
+    s->was_lost = true;
+    return err < 0 ? errmsg_set(why, err, _("cannot make a server certificate: %s"), err_name(err))
+                   : 0;
+}
+
 /* ca.key alone may be missing, or all of them. */
 static int check_complete(const struct pki_blob files[], const char *path, struct errmsg *why)
 {
@@ -137,7 +152,7 @@ static int check_complete(const struct pki_blob files[], const char *path, struc
         else if (f != PKI_CA_KEY)
             missing = missing < 0 ? f : missing;
     }
-    if (missing < 0)
+    if (missing < 0 || is_cert_lost(files))
         return 0;
     if (present < 0)
         return errmsg_set(why, ERR_NOTFOUND, _("there are no certificates in %s"), path);
@@ -156,10 +171,12 @@ int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time
         err = parse_cert(files, PKI_CA_CRT, path, &s.ca, why);
     if (err == 0)
         err = parse_key(files, PKI_CA_KEY, path, &s.ca_key, why);
-    if (err == 0)
+    if (err == 0 && !is_cert_lost(files))
         err = parse_cert(files, PKI_SERVER_CRT, path, &s.cert, why);
     if (err == 0)
         err = parse_key(files, PKI_SERVER_KEY, path, &s.key, why);
+    if (err == 0 && is_cert_lost(files))
+        err = replace_lost(&s, now, why);
     if (err == 0)
         err = pki_set_check(&s, path, now, why);
     if (err < 0) {

@@ -9,6 +9,7 @@
  */
 #include "server/server.h"
 
+#include <limits.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,15 @@ void server_worker_told(struct server *srv)
 
 /* ---- certificates ---- */
 
+/* Whoever starts a server in the wrong directory sees it here, and who copies ca.crt which one it
+   is. */
+static void tell_place(const struct server *srv)
+{
+    char path[PATH_MAX], fingerprint[TLS_FINGERPRINT_MAX];
+    tls_fingerprint(pki_ca(srv->identity), fingerprint);
+    event_certificates_place(realpath(srv->opt->certs, path) ? path : srv->opt->certs, fingerprint);
+}
+
 static int load_identity(struct server *srv)
 {
     struct errmsg why = {""};
@@ -169,6 +179,7 @@ static int load_identity(struct server *srv)
         event_certificate_renewed();
         break;
     }
+    tell_place(srv);
     if (*why.text)
         event_certificates_doubtful(why.text);
     return 0;

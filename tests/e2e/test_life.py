@@ -350,8 +350,8 @@ def spoil(path, how):
 
 
 @pytest.mark.parametrize("name,how", [
-    ("ca.crt", "missing"), ("ca.crt", "empty"), ("ca.crt", "garbage"), ("server.crt", "missing"),
-    ("server.crt", "garbage"), ("server.key", "missing"), ("server.key", "empty"),
+    ("ca.crt", "missing"), ("ca.crt", "empty"), ("ca.crt", "garbage"), ("server.crt", "garbage"),
+    ("server.key", "missing"), ("server.key", "empty"),
     ("server.key", "open"), ("ca.key", "open"), ("ca.key", "garbage")])
 def test_spoiled_certificates_are_refused_in_one_line_d26(lab, name, how):
     server = lab.server()

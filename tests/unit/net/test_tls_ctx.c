@@ -265,6 +265,32 @@ static void what_a_ca_file_may_hold(void **state)
     (void)unlink(path);
 }
 
+/* It would work, until the server renews it. */
+static void a_leaf_is_no_ca(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test-tls-ctx-XXXXXX", want[256], print[TLS_FINGERPRINT_MAX];
+    struct errmsg why;
+    SSL_CTX *ctx = NULL;
+    assert_int_equal(close(mkstemp(path)), 0);
+    cert_append(&server_cert, path);
+    assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), ERR_CERT);
+    (void)snprintf(want, sizeof want,
+                   "%s holds a server's certificate and not a CA's: give the server's file ca.crt",
+                   path);
+    assert_string_equal(why.text, want);
+    assert_null(ctx);
+    cert_append(&ca, path);
+    assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), 0);
+    assert_int_equal(X509_cmp(tls_trusted_ca(ctx, 0), ca.x), 0);
+    assert_null(tls_trusted_ca(ctx, 1));
+    tls_fingerprint(ca.x, print);
+    assert_int_equal(strlen(print), TLS_FINGERPRINT_MAX - 1);
+    assert_int_equal(strspn(print, "0123456789abcdef"), TLS_FINGERPRINT_MAX - 1);
+    SSL_CTX_free(ctx);
+    (void)unlink(path);
+}
+
 static void unusable_ca_files(void **state)
 {
     (void)state;
@@ -617,6 +643,7 @@ int main(void)
         cmocka_unit_test(another_ca),
         cmocka_unit_test(an_expired_ca),
         cmocka_unit_test(what_a_ca_file_may_hold),
+        cmocka_unit_test(a_leaf_is_no_ca),
         cmocka_unit_test(unusable_ca_files),
         cmocka_unit_test(a_key_that_does_not_fit),
         cmocka_unit_test(old_versions_are_refused),

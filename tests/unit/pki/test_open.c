@@ -317,6 +317,46 @@ static void d26_incomplete_directories(void **state)
     }
 }
 
+/* Only what ca.key can make: the CA, which clients trust, and the key stay. */
+static void a_lost_certificate_is_signed_anew(void **state)
+{
+    (void)state;
+    made();
+    struct pki_identity *before = opened(TODAY, PKI_LOADED, "");
+    struct pki_blob ca = place_read("certs/ca.crt"), key = place_read("certs/server.key");
+    assert_int_equal(unlink("certs/server.crt"), 0);
+    struct pki_identity *after =
+        opened(TODAY + DAY, PKI_RENEWED,
+               "certs/server.crt was missing: it has been signed anew by certs/ca.key");
+    assert_int_not_equal(X509_cmp(pki_cert(before), pki_cert(after)), 0);
+    assert_int_equal(X509_cmp(pki_ca(before), pki_ca(after)), 0);
+    assert_int_equal(EVP_PKEY_eq(pki_key(before), pki_key(after)), 1);
+    assert_same_file("certs/ca.crt", &ca);
+    assert_same_file("certs/server.key", &key);
+    struct pki_identity *again = opened(TODAY + DAY, PKI_LOADED, "");
+    assert_int_equal(X509_cmp(pki_cert(again), pki_cert(after)), 0);
+    assert_int_equal(place_count("certs"), 4);
+    pki_free(before);
+    pki_free(after);
+    pki_free(again);
+    pki_blob_fini(&ca);
+    pki_blob_fini(&key);
+}
+
+/* ca.key of another CA: nothing is signed by it. */
+static void a_lost_certificate_needs_the_right_key(void **state)
+{
+    (void)state;
+    made();
+    assert_int_equal(rename("certs/ca.key", "away"), 0);
+    assert_int_equal(unlink("certs/server.crt"), 0);
+    assert_int_equal(rename("certs/server.key", "certs/ca.key"), 0);
+    assert_int_equal(rename("away", "certs/server.key"), 0);
+    refused(TODAY, ERR_CERT,
+            "certs/ca.key does not belong to certs/ca.crt: put back the two that belong together");
+    assert_int_equal(place_count("certs"), 3);
+}
+
 static void damaged_files(void **state)
 {
     (void)state;
@@ -455,7 +495,7 @@ static void files_that_do_not_belong_together(void **state)
     assert_int_equal(pki_issue_set(TODAY, &b), 0);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct pki_set mixed = {rows[i].ca ? b.ca : a.ca, rows[i].ca_key ? b.ca_key : a.ca_key,
-                                rows[i].cert ? b.cert : a.cert, rows[i].key ? b.key : a.key};
+                                rows[i].cert ? b.cert : a.cert, rows[i].key ? b.key : a.key, false};
         place_certs(&mixed);
         refused(TODAY, ERR_CERT, rows[i].sentence);
         place_remove("certs");
@@ -858,6 +898,8 @@ int main(void)
         PLACED(an_rsa_set_of_other_hands),
         PLACED(d26_incomplete_directories),
         PLACED(damaged_files),
+        PLACED(a_lost_certificate_is_signed_anew),
+        PLACED(a_lost_certificate_needs_the_right_key),
         PLACED(files_that_are_no_files),
         PLACED(files_that_are_too_large),
         PLACED(keys_that_others_can_read),
