@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -28,29 +30,37 @@ bool notify_is_wanted(void)
 
 /* ---- the environment ---- */
 
-/* A path, or @ and a name in the abstract space. 0, or a negative errno. */
-static int parse_address(struct notify *n, const char *path)
+/* A path, or @ and a name in the abstract space. The length of *ret, or a negative errno. */
+static int parse_address(struct sockaddr_un *ret, const char *path)
 {
     size_t len = strlen(path);
     if ((path[0] != '/' && path[0] != '@') || len < 2)
         return -EINVAL;
-    if (len >= sizeof n->to.sun_path)
+    if (len >= sizeof ret->sun_path)
         return -ENAMETOOLONG;
-    n->to.sun_family = AF_UNIX;
-    memcpy(n->to.sun_path, path, len + 1);
-    n->to_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (path[0] == '/'));
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(ret->sun_path, path, len);
     if (path[0] == '@')
-        n->to.sun_path[0] = '\0';
-    return 0;
+        ret->sun_path[0] = '\0';
+    return (int)(offsetof(struct sockaddr_un, sun_path) + len + (path[0] == '/'));
 }
 
-static int open_socket(struct notify *n, const char *path)
+/* Connected once and for all: a program that has shut itself in can still use it. The descriptor,
+   or a negative errno. */
+static int open_socket(const char *path)
 {
-    int err = parse_address(n, path);
-    if (err < 0)
-        return err;
-    n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return n->fd < 0 ? -errno : 0;
+    struct sockaddr_un to;
+    int len = parse_address(&to, path);
+    if (len < 0)
+        return len;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (struct sockaddr *)&to, (socklen_t)len) == 0)
+        return fd;
+    int errnum = errno;
+    (void)close(fd);
+    return -errnum;
 }
 
 /* A positive number that fills the variable; 0: none. */
@@ -80,11 +90,12 @@ void notify_init(struct notify *n)
     if (!notify_is_wanted())
         return;
     const char *path = getenv("NOTIFY_SOCKET");
-    int err = open_socket(n, path);
-    if (err < 0) {
-        event_manager_unreachable(path, strerror(-err));
+    int fd = open_socket(path);
+    if (fd < 0) {
+        event_manager_unreachable(path, strerror(-fd));
         return;
     }
+    n->fd = fd;
     n->watchdog_ms = watchdog_of_environment();
 }
 
@@ -94,12 +105,9 @@ void notify_init(struct notify *n)
 static bool notify_send(struct notify *n, const char *text)
 {
     bool was_unsent = n->unsent;
-    ssize_t r =
-        sendto(n->fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&n->to, n->to_len);
-    n->unsent = r < 0;
+    n->unsent = send(n->fd, text, strlen(text), MSG_NOSIGNAL) < 0;
     if (n->unsent && !was_unsent)
-        event_manager_unreachable(n->to.sun_path[0] ? n->to.sun_path : n->to.sun_path + 1,
-                                  strerror(errno));
+        event_manager_unreachable(getenv("NOTIFY_SOCKET"), strerror(errno));
     return !n->unsent;
 }
 

@@ -13,8 +13,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <uv.h>
 
 #include "base/attr.h"
@@ -28,9 +26,7 @@ enum {
 
 struct notify {
     /* private */
-    int fd; /* -1: there is nobody to tell */
-    struct sockaddr_un to;
-    socklen_t to_len;
+    int fd;               /* -1: there is nobody to tell */
     mtime_ms watchdog_ms; /* 0: none */
     bool is_ready, is_stopping, is_beating;
     bool unsent; /* the last datagram was not taken */
@@ -44,7 +40,8 @@ struct notify {
 /* True when a service manager has started us and listens (NOTIFY_SOCKET). */
 bool notify_is_wanted(void);
 
-/* Reads the environment and opens the socket; a path that cannot be used is one warning. */
+/* Reads the environment and connects the socket; a path that cannot be used is one warning, and
+   nobody is told then. */
 void notify_init(struct notify *n);
 
 /* From now on on_beat is called again and again, so that notify_alive() is in time for the

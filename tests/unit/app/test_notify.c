@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/event.h"
@@ -173,7 +175,7 @@ static void what_was_not_taken_is_sent_again(void **state)
 static void an_address_that_cannot_be_is_a_warning(void **state)
 {
     char path[200];
-    const char *const rows[] = {"vsock:2:1234", "relative", "@", "/", path};
+    const char *const rows[] = {"vsock:2:1234", "relative", "@", "/", "/none", path};
     uint64_t lines = event_count(EVENT_manager_unreachable);
     (void)state;
     memset(path, 'x', sizeof path - 1);
