@@ -7,6 +7,7 @@
 
 #include "app/cli.h"
 #include "app/genkey.h"
+#include "app/guard.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "client/cmd.h"
@@ -99,6 +100,7 @@ static void fill_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
+    guard_begin();
     fill_standard_descriptors();
     i18n_init();
     int status = run(argc, argv);

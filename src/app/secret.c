@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/event.h"
 #include "base/i18n.h"
 #include "base/secure.h"
 
@@ -111,6 +112,7 @@ static int from_environment(struct common_options *o, bool wanted, struct errmsg
 int secret_find(struct common_options *o, struct errmsg *why)
 {
     bool in_argv = *o->secret != '\0';
+    o->secret_in_argv = in_argv;
     bool in_file = !in_argv && *o->secret_file;
     int err = from_environment(o, !in_argv && !in_file, why);
     if (err == 0 && in_file)
@@ -119,4 +121,10 @@ int secret_find(struct common_options *o, struct errmsg *why)
         err = errmsg_set(why, ERR_INVAL, "%s",
                          _("it has a line feed in it, which cannot be sent to the other side"));
     return err;
+}
+
+void secret_warn(const struct common_options *o)
+{
+    if (o->secret_in_argv)
+        event_secret_in_argv();
 }

@@ -16,3 +16,6 @@
  * too long, or a secret with a line feed in it, which no peer could ever send.
  */
 int secret_find(struct common_options *o, struct errmsg *why) MUST_USE;
+
+/* Warns of a secret that was in the command line. */
+void secret_warn(const struct common_options *o);

@@ -1,9 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* Constant-time comparison and wiping. */
+/* Constant-time comparison, wiping, and pages for secrets. */
 #include "base/secure.h"
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+
+void *secure_alloc(size_t n)
+{
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    (void)mlock(p, n); /* both as far as the system allows */
+    (void)madvise(p, n, MADV_DONTDUMP);
+    return p;
+}
+
+void secure_free(void *p, size_t n)
+{
+    if (!p)
+        return;
+    secure_zero(p, n);
+    (void)munmap(p, n); /* fails for what was not mapped only */
+}
 
 void secure_zero(void *p, size_t n)
 {

@@ -5,6 +5,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/attr.h"
+
+/*
+ * n zeroed bytes, at least one, for what is secret as long as the program runs: pages of their own
+ * that are neither swapped out nor dumped, as far as the system allows (RLIMIT_MEMLOCK may not).
+ * The caller's, until secure_free() with the same n, which wipes them; NULL is fine there. NULL: no
+ * memory.
+ */
+void *secure_alloc(size_t n) MUST_USE;
+void secure_free(void *p, size_t n);
+
 /* Overwrites n bytes in a way the compiler may not leave out. */
 void secure_zero(void *p, size_t n);
 

@@ -19,6 +19,7 @@
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
+#include "app/secret.h"
 #include "app/wire.h"
 #include "base/escape.h"
 #include "base/event.h"
@@ -513,6 +514,7 @@ static void run(struct client *c)
     event_client_forwards(c->opt->remote_port, c->opt->local_target);
     tell_trust(c);
     wire_warn(&c->opt->common);
+    secret_warn(&c->opt->common);
     client_open(c);
     loop_run(&c->loop);
     client_drop_services(c);

@@ -60,6 +60,7 @@ struct mode {
 
 struct common_options {
     char secret[OPTION_SECRET_MAX + 1]; /* "" until one is given */
+    bool secret_in_argv;                /* it is that of -secret */
     const char *secret_file;            /* "": none */
     int log_level;                      /* enum log_level */
     int threads;                        /* 0: as many as the program thinks best */

@@ -33,7 +33,7 @@ static char **string_at(struct snapshot *s, const struct option *o)
 
 struct snapshot *snapshot_new(const struct mode *m)
 {
-    struct snapshot *s = calloc(1, sizeof *s);
+    struct snapshot *s = secure_alloc(sizeof *s); /* the secret is in it */
     if (!s)
         return NULL;
     atomic_init(&s->owners, 1);
@@ -87,8 +87,7 @@ void snapshot_unref(struct snapshot *s)
         return;
     if (s->is_sealed)
         free_strings(s, s->mode->count);
-    secure_zero(s->of.common.secret, sizeof s->of.common.secret);
-    free(s);
+    secure_free(s, sizeof *s);
 }
 
 const struct common_options *snapshot_common(const struct snapshot *s)

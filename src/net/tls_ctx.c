@@ -3,6 +3,7 @@
 #include "net/tls_ctx.h"
 
 #include <assert.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -15,6 +16,11 @@
 #include "base/i18n.h"
 
 enum { PEER_CERTS_MAX = 8 << 10 }; /* bytes of a peer's certificate list; one of ours is 500 */
+
+void tls_library_begin(void)
+{
+    (void)CRYPTO_secure_malloc_init(TLS_SECURE_BYTES, TLS_SECURE_LEAST);
+}
 
 int tls_library_check(struct errmsg *why)
 {

@@ -19,6 +19,7 @@
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
+#include "app/secret.h"
 #include "app/wire.h"
 #include "base/event.h"
 #include "net/tls_ctx.h"
@@ -369,6 +370,7 @@ static int run(struct server *srv, unsigned workers)
     } else {
         event_server_ready(listener_address(srv->tunnel_port));
         wire_warn(&srv->opt->common);
+        secret_warn(&srv->opt->common);
         try_public_host(srv);
         banner_print(srv);
         watchdog_begin(srv);

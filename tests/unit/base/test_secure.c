@@ -5,8 +5,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -96,6 +98,59 @@ static void zero_wipes(void **state)
     assert_int_equal(a[32], 0xaa);
 }
 
+/* What the kernel says of the mapping that p is in: the line "VmFlags: ..." into ret. */
+static void mapping_flags(const void *p, char ret[256])
+{
+    char line[512];
+    bool mine = false;
+    FILE *f = fopen("/proc/self/smaps", "re");
+    assert_non_null(f);
+    *ret = '\0';
+    while (fgets(line, sizeof line, f)) {
+        char *end;
+        uintptr_t from = strtoul(line, &end, 16), to = 0;
+        if (*end == '-') {
+            to = strtoul(end + 1, NULL, 16);
+            mine = (uintptr_t)p >= from && (uintptr_t)p < to;
+        } else if (mine && strncmp(line, "VmFlags:", 8) == 0) {
+            (void)snprintf(ret, 256, "%.255s", line);
+        }
+    }
+    (void)fclose(f);
+}
+
+static void secrets_have_locked_pages_that_are_not_dumped(void **state)
+{
+    (void)state;
+    char flags[256];
+    enum { BYTES = 5000 };
+    unsigned char *p = secure_alloc(BYTES);
+    assert_non_null(p);
+    for (size_t i = 0; i < BYTES; i++)
+        assert_int_equal(p[i], 0);
+    memset(p, 0x55, BYTES);
+    mapping_flags(p + BYTES - 1, flags);
+    assert_non_null(strstr(flags, " lo"));
+    assert_non_null(strstr(flags, " dd"));
+    secure_free(p, BYTES);
+    secure_free(NULL, BYTES);
+}
+
+/* A container may forbid locking: a program that starts is worth more. */
+static void secrets_have_memory_where_nothing_can_be_locked(void **state)
+{
+    (void)state;
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+    char *p = secure_alloc(10);
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &before), 0);
+    assert_non_null(p);
+    memcpy(p, "123456789", 10);
+    secure_free(p, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +159,8 @@ int main(void)
         cmocka_unit_test(a_prefix_or_repetition_is_not_equal),
         cmocka_unit_test(lengths_and_bytes_do_not_cancel),
         cmocka_unit_test(zero_wipes),
+        cmocka_unit_test(secrets_have_locked_pages_that_are_not_dumped),
+        cmocka_unit_test(secrets_have_memory_where_nothing_can_be_locked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,14 +15,15 @@
 static unsigned wiped;  /* secrets of snapshots */
 static int strdup_left; /* calls until one fails; -1: none does */
 
-void __real_secure_zero(void *p, size_t n);
-void __wrap_secure_zero(void *p, size_t n);
+void __real_secure_free(void *p, size_t n);
+void __wrap_secure_free(void *p, size_t n);
 char *__wrap_strdup(const char *s);
 
-void __wrap_secure_zero(void *p, size_t n)
+/* Which wipes. */
+void __wrap_secure_free(void *p, size_t n)
 {
-    wiped += n == OPTION_SECRET_MAX + 1;
-    __real_secure_zero(p, n);
+    wiped += n > OPTION_SECRET_MAX;
+    __real_secure_free(p, n);
 }
 
 char *__wrap_strdup(const char *s)
