@@ -82,6 +82,16 @@ void log_text(const char *text)
     outlet_put(&out, text, strlen(text));
 }
 
+void log_hold(void)
+{
+    outlet_hold(&out);
+}
+
+void log_release(void)
+{
+    outlet_release(&out);
+}
+
 void log_flush(void)
 {
     (void)outlet_flush(&out, LOG_FLUSH_MS); /* whoever does not read has had the time */

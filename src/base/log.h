@@ -33,6 +33,10 @@ void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Text that is no line of the log, a list of options for example, as it is, in its turn. */
 void log_text(const char *text);
 
+/* A program starts: until log_release() the log makes no thread (base/outlet.h). */
+void log_hold(void);
+void log_release(void);
+
 /* The program ends: waits until stderr has taken all of it, at most LOG_FLUSH_MS. Whatever comes
    later may be lost. */
 enum { LOG_FLUSH_MS = 1000 };

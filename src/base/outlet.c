@@ -3,6 +3,8 @@
 #include "base/outlet.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -64,13 +66,18 @@ static void drop_all(struct outlet *o)
     o->bytes = 0;
 }
 
-static void write_next(struct outlet *o)
+/* False: there is none. */
+static bool write_next(struct outlet *o)
 {
-    struct text *t = LIST_ENTRY(list_first(&o->waiting), struct text, node);
-    list_del(&t->node);
+    struct list *n = list_first(&o->waiting);
+    if (!n)
+        return false;
+    struct text *t = LIST_ENTRY(n, struct text, node);
+    list_del(n);
     o->bytes -= cost_of(t->n);
     write_unlocked(o, t->bytes, t->n, 1);
     free(t);
+    return true;
 }
 
 /* What was lost stands where it is missing: behind what was taken before, ahead of what comes. */
@@ -101,9 +108,7 @@ static void *run(void *arg)
     for (;;) {
         if (o->lost > 0 && (o->failing ? !list_empty(&o->waiting) : list_empty(&o->waiting)))
             say_lost(o);
-        else if (!list_empty(&o->waiting))
-            write_next(o);
-        else {
+        else if (!write_next(o)) {
             pthread_cond_broadcast(&o->done);
             pthread_cond_wait(&o->more, &o->lock);
         }
@@ -113,19 +118,26 @@ static void *run(void *arg)
 
 /* ---- whoever has something to say ---- */
 
-static void begin(struct outlet *o)
+static void prepare(struct outlet *o)
 {
-    pthread_t thread;
     pthread_condattr_t monotonic;
-    o->begun = true;
+    o->ready = true;
     list_init(&o->waiting);
     (void)pthread_condattr_init(&monotonic); /* these cannot fail on Linux */
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&o->done, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
+}
+
+static void begin(struct outlet *o)
+{
+    pthread_t thread;
+    o->begun = true;
     o->alone = thread_start(&thread, o->name, run, o) != 0;
     if (!o->alone)
         (void)pthread_detach(thread); /* it may be stuck when the program ends */
+    while (o->alone && write_next(o))
+        continue;
 }
 
 static bool enqueue(struct outlet *o, const char *text, size_t n)
@@ -143,15 +155,49 @@ static bool enqueue(struct outlet *o, const char *text, size_t n)
     return true;
 }
 
+/* A pipe that is writable has room for so much. */
+static bool takes_at_once(const struct outlet *o, size_t n)
+{
+    struct pollfd p = {.fd = o->fd, .events = POLLOUT};
+    return n <= PIPE_BUF && poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
+}
+
+/* Whether the text is dealt with without a thread. */
+static bool write_here(struct outlet *o, const char *text, size_t n)
+{
+    if (o->alone) {
+        (void)write_text(o, text, n, o->torn, &o->torn);
+        return true;
+    }
+    return o->held && list_empty(&o->waiting) && takes_at_once(o, n) &&
+           write_text(o, text, n, o->torn, &o->torn);
+}
+
+void outlet_hold(struct outlet *o)
+{
+    pthread_mutex_lock(&o->lock);
+    o->held = !o->begun;
+    pthread_mutex_unlock(&o->lock);
+}
+
+void outlet_release(struct outlet *o)
+{
+    pthread_mutex_lock(&o->lock);
+    o->held = false;
+    if (o->ready && !o->begun && (!list_empty(&o->waiting) || o->lost > 0))
+        begin(o);
+    pthread_mutex_unlock(&o->lock);
+}
+
 void outlet_put(struct outlet *o, const char *text, size_t n)
 {
     int saved = errno;
     pthread_mutex_lock(&o->lock);
-    if (!o->begun)
+    if (!o->ready)
+        prepare(o);
+    if (!o->begun && !o->held)
         begin(o);
-    if (o->alone) {
-        (void)write_text(o, text, n, o->torn, &o->torn);
-    } else if (!enqueue(o, text, n)) {
+    if (!write_here(o, text, n) && !enqueue(o, text, n)) {
         o->overflown = true;
         o->lost++;
     }
@@ -164,6 +210,7 @@ bool outlet_flush(struct outlet *o, int ms)
 {
     struct timespec until;
     int r = 0;
+    outlet_release(o);
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += ms % 1000 * 1000000L;

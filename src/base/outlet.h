@@ -11,6 +11,9 @@
  * The same count has what the descriptor refuses (a full disk, a reader that is gone): the line is
  * tried before the next text, and said once it passes.
  *
+ * An outlet may be held while there is to be one thread only: then texts that the descriptor takes
+ * at once are written at once, and the others wait for outlet_release().
+ *
  * Order is kept, across threads too. Nothing is ever freed: outlets are of static storage, all zero
  * but for the fields above "private", and their threads end with the process.
  */
@@ -35,6 +38,8 @@ struct outlet {
     /* private; lock guards the rest */
     pthread_mutex_t lock;
     pthread_cond_t more, done;
+    bool ready;     /* list and conditions are made */
+    bool held;      /* there is to be no thread yet */
     bool begun;     /* there is a thread, or it was tried in vain */
     bool alone;     /* in vain: whoever puts a text writes it */
     bool writing;   /* a text has left the queue and is not written yet */
@@ -55,6 +60,11 @@ struct outlet {
 /* Any thread: takes a copy of n bytes, to be written by one write(). Never waits for the
    descriptor, unless no thread can be made: then it writes itself. */
 void outlet_put(struct outlet *o, const char *text, size_t n);
+
+/* Before the first text; only the calling thread uses the outlet until outlet_release(), which
+   begins the thread if there is anything for it. outlet_flush() releases as well. */
+void outlet_hold(struct outlet *o);
+void outlet_release(struct outlet *o);
 
 /* Waits until all is written that was put before, at most ms. True: it is. */
 bool outlet_flush(struct outlet *o, int ms);

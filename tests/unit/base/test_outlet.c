@@ -330,6 +330,67 @@ static void test_no_signal_is_taken(void **state)
     assert_int_equal(others, 1);
 }
 
+static unsigned threads_of_this_process(void)
+{
+    char line[256];
+    unsigned n = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        (void)sscanf(line, "Threads: %u", &n);
+    fclose(f);
+    return n;
+}
+
+/* A program that starts has one thread, and what it says comes at once, if it can. */
+static void test_a_held_outlet_has_no_thread(void **state)
+{
+    (void)state;
+    int p[2];
+    char got[4096];
+    unsigned threads = threads_of_this_process(), n = 1;
+    small_pipe(p);
+    struct outlet *o = outlet_on(p[1]);
+    outlet_hold(o);
+    put_number(o, 0);
+    assert_int_equal(read(p[0], got, sizeof got), 2);
+    assert_memory_equal(got, "0\n", 2);
+    while (list_empty(&o->waiting)) /* fills the pipe, and never waits for it */
+        put_number(o, n++);
+    put_number(o, n++);
+    assert_int_equal(threads_of_this_process(), threads);
+
+    struct reading r = {.fd = p[0]};
+    pthread_t reader;
+    assert_int_equal(pthread_create(&reader, NULL, read_to_the_end, &r), 0);
+    outlet_release(o);
+    put_number(o, n);
+    assert_true(outlet_flush(o, PATIENCE_MS));
+    close(p[1]);
+    pthread_join(reader, NULL);
+    const char *at = r.text;
+    expect_numbers(&at, 1, n + 1);
+    assert_int_equal(*at, '\0');
+    free(r.text);
+}
+
+/* The program ends before it would have had one. */
+static void test_flushing_releases(void **state)
+{
+    (void)state;
+    int p[2];
+    char got[64] = "";
+    small_pipe(p);
+    struct outlet *o = outlet_on(p[1]);
+    outlet_hold(o);
+    for (int i = 0; i < 4000; i++) /* more than the pipe takes */
+        put_number(o, 1);
+    assert_false(outlet_flush(o, 50));
+    for (ssize_t n = 1; n > 0 && !outlet_flush(o, 0);)
+        n = read(p[0], got, sizeof got);
+    assert_true(outlet_flush(o, PATIENCE_MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +404,8 @@ int main(void)
         cmocka_unit_test(test_a_torn_text),
         cmocka_unit_test(test_from_many_threads),
         cmocka_unit_test(test_no_signal_is_taken),
+        cmocka_unit_test(test_a_held_outlet_has_no_thread),
+        cmocka_unit_test(test_flushing_releases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
