@@ -118,6 +118,7 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
 struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret_status)
 {
     signals_hold();
+    log_hold();
     struct snapshot *options = snapshot_new(m);
     if (!options) {
         *ret_status = cli_cannot_start(ERR_NOMEM);

@@ -19,6 +19,7 @@
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
+#include "app/sandbox.h"
 #include "app/secret.h"
 #include "app/wire.h"
 #include "base/escape.h"
@@ -28,6 +29,7 @@
 #include "client/identity.h"
 #include "client/internal.h"
 #include "net/dialer.h"
+#include "net/sock.h"
 #include "net/tls_ctx.h"
 #include "tunnel/relay.h"
 
@@ -452,11 +454,32 @@ static int prepare(struct client *c)
     return EXIT_STATUS_OK;
 }
 
+static bool is_name(const struct hostport *at)
+{
+    struct address any;
+    return !sock_numeric(at->host, at->port, &any);
+}
+
+/* Before there are threads. What takes a file of its own is done. */
+static int enter_cage(const struct client *c)
+{
+    char state[PATH_MAX];
+    const struct sandbox_config cage = {.choice = c->opt->common.sandbox,
+                                        .state = identity_folder(state) ? state : NULL,
+                                        .resolves = is_name(&c->server) || is_name(&c->local),
+                                        .dials = {c->server.port, c->local.port},
+                                        .dials_count = 2};
+    return sandbox_enter(&cage);
+}
+
 static int begin(struct client *c)
 {
     static const struct signals_ops ops = {
         .drain = client_drain, .end = client_end, .status = client_status};
     uint32_t most = limits_connections(limits_raise(), 1);
+    uint64_t memory = limits_memory(c->opt->common.memory);
+    if (most > 0 && enter_cage(c) < 0)
+        return EXIT_STATUS_FAILED; /* it has said why */
     int err = most == 0 ? ERR_LIMIT : loop_init(&c->loop);
     if (err < 0)
         goto no_loop;
@@ -467,7 +490,7 @@ static int begin(struct client *c)
     err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)
         goto no_relays;
-    relays_memory(&c->relays, limits_memory(c->opt->common.memory));
+    relays_memory(&c->relays, memory);
     err = client_add_service(c, "default", c->opt->local_target, &c->local);
     if (err < 0)
         goto no_stop;

@@ -67,7 +67,7 @@ static bool from_variable(const char *variable, const char *below, bool is_list,
     return len > 0 && len < PATH_MAX;
 }
 
-static bool find_folder(char ret[PATH_MAX])
+bool identity_folder(char ret[PATH_MAX])
 {
     return from_variable("STATE_DIRECTORY", "", true, ret) ||
            from_variable("XDG_STATE_HOME", "/gotunnel", false, ret) ||
@@ -92,7 +92,7 @@ static int make_folders(char *path)
 
 static int open_folder(struct folder *ret, struct errmsg *why)
 {
-    if (!find_folder(ret->path))
+    if (!identity_folder(ret->path))
         return errmsg_set(
             why, ERR_NOTFOUND, "%s",
             _("none of STATE_DIRECTORY, XDG_STATE_HOME and HOME names a folder for it"));

@@ -15,6 +15,9 @@
  */
 #pragma once
 
+#include <limits.h>
+#include <stdbool.h>
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/options.h"
@@ -37,3 +40,6 @@ int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
 /* The same for the program: 0 for every kind, of which a temporary one is warned of in the log. */
 int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
                  struct errmsg *why) MUST_USE;
+
+/* The folder of the client's files, there or not. False: nothing names one. */
+bool identity_folder(char ret[PATH_MAX]);

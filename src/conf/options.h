@@ -27,6 +27,9 @@ enum {
 /* Whether a peer that knows only the wire of the Go original is served. */
 enum legacy_choice { LEGACY_ALLOW, LEGACY_NEVER };
 
+/* What is done where a layer of the cage (app/sandbox.h) is missing; or none is wanted. */
+enum sandbox_choice { SANDBOX_AUTO, SANDBOX_REQUIRE, SANDBOX_OFF };
+
 enum option_type {
     OPTION_STRING,   /* const char *; a draft's point into argv: conf/snapshot.h */
     OPTION_SECRET,   /* char[OPTION_SECRET_MAX + 1]; the argument itself is overwritten (D13) */
@@ -65,6 +68,7 @@ struct common_options {
     int log_level;                      /* enum log_level */
     int threads;                        /* 0: as many as the program thinks best */
     int legacy;                         /* enum legacy_choice */
+    int sandbox;                        /* enum sandbox_choice */
     int64_t resume_window_ns;           /* how long a session outlives its connection; 0: not */
     int64_t memory;                     /* bytes for what waits; 0: as the machine has */
     int64_t drain_ns;                   /* how long a stopping program lets connections finish */

@@ -19,6 +19,7 @@
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
+#include "app/sandbox.h"
 #include "app/secret.h"
 #include "app/wire.h"
 #include "base/event.h"
@@ -296,11 +297,20 @@ static void try_public_host(struct server *srv)
         listener_close(l);
 }
 
+/* Before there are threads, and after what takes a file, a name or a port of its own. */
+static int enter_cage(const struct server *srv)
+{
+    const struct sandbox_config cage = {.choice = srv->opt->common.sandbox,
+                                        .state = srv->opt->certs,
+                                        .listens = true,
+                                        .bind = &srv->opt->allow_ports};
+    return sandbox_enter(&cage);
+}
+
 /* One after the other; those that run when one fails are ended by server_end(). */
 static int start_workers(struct server *srv, unsigned count)
 {
     struct errmsg why = {""};
-    srv->memory = limits_memory(srv->opt->common.memory) / count;
     srv->workers = calloc(count, sizeof *srv->workers);
     int err = srv->workers ? 0 : errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     for (unsigned i = 0; i < count && err == 0; i++) {
@@ -331,6 +341,7 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
             signals_init(&srv->signals, &srv->loop, srv->opt->common.drain_ns / 1000000, &ops, srv);
     if (err < 0)
         goto no_stop;
+    srv->memory = limits_memory(srv->opt->common.memory) / workers;
     admission_init(&srv->admission);
     list_init(&srv->agents);
     owners_init(srv);
@@ -361,9 +372,13 @@ static void finish(struct server *srv)
 static int run(struct server *srv, unsigned workers)
 {
     int result = EXIT_STATUS_OK;
-    int err = start_workers(srv, workers);
+    int err = listen_for_tunnels(srv);
+    if (err == 0) {
+        try_public_host(srv);
+        err = enter_cage(srv);
+    }
     if (err == 0)
-        err = listen_for_tunnels(srv);
+        err = start_workers(srv, workers);
     if (err < 0) {
         result = cli_failed(err);
         server_end(srv);
@@ -371,7 +386,6 @@ static int run(struct server *srv, unsigned workers)
         event_server_ready(listener_address(srv->tunnel_port));
         wire_warn(&srv->opt->common);
         secret_warn(&srv->opt->common);
-        try_public_host(srv);
         banner_print(srv);
         watchdog_begin(srv);
     }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "app/limits.h"
+#include "app/sandbox.h"
 #include "base/log.h"
 #include "client/client.h"
 #include "client/identity.h"
@@ -281,6 +282,18 @@ uint32_t limits_connections(uint64_t descriptors, unsigned loops)
 uint64_t limits_memory(int64_t asked)
 {
     return (uint64_t)asked;
+}
+
+bool identity_folder(char ret[PATH_MAX])
+{
+    *ret = '\0';
+    return false;
+}
+
+int sandbox_enter(const struct sandbox_config *cfg)
+{
+    (void)cfg;
+    return 0;
 }
 
 int tls_library_check(struct errmsg *why)

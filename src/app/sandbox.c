@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* The order of the layers, and what is said of them. */
+#include "app/sandbox.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/sandbox_internal.h"
+#include "base/event.h"
+#include "base/i18n.h"
+#include "base/log.h"
+
+/* A list of words, as for a person. */
+struct words {
+    char text[160];
+};
+
+static void say(struct words *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void say(struct words *w, const char *fmt, ...)
+{
+    size_t n = strlen(w->text);
+    va_list ap;
+    if (n > 0)
+        n += (size_t)snprintf(w->text + n, sizeof w->text - n, ", ");
+    va_start(ap, fmt);
+    if (n < sizeof w->text)
+        (void)vsnprintf(w->text + n, sizeof w->text - n, fmt, ap); /* cut on purpose */
+    va_end(ap);
+}
+
+/* What became of a layer: 0, or a negative errno. */
+static bool note(struct words *missing, const char *layer, int err)
+{
+    if (err < 0)
+        say(missing, "%s (%s)", layer, strerror(-err));
+    return err == 0;
+}
+
+static void say_landlock(struct words *have, const struct landlock *l)
+{
+    const char *ports = l->parts & LANDLOCK_BIND      ? ", connect, bind"
+                        : l->parts & LANDLOCK_CONNECT ? ", connect"
+                                                      : "";
+    say(have, "landlock %d (files%s)", l->abi, ports);
+}
+
+/* All but who we are. What is there and what is missing goes into the two lists. */
+static void restrict_ourselves(const struct sandbox_config *cfg, struct landlock *l, int made,
+                               struct words *have, struct words *missing)
+{
+    int err = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+    if (note(missing, "no_new_privs", err))
+        say(have, "no_new_privs");
+    if (note(missing, "landlock", made < 0 ? made : landlock_restrict(l)))
+        say_landlock(have, l);
+    if (note(missing, "seccomp", seccomp_restrict(cfg)))
+        say(have, "seccomp");
+}
+
+static int enter(const struct sandbox_config *cfg)
+{
+    struct words have = {""}, missing = {""};
+    struct landlock rules;
+    uid_t uid;
+    gid_t gid;
+    tzset(); /* reads a file, once */
+    if (cfg->resolves)
+        resolver_load();
+    user_find(cfg->state, &uid, &gid);
+    int made = landlock_make(&rules, cfg); /* by who may open all of its files */
+    int err = user_become(uid, gid, cfg->listens);
+    if (err < 0) {
+        event_sandbox_user_failed((unsigned)uid, strerror(-err));
+        return ERR_PERM;
+    }
+    say(&have, "uid %u", (unsigned)uid);
+    restrict_ourselves(cfg, &rules, made, &have, &missing);
+    if (*missing.text && cfg->choice == SANDBOX_REQUIRE) {
+        event_sandbox_missing(missing.text);
+        return ERR_PERM;
+    }
+    if (*missing.text)
+        event_sandbox_partial(have.text, missing.text);
+    else
+        event_sandbox_active(have.text);
+    return 0;
+}
+
+int sandbox_enter(const struct sandbox_config *cfg)
+{
+    int err = 0;
+    if (cfg->choice == SANDBOX_OFF)
+        event_sandbox_off();
+    else
+        err = enter(cfg);
+    log_release();
+    return err;
+}

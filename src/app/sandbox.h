@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cage: what a running program can never need is taken from it before the first connection, so
+ * that whoever takes the program over has little of the machine.
+ *
+ *   user          started as root: the owner of the state directory is who we become. If that is
+ *                 root too, uid 0 stays. No capability is left but CAP_NET_BIND_SERVICE, and that
+ *                 only where public ports are opened
+ *   no_new_privs  no program gives back what was taken
+ *   landlock      by the kernel's ABI: files (1), truncation (3), TCP ports (4), devices (5),
+ *                 signals and abstract sockets (6)
+ *   seccomp       system calls, by a list of what is allowed. Another one fails with EPERM and is in
+ *                 the kernel's log; what only an intruder asks for (execve, ptrace, bpf ...) kills
+ *
+ * What stays possible, while it runs: to work in the state directory; where names are resolved, to
+ * read what the resolver reads, also when it is replaced, and to ask name servers, by TCP too; to
+ * open public ports, to dial the ports that are known. Memory cannot be made executable, so what
+ * the resolver may load is loaded before.
+ *
+ * Nobody says so to the kernel on behalf of threads that are there already (landlock before ABI 8):
+ * there must be one thread only. The log is held until then (base/log.h).
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "conf/options.h"
+
+enum { SANDBOX_DIALS_MAX = 4 };
+
+struct sandbox_config {
+    int choice;                   /* enum sandbox_choice */
+    const char *state;            /* directory that stays usable; NULL: none */
+    bool resolves;                /* names are looked up while it runs */
+    bool listens;                 /* ports are opened while it runs: */
+    const struct ports *bind;     /* those; none in it: any. Unused without listens */
+    int dials[SANDBOX_DIALS_MAX]; /* TCP ports that are connected to */
+    unsigned dials_count;
+};
+
+/*
+ * Enters the cage, says so in one line, and releases the log. 0, or negative and logged: ERR_PERM
+ * where a layer is missing with SANDBOX_REQUIRE, or the owner of the state cannot be become. Then
+ * the program must end: it may be in the cage in part.
+ */
+int sandbox_enter(const struct sandbox_config *cfg) MUST_USE;
