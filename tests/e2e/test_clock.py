@@ -17,10 +17,11 @@ pytestmark = [
 
 
 class Clock:
-    """What time a program believes it is, in days from now."""
+    """What time a server believes it is, in days from now. Its file lies where the cage lets the server read."""
 
     def __init__(self, lab, days):
-        self.file = lab.path / "clock"
+        self.file = lab.path / "certs/clock"
+        self.file.parent.mkdir(mode=0o700, exist_ok=True)
         self.set(days)
         self.env = {"LD_PRELOAD": FAKETIME[0], "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
                     "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
