@@ -2,6 +2,7 @@
 /* What the process does for its secrets before anything else. */
 #include "app/guard.h"
 
+#include <stdlib.h>
 #include <sys/prctl.h>
 
 #include "net/tls_ctx.h"
@@ -9,5 +10,6 @@
 void guard_begin(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)setenv("UV_USE_IO_URING", "0", 1); /* libuv's own, which the cage refuses */
     tls_library_begin();
 }

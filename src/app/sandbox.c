@@ -73,7 +73,7 @@ static int enter(const struct sandbox_config *cfg)
     if (cfg->resolves)
         resolver_load();
     user_find(cfg->state, &uid, &gid);
-    int made = landlock_make(&rules, cfg); /* by who may open all of its files */
+    int made = landlock_make(&rules, cfg, LANDLOCK_ABI); /* by who may open all of its files */
     int err = user_become(uid, gid, cfg->listens);
     if (err < 0) {
         event_sandbox_user_failed((unsigned)uid, strerror(-err));

@@ -15,14 +15,17 @@ enum {
     LANDLOCK_BIND = 1u << 2,    /* TCP, by port */
 };
 
+/* The ABI that this code knows all of. */
+enum { LANDLOCK_ABI = 6 };
+
 struct landlock {
     int fd;         /* the rules; -1: none */
-    int abi;        /* 0: the kernel has no landlock */
+    int abi;        /* that is used; 0: the kernel has no landlock */
     unsigned parts; /* LANDLOCK_...: what the rules are about */
 };
 
-/* Writes the rules down. 0, or a negative errno. */
-int landlock_make(struct landlock *ret, const struct sandbox_config *cfg) MUST_USE;
+/* Writes the rules down, by the kernel's ABI or abi, which is less. 0, or a negative errno. */
+int landlock_make(struct landlock *ret, const struct sandbox_config *cfg, int abi) MUST_USE;
 
 /* From now on they hold, for this thread and those it makes; needs no_new_privs. 0, or a negative
    errno. The rules are closed. */

@@ -169,13 +169,13 @@ static unsigned parts_of(int abi, const struct sandbox_config *cfg)
     return LANDLOCK_FILES | LANDLOCK_CONNECT | (any ? 0 : LANDLOCK_BIND);
 }
 
-int landlock_make(struct landlock *ret, const struct sandbox_config *cfg)
+int landlock_make(struct landlock *ret, const struct sandbox_config *cfg, int abi)
 {
     *ret = (struct landlock){.fd = -1};
-    long abi = syscall(NR_CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
-    if (abi < 0)
+    int kernel = (int)syscall(NR_CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
+    if (kernel < 0)
         return -errno;
-    ret->abi = (int)abi;
+    ret->abi = kernel < abi ? kernel : abi;
     ret->parts = parts_of(ret->abi, cfg);
     struct ruleset_attr attr = {.handled_access_fs = all_of_files(ret->abi)};
     attr.handled_access_net = (ret->parts & LANDLOCK_CONNECT ? NET_CONNECT_TCP : 0) |

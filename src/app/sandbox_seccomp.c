@@ -30,6 +30,8 @@ enum {
     NEW_TIME = 0x80,               /* CLONE_NEWTIME */
 };
 
+#define TERMIOS_TWO 0x802c542au /* TCGETS2: isatty() of later C libraries */
+
 /* Whatever the arguments are. */
 static const char *const allowed[] = {
     /* sockets */
@@ -231,6 +233,7 @@ static int add_rules(scmp_filter_ctx f, const struct rule *rules, size_t n)
 /* ---- sockets: three ways around landlock's rules for ports are closed here ---- */
 
 #define IS(arg, value)         SCMP_CMP64(arg, SCMP_CMP_EQ, (scmp_datum_t)(value))
+#define IS_32(arg, value)      SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, 0xffffffffu, (scmp_datum_t)(value))
 #define HAS_NOT(arg, bits)     SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, (scmp_datum_t)(bits), 0)
 #define IS_ONLY(arg, but, val) SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, ~(scmp_datum_t)(but), (val))
 #define IS_TYPE(value)         IS_ONLY(1, SOCK_NONBLOCK | SOCK_CLOEXEC, (scmp_datum_t)(value))
@@ -278,17 +281,26 @@ static int add_sockets(scmp_filter_ctx f, const struct sandbox_config *cfg)
 static int add_ioctls(scmp_filter_ctx f)
 {
     static const unsigned requests[] = {
-        FIONREAD,           FIONBIO, FIOCLEX,   FIONCLEX, UNSENT_NOT_IN_FLIGHT, NAME_OF_INTERFACE,
-        INDEX_OF_INTERFACE, TCGETS,  TIOCGPGRP, TIOCGSID, TIOCGWINSZ,
+        FIONREAD,
+        FIONBIO,
+        FIOCLEX,
+        FIONCLEX,
+        UNSENT_NOT_IN_FLIGHT,
+        NAME_OF_INTERFACE,
+        INDEX_OF_INTERFACE,
+        TCGETS,
+        TERMIOS_TWO,
+        TIOCGPGRP,
+        TIOCGSID,
+        TIOCGWINSZ,
     };
     int err = 0;
     for (size_t i = 0; i < ARRAY_LEN(requests) && err == 0; i++)
-        err = add(f, SCMP_ACT_ALLOW, &(struct rule){"ioctl", {IS(1, requests[i])}, 1});
+        err = add(f, SCMP_ACT_ALLOW, &(struct rule){"ioctl", {IS_32(1, requests[i])}, 1});
     return err;
 }
 
-/* Threads, not processes or namespaces. What clone3() would do cannot be seen: the C library does
-   without it. */
+/* Threads, not processes or namespaces. */
 static int add_threads(scmp_filter_ctx f)
 {
 #if defined(__s390__)
@@ -300,8 +312,7 @@ static int add_threads(scmp_filter_ctx f)
         "clone",
         {SCMP_CMP64(FLAGS, SCMP_CMP_MASKED_EQ, CLONE_THREAD | NAMESPACES | NEW_TIME, CLONE_THREAD)},
         1};
-    int err = add(f, SCMP_ACT_ALLOW, &clone);
-    return err < 0 ? err : add(f, SCMP_ACT_ERRNO(ENOSYS), &(struct rule){.call = "clone3"});
+    return add(f, SCMP_ACT_ALLOW, &clone);
 }
 
 static int add_others(scmp_filter_ctx f)
@@ -321,15 +332,31 @@ static int add_others(scmp_filter_ctx f)
     return add_rules(f, rules, ARRAY_LEN(rules));
 }
 
-static int fill(scmp_filter_ctx f, const struct sandbox_config *cfg)
+/* ---- two filters ---- */
+
+/* No other process is slowed down for us, as we run no code of others (SSB); calls are looked up,
+   not searched. Older kernels and libraries do without these. */
+static int set_up(scmp_filter_ctx f, bool log)
 {
-    int err = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
-    /* What is refused is in the kernel's log; no other process is slowed down for us, as we run no
-       code of others (SSB); calls are looked up, not searched. Older kernels and libraries do
-       without these. */
-    (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
+    (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, log);
     (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_SSB, 1);
     (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    return seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
+}
+
+/* What clone3() would do cannot be seen: the C library does without it. It tries at each thread,
+   which is not worth a line of the kernel's log. */
+static int fill_first(scmp_filter_ctx f)
+{
+    int err = set_up(f, false);
+    return err < 0 ? err : add(f, SCMP_ACT_ERRNO(ENOSYS), &(struct rule){.call = "clone3"});
+}
+
+static int fill_second(scmp_filter_ctx f, const struct sandbox_config *cfg)
+{
+    int err = set_up(f, true);
+    if (err == 0)
+        err = add(f, SCMP_ACT_ALLOW, &(struct rule){.call = "clone3"}); /* the first one's matter */
     if (err == 0)
         err = add_names(f, SCMP_ACT_ALLOW, allowed, ARRAY_LEN(allowed));
     if (err == 0)
@@ -343,16 +370,25 @@ static int fill(scmp_filter_ctx f, const struct sandbox_config *cfg)
     return err < 0 ? err : add_others(f);
 }
 
-int seccomp_restrict(const struct sandbox_config *cfg)
+/* Loads a filter, if filling it has come to this: 0. */
+static int load(scmp_filter_ctx f, int filled)
 {
-    scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    if (!f)
-        return -ENOMEM;
-    int err = fill(f, cfg);
-    if (err == 0)
-        err = seccomp_load(f);
+    int err = filled < 0 ? filled : seccomp_load(f);
     seccomp_release(f);
     return err > 0 ? -ESRCH : err; /* above 0: a thread that could not follow */
+}
+
+int seccomp_restrict(const struct sandbox_config *cfg)
+{
+    scmp_filter_ctx first = seccomp_init(SCMP_ACT_ALLOW);
+    scmp_filter_ctx second = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    if (!first || !second) {
+        seccomp_release(first);
+        seccomp_release(second);
+        return -ENOMEM;
+    }
+    int err = load(first, fill_first(first));
+    return load(second, err < 0 ? err : fill_second(second, cfg));
 }
 
 #else

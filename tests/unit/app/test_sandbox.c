@@ -524,6 +524,47 @@ static void without_call(unsigned nr, unsigned errnum)
         _exit(9);
 }
 
+/* What a call does where landlock alone is there, and of an older kernel. */
+static int tried_under(int abi, long (*call)(void))
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct sandbox_config cfg = server_cage();
+        struct landlock l;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || landlock_make(&l, &cfg, abi) < 0 ||
+            landlock_restrict(&l) < 0)
+            _exit(255);
+        _exit(call() < 0 ? errno : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_older_kernels(void **unused)
+{
+    (void)unused;
+    struct sandbox_config cfg = server_cage();
+    struct landlock l;
+    if (!with_landlock)
+        skip();
+    for (int abi = 1; abi <= LANDLOCK_ABI; abi++) {
+        assert_int_equal(landlock_make(&l, &cfg, abi), 0);
+        (void)close(l.fd);
+        if (l.abi < abi)
+            break; /* this kernel's is older */
+        bool ports = abi >= ABI_NET;
+        assert_int_equal(tried_under(abi, try_program), EACCES);
+        assert_int_equal(tried_under(abi, try_new_file), EACCES);
+        assert_int_equal(tried_under(abi, work_in_state), 0);
+        assert_int_equal(tried_under(abi, bind_allowed), 0);
+        assert_int_equal(tried_under(abi, bind_other), ports ? EACCES : 0);
+        assert_int_equal(tried_under(abi, connect_other), ports ? EACCES : ECONNREFUSED);
+    }
+}
+
 /* What sandbox_enter() says there, with a choice: 0 or 1. */
 static int entered_without(unsigned nr, int choice)
 {
@@ -570,7 +611,7 @@ static int set_up(void **unused)
     struct landlock l;
     if (!mkdtemp(state))
         return -1;
-    with_landlock = landlock_make(&l, &cfg) == 0;
+    with_landlock = landlock_make(&l, &cfg, LANDLOCK_ABI) == 0;
     with_ports = with_landlock && l.abi >= ABI_NET;
     if (with_landlock)
         (void)close(l.fd);
@@ -596,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_a_client_dials_its_ports_and_opens_none),
         cmocka_unit_test(test_what_a_program_needs_goes_on),
         cmocka_unit_test(test_root_becomes_the_owner_of_the_state),
+        cmocka_unit_test(test_older_kernels),
         cmocka_unit_test(test_a_missing_layer),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
