@@ -92,10 +92,22 @@ static int enter(const struct sandbox_config *cfg)
     return 0;
 }
 
+/* A sanitizer looks into its own process, by /proc and at the end by ptrace. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 int sandbox_enter(const struct sandbox_config *cfg)
 {
     int err = 0;
-    if (cfg->choice == SANDBOX_OFF)
+    if (cfg->choice == SANDBOX_OFF || (SANITIZED && cfg->choice == SANDBOX_AUTO))
         event_sandbox_off();
     else
         err = enter(cfg);

@@ -130,7 +130,9 @@ static void secrets_have_locked_pages_that_are_not_dumped(void **state)
         assert_int_equal(p[i], 0);
     memset(p, 0x55, BYTES);
     mapping_flags(p + BYTES - 1, flags);
-    assert_non_null(strstr(flags, " lo"));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__has_feature)
+    assert_non_null(strstr(flags, " lo")); /* sanitizers leave mlock() out */
+#endif
     assert_non_null(strstr(flags, " dd"));
     secure_free(p, BYTES);
     secure_free(NULL, BYTES);
