@@ -16,8 +16,8 @@ RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 # What is meant to differ (README.md).
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
-OUR_ROWS = ("allow-ports", "certs", "drain", "id", "legacy", "log-level", "public-bind",
-            "resume-window", "secret-file", "threads", "version")
+OUR_ROWS = ("allow-ports", "certs", "drain", "id", "legacy", "log-level", "memory", "public-bind",
+            "resume-window", "sandbox", "secret-file", "threads", "version")
 
 
 def run(argv, path):
@@ -28,7 +28,7 @@ def run(argv, path):
 def without_our_rows(text):
     """The list of flags without those the original does not have."""
     for name in OUR_ROWS:
-        text = re.sub(rf"(?m)^  -{name}( string| int| duration)?\n    \t.*\n", "", text)
+        text = re.sub(rf"(?m)^  -{name}( string| int| duration| size)?\n    \t.*\n", "", text)
     return re.sub(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ", "YYYY/MM/DD hh:mm:ss.uuuuuu ", text)
 
 
@@ -97,6 +97,7 @@ def test_an_argument_left_over_is_an_error(argv, tmp_path):
     (["server", "-secret", "x" * 5000], "4095 bytes"),
     (["server", "-legacy", "no"], "must be one of: allow never"),
     (["client", "-legacy="], "must be one of: allow never"),
+    (["client", "-sandbox", "on"], "must be one of: auto require off"),
     (["server", "-resume-window", "10m1s"], "must be a duration from 0 to 10m"),
     (["client", "-resume-window", "-1s"], "must be a duration from 0 to 10m"),
     (["client", "-resume-window", "60"], "must be a duration from 0 to 10m"),
