@@ -215,6 +215,14 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     return 0;
 }
 
+int listener_adopt(struct loop *loop, int fd, const struct listener_config *cfg,
+                   const struct listener_events *ev, void *ctx, struct listener **ret,
+                   struct errmsg *why)
+{
+    (void)loop, (void)fd, (void)cfg, (void)ev, (void)ctx, (void)ret;
+    return errmsg_set(why, ERR_IO, "%s", "stub");
+}
+
 void listener_pause(struct listener *l, bool paused)
 {
     assert_false(l->closed);

@@ -11,8 +11,11 @@
 #include <cmocka.h>
 #include <openssl/ssl.h>
 
+#include "app/activation.h"
 #include "app/cli.h"
 #include "app/limits.h"
+#include "app/sandbox.h"
+#include "app/secret.h"
 #include "app/wire.h"
 #include "kit.h"
 #include "net/tls_ctx.h"
@@ -23,7 +26,7 @@ static struct {
     const struct signals_ops *ops;
     uv_timer_cb renewal;
     unsigned threads, descriptors, fails_at; /* the worker that cannot begin; 0: none */
-    int wire_err, pki_err, tls_err, signals_err;
+    int wire_err, pki_err, tls_err, signals_err, cage_err;
     enum pki_news news;
     X509 *cert, *in_use;
     unsigned tls_made;
@@ -77,6 +80,62 @@ int cli_cannot_start(int err)
     return EXIT_STATUS_FAILED;
 }
 
+int cli_failed(int err)
+{
+    (void)err;
+    return EXIT_STATUS_FAILED;
+}
+
+int cli_hopeless(int status)
+{
+    return status;
+}
+
+int activation_take(int *ret, struct errmsg *why)
+{
+    (void)why;
+    *ret = -1;
+    return 0;
+}
+
+int sandbox_enter(const struct sandbox_config *cfg)
+{
+    assert_true(cfg->listens);
+    kit_did("cage");
+    return rig.cage_err;
+}
+
+void secret_warn(const struct common_options *o)
+{
+    (void)o;
+}
+
+void notify_init(struct notify *n)
+{
+    (void)n;
+}
+
+void notify_stopping(struct notify *n, mtime_ms stop_ms)
+{
+    (void)n;
+    (void)stop_ms;
+}
+
+void notify_end(struct notify *n)
+{
+    (void)n;
+}
+
+void notify_fini(struct notify *n)
+{
+    (void)n;
+}
+
+void watchdog_begin(struct server *srv)
+{
+    (void)srv;
+}
+
 int signals_init(struct signals *s, struct loop *loop, mtime_ms drain_ms,
                  const struct signals_ops *ops, void *ctx)
 {
@@ -108,6 +167,18 @@ int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_ou
     *ret = NULL;
     *ret_outcome = PKI_LOADED;
     return rig.pki_err ? errmsg_set(why, rig.pki_err, "%s", "no certificates") : 0;
+}
+
+X509 *pki_ca(const struct pki_identity *id)
+{
+    (void)id;
+    return NULL;
+}
+
+void tls_fingerprint(X509 *cert, char ret[TLS_FINGERPRINT_MAX])
+{
+    (void)cert;
+    *ret = '\0';
 }
 
 X509 *pki_cert(const struct pki_identity *id)
@@ -269,7 +340,7 @@ static const char all_gone[] = "mailbox-close timer-close signals-fini ";
 static void script_ready(void)
 {
     struct listener *l = &kit.listener;
-    KIT_DID("loops:1 loop mailbox listen:7000 banner loop-run ");
+    KIT_DID("loops:1 loop mailbox listen:7000 cage banner loop-run ");
     assert_int_equal(l->cfg.defer_accept_s, 5);
     assert_false(l->cfg.for_users);
     assert_int_equal(rig.srv->connections.max, 100);
@@ -294,7 +365,7 @@ static void it_starts_serves_and_ends(void **state)
 
 static void script_three(void)
 {
-    KIT_DID("loops:4 loop mailbox listen:7000 banner loop-run ");
+    KIT_DID("loops:4 loop mailbox listen:7000 cage banner loop-run ");
     assert_int_equal(rig.srv->memory, 333);
     rig.ops->end(rig.srv);
     KIT_DID("unlisten 1>end 2>end 3>end ");
@@ -352,8 +423,7 @@ static void what_was_made_is_undone(void **state)
 
 static void script_no_port(void)
 {
-    KIT_DID("loops:1 loop mailbox listen:7000 >end loop-run ");
-    server_worker_gone(rig.srv);
+    KIT_DID("loops:1 loop mailbox listen:7000 mailbox-close timer-close signals-fini loop-run ");
 }
 
 static void a_port_that_cannot_be_had(void **state)
@@ -362,18 +432,31 @@ static void a_port_that_cannot_be_had(void **state)
     kit.listen_err = ERR_INUSE;
     assert_int_equal(serve(script_no_port), EXIT_STATUS_FAILED);
     assert_int_equal(kit_count("cannot listen on TLS address :7000: stub"), 1);
-    KIT_DID(
-        "mailbox-close timer-close signals-fini loop-fini worker-fini:1 mailbox-fini pki-free ");
+    KIT_DID("loop-fini mailbox-fini pki-free ");
+}
+
+static void script_no_cage(void)
+{
+    KIT_DID("loops:1 loop mailbox listen:7000 cage unlisten mailbox-close timer-close signals-fini "
+            "loop-run ");
+}
+
+static void nobody_is_served_without_the_cage(void **state)
+{
+    (void)state;
+    rig.cage_err = ERR_PERM;
+    assert_int_equal(serve(script_no_cage), EXIT_STATUS_FAILED);
+    KIT_DID("loop-fini mailbox-fini pki-free ");
 }
 
 static void script_one_of_two(void)
 {
-    KIT_DID("loops:3 loop mailbox >end loop-run ");
+    KIT_DID("loops:3 loop mailbox listen:7000 cage unlisten >end loop-run ");
     server_worker_gone(rig.srv);
     KIT_DID(all_gone);
 }
 
-/* Those that run are ended, and nothing ever listened. */
+/* Those that run are ended, and the port is closed. */
 static void a_worker_that_cannot_begin(void **state)
 {
     (void)state;
@@ -385,8 +468,8 @@ static void a_worker_that_cannot_begin(void **state)
     rig.threads = 1;
     rig.fails_at = 1; /* none runs */
     assert_int_equal(serve(NULL), EXIT_STATUS_FAILED);
-    KIT_DID("loops:1 loop mailbox mailbox-close timer-close signals-fini loop-run loop-fini "
-            "mailbox-fini pki-free ");
+    KIT_DID("loops:1 loop mailbox listen:7000 cage unlisten mailbox-close timer-close signals-fini "
+            "loop-run loop-fini mailbox-fini pki-free ");
 }
 
 static void script_bound(void)
@@ -620,6 +703,7 @@ int main(void)
         T(what_cannot_start_says_why),
         T(what_was_made_is_undone),
         T(a_port_that_cannot_be_had),
+        T(nobody_is_served_without_the_cage),
         T(a_worker_that_cannot_begin),
         T(where_public_ports_are_is_tried),
         T(an_idle_server_ends_when_all_have_stopped),
