@@ -112,6 +112,8 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
         *ret_status = cli_hopeless(EXIT_STATUS_FAILED);
         return false;
     }
+    if (*why.text)
+        event_place_doubtful(why.text);
     return true;
 }
 

@@ -12,21 +12,14 @@
 #include "base/event.h"
 #include "base/i18n.h"
 #include "base/secure.h"
+#include "base/trust_path.h"
 
-/* A regular file must not be open to the world, nor writable by a group. Readable by a group is
-   left to the owner: that is how service managers hand secrets over. Pipes have no such modes. */
-static int check_mode(int fd, const char *name, struct errmsg *why)
+static int check_type(int fd, const char *name, struct errmsg *why)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return errmsg_set(why, ERR_IO, "%s: %s", name, strerror(errno));
-    if (S_ISDIR(st.st_mode))
-        return errmsg_set(why, ERR_INVAL, _("%s is a directory"), name);
-    if (S_ISREG(st.st_mode) && st.st_mode & 027)
-        return errmsg_set(why, ERR_PERM,
-                          _("%s is open to other users (mode %04o): run chmod 600 %s"), name,
-                          (unsigned)st.st_mode & 07777, name);
-    return 0;
+    return S_ISDIR(st.st_mode) ? errmsg_set(why, ERR_INVAL, _("%s is a directory"), name) : 0;
 }
 
 /* Reads to the end of the file, at most room bytes. Bytes, or -1 with errno. */
@@ -86,10 +79,13 @@ static int from_file(struct common_options *o, struct errmsg *why)
     const char *name = o->secret_file;
     if (strcmp(name, "-") == 0)
         return from_descriptor(o, STDIN_FILENO, _("the secret on standard input"), why);
+    int err = trust_path(name, TRUST_SECRET, false, why);
+    if (err < 0)
+        return err;
     int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return errmsg_set(why, err_from_errno(errno), "%s: %s", name, strerror(errno));
-    int err = check_mode(fd, name, why);
+    err = check_type(fd, name, why);
     if (err == 0)
         err = from_descriptor(o, fd, name, why);
     (void)close(fd); /* only read */
@@ -111,6 +107,7 @@ static int from_environment(struct common_options *o, bool wanted, struct errmsg
 
 int secret_find(struct common_options *o, struct errmsg *why)
 {
+    why->text[0] = '\0';
     bool in_argv = *o->secret != '\0';
     o->secret_in_argv = in_argv;
     bool in_file = !in_argv && *o->secret_file;

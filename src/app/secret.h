@@ -11,8 +11,9 @@
 /*
  * Fills o->secret, unless the command line did, from the file o->secret_file, or else from the
  * environment; "" if there is neither. The variable is taken out of the environment and overwritten
- * in any case. A file must not be open to others (its mode) and holds the secret and at most one
- * line end behind it. 0, or a negative error with a sentence: unreadable, open to others, empty,
+ * in any case. A file must not be open to others, nor be one that they can replace
+ * (base/trust.h), and holds the secret and at most one line end behind it. 0: why->text is empty, or
+ * a warning to be logged. Else a negative error with a sentence: unreadable, open to others, empty,
  * too long, or a secret with a line feed in it, which no peer could ever send.
  */
 int secret_find(struct common_options *o, struct errmsg *why) MUST_USE;

@@ -16,3 +16,7 @@ size_t file_write_all(int fd, const void *data, size_t n) MUST_USE;
 /* renameat2() with RENAME_NOREPLACE, which musl has no function for. 0, or -1 with errno: EEXIST;
    EINVAL, ENOSYS or ENOTSUP where the file system cannot do that. */
 int file_rename_new(int from_fd, const char *from, int to_fd, const char *to) MUST_USE;
+
+/* Gives the file or folder fd, just made in the folder dirfd, to the folder's owner, if we are root:
+   what root's commands make in a user's place is the user's. Where that cannot be, it stays root's. */
+void file_give_to_owner(int dirfd, int fd);

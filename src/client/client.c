@@ -26,6 +26,7 @@
 #include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
+#include "base/trust_path.h"
 #include "client/identity.h"
 #include "client/internal.h"
 #include "net/dialer.h"
@@ -419,6 +420,21 @@ static void client_on_beat(void *ctx)
 
 /* ---- start-up ---- */
 
+/* Whoever can write the file could put a server of their own in place of ours. */
+static int trust_ca(struct client *c, const char *alpn, struct errmsg *why)
+{
+    struct errmsg doubt;
+    int err = tls_library_check(why);
+    if (err == 0)
+        err = trust_path(c->opt->ca, TRUST_FILE, true, why);
+    doubt = *why;
+    if (err == 0)
+        err = tls_client_ctx_new(c->opt->ca, alpn, &c->tls, why);
+    if (err == 0 && *doubt.text)
+        event_place_doubtful(doubt.text);
+    return err;
+}
+
 /* What can never succeed fails here, before anything is running. */
 static int prepare(struct client *c)
 {
@@ -444,9 +460,7 @@ static int prepare(struct client *c)
         event_id_failed(why.text);
         return err == ERR_INVAL ? cli_hopeless(EXIT_STATUS_USAGE) : cli_failed(err);
     }
-    err = tls_library_check(&why);
-    if (err == 0)
-        err = tls_client_ctx_new(c->opt->ca, alpn, &c->tls, &why);
+    err = trust_ca(c, alpn, &why);
     if (err < 0) {
         event_client_tls_failed(why.text);
         return cli_failed(err);

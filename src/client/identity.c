@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/i18n.h"
+#include "base/trust_path.h"
 #include "conf/quote.h"
 #include "proto/hash.h"
 
@@ -34,6 +35,7 @@ enum {
 struct folder {
     int fd;
     char path[PATH_MAX];
+    struct errmsg doubt; /* "", or what is doubtful about it, but no reason not to use it */
 };
 
 static int cannot_read(const struct folder *f, struct errmsg *why)
@@ -74,6 +76,19 @@ bool identity_folder(char ret[PATH_MAX])
            from_variable("HOME", "/.local/state/gotunnel", false, ret);
 }
 
+/* A folder that root has just made is of whoever has the one above. */
+static void give_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int above = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above >= 0) {
+        file_give_to_owner(above, fd);
+        (void)close(above);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 /* Makes the folder and those above it, as far as they are missing; 0, or -1 with errno. */
 static int make_folders(char *path)
 {
@@ -82,6 +97,8 @@ static int make_folders(char *path)
         char end = *at;
         *at = '\0';
         int r = mkdir(path, 0700);
+        if (r == 0)
+            give_folder(path);
         *at = end;
         if (r < 0 && errno != EEXIST)
             return -1;
@@ -96,6 +113,9 @@ static int open_folder(struct folder *ret, struct errmsg *why)
         return errmsg_set(
             why, ERR_NOTFOUND, "%s",
             _("none of STATE_DIRECTORY, XDG_STATE_HOME and HOME names a folder for it"));
+    int err = trust_path(ret->path, TRUST_FOLDER, true, &ret->doubt);
+    if (err < 0)
+        return errmsg_set(why, err, "%s", ret->doubt.text);
     int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
     ret->fd = open(ret->path, flags);
     if (ret->fd < 0 && errno == ENOENT && make_folders(ret->path) == 0)
@@ -117,10 +137,9 @@ static int check_file(const struct folder *f, int fd, struct errmsg *why)
         return cannot_read(f, why);
     if (!S_ISREG(st.st_mode))
         return errmsg_set(why, ERR_INVAL, _("%s/%s is not a regular file"), f->path, FILE_NAME);
-    if (st.st_mode & 022 || (st.st_uid != geteuid() && st.st_uid != 0))
-        return errmsg_set(why, ERR_PERM, _("%s/%s can be changed by other users"), f->path,
-                          FILE_NAME);
-    return 0;
+    char path[PATH_MAX + sizeof FILE_NAME + 1];
+    (void)snprintf(path, sizeof path, "%s/%s", f->path, FILE_NAME);
+    return trust_file(fd, path, TRUST_FILE, false, why);
 }
 
 /* The digits and a line feed, and nothing more. */
@@ -171,6 +190,7 @@ static int write_new(int dirfd, const char *name, const char base[BASE_LEN + 1])
     int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
+    file_give_to_owner(dirfd, fd);
     int errnum = file_write_all(fd, text, (size_t)n) < (size_t)n ? errno : 0;
     if (!errnum && fsync(fd) < 0)
         errnum = errno;
@@ -220,6 +240,8 @@ static int keep_base(char ret[BASE_LEN + 1], struct errmsg *why)
     err = read_file(&f, ret, why);
     if (err == ERR_NOTFOUND)
         err = make_file(&f, ret, why);
+    if (err == 0)
+        *why = f.doubt;
     (void)close(f.fd); /* a folder */
     return err;
 }
@@ -240,6 +262,7 @@ int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, 
 {
     char base[BASE_LEN + 1];
     enum identity_kind kind = IDENTITY_KEPT;
+    why->text[0] = '\0';
     if (*opt->id && !hello_id_is_valid(opt->id)) {
         char quoted[128];
         (void)quote(quoted, sizeof quoted, opt->id); /* cut on purpose */
@@ -267,5 +290,7 @@ int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, s
         return kind;
     if (kind == IDENTITY_TEMPORARY)
         event_id_not_kept(why->text);
+    else if (*why->text)
+        event_place_doubtful(why->text);
     return 0;
 }

@@ -31,13 +31,15 @@ enum identity_kind {
 
 /*
  * Finds the id, and makes and keeps its random part where there is none; several starts at once
- * agree on one. *why says why an id is temporary. ERR_INVAL: -id is not an id, and *why says so;
+ * agree on one. *why says why an id is temporary, or what is doubtful about the place where it is
+ * kept, or nothing. ERR_INVAL: -id is not an id, and *why says so;
  * ERR_IO: the system has no random numbers. Blocks for as long as the disk takes.
  */
 int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
                   struct errmsg *why) MUST_USE;
 
-/* The same for the program: 0 for every kind, of which a temporary one is warned of in the log. */
+/* The same for the program: 0 for every kind, of which a temporary one is warned of in the log; so is
+   a doubtful place. */
 int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
                  struct errmsg *why) MUST_USE;
 

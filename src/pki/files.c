@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/i18n.h"
 #include "base/secure.h"
+#include "base/trust_path.h"
 #include "pki/internal.h"
 
 enum { LOCK_RETRY_MS = 20 };
@@ -44,7 +45,7 @@ static int cannot_read(const struct pki_dir *d, const char *name, struct errmsg 
                       strerror(errnum));
 }
 
-/* Who may read or replace a key? Root may use anybody's, as it does everywhere. */
+/* Who may read or replace a key? */
 static int check_key_access(const struct pki_dir *d, const char *name, const struct stat *st,
                             struct errmsg *why)
 {
@@ -52,7 +53,9 @@ static int check_key_access(const struct pki_dir *d, const char *name, const str
         return errmsg_set(why, ERR_CERT,
                           _("%s/%s is accessible to others (mode %04o): run chmod 600 %s/%s"),
                           d->path, name, (unsigned)st->st_mode & 07777, d->path, name);
-    if (geteuid() != 0 && st->st_uid != 0 && st->st_uid != geteuid())
+    const struct trust_who who = trust_who_now();
+    const struct trust_facts f = {.uid = st->st_uid, .mode = st->st_mode};
+    if (trust_judge(&who, TRUST_FILE, &f) == TRUST_FOREIGN)
         return errmsg_set(why, ERR_CERT,
                           _("%s/%s belongs to another user: give it to the one who runs this"),
                           d->path, name);
@@ -139,6 +142,7 @@ int pki_dir_write(int dirfd, const char *name, mode_t mode, const struct pki_blo
     int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return -1;
+    file_give_to_owner(dirfd, fd);
     int failed = file_write_all(fd, b->data, b->len) < b->len || fsync(fd) < 0 ? errno : 0;
     if (close(fd) < 0 && !failed && errno != EINTR)
         failed = errno; /* some network file systems tell of a full disk only now */

@@ -55,8 +55,8 @@ struct pki_blob {
 void pki_blob_fini(struct pki_blob *b);
 
 /*
- * Reads one file. A key must be a regular file of ours (or of root) that nobody else may read, and
- * not a symbolic link. 0 (also when the file is missing: ret->data is NULL), ERR_CERT for what is
+ * Reads one file. A key must be a regular file of somebody whom we trust (base/trust.h) that nobody
+ * else may read, and not a symbolic link. 0 (also when the file is missing: ret->data is NULL), ERR_CERT for what is
  * wrong with the file, ERR_NOMEM, or the system's error, each with a sentence.
  */
 int pki_dir_read(const struct pki_dir *d, enum pki_file f, struct pki_blob *ret,

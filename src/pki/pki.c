@@ -4,14 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/i18n.h"
+#include "base/trust_path.h"
 #include "pki/internal.h"
 
 enum {
@@ -199,6 +202,24 @@ enum pki_news pki_keep(struct pki_identity *id, time_t now, struct errmsg *why)
 }
 
 /* ---- opening ---- */
+
+int pki_check_place(const char *dir, bool is_lenient, struct errmsg *why)
+{
+    char path[PATH_MAX];
+    int err = trust_path(dir, TRUST_FOLDER, is_lenient, why);
+    struct errmsg warning = *why;
+    for (int f = 0; f < PKI_FILES && err == 0; f++) {
+        int n = snprintf(path, sizeof path, "%s/%s", dir, pki_file_name[f]);
+        if (n < 0 || (size_t)n >= sizeof path)
+            continue; /* pki_open() says so */
+        err = trust_path(path, TRUST_FILE, is_lenient, why);
+        if (!*warning.text)
+            warning = *why;
+    }
+    if (err == 0)
+        *why = warning;
+    return err;
+}
 
 /* Whoever may write in the directory may replace what we trust. */
 static int check_dir(const struct pki_dir *d, struct errmsg *why)

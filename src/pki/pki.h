@@ -46,6 +46,13 @@ enum pki_outcome {
 struct pki_identity;
 
 /*
+ * Who can change the certificates in dir? To be asked before pki_open(). is_lenient: whoever is not
+ * root is only warned. 0: why->text is empty, or a warning to be logged. ERR_PERM, with what to do,
+ * and other errors: see trust_path().
+ */
+int pki_check_place(const char *dir, bool is_lenient, struct errmsg *why) MUST_USE;
+
+/*
  * Opens the certificates in the directory dir at the wall clock time now, making directory and
  * files when there are none: all or nothing, whatever fails and whenever it does. Waits up to 5 s
  * for another process that works in the same directory.

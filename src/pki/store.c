@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/i18n.h"
 #include "pki/internal.h"
 
@@ -125,13 +126,20 @@ static int place_open(struct place *p, const char *path)
     return p->parent < 0 ? -1 : 0;
 }
 
-/* Is the open staging directory ours alone? Another user may have made one in a shared parent. */
-static int check_stage(int fd)
+/* Is the open staging directory ours? Another user may have made one in a shared parent. Root gives
+   what it makes to the owner of the parent. */
+static bool is_our_stage(const struct place *p, int fd)
 {
-    struct stat st;
+    struct stat st, parent;
     if (fstat(fd, &st) < 0)
-        return -1;
-    if (st.st_uid == geteuid())
+        return false;
+    return st.st_uid == geteuid() ||
+           (geteuid() == 0 && fstat(p->parent, &parent) == 0 && st.st_uid == parent.st_uid);
+}
+
+static int check_stage(const struct place *p, int fd)
+{
+    if (is_our_stage(p, fd))
         return fchmod(fd, 0700);
     errno = EPERM;
     return -1;
@@ -149,7 +157,7 @@ static int take_stage(const struct place *p)
         return -1;
     }
     int failed = 0;
-    if (check_stage(fd) < 0 || pki_dir_lock(fd, LOCK_WAIT_MS) < 0)
+    if (check_stage(p, fd) < 0 || pki_dir_lock(fd, LOCK_WAIT_MS) < 0)
         failed = errno;
     else if (!pki_dir_is(fd, p->parent, p->stage))
         failed = EAGAIN;
@@ -159,6 +167,7 @@ static int take_stage(const struct place *p)
         return -1;
     }
     remove_files(fd);
+    file_give_to_owner(p->parent, fd);
     return fd;
 }
 
@@ -216,8 +225,7 @@ void pki_store_sweep(const char *path)
     if (place_open(&p, path) < 0)
         return;
     int fd = pki_dir_open_at(p.parent, p.stage);
-    struct stat st;
-    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && pki_dir_lock(fd, 0) == 0 &&
+    if (fd >= 0 && is_our_stage(&p, fd) && pki_dir_lock(fd, 0) == 0 &&
         pki_dir_is(fd, p.parent, p.stage))
         drop_stage(&p, fd);
     else if (fd >= 0)
@@ -310,6 +318,8 @@ int pki_store_create_in(const struct pki_dir *d, time_t now, struct pki_set *ret
     if (mkdirat(d->fd, STAGE, 0700) < 0)
         return cannot_create(d->path, why);
     const struct pki_dir stage = {pki_dir_open_at(d->fd, STAGE), d->path};
+    if (stage.fd >= 0)
+        file_give_to_owner(d->fd, stage.fd);
     int err = stage.fd < 0 ? cannot_create(d->path, why) : fill_stage(&stage, now, ret, why);
     if (stage.fd >= 0)
         (void)close(stage.fd); /* synced already */

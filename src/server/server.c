@@ -154,11 +154,24 @@ static void tell_place(const struct server *srv)
     event_certificates_place(realpath(srv->opt->certs, path) ? path : srv->opt->certs, fingerprint);
 }
 
+/* The original knows one place only. */
+static int check_place(const struct server *srv, struct errmsg *doubt, struct errmsg *why)
+{
+    int err = pki_check_place(srv->opt->certs, strcmp(srv->opt->certs, "certs") == 0, why);
+    if (err == 0) {
+        *doubt = *why;
+        why->text[0] = '\0';
+    }
+    return err;
+}
+
 static int load_identity(struct server *srv)
 {
-    struct errmsg why = {""};
+    struct errmsg why = {""}, doubt = {""};
     enum pki_outcome outcome;
     int err = tls_library_check(&why);
+    if (err == 0)
+        err = check_place(srv, &doubt, &why);
     if (err == 0)
         err = pki_open(srv->opt->certs, time(NULL), &srv->identity, &outcome, &why);
     if (err == 0)
@@ -181,6 +194,8 @@ static int load_identity(struct server *srv)
         event_certificate_renewed();
         break;
     }
+    if (*doubt.text)
+        event_place_doubtful(doubt.text);
     tell_place(srv);
     if (*why.text)
         event_certificates_doubtful(why.text);

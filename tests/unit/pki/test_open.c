@@ -447,18 +447,80 @@ static void keys_of_another_user(void **state)
 {
     (void)state;
     made();
-    if (geteuid() == 0)
-        assert_int_equal(chown("certs/server.key", 12345, 12345), 0);
-    pki_free(opened(TODAY, PKI_LOADED, "")); /* ours, or we are root */
-    if (geteuid() == 0)
-        assert_int_equal(chown("certs/ca.key", 12345, 12345), 0);
+    if (geteuid() != 0)
+        skip();
+    const char *refusal = "certs/ca.key belongs to another user: give it to the one who runs this";
     pretended_user = 54321;
-    refused(TODAY, ERR_CERT,
-            "certs/ca.key belongs to another user: give it to the one who runs this");
-    pretended_user = 12345;
-    if (__real_geteuid() == 0)
-        pki_free(opened(TODAY, PKI_LOADED, ""));
+    pki_free(opened(TODAY, PKI_LOADED, "")); /* root's are everybody's */
     pretended_user = 0;
+    assert_int_equal(chown("certs/ca.key", 12345, 12345), 0);
+    refused(TODAY, ERR_CERT, refusal);
+    pretended_user = 54321;
+    refused(TODAY, ERR_CERT, refusal);
+    pretended_user = 12345;
+    pki_free(opened(TODAY, PKI_LOADED, ""));
+    pretended_user = 0;
+    assert_int_equal(setenv("SUDO_UID", "12345", 1), 0);
+    pki_free(opened(TODAY, PKI_LOADED, ""));
+    (void)unsetenv("SUDO_UID");
+}
+
+/* What pki_check_place() says, but for what it says of the place of the tests itself. */
+static void place_is(int want, bool is_lenient, const char *words)
+{
+    struct errmsg here, why;
+    (void)!pki_check_place(".", false, &here);
+    assert_int_equal(pki_check_place("certs", is_lenient, &why), want);
+    if (strcmp(why.text, here.text) == 0)
+        why.text[0] = '\0';
+    if (*words ? !strstr(why.text, words) : *why.text)
+        fail_msg("'%s' is not '%s'", why.text, words);
+}
+
+static void who_can_change_the_directory(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    place_is(0, false, ""); /* none yet */
+    made();
+    place_is(0, false, "");
+    assert_int_equal(chown("certs/server.crt", 12345, 12345), 0);
+    place_is(ERR_PERM, true, "certs/server.crt belongs to another user");
+    pretended_user = 54321;
+    place_is(ERR_PERM, false, "certs/server.crt belongs to another user");
+    struct errmsg why;
+    assert_int_equal(pki_check_place("certs", true, &why), 0); /* a warning: not root */
+    assert_true(*why.text);
+    pretended_user = 0;
+    assert_int_equal(chown("certs/server.crt", 0, 0), 0);
+    assert_int_equal(chmod("certs/ca.crt", 0646), 0);
+    place_is(ERR_PERM, true, "certs/ca.crt can be written by other users");
+    assert_int_equal(chown("certs", 12345, 12345), 0);
+    place_is(ERR_PERM, true, "certs belongs to another user");
+}
+
+/* In the home of a user who ran sudo. */
+static void what_root_makes_is_the_users(void **state)
+{
+    (void)state;
+    struct stat st;
+    if (geteuid() != 0)
+        skip();
+    assert_true(mkdir("home", 0755) == 0 && chown("home", 12345, 12346) == 0);
+    assert_int_equal(setenv("SUDO_UID", "12345", 1), 0);
+    assert_true(chdir("home") == 0);
+    made();
+    assert_true(stat("certs", &st) == 0 && st.st_uid == 12345 && st.st_gid == 12346);
+    for (int f = 0; f < PKI_FILES; f++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "certs/%s", pki_file_name[f]);
+        assert_true(stat(path, &st) == 0 && st.st_uid == 12345);
+    }
+    pki_free(opened(TODAY + 300 * DAY, PKI_RENEWED, ""));
+    assert_true(stat("certs/server.crt", &st) == 0 && st.st_uid == 12345);
+    assert_true(chdir("..") == 0);
+    (void)unsetenv("SUDO_UID");
 }
 
 static void a_directory_that_others_can_write(void **state)
@@ -904,6 +966,8 @@ int main(void)
         PLACED(files_that_are_too_large),
         PLACED(keys_that_others_can_read),
         PLACED(keys_of_another_user),
+        PLACED(who_can_change_the_directory),
+        PLACED(what_root_makes_is_the_users),
         PLACED(a_directory_that_others_can_write),
         PLACED(files_that_do_not_belong_together),
         PLACED(certificates_that_clients_refuse),
