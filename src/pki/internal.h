@@ -106,14 +106,17 @@ struct pki_set {
     X509 *cert;
     EVP_PKEY *key;
     bool was_lost; /* there was no server.crt: cert is new, and not on the disk yet */
+    bool
+        is_torn; /* cert is not for key, but ca_key is there: as a crash while renewing leaves it */
 };
 
 void pki_set_fini(struct pki_set *s);
 
 /*
  * Parses and checks the contents of the four files: do they belong together, and is the CA not
- * over at now? Whether it and the server certificate are valid is not looked at (pki_dates_state).
- * Where server.crt alone is missing a new one is made from ca.key, for the same server.key.
+ * over at now? Whether it and the server certificate are valid is not looked at (pki_dates_state),
+ * nor anything of the certificate of a torn set. Where server.crt alone is missing a new one is made
+ * from ca.key, for the same server.key.
  * ERR_NOTFOUND: no file at all; ERR_CERT, with a sentence; ERR_NOMEM. path is for the sentence.
  */
 int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time_t now,
@@ -153,6 +156,9 @@ void pki_date(time_t t, char ret[PKI_DATE_MAX]);
 /* A new CA and server certificate with their keys. 0, or ERR_TLS / ERR_NOMEM. */
 int pki_issue_set(time_t now, struct pki_set *ret) MUST_USE;
 
+/* A new key for a server certificate. 0, or ERR_TLS. */
+int pki_issue_key(EVP_PKEY **ret) MUST_USE;
+
 /* A new server certificate for s->key, signed by s->ca_key. 0, or ERR_TLS / ERR_NOMEM. */
 int pki_issue_leaf(const struct pki_set *s, time_t now, X509 **ret) MUST_USE;
 
@@ -180,5 +186,6 @@ int pki_store_recover(const struct pki_dir *d, struct errmsg *why) MUST_USE;
 /* Removes what a crashed pki_store_create() left beside the directory. */
 void pki_store_sweep(const char *path);
 
-/* Replaces server.crt in one step. 0, or -1 with errno set. */
-int pki_store_save_cert(const struct pki_dir *d, X509 *cert) MUST_USE;
+/* Replaces server.key, then server.crt: a crash between the two leaves a torn set. 0, or -1 with
+   errno set. */
+int pki_store_save_leaf(const struct pki_dir *d, X509 *cert, EVP_PKEY *key) MUST_USE;

@@ -146,6 +146,13 @@ int pki_issue_leaf(const struct pki_set *s, time_t now, X509 **ret)
     return 0;
 }
 
+int pki_issue_key(EVP_PKEY **ret)
+{
+    *ret = EVP_EC_gen("P-256");
+    ERR_clear_error();
+    return *ret ? 0 : ERR_TLS;
+}
+
 int pki_issue_set(time_t now, struct pki_set *ret)
 {
     struct pki_set s = {.ca_key = EVP_EC_gen("P-256"), .key = EVP_EC_gen("P-256")};

@@ -59,10 +59,10 @@ static int no_ca_key(const struct pki_dir *d, const struct pki_set *s, time_t no
                       d->path, day, d->path);
 }
 
-/* The certificate of s to the disk, if possible; else a warning in why. */
+/* Key and certificate of s to the disk, if possible; else a warning in why. */
 static void save(const struct pki_dir *d, const struct pki_set *s, struct errmsg *why)
 {
-    if (pki_store_save_cert(d, s->cert) == 0)
+    if (pki_store_save_leaf(d, s->cert, s->key) == 0)
         return;
     int errnum = errno;
     (void)errmsg_set(why, err_from_errno(errnum),
@@ -79,22 +79,48 @@ static void save_lost(const struct pki_dir *d, struct pki_set *s, struct errmsg 
     s->was_lost = false;
 }
 
-/* Replaces the certificate of s, in memory and, if possible, on disk (else: a warning). */
-static int renew(const struct pki_dir *d, time_t now, struct pki_set *s, struct errmsg *why)
+/* A certificate from ca_key, for another key; the key of a torn set stays: it is the newer one. */
+static int issue(const struct pki_dir *d, time_t now, const struct pki_set *s, struct pki_set *ret,
+                 struct errmsg *why)
 {
-    if (!s->ca_key)
-        return no_ca_key(d, s, now, why);
-    struct pki_set fresh = *s;
-    int err = pki_issue_leaf(s, now, &fresh.cert);
+    struct pki_set fresh = {.ca = s->ca, .ca_key = s->ca_key};
+    int err = 0;
+    if (s->is_torn && EVP_PKEY_up_ref(s->key) == 1)
+        fresh.key = s->key;
+    else
+        err = pki_issue_key(&fresh.key);
+    if (err == 0)
+        err = pki_issue_leaf(&fresh, now, &fresh.cert);
     if (err < 0)
-        return errmsg_set(why, err, _("cannot make a server certificate: %s"), err_name(err));
-    err = pki_set_check(&fresh, d->path, now, why);
+        (void)errmsg_set(why, err, _("cannot make a server certificate: %s"), err_name(err));
+    else
+        err = pki_set_check(&fresh, d->path, now, why);
     if (err < 0) {
         X509_free(fresh.cert);
+        EVP_PKEY_free(fresh.key);
         return err;
     }
+    *ret = fresh;
+    return 0;
+}
+
+/* Replaces the certificate of s and its key, in memory and, if possible, on disk (else: a
+   warning). */
+static int renew(const struct pki_dir *d, time_t now, struct pki_set *s, struct errmsg *why)
+{
+    struct pki_set fresh;
+    if (!s->ca_key)
+        return no_ca_key(d, s, now, why);
+    int err = issue(d, now, s, &fresh, why);
+    if (err < 0)
+        return err;
+    if (s->is_torn)
+        (void)errmsg_set(why, 0,
+                         _("%s/server.crt did not belong to %s/server.key, and was replaced"),
+                         d->path, d->path);
     X509_free(s->cert);
-    s->cert = fresh.cert;
+    EVP_PKEY_free(s->key);
+    *s = fresh;
     save(d, s, why);
     return 0;
 }
@@ -109,7 +135,7 @@ static bool needs_renewal(const struct pki_set *s, time_t now)
 {
     struct pki_dates dates = pki_set_dates(s);
     enum pki_state state = pki_dates_state(&dates, now);
-    return state == PKI_DUE || state == PKI_LAPSED;
+    return s->is_torn || state == PKI_DUE || state == PKI_LAPSED;
 }
 
 static int reload(struct pki_identity *id, time_t now, struct pki_set *ret, struct errmsg *why)
@@ -291,7 +317,7 @@ static int open_locked(const struct pki_dir *d, time_t now, struct pki_set *s,
     err = renew(d, now, s, why);
     if (err == 0)
         *ret_outcome = PKI_RENEWED;
-    else if (pki_dates_state(&dates, now) == PKI_DUE)
+    else if (!s->is_torn && pki_dates_state(&dates, now) == PKI_DUE)
         err = 0; /* why is the warning */
     return err;
 }

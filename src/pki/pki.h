@@ -11,10 +11,12 @@
  * - ours are ECDSA P-256. The CA lives 10 years, as the original's. The server certificate lives
  *   one year: the original's ten would let renewal run for the first time in year seven, where
  *   nobody remembers it; a few weeks would punish those who keep ca.key elsewhere, or go back to
- *   the original (which never renews), and gain nothing, since renewal keeps the key;
+ *   the original (which never renews), and gain little;
  * - both are valid from a day before they are made, for clients whose clock is behind;
- * - renewal makes a new certificate for the same key, so that one rename replaces it and no crash
- *   can leave a pair that does not match. It is due when a third of the life is left (or it is not
+ * - renewal makes a new key as well: who has copied the old one can use it until its certificate
+ *   ends, and no longer. The key is renamed first. A pair that does not match, as a crash between
+ *   the two renames leaves it, gets a new certificate for its key at the next start, if ca.key is
+ *   there. Renewal is due when a third of the life is left (or it is not
  *   valid at all), but only if the new one would end later: never later than the CA;
  * - a clock that was wrong when the server started (no battery) and is set right later makes the
  *   server certificate look expired, or not valid yet. So its dates are looked at whenever somebody
@@ -54,7 +56,8 @@ int pki_check_place(const char *dir, bool is_lenient, struct errmsg *why) MUST_U
 
 /*
  * Opens the certificates in the directory dir at the wall clock time now, making directory and
- * files when there are none: all or nothing, whatever fails and whenever it does. Waits up to 5 s
+ * files when there are none: all or nothing, whatever fails and whenever it does. A server.key that
+ * does not belong to server.crt gets another certificate, from ca.key. Waits up to 5 s
  * for another process that works in the same directory.
  *
  * 0: *ret is the caller's (pki_free); why->text is empty, or a warning to be logged. A CA that is
@@ -68,7 +71,7 @@ int pki_check_place(const char *dir, bool is_lenient, struct errmsg *why) MUST_U
 int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_outcome *ret_outcome,
              struct errmsg *why) MUST_USE;
 
-/* The server certificate and its key. Borrowed: valid until pki_renew() or pki_free(). */
+/* The server certificate and its key. Borrowed: valid until pki_renew(), pki_keep() or pki_free(). */
 X509 *pki_cert(const struct pki_identity *id);
 EVP_PKEY *pki_key(const struct pki_identity *id);
 
@@ -113,7 +116,7 @@ enum { PKI_RETRY_S = 5, PKI_RETRY_DUE_S = 3600, PKI_TELL_AGAIN_S = 3600 };
 
 /*
  * Reads the directory again and renews the server certificate from the CA if it still needs it
- * (another process or a person may have done it). Where the new certificate cannot be saved it is
+ * (another process or a person may have done it). Where the new ones cannot be saved they are
  * used all the same, and why has a warning. Does not wait for other processes (ERR_TIMEOUT).
  * 0, or an error as pki_open(); then id is as before.
  */

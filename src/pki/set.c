@@ -97,6 +97,13 @@ int pki_dates_check_ca(const struct pki_dates *d, const char *path, time_t now, 
 
 /* ---- parsing ---- */
 
+static bool belongs(const X509 *cert, const EVP_PKEY *key)
+{
+    bool ok = X509_check_private_key(cert, key) == 1;
+    ERR_clear_error();
+    return ok;
+}
+
 static int bad_file(int err, const char *path, enum pki_file f, struct errmsg *why)
 {
     const char *name = pki_file_name[f];
@@ -177,6 +184,7 @@ int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time
         err = parse_key(files, PKI_SERVER_KEY, path, &s.key, why);
     if (err == 0 && is_cert_lost(files))
         err = replace_lost(&s, now, why);
+    s.is_torn = err == 0 && s.ca_key && !belongs(s.cert, s.key);
     if (err == 0)
         err = pki_set_check(&s, path, now, why);
     if (err < 0) {
@@ -202,16 +210,9 @@ int pki_set_load(const struct pki_dir *d, time_t now, struct pki_set *ret, struc
 
 /* ---- checks ---- */
 
-static bool belongs(const X509 *cert, const EVP_PKEY *key)
-{
-    bool ok = X509_check_private_key(cert, key) == 1;
-    ERR_clear_error();
-    return ok;
-}
-
 static int check_keys(const struct pki_set *s, const char *path, struct errmsg *why)
 {
-    if (!belongs(s->cert, s->key))
+    if (!s->is_torn && !belongs(s->cert, s->key))
         return errmsg_set(why, ERR_CERT,
                           _("%s/server.key does not belong to %s/server.crt: put back the two that "
                             "belong together"),
@@ -278,7 +279,7 @@ int pki_set_check(const struct pki_set *s, const char *path, time_t now, struct 
         err = pki_dates_check_ca(&dates, path, now, why);
     if (err == 0)
         err = check_keys(s, path, why);
-    if (err < 0)
+    if (err < 0 || s->is_torn)
         return err;
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();

@@ -14,7 +14,7 @@
  * Up to the first rename the next start throws the files away, from there on it moves the rest.
  * Whoever works in a directory holds its flock; the kernel ends that with the process, so a staging
  * directory that can be locked is a leftover. Nothing is ever renamed over an existing file here,
- * but for server.crt on renewal.
+ * but for server.key and server.crt on renewal.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +35,7 @@ enum { LOCK_WAIT_MS = 5000 };
 #define STAGE       ".gotunnel-tmp"
 #define STAGE_READY ".gotunnel-new"
 #define CERT_TMP    ".server.crt.gotunnel-tmp"
+#define KEY_TMP     ".server.key.gotunnel-tmp"
 
 static int cannot_create(const char *path, struct errmsg *why)
 {
@@ -332,6 +333,13 @@ int pki_store_create_in(const struct pki_dir *d, time_t now, struct pki_set *ret
     return err;
 }
 
+/* What a crashed renewal left. */
+static void remove_leaf_tmp(int dirfd)
+{
+    (void)unlinkat(dirfd, CERT_TMP, 0); /* mostly not there */
+    (void)unlinkat(dirfd, KEY_TMP, 0);
+}
+
 /* A ready set of which nothing was shown yet, while others put files into their place. */
 static bool is_overtaken(const struct pki_dir *d)
 {
@@ -345,7 +353,7 @@ static bool is_overtaken(const struct pki_dir *d)
 int pki_store_recover(const struct pki_dir *d, struct errmsg *why)
 {
     remove_stage(d, STAGE);
-    (void)unlinkat(d->fd, CERT_TMP, 0); /* mostly not there */
+    remove_leaf_tmp(d->fd);
     if (is_overtaken(d))
         remove_stage(d, STAGE_READY);
     if (show(d) == 0 || errno == ENOENT)
@@ -358,23 +366,29 @@ int pki_store_recover(const struct pki_dir *d, struct errmsg *why)
 
 /* ---- renewal ---- */
 
-int pki_store_save_cert(const struct pki_dir *d, X509 *cert)
+/* Puts two whole files into the places of the old ones. */
+static int replace_leaf(int dirfd, const struct pki_blob *cert, const struct pki_blob *key)
 {
-    struct pki_blob text = {0};
-    if (pki_pem_put_cert(cert, &text) < 0) {
-        errno = ENOMEM;
+    if (pki_dir_write(dirfd, CERT_TMP, 0644, cert) < 0 ||
+        pki_dir_write(dirfd, KEY_TMP, 0600, key) < 0 ||
+        renameat(dirfd, KEY_TMP, dirfd, pki_file_name[PKI_SERVER_KEY]) < 0 ||
+        renameat(dirfd, CERT_TMP, dirfd, pki_file_name[PKI_SERVER_CRT]) < 0)
         return -1;
+    return pki_dir_sync(dirfd);
+}
+
+int pki_store_save_leaf(const struct pki_dir *d, X509 *cert, EVP_PKEY *key)
+{
+    struct pki_blob cert_text = {0}, key_text = {0};
+    int failed = ENOMEM;
+    if (pki_pem_put_cert(cert, &cert_text) == 0 && pki_pem_put_key(key, &key_text) == 0) {
+        remove_leaf_tmp(d->fd);
+        failed = replace_leaf(d->fd, &cert_text, &key_text) < 0 ? errno : 0;
     }
-    (void)unlinkat(d->fd, CERT_TMP, 0); /* mostly not there */
-    int failed = 0;
-    if (pki_dir_write(d->fd, CERT_TMP, 0644, &text) < 0 ||
-        renameat(d->fd, CERT_TMP, d->fd, pki_file_name[PKI_SERVER_CRT]) < 0) {
-        failed = errno;
-        (void)unlinkat(d->fd, CERT_TMP, 0); /* it may not even have been made */
-    } else if (pki_dir_sync(d->fd) < 0) {
-        failed = errno;
-    }
-    pki_blob_fini(&text);
+    if (failed)
+        remove_leaf_tmp(d->fd);
+    pki_blob_fini(&cert_text);
+    pki_blob_fini(&key_text);
     errno = failed;
     return failed ? -1 : 0;
 }

@@ -450,15 +450,25 @@ static void leftovers_are_removed(void **state)
     assert_int_equal(access("certs.gotunnel-tmp", F_OK), 0);
     place_go_certs();
     place_write_text("certs/.server.crt.gotunnel-tmp", "half", 0644);
+    place_write_text("certs/.server.key.gotunnel-tmp", "half", 0600);
     assert_start(NULL);
 }
 
 /* ---- renewal ---- */
 
+/* The next start serves, whatever of the pair was replaced. */
 static void old_or_new(int status)
 {
+    struct pki_identity *id;
+    enum pki_outcome outcome;
+    struct errmsg why;
     (void)status;
     assert_int_equal(place_count("certs"), 4);
+    if (pki_open("certs", TODAY, &id, &outcome, &why) < 0)
+        fail_msg("refused: %s", why.text);
+    assert_int_equal(X509_check_private_key(pki_cert(id), pki_key(id)), 1);
+    pki_free(id);
+    assert_false(place_has_leftovers("certs", NULL));
 }
 
 static void renewal_at_any_moment(void **state)
@@ -466,6 +476,7 @@ static void renewal_at_any_moment(void **state)
     (void)state;
     assert_in_range(at_every_change(old_certificates, DIE, 0, old_or_new, NULL), 4, MANY - 1);
     (void)at_every_change(old_certificates, DIE_WITHIN, EIO, old_or_new, NULL);
+    (void)at_every_change(old_certificates, FAIL_ONCE, EIO, old_or_new, NULL);
     (void)at_every_change(old_certificates, FAIL_ALL, EROFS, old_or_new, NULL);
     (void)at_every_change(old_certificates, FAIL_GROWTH, ENOSPC, old_or_new, NULL);
 }
