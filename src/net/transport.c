@@ -30,6 +30,7 @@
 #include "net/sock.h"
 #include "net/tls_ctx.h"
 #include "net/transport_bio.h"
+#include "net/transport_tls.h"
 
 enum {
     READ_BUFFER = 128 << 10,     /* large receives: wake-ups are the price (docs/design.md) */
@@ -439,27 +440,11 @@ static void on_job(struct loop_job *job)
         readable(t);
 }
 
-/* ---- what both ends agreed on ---- */
+/* ---- the socket, the owner ---- */
 
-bool transport_speaks(const struct transport *t, const char *alpn)
+SSL *transport_ready_ssl(const struct transport *t)
 {
-    const unsigned char *name = NULL;
-    unsigned n = 0;
-    if (t->state == TR_OPEN)
-        SSL_get0_alpn_selected(t->ssl, &name, &n);
-    return name && n == strlen(alpn) && memcmp(name, alpn, n) == 0;
-}
-
-int transport_export(const struct transport *t, const char *label, uint8_t *ret, size_t n)
-{
-    if (t->state != TR_OPEN)
-        return ERR_TLS;
-    /* TLS 1.2 without extended master secret gives material that a man in the middle can make equal
-       on two connections (RFC 9266, 4.2). */
-    if (SSL_version(t->ssl) < TLS1_3_VERSION && SSL_get_extms_support(t->ssl) != 1)
-        return ERR_TLS;
-    int r = SSL_export_keying_material(t->ssl, ret, n, label, strlen(label), NULL, 0, 0);
-    return r == 1 ? 0 : ERR_TLS;
+    return t->state == TR_OPEN ? t->ssl : NULL;
 }
 
 void transport_user_timeout(struct transport *t, int ms)
