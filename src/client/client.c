@@ -29,6 +29,7 @@
 #include "base/trust_path.h"
 #include "client/identity.h"
 #include "client/internal.h"
+#include "client/state.h"
 #include "net/dialer.h"
 #include "net/sock.h"
 #include "net/tls_ctx.h"
@@ -479,7 +480,7 @@ static int enter_cage(const struct client *c)
 {
     char state[PATH_MAX];
     const struct sandbox_config cage = {.choice = c->opt->common.sandbox,
-                                        .state = identity_folder(state) ? state : NULL,
+                                        .state = state_path(state) ? state : NULL,
                                         .resolves = is_name(&c->server) || is_name(&c->local),
                                         .dials = {c->server.port, c->local.port},
                                         .dials_count = 2};

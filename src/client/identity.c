@@ -22,6 +22,7 @@
 #include "base/hex.h"
 #include "base/i18n.h"
 #include "base/trust_path.h"
+#include "client/state.h"
 #include "conf/quote.h"
 #include "proto/hash.h"
 
@@ -32,13 +33,7 @@ enum {
 
 #define FILE_NAME "client-id"
 
-struct folder {
-    int fd;
-    char path[PATH_MAX];
-    struct errmsg doubt; /* "", or what is doubtful about it, but no reason not to use it */
-};
-
-static int cannot_read(const struct folder *f, struct errmsg *why)
+static int cannot_read(const struct state_folder *f, struct errmsg *why)
 {
     int errnum = errno;
     return errmsg_set(why, err_from_errno(errnum), _("cannot read %s/%s: %s"), f->path, FILE_NAME,
@@ -56,81 +51,10 @@ static int random_hex(char *ret, size_t bytes, struct errmsg *why)
     return 0;
 }
 
-/* ---- the folder ---- */
-
-/* True when the variable names an absolute path; *ret has it, up to a colon in a list. */
-static bool from_variable(const char *variable, const char *below, bool is_list, char ret[PATH_MAX])
-{
-    const char *value = getenv(variable);
-    if (!value || value[0] != '/')
-        return false;
-    size_t n = is_list ? strcspn(value, ":") : strlen(value);
-    int len = snprintf(ret, PATH_MAX, "%.*s%s", (int)n, value, below);
-    return len > 0 && len < PATH_MAX;
-}
-
-bool identity_folder(char ret[PATH_MAX])
-{
-    return from_variable("STATE_DIRECTORY", "", true, ret) ||
-           from_variable("XDG_STATE_HOME", "/gotunnel", false, ret) ||
-           from_variable("HOME", "/.local/state/gotunnel", false, ret);
-}
-
-/* A folder that root has just made is of whoever has the one above. */
-static void give_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int above = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (above >= 0) {
-        file_give_to_owner(above, fd);
-        (void)close(above);
-    }
-    if (fd >= 0)
-        (void)close(fd);
-}
-
-/* Makes the folder and those above it, as far as they are missing; 0, or -1 with errno. */
-static int make_folders(char *path)
-{
-    for (char *at = path + 1;; at++) {
-        at += strcspn(at, "/");
-        char end = *at;
-        *at = '\0';
-        int r = mkdir(path, 0700);
-        if (r == 0)
-            give_folder(path);
-        *at = end;
-        if (r < 0 && errno != EEXIST)
-            return -1;
-        if (end == '\0')
-            return 0;
-    }
-}
-
-static int open_folder(struct folder *ret, struct errmsg *why)
-{
-    if (!identity_folder(ret->path))
-        return errmsg_set(
-            why, ERR_NOTFOUND, "%s",
-            _("none of STATE_DIRECTORY, XDG_STATE_HOME and HOME names a folder for it"));
-    int err = trust_path(ret->path, TRUST_FOLDER, true, &ret->doubt);
-    if (err < 0)
-        return errmsg_set(why, err, "%s", ret->doubt.text);
-    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-    ret->fd = open(ret->path, flags);
-    if (ret->fd < 0 && errno == ENOENT && make_folders(ret->path) == 0)
-        ret->fd = open(ret->path, flags);
-    int errnum = errno;
-    if (ret->fd < 0)
-        return errmsg_set(why, err_from_errno(errnum), _("cannot open folder %s: %s"), ret->path,
-                          strerror(errnum));
-    return 0;
-}
-
 /* ---- reading ---- */
 
 /* Whoever may write the file decides whose port this client takes over. */
-static int check_file(const struct folder *f, int fd, struct errmsg *why)
+static int check_file(const struct state_folder *f, int fd, struct errmsg *why)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -149,7 +73,8 @@ static bool is_base(const char *text, ssize_t n)
     return n == BASE_LEN + 1 && text[BASE_LEN] == '\n' && hex_get(base, text, BASE_BYTES);
 }
 
-static int read_base(const struct folder *f, int fd, char ret[BASE_LEN + 1], struct errmsg *why)
+static int read_base(const struct state_folder *f, int fd, char ret[BASE_LEN + 1],
+                     struct errmsg *why)
 {
     char text[BASE_LEN + 2]; /* one byte to see that there is more */
     int err = check_file(f, fd, why);
@@ -167,7 +92,7 @@ static int read_base(const struct folder *f, int fd, char ret[BASE_LEN + 1], str
 }
 
 /* ERR_NOTFOUND: there is no such file. */
-static int read_file(const struct folder *f, char ret[BASE_LEN + 1], struct errmsg *why)
+static int read_file(const struct state_folder *f, char ret[BASE_LEN + 1], struct errmsg *why)
 {
     /* Not blocking: a FIFO of that name must not stop the start. */
     int fd = openat(f->fd, FILE_NAME, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
@@ -210,7 +135,7 @@ static int publish(int dirfd, const char *name)
     return linkat(dirfd, name, dirfd, FILE_NAME, 0); /* NFS */
 }
 
-static int make_file(const struct folder *f, char base[BASE_LEN + 1], struct errmsg *why)
+static int make_file(const struct state_folder *f, char base[BASE_LEN + 1], struct errmsg *why)
 {
     char name[sizeof FILE_NAME "." + BASE_LEN] = FILE_NAME ".";
     int err = random_hex(base, BASE_BYTES, why);
@@ -233,8 +158,8 @@ static int make_file(const struct folder *f, char base[BASE_LEN + 1], struct err
 
 static int keep_base(char ret[BASE_LEN + 1], struct errmsg *why)
 {
-    struct folder f;
-    int err = open_folder(&f, why);
+    struct state_folder f;
+    int err = state_open(&f, why);
     if (err < 0)
         return err;
     err = read_file(&f, ret, why);

@@ -10,8 +10,7 @@
  * back to, and of one command line there may be several clients: their ids are new in each run. It
  * is a name, not a secret: the proofs of proto/hello.h are what counts.
  *
- * The file is client-id in $STATE_DIRECTORY (of a service manager; the first of several), else in
- * $XDG_STATE_HOME/gotunnel, else in $HOME/.local/state/gotunnel.
+ * The file is client-id in the folder of client/state.h.
  */
 #pragma once
 
@@ -42,6 +41,3 @@ int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
    a doubtful place. */
 int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
                  struct errmsg *why) MUST_USE;
-
-/* The folder of the client's files, there or not. False: nothing names one. */
-bool identity_folder(char ret[PATH_MAX]);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "client/client.h"
 #include "client/identity.h"
+#include "client/state.h"
 #include "conf/flags.h"
 #include "net/tls_ctx.h"
 
@@ -284,7 +285,7 @@ uint64_t limits_memory(int64_t asked)
     return (uint64_t)asked;
 }
 
-bool identity_folder(char ret[PATH_MAX])
+bool state_path(char ret[PATH_MAX])
 {
     *ret = '\0';
     return false;
