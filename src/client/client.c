@@ -548,6 +548,9 @@ static void tell_trust(const struct client *c)
 
 static void run(struct client *c)
 {
+    bool has_pins = c->opt->common.legacy == LEGACY_AUTO;
+    if (has_pins)
+        pins_init(&c->pins);
     event_client_start(c->opt->server);
     event_client_forwards(c->opt->remote_port, c->opt->local_target);
     tell_trust(c);
@@ -557,6 +560,8 @@ static void run(struct client *c)
     loop_run(&c->loop);
     client_drop_services(c);
     loop_fini(&c->loop);
+    if (has_pins)
+        pins_fini(&c->pins);
 }
 
 int client_main(struct snapshot *options)

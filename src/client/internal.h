@@ -13,6 +13,7 @@
 #include "app/signals.h"
 #include "base/list.h"
 #include "base/quota.h"
+#include "client/pins.h"
 #include "client/service.h"
 #include "conf/hostport.h"
 #include "conf/snapshot.h"
@@ -55,6 +56,7 @@ struct uplink {
     long long port; /* the public one, once it was granted */
     uint8_t nonce[HELLO_NONCE_BYTES];
     bool has_nonce;
+    uint8_t ca_key[PIN_BYTES];            /* of the server that is being opened */
     uint64_t reasons[UPLINK_REASONS_MAX]; /* told, why it is not resumed yet: hashes */
     unsigned n_reasons;
     struct loop_job reaper;
@@ -77,6 +79,8 @@ struct client {
     uv_timer_t retry;
     char id[HELLO_ID_MAX + 1];
     struct standing standing;
+    struct pins pins;         /* with LEGACY_AUTO only */
+    bool fell_back;           /* to the legacy wire, and said so */
     struct path_memory paths; /* which address of the server works */
     SSL_CTX *tls;
     struct list uplinks;

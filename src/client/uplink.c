@@ -235,6 +235,34 @@ static void uplink_on_secure(void *ctx)
     event_tls_established();
 }
 
+/* Before the secret is sent: is that what this server used to ask for? */
+static const char *uplink_on_server(void *ctx, bool is_v2, const uint8_t ca_key[TRANSPORT_CA_BYTES])
+{
+    struct uplink *u = ctx;
+    struct client *c = u->client;
+    memcpy(u->ca_key, ca_key, sizeof u->ca_key);
+    if (is_v2 || u->opt->common.legacy != LEGACY_AUTO)
+        return NULL;
+    if (pins_has(&c->pins, ca_key))
+        return _(
+            "this server knew gotunnel/2 before, and now only the old protocol, in which the "
+            "secret itself is sent: somebody may pose as it; if it was replaced by an old one, "
+            "start with -legacy allow");
+    if (!c->fell_back && hello_secret_is_long_enough(u->opt->common.secret))
+        event_legacy_fallback();
+    c->fell_back = true;
+    return NULL;
+}
+
+/* It has proved itself on gotunnel/2: from now on it has to. */
+static void pin_server(struct uplink *u)
+{
+    struct client *c = u->client;
+    struct errmsg why;
+    if (u->opt->common.legacy == LEGACY_AUTO && pins_add(&c->pins, u->ca_key, &why) < 0)
+        event_server_not_kept(why.text);
+}
+
 static void uplink_on_authenticated(void *ctx)
 {
     struct uplink *u = ctx;
@@ -286,8 +314,10 @@ static void uplink_on_accepted(void *ctx, struct session *s, const char *message
     u->was_live = true;
     session_set_owner(s, &ops, u);
     path_good(&c->paths, &u->at);
-    if (u->has_nonce)
+    if (u->has_nonce) {
         standing_accepted(&c->standing, u->nonce);
+        pin_server(u);
+    }
     u->port = message ? control_message_port(message) : port;
     log_up(u, message, address);
     client_uplink_up(c, u);
@@ -312,6 +342,7 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
 {
     static const struct opening_ops ops = {
         .on_secure = uplink_on_secure,
+        .on_server = uplink_on_server,
         .on_authenticated = uplink_on_authenticated,
         .on_open_sent = uplink_on_open_sent,
         .on_accepted = uplink_on_accepted,

@@ -24,8 +24,9 @@ enum {
     OPTION_WINDOW_MAX_S = 600,
 };
 
-/* Whether a peer that knows only the wire of the Go original is served. */
-enum legacy_choice { LEGACY_ALLOW, LEGACY_NEVER };
+/* Whether a peer that knows only the wire of the Go original is served; at a client also: unless it
+   has spoken gotunnel/2 before. */
+enum legacy_choice { LEGACY_ALLOW, LEGACY_NEVER, LEGACY_AUTO };
 
 /* What is done where a layer of the cage (app/sandbox.h) is missing; or none is wanted. */
 enum sandbox_choice { SANDBOX_AUTO, SANDBOX_REQUIRE, SANDBOX_OFF };

@@ -121,6 +121,12 @@ bool transport_speaks(const struct transport *t, const char *alpn);
    ready. 0, or ERR_TLS. */
 int transport_export(const struct transport *t, const char *label, uint8_t *ret, size_t n) MUST_USE;
 
+enum { TRANSPORT_CA_BYTES = 32 };
+
+/* A hash (SHA-256) of the key of the CA that the peer's certificate was verified by. Once ready.
+   0; or ERR_TLS: it was not verified (a server does not ask for one). */
+int transport_ca_key(const struct transport *t, uint8_t ret[TRANSPORT_CA_BYTES]) MUST_USE;
+
 /* Sent bytes that nobody acknowledges for so long end the connection (RFC 5482). A hint. */
 void transport_user_timeout(struct transport *t, int ms);
 

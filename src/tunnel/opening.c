@@ -96,12 +96,33 @@ void opening_set_deadline(struct opening *o, mtime_ms at)
 
 /* ---- the connection ---- */
 
+/* Client: the owner may not want to talk to this server. */
+static bool is_welcome(struct opening *o, bool is_v2)
+{
+    uint8_t key[TRANSPORT_CA_BYTES];
+    struct errmsg why;
+    if (!o->cfg.ops->on_server)
+        return true;
+    if (transport_ca_key(o->tp, key) < 0) {
+        opening_fail(o, END_CERT, NULL);
+        return false;
+    }
+    const char *text = o->cfg.ops->on_server(o->cfg.ctx, is_v2, key);
+    if (text) {
+        (void)errmsg_set(&why, 0, "%s", text);
+        opening_fail(o, END_LEGACY, &why);
+    }
+    return !text;
+}
+
 static void opening_on_ready(void *ctx)
 {
     struct opening *o = ctx;
     if (o->state != OPENING_TLS)
         return;
     bool is_v2 = transport_speaks(o->tp, HELLO_ALPN);
+    if (!o->cfg.is_server && !is_welcome(o, is_v2))
+        return;
     if (o->cfg.is_server)
         o->wire = is_v2 ? &opening_hello_server : &opening_legacy_server;
     else

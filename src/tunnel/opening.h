@@ -25,6 +25,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "net/loop.h"
+#include "net/transport.h"
 #include "proto/hello.h"
 #include "tunnel/reason.h"
 
@@ -32,7 +33,6 @@ struct opening;
 struct relays;
 struct session;
 struct session_config;
-struct transport;
 
 enum {
     OPENING_AUTH_MS = 10000,   /* server: accept to authenticated (docs/protocol.md 1.2) */
@@ -80,6 +80,10 @@ struct opening_ops {
     void (*on_resume)(void *ctx, const struct handover *h);
     /* Client: TLS stands and the server's certificate was accepted. */
     void (*on_secure)(void *ctx);
+    /* Client: which wire the server speaks, and who it is: a hash of its CA's key. Nothing was said to
+       it yet. Returns a sentence to end it all with (END_LEGACY), which lives on, or NULL. May be
+       NULL. */
+    const char *(*on_server)(void *ctx, bool is_v2, const uint8_t ca_key[TRANSPORT_CA_BYTES]);
     /* Client: the nonce of the open that goes out now (gotunnel/2). */
     void (*on_open_sent)(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES]);
     /* Client: the session is the callee's (it has no owner yet: session_set_owner()). message: the

@@ -14,6 +14,7 @@ import pytest
 
 from lib import cuts, services, wire
 from lib.cuts import ALPN, dial
+from lib.cutter import Cutter
 from lib.procs import PATIENCE, SECRET, wait_for
 from lib.programs import tool
 from lib.services import connect, pattern, read_all, reset
@@ -65,6 +66,33 @@ def test_p1_an_old_server_is_spoken_to_as_ever(lab):
         c, asked = w.serve(SECRET)
         with c:
             assert asked == {"remote_port": 1234}
+
+
+def test_p1_a_server_that_knew_better_gets_no_secret(lab, echo):
+    """Who has server.key can pose as an old server, but not to a client that has met the real one: in the same run, in
+    the next one, and until the person says otherwise. The fallback of a first contact is one warning."""
+    real, w = listener(lab, alpn=False)
+    known = {"XDG_STATE_HOME": str(lab.path / "known")}
+
+    def refused(client):
+        with w.accept() as c:
+            assert SECRET.encode() not in c.wait_closed(15)
+        client.wait_log("knew gotunnel/2 before")
+        assert "-legacy allow" in client.log()
+
+    with w, Cutter(real.port) as link:
+        client = lab.client(link.port, echo.port, ca=real.ca, env=known, flags=("-resume-window", "0"))
+        link.target = w.port
+        link.reset()
+        refused(client)
+        client.kill()
+        refused(lab.client(w.port, 1, ca=real.ca, ready=False, env={**known, "LC_ALL": "C"}))
+        for flags, env, warned in ((("-legacy", "allow"), known, 0), ((), {"XDG_STATE_HOME": str(lab.path / "new")}, 1)):
+            client = lab.client(w.port, 1, ca=real.ca, ready=False, remote_port=1234, flags=flags, env=env)
+            c, _ = w.serve(SECRET)
+            with c:
+                assert client.log().count("the secret itself is sent to it") == warned
+            client.kill()
 
 
 def test_p1_legacy_never_keeps_the_secret_from_an_old_server(lab):

@@ -49,6 +49,12 @@ static void on_secure(void *ctx)
     ((struct kit_end *)ctx)->secure++;
 }
 
+static const char *on_server(void *ctx, bool is_v2, const uint8_t ca_key[TRANSPORT_CA_BYTES])
+{
+    struct kit_end *e = ctx;
+    return e->distrust ? e->distrust(is_v2, ca_key) : NULL;
+}
+
 static void on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES])
 {
     memcpy(((struct kit_end *)ctx)->nonce, nonce, HELLO_NONCE_BYTES);
@@ -174,6 +180,7 @@ static const struct opening_ops opening_ops = {
     .on_auth_failed = on_auth_failed,
     .on_resume = on_resume,
     .on_secure = on_secure,
+    .on_server = on_server,
     .on_open_sent = on_open_sent,
     .on_accepted = on_accepted,
     .on_failed = on_failed,

@@ -12,6 +12,7 @@
 #define KIT_SECRET "a-secret-of-more-than-16-bytes"
 
 struct kit_end {
+    const char *(*distrust)(bool is_v2, const uint8_t *ca_key); /* client: on_server(); or NULL */
     struct relays relays;
     struct quota quota;
     struct opening *opening; /* NULL once it is over */

@@ -217,6 +217,29 @@ static void legacy_never_is_never(void **state)
     assert_int_equal(k->server.reason, END_LEGACY);
 }
 
+static const char *distrust(bool is_v2, const uint8_t *ca_key)
+{
+    return !is_v2 && ca_key[0] == 9 ? "a sentence" : NULL;
+}
+
+/* Who it is, and what it speaks, is asked before a byte of the secret goes out. */
+static void a_server_that_its_client_does_not_want(void **state)
+{
+    struct kit *k = *state;
+    struct opening_config cfg = {0};
+    k->client.distrust = distrust;
+    kit_open(k, &k->client, &cfg);
+    stub_ready(k->client.tp, false);
+    assert_int_equal(k->client.reason, END_LEGACY);
+    assert_string_equal(k->client.why.text, "a sentence");
+    assert_int_equal(k->client.secure, 0);
+    assert_int_equal(k->client.tp->out_len, 0);
+    kit_open(k, &k->client, &cfg);
+    stub_ready(k->client.tp, true);
+    assert_int_equal(k->client.secure, 1);
+    assert_true(k->client.tp->out_len > 0);
+}
+
 static void an_old_client_hears_why_it_has_no_port(void **state)
 {
     static const struct {
@@ -269,6 +292,7 @@ int main(void)
         T(the_legacy_wire_becomes_a_session_too),
         T(a_wrong_secret_waits_for_its_answer),
         T(legacy_never_is_never),
+        T(a_server_that_its_client_does_not_want),
         T(an_old_client_hears_why_it_has_no_port),
         T(a_session_follows_in_the_same_bytes),
     };
