@@ -45,6 +45,19 @@ uint32_t limits_connections(uint64_t descriptors, unsigned loops)
     return (uint32_t)most;
 }
 
+/* ---- sessions ---- */
+
+uint32_t limits_sessions(uint64_t descriptors)
+{
+    uint64_t most = descriptors / LIMITS_SESSION;
+    return most < LIMITS_CONNECTIONS_MAX ? (uint32_t)most : LIMITS_CONNECTIONS_MAX;
+}
+
+uint32_t limits_sessions_of_source(uint32_t sessions)
+{
+    return sessions - sessions / LIMITS_SESSION_PART;
+}
+
 /* ---- memory ---- */
 
 enum { PATH_BYTES = 4096 }; /* PATH_MAX */

@@ -19,6 +19,11 @@ enum {
     /* Of memory: a part of what the machine, or the control group, has; not more than serves. */
     LIMITS_MEMORY_PART = 4,
     LIMITS_MEMORY_MAX_MIB = 512,
+    /* A server has a session for so many: two are its own, its connection and its port; the others
+       are left for users, strangers and files. */
+    LIMITS_SESSION = 4,
+    /* Of all sessions one source leaves this part to others. */
+    LIMITS_SESSION_PART = 4,
 };
 
 /* Raises the soft descriptor limit to the hard one, and returns it. Core dumps, which would hold
@@ -42,6 +47,10 @@ uint64_t limits_cgroup_memory(const char *proc_cgroup, const char *mount);
 /* How many bytes may wait for slow readers: asked, or if that is 0, the part above. At least
    OPTION_MEMORY_MIN_MIB. */
 uint64_t limits_memory(int64_t asked);
+
+/* How many sessions a server may have under a descriptor limit, and how many of them one source. */
+uint32_t limits_sessions(uint64_t descriptors);
+uint32_t limits_sessions_of_source(uint32_t sessions);
 
 /* How many threads shall serve: asked, or if that is 0, one for each processor this process may
    use, at most LIMITS_THREADS_MAX and what the descriptor limit allows. At least 1. */

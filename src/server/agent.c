@@ -199,7 +199,7 @@ static void agent_on_refuse(struct message *m)
         return;
     if (a->refusal.answer.error == HELLO_ERR_TAKEN)
         event_id_refused(a->name, a->refusal.answer.by);
-    else
+    else if (a->refusal.answer.error != HELLO_ERR_BUSY) /* that has its line */
         event_port_refused(a->name, a->claim.wanted, a->refusal.answer.by);
     opening_refuse(a->opening, &a->refusal);
 }

@@ -113,6 +113,7 @@ struct agent {
     struct list of_server;               /* in srv->agents */
     bool is_trusted;                     /* auth_ok has come */
     bool has_session;                    /* sid is the number of one, or of one to be */
+    bool counts;                         /* as one of its source's sessions */
     char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
     struct agent *target;                /* whose session handover is for, if there is one */
     struct opening_refusal refusal;      /* the worker's once refuse is posted */
@@ -193,7 +194,9 @@ struct server {
     struct log_budget strangers;   /* lines about who has not authenticated */
     uint64_t known[KNOWN_SOURCES]; /* hashes of sources */
     unsigned known_next;
-    mtime_ms tell_full_at; /* "no room for more users" is not logged again before */
+    mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
+    uint32_t sessions_max;     /* of all sources together (app/limits.h) */
+    mtime_ms tell_sessions_at; /* "no room for more sessions": the same */
     bool draining, ended;
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/limits.h"
 #include "base/event.h"
 #include "proto/hash.h"
 #include "server/internal.h"
@@ -63,11 +64,55 @@ static void owners_act(void *ctx, const struct registry_action *act)
     }
 }
 
+/* ---- how many ---- */
+
+enum { TELL_SESSIONS_MS = 60000 };
+
+static bool is_namesake(const struct agent *a, const struct agent *b)
+{
+    return *a->claim.id && strcmp(a->claim.id, b->claim.id) == 0;
+}
+
+/* Is there room for a's session, of all and of its source? Those of its own id do not count: they
+   end when it begins, or it is refused. */
+static bool has_room(const struct agent *a)
+{
+    const struct server *srv = a->worker->srv;
+    uint32_t all = 0, of_source = 0;
+    list_foreach (n, &srv->agents) {
+        const struct agent *o = LIST_ENTRY(n, struct agent, of_server);
+        if (!o->counts || is_namesake(a, o))
+            continue;
+        all++;
+        of_source += strcmp(o->source, a->source) == 0;
+    }
+    return all < srv->sessions_max && of_source < limits_sessions_of_source(srv->sessions_max);
+}
+
+/* A client that asks again and again writes one line a minute. */
+static void refuse_for_room(struct agent *a)
+{
+    struct server *srv = a->worker->srv;
+    mtime_ms now = loop_now(&srv->loop);
+    if (now >= srv->tell_sessions_at) {
+        srv->tell_sessions_at = now + TELL_SESSIONS_MS;
+        event_sessions_full(a->source, srv->sessions_max,
+                            limits_sessions_of_source(srv->sessions_max));
+    }
+    a->refusal = (struct opening_refusal){.answer = {.error = HELLO_ERR_BUSY}, .err = ERR_IO};
+    tell_worker(a, &a->refuse);
+}
+
 /* ---- what workers say ---- */
 
 static void owners_on_asked(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, asked);
+    if (!has_room(a)) {
+        refuse_for_room(a);
+        return;
+    }
+    a->counts = true;
     a->has_session = a->is_v2;
     registry_ask(&a->worker->srv->registry, &a->claim);
 }

@@ -347,6 +347,7 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     if (err < 0)
         goto no_loop;
     quota_init(&srv->connections, most);
+    srv->sessions_max = limits_sessions(descriptors);
     err = mailbox_init(&srv->in, &srv->loop);
     if (err < 0)
         goto no_mailbox;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Peers that know the secret and mean no good: what they can make our programs do is bounded."""
 
+import functools
 import signal
 import struct
 import time
@@ -9,6 +10,7 @@ import pytest
 
 from lib import wire2
 from lib.procs import SECRET
+from lib.services import connect
 from lib.wire2 import ACK, GOAWAY, PING, PONG, PSH, SYN, frame
 
 SECONDS = 6
@@ -102,3 +104,30 @@ def test_resumed_and_cut_again_and_again_is_no_loop(lab, hand, echo):
         resumes += 1
     assert 5 <= resumes <= OPENS_MOST
     bounded(client, 5 * OPENS_MOST)
+
+
+def test_many_sessions_of_one_source_leave_room_for_others(lab):
+    """With 1,024 descriptors a client that asks for 700 sessions has 192 of at most 256; another source gets its port, and
+    users. What is refused is one line a minute."""
+    server = lab.server(wrapper=("prlimit", "--nofile=1024:1024"))
+    held, refused = [], 0
+    for i in range(700):
+        c = wire2.Client(server.port, server.ca, SECRET, id=f"hoarder{i}")
+        answer = c.open()
+        if answer["ok"]:
+            held.append(c)
+        else:
+            assert answer["error"] == "busy"
+            refused += 1
+            c.tls.close()
+    assert (len(held), refused) == (192, 508)
+    assert server.log().count("one more session") == 1
+    other = wire2.Client(server.port, server.ca, SECRET, id="other")
+    other.connect = functools.partial(other.connect, ("127.0.0.2", 0))
+    with connect(other.open()["port"]):
+        other.until(SYN)
+    held.pop().tls.close(reset=True)  # it may still be resumed, so it counts
+    again = wire2.Client(server.port, server.ca, SECRET, id="hoarder0")
+    assert again.open()["ok"]  # a new process of one that is there
+    for c in [again, other, *held]:
+        c.tls.close()

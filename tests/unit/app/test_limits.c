@@ -130,9 +130,20 @@ static void what_is_asked_for_is_given(void **state)
     assert_int_equal(limits_threads(1, 1 << 20), 1);
 }
 
+static void sessions_leave_room_for_others(void **state)
+{
+    (void)state;
+    assert_int_equal(limits_sessions(1024), 256);
+    assert_int_equal(limits_sessions_of_source(256), 192);
+    assert_int_equal(limits_sessions(LIMITS_DESCRIPTORS_MIN), 5);
+    assert_int_equal(limits_sessions_of_source(5), 4);
+    assert_int_equal(limits_sessions(1ull << 40), LIMITS_CONNECTIONS_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sessions_leave_room_for_others),
         cmocka_unit_test(connections_leave_a_reserve),
         cmocka_unit_test(further_loops_have_their_price),
         cmocka_unit_test(the_tightest_group_counts),

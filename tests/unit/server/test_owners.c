@@ -122,6 +122,7 @@ static int setup(void **state)
     admission_init(&srv->admission);
     list_init(&srv->agents);
     owners_init(srv);
+    srv->sessions_max = 4;
     srv->tls = SSL_CTX_new(TLS_method());
     srv->workers = rig.workers;
     srv->workers_count = WORKERS;
@@ -246,6 +247,44 @@ static void a_new_process_takes_its_place(void **state)
     expect_heard("a:evict ");
     end(a, END_REPLACED);
     expect_heard("b:open_port ");
+}
+
+/* One source takes no more than its part, however often it asks; others and its own successor get
+   in; what has ended counts no more. */
+static void one_source_leaves_room_for_others(void **state)
+{
+    (void)state;
+    struct agent *first = come("192.0.2.1"), *more;
+    serve(first, "a", 1001);
+    serve(come("192.0.2.1"), "b", 1002);
+    serve(come("192.0.2.1"), "", 1003); /* the legacy wire */
+    for (int i = 0; i < 2; i++) {
+        more = come("192.0.2.1");
+        *rig.heard = '\0';
+        ask(more, i ? "d" : "", 1004, true);
+        expect_heard(i ? "e:refuse " : "d:refuse ");
+        assert_int_equal(more->refusal.answer.error, HELLO_ERR_BUSY);
+    }
+    assert_non_null(strstr(rig.lines, "one more session"));
+    assert_null(strstr(strstr(rig.lines, "one more session") + 1, "one more session"));
+    more = come("192.0.2.1"); /* a new process of a client that is there */
+    *rig.heard = '\0';
+    ask(more, "a", 1001, true);
+    expect_heard("a:evict ");
+    end(first, END_REPLACED);
+    expect_heard("f:open_port ");
+    more = come("192.0.2.2");
+    *rig.heard = '\0';
+    ask(more, "e", 1005, true);
+    expect_heard("g:open_port ");
+    more = come("192.0.2.3"); /* all together have no more */
+    *rig.heard = '\0';
+    ask(more, "f", 1006, true);
+    expect_heard("h:refuse ");
+    end(rig.agents[6], END_PEER);
+    *rig.heard = '\0';
+    say(&more->asked);
+    expect_heard("h:open_port ");
 }
 
 static void a_port_is_asked_for(void **state)
@@ -417,6 +456,7 @@ int main(void)
         T(a_free_port_is_opened_and_granted),
         T(a_copy_hears_who_has_the_id),
         T(a_new_process_takes_its_place),
+        T(one_source_leaves_room_for_others),
         T(a_port_is_asked_for),
         T(who_dies_while_asked_gives_way),
         T(what_drains_is_in_nobodys_way),
