@@ -105,6 +105,8 @@ struct replay {
     mtime_ms waiting_since;  /* when that last saw progress; MTIME_NEVER: it is acknowledged */
     mtime_ms acked_at;       /* when an ACK last said something new, or the wait began */
     uint64_t heard;          /* bytes received since then */
+    uint64_t pace_from;      /* acknowledged when the pace was last good enough, ... */
+    mtime_ms pace_at;        /* ... and when that was: see REPLAY_PACE_MS */
     uint64_t old_acks_to;    /* ACKs that say so much or less were sent before the resume: they are
                                 ignored and not counted as useless */
     uint64_t late_frames_to; /* count behind the last FIN or RST we staged, or the first PING after
@@ -264,6 +266,10 @@ void replay_init(struct smux_session *s);
 
 enum { REPLAY_ACK_MS = 100 }; /* as Mosh delays its own */
 
+/* A peer that acknowledges less in this time, while as much or more waits all along, is given up:
+   slower than 300 bit/s is no link, but a peer that wants us to keep what it never takes. */
+enum { REPLAY_PACE_BYTES = 1024, REPLAY_PACE_MS = 30000 };
+
 /* Something was received that asks for an ACK: every frame but ACK does. */
 static inline void replay_ack_wanted(struct smux_session *s)
 {
@@ -271,16 +277,28 @@ static inline void replay_ack_wanted(struct smux_session *s)
         s->replay.ack_due_at = s->now + REPLAY_ACK_MS;
 }
 
+/* The pace is judged from here on. */
+static inline void replay_pace_anew(struct smux_session *s)
+{
+    s->replay.pace_from = s->out.released;
+    s->replay.pace_at = s->now;
+}
+
 /* What is staged by now waits for an ACK of the peer. */
 static inline void replay_waits(struct smux_session *s)
 {
     struct replay *r = &s->replay;
+    if (r->unacked_to < s->out.released + REPLAY_PACE_BYTES)
+        replay_pace_anew(s); /* not much had been waiting */
     r->unacked_to = s->out.staged;
     if (r->waiting_since != MTIME_NEVER)
         return;
     r->waiting_since = r->acked_at = s->now;
     r->heard = 0;
 }
+
+/* When a peer that acknowledges next to nothing is given up. */
+mtime_ms replay_pace_ends(const struct smux_session *s);
 
 /* n bytes were received: perhaps what stands in front of the ACK. */
 void replay_heard(struct smux_session *s, size_t n);

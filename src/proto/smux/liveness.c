@@ -36,11 +36,13 @@ static mtime_ms next_ping(const struct smux_session *s)
     return from + s->cfg.ping_ms;
 }
 
-/* When the peer is given up: it has been silent, or has taken nothing, for too long. */
+/* When the peer is given up: it has been silent, or has taken nothing or next to nothing, for too
+   long. */
 static mtime_ms dead_at(const struct smux_session *s)
 {
     mtime_ms since = s->last_rx < s->replay.waiting_since ? s->last_rx : s->replay.waiting_since;
-    return since + s->cfg.dead_ms;
+    mtime_ms pace = replay_pace_ends(s);
+    return since + s->cfg.dead_ms < pace ? since + s->cfg.dead_ms : pace;
 }
 
 int liveness_tick(struct smux_session *s)

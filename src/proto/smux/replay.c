@@ -93,6 +93,16 @@ static void progress(struct smux_session *s, uint64_t count)
     r->waiting_since = r->unacked_to > count ? s->now : MTIME_NEVER;
     r->acked_at = s->now;
     r->heard = 0;
+    if (count >= r->pace_from + REPLAY_PACE_BYTES || s->out.staged < count + REPLAY_PACE_BYTES)
+        replay_pace_anew(s);
+}
+
+mtime_ms replay_pace_ends(const struct smux_session *s)
+{
+    const struct replay *r = &s->replay;
+    bool waits =
+        r->waiting_since != MTIME_NEVER && r->unacked_to >= s->out.released + REPLAY_PACE_BYTES;
+    return waits ? r->pace_at + REPLAY_PACE_MS : MTIME_NEVER;
 }
 
 void replay_heard(struct smux_session *s, size_t n)
@@ -101,8 +111,10 @@ void replay_heard(struct smux_session *s, size_t n)
     r->heard += n;
     if (r->waiting_since == MTIME_NEVER || r->heard < AHEAD_LEAST || r->heard > AHEAD_MAX)
         return;
-    if (r->heard >= (uint64_t)(s->now - r->acked_at) * AHEAD_RATE_MIN)
-        r->waiting_since = s->now;
+    if (r->heard < (uint64_t)(s->now - r->acked_at) * AHEAD_RATE_MIN)
+        return;
+    r->waiting_since = s->now;
+    replay_pace_anew(s);
 }
 
 int replay_acked(struct smux_session *s, uint64_t count)
@@ -147,6 +159,7 @@ int smux_session_resume(struct smux_session *s, uint64_t peer_rx, mtime_ms now)
     s->now = s->last_rx = now;
     ring_rewind(&s->out, peer_rx);
     progress(s, peer_rx);
+    replay_pace_anew(s);
     r->old_acks_to = peer_rx;
     /* The PING to come: until it is acknowledged the peer may send what it had written before. */
     r->late_frames_to = s->out.staged + 1;

@@ -92,6 +92,91 @@ static void the_tail_of_a_frame_asks_for_an_ack(void **state)
     kit_free(k);
 }
 
+/* All goes out, frames or parts of them. */
+static void drain(struct kit *k)
+{
+    size_t n;
+    while ((void)smux_session_output(k->s, &n), n > 0)
+        smux_session_sent(k->s, n);
+}
+
+/* Goes on to `now`. True: the peer was given up. */
+static bool is_over(struct kit *k, mtime_ms now)
+{
+    bool over = strcmp(ticked(k, now), "!timed out") == 0;
+    drain(k);
+    return over;
+}
+
+/* `step` more bytes of ours are acknowledged every 10 s, so many times. True: given up meanwhile. */
+static bool acked_slowly(struct kit *k, uint64_t *count, uint64_t step, int times)
+{
+    for (int i = 0; i < times; i++) {
+        if (is_over(k, k->now + 9999))
+            return true;
+        k->now++;
+        wire_word(&k->in, SMUX_ACK, *count += step);
+        (void)fed(k);
+        if (is_over(k, k->now))
+            return true;
+    }
+    return false;
+}
+
+/* Less than 1 KB acknowledged in 30 s while more waits. */
+static void a_peer_that_takes_next_to_nothing_is_given_up(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t waits;
+        uint64_t step;
+        bool fine;
+    } rows[] = {{20000, 340, false}, {20000, 342, true}, {20000, 1, false}, {500, 1, true}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct kit *k = kit_of(true);
+        uint64_t count = 16; /* the PING at the beginning */
+        int err;
+        wire_word(&k->in, SMUX_ACK, count);
+        (void)fed(k);
+        struct smux_stream *st = kit_open(k);
+        assert_int_equal(kit_write(k, st, rows[i].waits, &err), rows[i].waits);
+        (void)sent(k);
+        mtime_ms start = k->now;
+        assert_int_equal(acked_slowly(k, &count, rows[i].step, 6), !rows[i].fine);
+        if (!rows[i].fine)
+            assert_int_equal(k->now - start, 30000);
+        kit_free(k);
+    }
+}
+
+/* It counts from when much waits, and anew from a resume and from each KB. */
+static void the_pace_is_judged_while_much_waits(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true);
+    uint64_t count = 16;
+    int err;
+    wire_word(&k->in, SMUX_ACK, count);
+    (void)fed(k);
+    struct smux_stream *st = kit_open(k);
+    assert_int_equal(kit_write(k, st, 200, &err), 200);
+    (void)sent(k);
+    assert_false(acked_slowly(k, &count, 1, 2));
+    assert_int_equal(kit_write(k, st, 20000, &err), 20000);
+    (void)sent(k);
+    assert_false(acked_slowly(k, &count, 1, 2));
+    assert_false(acked_slowly(k, &count, 1100, 1));
+    assert_false(acked_slowly(k, &count, 1, 2));
+    smux_session_detach(k->s);
+    k->now += 100000;
+    assert_int_equal(smux_session_resume(k->s, count, k->now), 0);
+    drain(k);
+    mtime_ms start = k->now;
+    assert_true(acked_slowly(k, &count, 1, 6));
+    assert_int_equal(k->now - start, 30000);
+    kit_free(k);
+}
+
 static void an_ack_asks_for_none(void **state)
 {
     (void)state;
@@ -818,6 +903,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_ack_follows_after_100_ms),
         cmocka_unit_test(the_tail_of_a_frame_asks_for_an_ack),
+        cmocka_unit_test(a_peer_that_takes_next_to_nothing_is_given_up),
+        cmocka_unit_test(the_pace_is_judged_while_much_waits),
         cmocka_unit_test(an_ack_asks_for_none),
         cmocka_unit_test(every_other_frame_asks_for_one),
         cmocka_unit_test(an_ack_follows_after_256_kib_at_once),
