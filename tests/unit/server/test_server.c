@@ -56,6 +56,11 @@ unsigned limits_threads(int asked, uint64_t descriptors)
     return rig.threads;
 }
 
+uint32_t limits_sessions(uint64_t descriptors)
+{
+    return (uint32_t)descriptors;
+}
+
 uint64_t limits_memory(int64_t asked)
 {
     (void)asked;
