@@ -105,6 +105,23 @@ def test_guessing_is_answered_ever_more_slowly(server):
     assert "127.0.0.1" in log
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["in one record", "each in its own"])
+def test_one_line_one_verdict(server, together):
+    """Lines behind a wrong one are not looked at, the right one among them, and every one is counted."""
+    lines = [b"wrong\n", server.secret.encode() + b"\n", b"wrong\n"]
+    no = b"ERROR: Invalid Secret\n"
+    for i in range(50):
+        with wire.dial(server.port, server.ca, source=(f"127.7.{together:d}.{i + 1}", 0)) as w:
+            try:
+                for part in [b"".join(lines)] if together else lines:
+                    w.send(part)
+            except OSError:
+                assert not together  # the verdict was there before the second line
+            assert w.wait_closed() in ([no] if together else [no, b""])
+    assert server.log().count("wrong secret") == 50
+    assert "passed PSK" not in server.log()
+
+
 def test_waiting_guesses_hold_up_nobody(lab, echo):
     server = lab.server()
     client = lab.client(server, echo.port)

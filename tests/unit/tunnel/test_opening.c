@@ -237,6 +237,65 @@ static void a_wrong_secret_waits_for_its_answer(void **state)
     assert_non_null(strstr(k->client.why.text, "Invalid Secret"));
 }
 
+/* The server's end of a connection that says text, of n bytes, in two pieces. */
+static void say_in_two(struct kit *k, const char *text, size_t n, size_t cut)
+{
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, false);
+    stub_feed(k->server.tp, text, cut);
+    stub_feed(k->server.tp, text + cut, n - cut);
+}
+
+static void one_line_is_one_guess(void **state)
+{
+    static const char text[] = "wrong\n" KIT_SECRET "\nwrong\n" KIT_SECRET "\n";
+    struct kit *k = *state;
+    for (unsigned cut = 0; cut < sizeof text; cut++) {
+        say_in_two(k, text, sizeof text - 1, cut);
+        assert_int_equal(k->server.auth_failed, cut + 1); /* every one is counted, once */
+        stub_feed(k->server.tp, text, sizeof text - 1);   /* also what comes after the verdict */
+        opening_reject(k->server.opening, 0);
+        stub_feed(k->server.tp, KIT_SECRET "\n", sizeof KIT_SECRET);
+        assert_int_equal(k->server.failed, cut + 1);
+        assert_int_equal(k->server.reason, END_AUTH);
+        assert_string_equal((char *)k->server.tp->out, "ERROR: Invalid Secret\n");
+    }
+    assert_int_equal(k->server.auth_failed, sizeof text);
+    assert_int_equal(k->server.authenticated, 0);
+}
+
+/* Who does not wait for its verdict has guessed all the same. */
+static void a_guess_counts_though_its_sender_has_left(void **state)
+{
+    struct kit *k = *state;
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, false);
+    k->server.tp->error = ERR_RESET; /* behind the line */
+    stub_feed(k->server.tp, "wrong\n", 6);
+    assert_int_equal(k->server.auth_failed, 1);
+    assert_int_equal(k->server.failed, 1);
+    assert_int_equal(k->server.authenticated, 0);
+}
+
+static void what_follows_the_right_line_is_the_session_s(void **state)
+{
+    static const char text[] = KIT_SECRET "\n"
+                                          "\x02\x00\x00\x00\x03\x00\x00\x00"
+                                          "\x02\x02\x15\x00\x03\x00\x00\x00"
+                                          "{\"remote_port\": 8080}\n";
+    struct kit *k = *state;
+    for (unsigned cut = 0; cut < sizeof text; cut++) {
+        say_in_two(k, text, sizeof text - 1, cut);
+        assert_int_equal(k->server.authenticated, cut + 1);
+        assert_int_equal(k->server.asked, cut + 1);
+        assert_int_equal(k->server.port, 8080);
+        assert_memory_equal(k->server.tp->out, "OK\n", 3);
+        opening_close(k->server.opening);
+        k->server.opening = NULL;
+    }
+    assert_int_equal(k->server.auth_failed, 0);
+}
+
 static void legacy_never_is_never(void **state)
 {
     struct kit *k = *state;
@@ -325,6 +384,9 @@ int main(void)
         T(a_broken_connection_is_told_once),
         T(the_legacy_wire_becomes_a_session_too),
         T(a_wrong_secret_waits_for_its_answer),
+        T(one_line_is_one_guess),
+        T(a_guess_counts_though_its_sender_has_left),
+        T(what_follows_the_right_line_is_the_session_s),
         T(legacy_never_is_never),
         T(a_server_that_its_client_does_not_want),
         T(an_old_client_hears_why_it_has_no_port),
