@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
@@ -237,6 +238,12 @@ bool sock_is_writable(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     return poll(&p, 1, 0) > 0;
+}
+
+void sock_wake_at(int fd, size_t bytes)
+{
+    int n = bytes < INT_MAX ? (int)bytes : INT_MAX;
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &n, sizeof n);
 }
 
 void sock_discard(int fd, size_t n)

@@ -67,6 +67,11 @@ void sock_unsent_max(int fd, size_t bytes);
 /* True if fd takes bytes now; if not, an edge follows as soon as it does. */
 bool sock_is_writable(int fd);
 
+/* fd is readable, to whoever waits for it, when so many bytes are there, or the end (SO_RCVLOWAT);
+   1 is what it was. If they are there already an edge follows. Reading itself does not mind. A
+   hint: errors are ignored on purpose. */
+void sock_wake_at(int fd, size_t bytes);
+
 /* Drops up to n bytes that the peer of a TCP connection has sent, without copying them (tcp(7)). */
 void sock_discard(int fd, size_t n);
 

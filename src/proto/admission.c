@@ -12,6 +12,13 @@ void admission_init(struct admission *a)
     memset(a, 0, sizeof *a);
     for (size_t i = 0; i < ARRAY_LEN(a->groups); i++)
         list_init(&a->groups[i].entries);
+    admission_limit(a, ADMISSION_MAX, ADMISSION_SOURCE_MAX);
+}
+
+void admission_limit(struct admission *a, uint32_t max, uint32_t source_max)
+{
+    a->max = max < ADMISSION_MAX ? max : ADMISSION_MAX;
+    a->source_max = source_max;
 }
 
 static struct admission_entry *oldest_of(const struct admission_group *g)
@@ -70,9 +77,9 @@ struct admission_entry *admission_add(struct admission *a, struct admission_entr
     struct admission_group *unused, *g = find(a, source, key, &unused);
     struct admission_entry *victim = NULL;
 
-    if (g && g->count >= ADMISSION_SOURCE_MAX)
+    if (g && g->count >= a->source_max)
         victim = oldest_of(g);
-    else if (a->count >= ADMISSION_MAX)
+    else if (a->count >= a->max)
         victim = victim_of_all(a);
     if (victim) {
         struct admission_group *freed = victim->group;

@@ -48,10 +48,15 @@ struct admission {
     struct admission_group groups[ADMISSION_MAX];
     uint64_t order;
     uint32_t count;
+    uint32_t max, source_max;
 };
 
 /* a must not move in memory afterwards. */
 void admission_init(struct admission *a);
+
+/* Fewer places: max in all, at most ADMISSION_MAX, and source_max of one source, both at least 1.
+   Right after admission_init(). */
+void admission_limit(struct admission *a, uint32_t max, uint32_t source_max);
 
 /*
  * Counts a new connection, e, which is not counted yet, of a source: any text that stands for "the

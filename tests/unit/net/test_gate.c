@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/* net/gate: who passes, who is closed, what it costs; with real sockets. */
+#include "net/gate.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <malloc.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "kit.h"
+#include "net/sock.h"
+#include "proto/client_hello.h"
+
+enum { HELLO = 1500, PATIENCE_MS = 10000 };
+
+static uint8_t hello[HELLO];
+static unsigned looks; /* calls of recv() */
+
+ssize_t __real_recv(int fd, void *buf, size_t n, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t n, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t n, int flags)
+{
+    looks++;
+    return __real_recv(fd, buf, n, flags);
+}
+
+/* The gate under test and what its owner heard. */
+static struct {
+    struct kit *k;
+    struct gate *g;
+    int passed, ended;
+    int fd; /* the last that passed */
+    mtime_ms waited;
+    enum gate_end why;
+    struct address peer;
+} rig;
+
+static void on_pass(void *ctx, int fd, const struct sockaddr *peer, mtime_ms waited)
+{
+    assert_ptr_equal(ctx, &rig);
+    rig.passed++;
+    rig.fd = fd;
+    rig.waited = waited;
+    rig.peer = sock_address(peer);
+}
+
+static void on_end(void *ctx, enum gate_end why, const struct sockaddr *peer)
+{
+    assert_ptr_equal(ctx, &rig);
+    rig.ended++;
+    rig.why = why;
+    rig.peer = sock_address(peer);
+}
+
+static void begin(struct kit *k, unsigned max, mtime_ms patience_ms)
+{
+    static const struct gate_events events = {on_pass, on_end};
+    struct gate_config cfg = {max, patience_ms};
+    memset(&rig, 0, sizeof rig);
+    rig.k = k;
+    assert_int_equal(gate_open(&k->loop, &cfg, &events, &rig, &rig.g), 0);
+    memset(hello, 7, sizeof hello);
+    memcpy(hello, (uint8_t[]){22, 3, 1, (HELLO - 5) >> 8, (HELLO - 5) & 255, 1}, 6);
+    memcpy(hello + 6, (uint8_t[]){0, (HELLO - 9) >> 8, (HELLO - 9) & 255, 3, 3}, 5);
+    looks = 0;
+}
+
+/* A connection from source 192.0.2.x that has said n bytes of text comes. Its other end. */
+static int come(uint8_t x, const void *text, size_t n)
+{
+    int fd[2];
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(4711)};
+    in.sin_addr.s_addr = htonl(0xc0000200u | x);
+    kit_tcp_pair(fd);
+    if (n > 0)
+        assert_int_equal(write(fd[0], text, n), n);
+    gate_enter(rig.g, fd[1], (struct sockaddr *)&in);
+    return fd[0];
+}
+
+/* What passed has all of the hello unread, and is woken by one byte again. */
+static void assert_passed(size_t n)
+{
+    static uint8_t got[HELLO];
+    int low = 0;
+    socklen_t len = sizeof low;
+    assert_int_equal(rig.passed, 1);
+    assert_int_equal(__real_recv(rig.fd, got, sizeof got, 0), n);
+    assert_memory_equal(got, hello, n);
+    assert_int_equal(getsockopt(rig.fd, SOL_SOCKET, SO_RCVLOWAT, &low, &len), 0);
+    assert_int_equal(low, 1);
+    (void)close(rig.fd);
+}
+
+static bool is_closed(int fd)
+{
+    char byte;
+    ssize_t n = __real_recv(fd, &byte, 1, 0);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static void finish(void)
+{
+    gate_close(rig.g);
+}
+
+static void a_whole_hello_passes_at_once(void **state)
+{
+    begin(*state, 16, PATIENCE_MS);
+    int fd = come(1, hello, HELLO);
+    assert_passed(HELLO); /* without a turn of the loop */
+    assert_int_equal(rig.waited, 0);
+    assert_int_equal(rig.peer.ip[3], 1);
+    assert_int_equal(rig.peer.port, 4711);
+    assert_int_equal(gate_waiting(rig.g) + rig.ended, 0);
+    assert_int_equal(looks, 1);
+    (void)close(fd);
+    finish();
+}
+
+/* Where a segment may end: within the header, within the record, at its ends. */
+static void in_two_segments_it_passes_when_it_is_whole(void **state)
+{
+    static const size_t cuts[] = {0, 1, 4, 5, 6, 700, HELLO - 1};
+    for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
+        begin(*state, 16, PATIENCE_MS);
+        int fd = come(1, hello, cuts[i]);
+        kit_pass(rig.k, 2);
+        assert_int_equal(rig.passed, 0);
+        assert_int_equal(gate_waiting(rig.g), 1);
+        assert_int_equal(write(fd, hello + cuts[i], HELLO - cuts[i]), HELLO - cuts[i]);
+        KIT_UNTIL(rig.k, rig.passed > 0);
+        assert_passed(HELLO);
+        assert_int_equal(rig.peer.ip[3], 1);
+        assert_int_equal(gate_waiting(rig.g) + rig.ended, 0);
+        (void)close(fd);
+        finish();
+    }
+}
+
+/* Each byte a segment: whole peeks at every edge would look 1,500 times at up to 1,500 bytes. */
+static void byte_by_byte_costs_few_looks(void **state)
+{
+    begin(*state, 16, PATIENCE_MS);
+    int fd = come(1, hello, 1);
+    for (size_t i = 1; i < HELLO; i++) {
+        assert_int_equal(write(fd, hello + i, 1), 1);
+        uv_run(&rig.k->loop.uv, UV_RUN_NOWAIT);
+    }
+    KIT_UNTIL(rig.k, rig.passed > 0);
+    assert_passed(HELLO);
+    assert_in_range(looks, 3,
+                    8); /* at the first byte, the header, the end; and for room to spare */
+    (void)close(fd);
+    finish();
+}
+
+static void how_long_it_waited_is_told(void **state)
+{
+    begin(*state, 16, PATIENCE_MS);
+    int fd = come(1, hello, 10);
+    kit_pass(rig.k, 30);
+    assert_int_equal(write(fd, hello + 10, HELLO - 10), HELLO - 10);
+    KIT_UNTIL(rig.k, rig.passed > 0);
+    assert_in_range(rig.waited, 20, 10000);
+    assert_passed(HELLO);
+    (void)close(fd);
+    finish();
+}
+
+static void what_is_not_tls_is_closed(void **state)
+{
+    begin(*state, 16, PATIENCE_MS);
+    int fd = come(9, "GET / HTTP/1.1\r\n\r\n", 18);
+    assert_int_equal(rig.ended, 1); /* at once */
+    assert_int_equal(rig.why, GATE_NOT_TLS);
+    assert_int_equal(rig.peer.ip[3], 9);
+    KIT_UNTIL(rig.k, is_closed(fd));
+    (void)close(fd);
+    fd = come(9, hello, 5); /* and later, when it is seen */
+    kit_pass(rig.k, 2);
+    assert_int_equal(rig.ended, 1);
+    memset(hello + 5, 2, HELLO - 5);
+    assert_int_equal(write(fd, hello + 5, HELLO - 5), HELLO - 5);
+    KIT_UNTIL(rig.k, rig.ended == 2);
+    assert_int_equal(rig.why, GATE_NOT_TLS);
+    KIT_UNTIL(rig.k, is_closed(fd));
+    assert_int_equal(gate_waiting(rig.g) + rig.passed, 0);
+    (void)close(fd);
+    finish();
+}
+
+static void who_leaves_is_forgotten(void **state)
+{
+    static const size_t said[] = {0, 1, 5, 700};
+    struct linger hard = {.l_onoff = 1};
+    for (size_t i = 0; i < ARRAY_LEN(said); i++)
+        for (int how = 0; how < 3; how++) { /* an end, half an end, a reset */
+            begin(*state, 16, PATIENCE_MS);
+            int fd = come(1, hello, said[i]);
+            kit_pass(rig.k, 2);
+            assert_int_equal(gate_waiting(rig.g), 1);
+            if (how == 1)
+                assert_int_equal(shutdown(fd, SHUT_WR), 0);
+            if (how == 2)
+                (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+            if (how != 1)
+                (void)close(fd);
+            KIT_UNTIL(rig.k, rig.ended == 1);
+            assert_int_equal(rig.why, GATE_LEFT);
+            assert_int_equal(gate_waiting(rig.g) + rig.passed, 0);
+            if (how == 1)
+                (void)close(fd);
+            finish();
+        }
+}
+
+static void who_has_left_already_does_not_wait(void **state)
+{
+    int fd[2];
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    begin(*state, 16, PATIENCE_MS);
+    kit_tcp_pair(fd);
+    (void)close(fd[0]);
+    gate_enter(rig.g, fd[1], (struct sockaddr *)&in);
+    assert_int_equal(rig.ended, 1);
+    assert_int_equal(rig.why, GATE_LEFT);
+    assert_int_equal(gate_waiting(rig.g), 0);
+    finish();
+}
+
+static void patience_ends_the_oldest_first(void **state)
+{
+    begin(*state, 16, 60);
+    int slow = come(1, hello, HELLO - 1);
+    kit_pass(rig.k, 30);
+    int later = come(2, hello, 5);
+    KIT_UNTIL(rig.k, rig.ended == 1);
+    assert_int_equal(rig.why, GATE_LATE);
+    assert_int_equal(rig.peer.ip[3], 1);
+    assert_true(is_closed(slow));
+    KIT_UNTIL(rig.k, rig.ended == 2);
+    assert_int_equal(rig.peer.ip[3], 2);
+    assert_int_equal(rig.why, GATE_LATE);
+    (void)close(slow);
+    (void)close(later);
+    finish();
+}
+
+/* A byte now and then does not help. */
+static void a_drip_does_not_stretch_it(void **state)
+{
+    begin(*state, 16, 60);
+    int fd = come(1, hello, 1);
+    mtime_ms began = kit_clock();
+    for (size_t i = 1; rig.ended == 0 && i < HELLO; i++) {
+        (void)!send(fd, hello + i, 1, MSG_NOSIGNAL);
+        kit_pass(rig.k, 5);
+    }
+    assert_int_equal(rig.why, GATE_LATE);
+    assert_in_range(kit_clock() - began, 50, 5000);
+    (void)close(fd);
+    finish();
+}
+
+static void a_full_gate_drops_of_whom_most_wait(void **state)
+{
+    enum { MAX = 16 };
+    int fd[3 * MAX], honest;
+    begin(*state, MAX, PATIENCE_MS);
+    honest = come(200, hello, 700);
+    for (int i = 0; i < 3 * MAX; i++) { /* of one source a quarter, its oldest go */
+        fd[i] = come(1, hello, 1);
+        assert_int_equal(gate_waiting(rig.g), i < MAX / 4 ? i + 2 : MAX / 4 + 1);
+    }
+    assert_int_equal(rig.ended, 3 * MAX - MAX / 4);
+    assert_int_equal(rig.why, GATE_CROWDED);
+    assert_true(is_closed(fd[0]));
+    for (int i = 0; i < 3 * MAX; i++)
+        (void)close(fd[i]);
+    KIT_UNTIL(rig.k, gate_waiting(rig.g) == 1);
+    for (int i = 0; i < 3 * MAX; i++)
+        fd[i] = come((uint8_t)(2 + i % 14), hello, 1); /* 15 sources for 16 places */
+    assert_int_equal(gate_waiting(rig.g), MAX);
+    assert_int_equal(write(honest, hello + 700, HELLO - 700), HELLO - 700);
+    KIT_UNTIL(rig.k, rig.passed == 1);
+    assert_passed(HELLO);
+    assert_int_equal(rig.peer.ip[3], 200);
+    for (int i = 0; i < 3 * MAX; i++)
+        (void)close(fd[i]);
+    (void)close(honest);
+    finish();
+}
+
+static void what_waits_costs_little_and_ends_with_the_gate(void **state)
+{
+    enum { COUNT = 200 };
+    int fd[COUNT];
+    begin(*state, GATE_MAX, PATIENCE_MS);
+    size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < COUNT; i++)
+        fd[i] = come((uint8_t)i, hello, 700);
+    kit_pass(rig.k, 5);
+    size_t each = (mallinfo2().uordblks - before) / COUNT;
+    if (before > 0) /* 0: a sanitizer's allocator does not tell */
+        assert_in_range(each, 1, 1024);
+    assert_int_equal(gate_waiting(rig.g), COUNT);
+    finish();
+    kit_pass(rig.k, 2);
+    for (int i = 0; i < COUNT; i++) {
+        assert_true(is_closed(fd[i]));
+        (void)close(fd[i]);
+    }
+    assert_int_equal(rig.ended + rig.passed, 0); /* silently */
+}
+
+static void the_gate_may_close_in_the_turn_in_which_one_left(void **state)
+{
+    begin(*state, 16, PATIENCE_MS);
+    int a = come(1, hello, 1), b = come(2, hello, 1);
+    (void)close(a);
+    KIT_UNTIL(rig.k, rig.ended == 1);
+    finish();
+    (void)close(b);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_whole_hello_passes_at_once),
+        T(in_two_segments_it_passes_when_it_is_whole),
+        T(byte_by_byte_costs_few_looks),
+        T(how_long_it_waited_is_told),
+        T(what_is_not_tls_is_closed),
+        T(who_leaves_is_forgotten),
+        T(who_has_left_already_does_not_wait),
+        T(patience_ends_the_oldest_first),
+        T(a_drip_does_not_stretch_it),
+        T(a_full_gate_drops_of_whom_most_wait),
+        T(what_waits_costs_little_and_ends_with_the_gate),
+        T(the_gate_may_close_in_the_turn_in_which_one_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
