@@ -20,6 +20,7 @@
 #include "base/log_budget.h"
 #include "base/quota.h"
 #include "conf/snapshot.h"
+#include "net/gate.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
@@ -100,6 +101,7 @@ struct agent {
     struct worker *worker;
     char peer[SOCK_NAME_MAX];
     char source[SOCK_NAME_MAX];
+    mtime_ms waited_ms; /* from accepting to begin */
 
     /* written before asked is posted, constant then */
     struct claim claim;        /* the main thread's from then on */
@@ -186,7 +188,9 @@ struct server {
     uv_timer_t renewal;
     int handed_fd; /* a service manager's socket for the tunnel port, or -1 */
     struct listener *tunnel_port;
-    struct admission admission;    /* who is connected and not yet authenticated */
+    unsigned gate_max;             /* who may wait there */
+    struct gate *gate;             /* who has not sent a whole ClientHello yet */
+    struct admission admission;    /* who has, and has not yet authenticated */
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */
     struct list agents;            /* all */
@@ -221,8 +225,12 @@ void server_session_gone(struct server *srv);
 
 /* ---- reception.c: the main thread's side of clients and users ---- */
 
-/* A new tunnel connection: to the worker with the fewest. Takes fd. */
-void reception_accept(struct server *srv, int fd, const struct sockaddr *peer);
+/* A new tunnel connection with a whole ClientHello, accepted waited_ms ago: to the worker with the
+   fewest. Takes fd. */
+void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms);
+
+/* One that never had it is closed. */
+void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer);
 
 /* Users have to wait; they need no longer. */
 void reception_full(struct server *srv);

@@ -11,6 +11,7 @@
 
 #include "base/escape.h"
 #include "base/event.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "proto/hash.h"
 #include "server/internal.h"
@@ -121,6 +122,28 @@ static void log_end_of_stranger(struct agent *a)
         event_stranger_broken(a->peer, words);
 }
 
+/* A peer that leaves before it has said anything whole (a health check, one address of several that
+   were tried at once) is no line. */
+static void log_gone(struct server *srv, enum gate_end why, const char *source, const char *name)
+{
+    static const char *const words[] = {
+        [GATE_NOT_TLS] = N_("the other side does not speak TLS"),
+        [GATE_LATE] = N_("the other side took too long"),
+        [GATE_CROWDED] = N_("too many connections that have not authenticated"),
+        [GATE_LEFT] = "",
+    };
+    if (why == GATE_LEFT || is_known(srv, source))
+        log_debug("a connection from %s ended before its ClientHello", name);
+    else if (may_tell_of_stranger(srv))
+        event_stranger_broken(name, _(words[why]));
+}
+
+void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer)
+{
+    char name[SOCK_NAME_MAX], source[SOCK_NAME_MAX];
+    log_gone(srv, why, sock_source(source, peer), sock_name(name, peer));
+}
+
 static void reception_on_ended(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, ended);
@@ -180,13 +203,14 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     return a;
 }
 
-void reception_accept(struct server *srv, int fd, const struct sockaddr *peer)
+void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms)
 {
     struct agent *a = new_agent(srv, fd, peer);
     if (!a) {
         sock_close_reset(fd);
         return;
     }
+    a->waited_ms = waited_ms;
     if (may_tell_of_stranger(srv))
         event_stranger_connected(a->peer);
     a->worker->sessions++;

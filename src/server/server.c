@@ -28,6 +28,7 @@
 
 enum {
     RENEWAL_CHECK_MS = 3600 * 1000,
+    GATE_SHARE = 16,    /* a sixteenth of the descriptors may wait for a ClientHello */
     DEFER_ACCEPT_S = 5, /* the kernel keeps connections that say nothing to itself */
 };
 
@@ -36,7 +37,9 @@ enum {
 static void close_tunnel_port(struct server *srv)
 {
     listener_close(srv->tunnel_port);
+    gate_close(srv->gate);
     srv->tunnel_port = NULL;
+    srv->gate = NULL;
 }
 
 static void close_handles(struct server *srv)
@@ -256,8 +259,19 @@ static void on_renewal(uv_timer_t *t)
 
 static void on_tunnel(void *ctx, int fd, const struct sockaddr *peer)
 {
+    struct server *srv = ctx;
+    gate_enter(srv->gate, fd, peer);
+}
+
+static void on_hello(void *ctx, int fd, const struct sockaddr *peer, mtime_ms waited_ms)
+{
     keep_identity(ctx);
-    reception_accept(ctx, fd, peer);
+    reception_accept(ctx, fd, peer, waited_ms);
+}
+
+static void on_gone(void *ctx, enum gate_end why, const struct sockaddr *peer)
+{
+    reception_gone(ctx, why, peer);
 }
 
 static void on_tunnel_pause(void *ctx, int err)
@@ -282,6 +296,8 @@ static int adopt_for_tunnels(struct server *srv)
 static int listen_for_tunnels(struct server *srv)
 {
     static const struct listener_events events = {on_tunnel, on_tunnel_pause};
+    static const struct gate_events gate_events = {on_hello, on_gone};
+    struct gate_config gate = {.max = srv->gate_max, .patience_ms = OPENING_AUTH_MS};
     struct hostport at;
     struct errmsg why;
     if (srv->handed_fd >= 0)
@@ -292,6 +308,8 @@ static int listen_for_tunnels(struct server *srv)
             .host = at.host, .port = at.port, .defer_accept_s = DEFER_ACCEPT_S};
         err = listener_open(&srv->loop, &cfg, &events, srv, &srv->tunnel_port, &why);
     }
+    if (err == 0 && gate_open(&srv->loop, &gate, &gate_events, srv, &srv->gate) < 0)
+        err = errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     if (err < 0)
         event_server_listen_failed(srv->opt->listen, why.text);
     return err;
@@ -342,6 +360,8 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
 {
     static const struct signals_ops ops = {
         .drain = server_drain, .end = server_end, .status = server_status};
+    srv->gate_max =
+        descriptors / GATE_SHARE < GATE_MAX ? (unsigned)descriptors / GATE_SHARE : GATE_MAX;
     uint32_t most = limits_connections(descriptors, workers > 1 ? workers + 1 : 1);
     int err = most == 0 ? ERR_LIMIT : loop_init(&srv->loop);
     if (err < 0)

@@ -240,7 +240,8 @@ int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)
     (void)strncpy(o->peer, transport_peer(o->tp), sizeof o->peer - 1);
     uv_timer_init(&cfg->loop->uv, &o->timer);
     o->timer.data = o;
-    o->auth_deadline = loop_now(cfg->loop) + (cfg->is_server ? OPENING_AUTH_MS : cfg->handshake_ms);
+    mtime_ms patience = cfg->is_server ? OPENING_AUTH_MS - cfg->waited_ms : cfg->handshake_ms;
+    o->auth_deadline = loop_now(cfg->loop) + patience;
     opening_set_deadline(o, o->auth_deadline);
     *ret = o;
     return 0;

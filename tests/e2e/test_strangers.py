@@ -17,6 +17,22 @@ def shake_hands(server):
     return wire.dial(server.port, server.ca, timeout=60)
 
 
+def ssl_in_memory(server):
+    """A TLS client of ours, what goes to it, what comes from it."""
+    to, come = ssl.MemoryBIO(), ssl.MemoryBIO()
+    return wire.client_context(server.ca).wrap_bio(to, come, server_hostname=wire.SERVER_NAME), to, come
+
+
+def whole_hello(server, source):
+    """A connection that has said its ClientHello, and says no more."""
+    tls, _, come = ssl_in_memory(server)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    s = socket.create_connection(("127.0.0.1", server.port), source_address=source)
+    s.sendall(come.read())
+    return s
+
+
 def ended(sock, within):
     """True when the other side closes in time."""
     sock.settimeout(within)
@@ -68,8 +84,7 @@ def test_a_crowd_does_not_keep_an_honest_client_out_d30(lab, echo):
     crowd = []
     with connect(live.port) as user:
         for i in range(400):
-            crowd.append(socket.create_connection(("127.0.0.1", server.port)))
-            crowd[-1].sendall(b"\x16\x03\x01\x02\x00\x01")  # a handshake that never goes on
+            crowd.append(whole_hello(server, ("127.8.0.1", 0)))  # a handshake that never goes on
             if i % 50 == 0:
                 user.sendall(b"x")
                 assert read_exactly(user, 1) == b"x"
@@ -83,6 +98,65 @@ def test_a_crowd_does_not_keep_an_honest_client_out_d30(lab, echo):
     for s in crowd:
         s.close()
     wait_for("descriptors to return", lambda: server.fds() < 40)
+
+
+def test_half_hellos_take_no_place_and_little_memory(lab, echo):
+    """Before a whole ClientHello there is no TLS: a flood from hundreds of sources keeps nobody out."""
+    server = lab.server()
+    live = lab.client(server, echo.port)
+    rss, fds, crowd = server.status("VmRSS"), server.fds(), []
+    for i in range(900):
+        source = (f"127.9.{i % 5}.{i // 5 + 1}", 0)
+        crowd.append(socket.create_connection(("127.0.0.1", server.port), source_address=source))
+        crowd[-1].sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100))
+    wait_for("the crowd to be let go", lambda: server.fds() <= fds + 256)
+    with wire.dial(server.port, server.ca) as w:
+        w.login(server.secret)
+    assert server.fds() > fds + 100  # they were there
+    if not SANITIZED:
+        assert server.status("VmRSS") - rss < 1 << 10
+    with connect(live.port) as user:
+        user.sendall(b"x")
+        assert read_exactly(user, 1) == b"x"
+    for s in crowd:
+        s.close()
+    wait_for("descriptors to return", lambda: server.fds() <= fds)
+
+
+def test_a_slow_hello_passes(server):
+    """Byte by byte, over a second: whoever is slow is no stranger."""
+    tls, to, come = ssl_in_memory(server)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    hello = come.read()
+    with socket.create_connection(("127.0.0.1", server.port)) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        s.settimeout(20)
+        for b in hello:
+            s.send(bytes([b]))
+            time.sleep(1 / len(hello))
+        while True:
+            to.write(s.recv(65536))
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                continue
+        tls.write(server.secret.encode() + b"\n")
+        s.sendall(come.read())
+        to.write(s.recv(65536))
+        assert tls.read(100) == b"OK\n"
+
+
+def test_what_is_not_tls_is_closed_at_once(server):
+    too_long, no_hello = b"\x16\x03\x01\x40\x00\x01", b"\x16\x03\x01\x00\x04\x02\x00\x00\x00"
+    for text in (b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n", too_long, no_hello):
+        with socket.create_connection(("127.0.0.1", server.port)) as s:
+            s.sendall(text)
+            began = time.monotonic()
+            assert ended(s, 20)
+            assert time.monotonic() - began < 2
+    server.wait_log("does not speak TLS")
 
 
 def test_guessing_is_answered_ever_more_slowly(server):

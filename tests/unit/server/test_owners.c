@@ -153,7 +153,7 @@ static struct agent *come(const char *ip)
 {
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(4711)};
     assert_int_equal(inet_pton(AF_INET, ip, &from.sin_addr), 1);
-    reception_accept(&rig.srv, dup(0), (struct sockaddr *)&from);
+    reception_accept(&rig.srv, dup(0), (struct sockaddr *)&from, 0);
     run();
     return rig.agents[rig.agents_count - 1];
 }
