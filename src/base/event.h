@@ -11,7 +11,7 @@
  * row and every use.
  *
  * Bytes that came from a peer go through escape_text() first, as ever. What strangers or users can
- * cause has a budget (base/log_budget.h) at the caller. All of it may be used from any thread.
+ * cause has a budget (base/log_budget.h, proto/strangers.h) at the caller. All of it may be used from any thread.
  */
 #pragma once
 
@@ -60,64 +60,74 @@ enum event_kind {
 /*
  * A row of events.def, whatever its number of fields, is to whoever includes that file
  *
- *     EVENT(word, level, text, (parameters), (arguments of log_line), (fields of the table))
+ *     EVENT(word, level, text, (parameters), the call that writes, (fields of the table))
  *
  * In a field, EVENT_PARAM_ ## f with f TEXT(why) is EVENT_PARAM_TEXT(why): const char *why.
  */
 /* clang-format off */
 #define EVENT0(w, l, t) \
-    EVENT(w, LOG_LEVEL_##l, t, (void), (LOG_LEVEL_##l, _(t)), ({0}))
+    EVENT(w, LOG_LEVEL_##l, t, (void), log_line(LOG_LEVEL_##l, _(t)), ({0}))
 #define EVENT1(w, l, t, a) \
-    EVENT(w, LOG_LEVEL_##l, t, (EVENT_PARAM_##a), (LOG_LEVEL_##l, _(t), EVENT_ARG_##a), \
+    EVENT(w, LOG_LEVEL_##l, t, (EVENT_PARAM_##a), log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a), \
           (EVENT_FIELD_##a))
 #define EVENT2(w, l, t, a, b) \
     EVENT(w, LOG_LEVEL_##l, t, (EVENT_PARAM_##a, EVENT_PARAM_##b), \
-          (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b), \
+          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b))
 #define EVENT3(w, l, t, a, b, c) \
     EVENT(w, LOG_LEVEL_##l, t, (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c), \
-          (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
+          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c))
 #define EVENT4(w, l, t, a, b, c, d) \
     EVENT(w, LOG_LEVEL_##l, t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d), \
-          (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d), \
+          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d))
 #define EVENT5(w, l, t, a, b, c, d, e) \
     EVENT(w, LOG_LEVEL_##l, t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e), \
-          (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
-           EVENT_ARG_##e), \
+          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+                   EVENT_ARG_##e), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e))
 #define EVENT6(w, l, t, a, b, c, d, e, f) \
     EVENT(w, LOG_LEVEL_##l, t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e, \
            EVENT_PARAM_##f), \
-          (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
-           EVENT_ARG_##e, EVENT_ARG_##f), \
+          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+                   EVENT_ARG_##e, EVENT_ARG_##f), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e, \
            EVENT_FIELD_##f))
 #define EVENT7(w, l, t, a, b, c, d, e, f, g) \
     EVENT(w, LOG_LEVEL_##l, t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e, \
            EVENT_PARAM_##f, EVENT_PARAM_##g), \
-          (LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
-           EVENT_ARG_##e, EVENT_ARG_##f, EVENT_ARG_##g), \
+          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+                   EVENT_ARG_##e, EVENT_ARG_##f, EVENT_ARG_##g), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e, \
            EVENT_FIELD_##f, EVENT_FIELD_##g))
+
+/* About a stranger: "event=word src=address" stands before the text, whatever the language. */
+#define EVENT_STRANGER1(w, l, t, a) \
+    EVENT(stranger_##w, LOG_LEVEL_##l, t, (const char *src, EVENT_PARAM_##a), \
+          event_stranger_line(LOG_LEVEL_##l, #w, src, _(t), EVENT_ARG_##a), \
+          ({"src", EVENT_KIND_TEXT}, EVENT_FIELD_##a))
+#define EVENT_STRANGER2(w, l, t, a, b) \
+    EVENT(stranger_##w, LOG_LEVEL_##l, t, (const char *src, EVENT_PARAM_##a, EVENT_PARAM_##b), \
+          event_stranger_line(LOG_LEVEL_##l, #w, src, _(t), EVENT_ARG_##a, EVENT_ARG_##b), \
+          ({"src", EVENT_KIND_TEXT}, EVENT_FIELD_##a, EVENT_FIELD_##b))
 
 /* The same, said again: for the debug log. */
 #define EVENT_AGAIN_LEVEL(l) again ? LOG_LEVEL_DEBUG : LOG_LEVEL_##l
 #define EVENT_AGAIN1(w, l, t, a) \
     EVENT(w, LOG_LEVEL_##l, t, (bool again, EVENT_PARAM_##a), \
-          (EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a), (EVENT_FIELD_##a))
+          log_line(EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a), (EVENT_FIELD_##a))
 #define EVENT_AGAIN2(w, l, t, a, b) \
     EVENT(w, LOG_LEVEL_##l, t, (bool again, EVENT_PARAM_##a, EVENT_PARAM_##b), \
-          (EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a, EVENT_ARG_##b), \
+          log_line(EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a, EVENT_ARG_##b), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b))
 #define EVENT_AGAIN3(w, l, t, a, b, c) \
     EVENT(w, LOG_LEVEL_##l, t, (bool again, EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c), \
-          (EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
+          log_line(EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c))
 /* clang-format on */
 

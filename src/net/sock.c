@@ -106,23 +106,34 @@ bool sock_numeric(const char *host, int port, struct address *ret)
     return true;
 }
 
-const char *sock_address_name(char out[SOCK_NAME_MAX], const struct address *a)
+enum { HOST_BYTES = INET6_ADDRSTRLEN + IF_NAMESIZE }; /* "IPv6%interface" and NUL */
+
+/* Without a port; "?" for ADDRESS_NONE. */
+static void host_name(char out[HOST_BYTES], const struct address *a)
 {
     char ip[INET6_ADDRSTRLEN] = "?", interface[IF_NAMESIZE];
     if (a->family == ADDRESS_IPV4)
-        (void)snprintf(out, SOCK_NAME_MAX, "%s:%u", inet_ntop(AF_INET, a->ip, ip, sizeof ip),
-                       (unsigned)a->port);
-    else if (a->family != ADDRESS_IPV6)
-        (void)snprintf(out, SOCK_NAME_MAX, "?");
-    else if (a->scope == 0)
-        (void)snprintf(out, SOCK_NAME_MAX, "[%s]:%u", inet_ntop(AF_INET6, a->ip, ip, sizeof ip),
-                       (unsigned)a->port);
+        inet_ntop(AF_INET, a->ip, ip, sizeof ip);
+    else if (a->family == ADDRESS_IPV6)
+        inet_ntop(AF_INET6, a->ip, ip, sizeof ip);
+    if (a->scope == 0)
+        (void)snprintf(out, HOST_BYTES, "%s", ip);
     else if (if_indextoname(a->scope, interface))
-        (void)snprintf(out, SOCK_NAME_MAX, "[%s%%%s]:%u", inet_ntop(AF_INET6, a->ip, ip, sizeof ip),
-                       interface, (unsigned)a->port);
+        (void)snprintf(out, HOST_BYTES, "%s%%%s", ip, interface);
     else
-        (void)snprintf(out, SOCK_NAME_MAX, "[%s%%%u]:%u", inet_ntop(AF_INET6, a->ip, ip, sizeof ip),
-                       (unsigned)a->scope, (unsigned)a->port);
+        (void)snprintf(out, HOST_BYTES, "%s%%%u", ip, (unsigned)a->scope);
+}
+
+const char *sock_address_name(char out[SOCK_NAME_MAX], const struct address *a)
+{
+    char host[HOST_BYTES];
+    host_name(host, a);
+    if (a->family == ADDRESS_IPV4)
+        (void)snprintf(out, SOCK_NAME_MAX, "%s:%u", host, (unsigned)a->port);
+    else if (a->family == ADDRESS_IPV6)
+        (void)snprintf(out, SOCK_NAME_MAX, "[%s]:%u", host, (unsigned)a->port);
+    else
+        (void)snprintf(out, SOCK_NAME_MAX, "?");
     return out;
 }
 
@@ -130,6 +141,15 @@ const char *sock_name(char out[SOCK_NAME_MAX], const struct sockaddr *sa)
 {
     struct address a = sock_address(sa);
     return sock_address_name(out, &a);
+}
+
+const char *sock_host(char out[SOCK_NAME_MAX], const struct sockaddr *sa)
+{
+    char host[HOST_BYTES];
+    struct address a = sock_address(sa);
+    host_name(host, &a);
+    (void)snprintf(out, SOCK_NAME_MAX, "%s", host);
+    return out;
 }
 
 struct address sock_peer_address(int fd)

@@ -17,6 +17,9 @@ enum { SOCK_NAME_MAX = 80 };
 const char *sock_name(char out[SOCK_NAME_MAX], const struct sockaddr *sa);
 const char *sock_address_name(char out[SOCK_NAME_MAX], const struct address *a);
 
+/* The same without port and brackets: "1.2.3.4", "::1" or "fe80::1%eth0". Returns out. */
+const char *sock_host(char out[SOCK_NAME_MAX], const struct sockaddr *sa);
+
 /* The address in sa; ADDRESS_NONE for what is neither IPv4 nor IPv6. */
 struct address sock_address(const struct sockaddr *sa);
 

@@ -119,6 +119,18 @@ bool auth_line_matches(const struct auth_line *l, const char *secret)
     return hits > 0;
 }
 
+bool auth_line_is_http(const struct auth_line *l)
+{
+    static const char version[] = " HTTP/";
+    enum { VERSION = sizeof version - 1, DIGITS = 3 }; /* "1.1" */
+    struct text t = trimmed((struct text){l->text, l->len});
+    size_t method = 0;
+    while (method < t.n && t.p[method] >= 'A' && t.p[method] <= 'Z')
+        method++;
+    return l->complete && method > 0 && t.n > method + VERSION + DIGITS && t.p[method] == ' ' &&
+           memcmp(t.p + t.n - DIGITS - VERSION, version, VERSION) == 0;
+}
+
 bool auth_line_is_ok(const struct auth_line *l)
 {
     struct text t = trimmed((struct text){l->text, l->len});

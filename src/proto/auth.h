@@ -47,6 +47,10 @@ size_t auth_line_len(const struct auth_line *l);
  */
 bool auth_line_matches(const struct auth_line *l, const char *secret);
 
+/* Server: true when the complete line is the first one of an HTTP request ("GET / HTTP/1.1"):
+   whoever sends it takes this for a web server, and has guessed nothing. */
+bool auth_line_is_http(const struct auth_line *l);
+
 /* Client: true when the complete line without the white space around it is exactly "OK". */
 bool auth_line_is_ok(const struct auth_line *l);
 

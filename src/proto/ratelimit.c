@@ -8,11 +8,9 @@
 #include "proto/hash.h"
 
 struct ratelimit_source {
-    uint64_t key;        /* hash of the source; two sources with one hash share a count */
-    mtime_ms since;      /* when its minute began */
-    uint32_t count;      /* failures in it, and half of the former ones; 0: nothing to remember */
-    uint32_t lines;      /* logged in it */
-    uint32_t suppressed; /* not logged, not told yet */
+    uint64_t key;   /* hash of the source; two sources with one hash share a count */
+    mtime_ms since; /* when its minute began */
+    uint32_t count; /* failures in it, and half of the former ones; 0: nothing to remember */
 };
 
 int ratelimit_init(struct ratelimit *rl)
@@ -43,7 +41,6 @@ static void roll(struct ratelimit_source *s, mtime_ms now)
         return;
     s->count = decayed(s->count, age / RATELIMIT_WINDOW_MS);
     s->since = now;
-    s->lines = 0;
 }
 
 static uint32_t count_at(const struct ratelimit_source *s, mtime_ms now)
@@ -63,7 +60,6 @@ static struct ratelimit_source *find(struct ratelimit *rl, uint64_t key, mtime_m
             least = s;
     }
     least->key = key; /* and goes on from its count */
-    least->suppressed = 0;
     return least;
 }
 
@@ -83,13 +79,6 @@ struct ratelimit_verdict ratelimit_failure(struct ratelimit *rl, const char *sou
     if (s->count < RATELIMIT_COUNT_MAX)
         s->count++;
     v.delay_ms = delay_of(s->count);
-    v.log = s->lines < RATELIMIT_LOG_LINES;
-    if (v.log) {
-        s->lines++;
-        v.suppressed = s->suppressed;
-        s->suppressed = 0;
-    } else if (s->suppressed < UINT32_MAX) {
-        s->suppressed++;
-    }
+    v.begins = s->count == RATELIMIT_FREE + 1;
     return v;
 }

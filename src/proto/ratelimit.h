@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Wrong secrets, per source (docs/protocol.md 1.2): how late each is answered, and which are worth
- * a line in the log. Only failures are counted and delayed; whoever has the secret is never slowed
- * down.
+ * Wrong secrets, per source (docs/protocol.md 1.2): how late each is answered. Only
+ * failures are counted and delayed; whoever has the secret is never slowed down.
  *
  * A source's minute begins with its first failure. The first 20 of it are answered at once, each
  * further one 100 ms later than the one before, up to 5 s. A source that went beyond 20 takes half
  * of its count into the next minute, so one that goes on stays slow; after minutes of rest it is
- * forgotten. Ten failures of a minute are logged, the rest are counted and told with the first
- * failure after that minute.
+ * forgotten.
  *
  * Memory is fixed: RATELIMIT_SETS sets of RATELIMIT_WAYS sources. In a full set a new source takes
  * the place of the one with the smallest count and *goes on from that count* (the Space-Saving rule
  * of heavy-hitter counting): nobody's count is ever below what it truly had. So a flood of other
  * sources, even ones chosen to collide, cannot reset a guesser, and all sources together have at
- * most 20 x 8,192 quick answers a minute, and ten times 8,192 lines. The price: during such a flood
- * a newcomer's wrong secret may be answered late and not be logged; the number of left-out lines of
- * a replaced source is lost.
+ * most 20 x 8,192 quick answers a minute. The price: during such a flood a newcomer's wrong secret
+ * may be answered late.
  */
 #pragma once
 
@@ -34,20 +31,18 @@ enum {
     RATELIMIT_STEP_MS = 100,    /* each one beyond waits so much longer ... */
     RATELIMIT_DELAY_MAX = 5000, /* ... up to this; link deadlines are longer */
     RATELIMIT_COUNT_MAX = 1000, /* more is not remembered: about six minutes of rest forgive it */
-    RATELIMIT_LOG_LINES = 10,
 };
 
 struct ratelimit_verdict {
-    uint32_t delay_ms;   /* answer so much later */
-    bool log;            /* this failure is worth a line */
-    uint32_t suppressed; /* so many lines of this source were left out before; 0 mostly */
+    uint32_t delay_ms; /* answer so much later */
+    bool begins;       /* the first of a row that is answered late */
 };
 
 struct ratelimit_source;
 
 struct ratelimit {
     /* private */
-    struct ratelimit_source *table; /* RATELIMIT_SETS * RATELIMIT_WAYS; 320 KiB, touched lazily */
+    struct ratelimit_source *table; /* RATELIMIT_SETS * RATELIMIT_WAYS; 192 KiB, touched lazily */
 };
 
 /* 0, or ERR_NOMEM. */

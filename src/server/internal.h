@@ -17,7 +17,6 @@
 #include "app/notify.h"
 #include "app/signals.h"
 #include "base/list.h"
-#include "base/log_budget.h"
 #include "base/quota.h"
 #include "conf/snapshot.h"
 #include "net/gate.h"
@@ -31,6 +30,7 @@
 #include "proto/ratelimit.h"
 #include "proto/session/registry.h"
 #include "proto/session/waiting.h"
+#include "proto/strangers.h"
 #include "tunnel/opening.h"
 #include "tunnel/relay.h"
 #include "tunnel/session.h"
@@ -100,8 +100,9 @@ struct agent {
     /* constant */
     struct worker *worker;
     char peer[SOCK_NAME_MAX];
-    char source[SOCK_NAME_MAX];
-    mtime_ms waited_ms; /* from accepting to begin */
+    char host[SOCK_NAME_MAX];   /* without port */
+    char source[SOCK_NAME_MAX]; /* what counts as one: host, or its /64 */
+    mtime_ms waited_ms;         /* from accepting to begin */
 
     /* written before asked is posted, constant then */
     struct claim claim;        /* the main thread's from then on */
@@ -195,7 +196,8 @@ struct server {
     struct waiting waiting;        /* what is kept for clients that are away */
     struct list agents;            /* all */
     struct ratelimit guesses;      /* wrong secrets per source */
-    struct log_budget strangers;   /* lines about who has not authenticated */
+    struct strangers strangers;    /* lines about who has not authenticated */
+    uv_timer_t strangers_sum;      /* runs when some were left out: then they are summed up */
     uint64_t known[KNOWN_SOURCES]; /* hashes of sources */
     unsigned known_next;
     mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
@@ -224,6 +226,10 @@ void watchdog_worker_alive(struct server *srv);
 void server_session_gone(struct server *srv);
 
 /* ---- reception.c: the main thread's side of clients and users ---- */
+
+/* Before anybody comes, on srv->loop; and at the end: what was left out of the log is summed up. */
+void reception_init(struct server *srv);
+void reception_fini(struct server *srv);
 
 /* A new tunnel connection with a whole ClientHello, accepted waited_ms ago: to the worker with the
    fewest. Takes fd. */

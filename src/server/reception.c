@@ -11,7 +11,6 @@
 
 #include "base/escape.h"
 #include "base/event.h"
-#include "base/i18n.h"
 #include "base/log.h"
 #include "proto/hash.h"
 #include "server/internal.h"
@@ -37,15 +36,81 @@ void reception_room(struct server *srv)
 
 /* ---- strangers ---- */
 
-/* Whether a line about somebody who has not authenticated may be written. */
-static bool may_tell_of_stranger(struct server *srv)
+static void sum_up(struct server *srv)
 {
-    unsigned left_out;
-    if (!log_budget_take(&srv->strangers, loop_now(&srv->loop), &left_out))
-        return false;
-    if (left_out > 0)
-        event_strangers_left_out(left_out);
-    return true;
+    char kinds[STRANGERS_SUM_BUF];
+    uint32_t lines = strangers_sum_up(&srv->strangers, kinds);
+    if (lines > 0)
+        event_stranger_left_out("-", lines, kinds);
+}
+
+static void reception_on_sum(uv_timer_t *t)
+{
+    sum_up(t->data);
+}
+
+/* Whether a line may be written; if not, a sum will be within a minute. */
+static bool may_tell(struct server *srv, enum stranger_kind kind, const char *source)
+{
+    if (strangers_may_tell(&srv->strangers, kind, source, loop_now(&srv->loop)))
+        return true;
+    if (!uv_is_active((uv_handle_t *)&srv->strangers_sum))
+        uv_timer_start(&srv->strangers_sum, reception_on_sum, STRANGERS_MINUTE_MS, 0);
+    return false;
+}
+
+/* Who has not authenticated, for a line. */
+struct stranger {
+    const char *host, *peer, *source;
+};
+
+static struct stranger stranger_of(const struct agent *a)
+{
+    return (struct stranger){a->host, a->peer, a->source};
+}
+
+static void tell(struct server *srv, enum stranger_kind kind, const struct stranger *s,
+                 const char *why)
+{
+    if (!may_tell(srv, kind, s->source))
+        return;
+    switch (kind) {
+    case STRANGER_CONNECTED:
+        event_stranger_connected(s->host, s->peer);
+        break;
+    case STRANGER_TLS_NOT:
+        event_stranger_tls_not(s->host, s->peer);
+        break;
+    case STRANGER_TLS_FAILED:
+        event_stranger_tls_failed(s->host, s->peer, why);
+        break;
+    case STRANGER_SECRET_NOT:
+        event_stranger_secret_not(s->host, s->peer, why);
+        break;
+    case STRANGER_AUTH_FAILED:
+        event_stranger_auth_failed(s->host, s->peer);
+        break;
+    case STRANGER_TIMEOUT:
+        event_stranger_timeout(s->host, s->peer);
+        break;
+    case STRANGER_LIMIT:
+        event_stranger_limit(s->host, s->peer);
+        break;
+    case STRANGER_PENALTY:
+        event_stranger_penalty(s->host, s->peer);
+        break;
+    case STRANGER_LEGACY:
+        event_stranger_legacy(s->host, s->peer);
+        break;
+    case STRANGER_LEFT:
+        event_stranger_left(s->host, s->peer, why);
+        break;
+    case STRANGER_UNKNOWN:
+        event_stranger_unknown(s->host, s->peer);
+        break;
+    case STRANGER_KINDS:
+        break; /* none */
+    }
 }
 
 /* ---- who has proved himself once ---- */
@@ -71,11 +136,11 @@ static void reception_on_auth_failed(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, auth_failed);
     struct server *srv = a->worker->srv;
+    struct stranger s = stranger_of(a);
     struct ratelimit_verdict v = ratelimit_failure(&srv->guesses, a->source, loop_now(&srv->loop));
-    if (v.suppressed > 0)
-        event_refusals_left_out(a->source, v.suppressed);
-    if (v.log)
-        event_stranger_refused(a->peer);
+    tell(srv, STRANGER_AUTH_FAILED, &s, "");
+    if (v.begins)
+        tell(srv, STRANGER_PENALTY, &s, "");
     a->delay_ms = v.delay_ms;
     mailbox_post(&a->worker->in, &a->reject);
 }
@@ -100,48 +165,69 @@ static void reception_on_resume(struct message *m)
     mailbox_post(&w->in, &a->attach);
 }
 
+/* What an opening that ended so was; STRANGER_KINDS: its line is written already, or nobody has heard
+   of it. */
+static enum stranger_kind kind_of(enum end_reason reason)
+{
+    switch (reason) {
+    case END_AUTH:
+    case END_SHUTDOWN:
+        return STRANGER_KINDS;
+    case END_TLS:
+    case END_CERT:
+        return STRANGER_TLS_FAILED;
+    case END_PROTOCOL:
+        return STRANGER_SECRET_NOT;
+    case END_DEADLINE:
+        return STRANGER_TIMEOUT;
+    case END_LOCAL:
+        return STRANGER_LIMIT;
+    case END_LEGACY:
+        return STRANGER_LEGACY;
+    default:
+        return STRANGER_LEFT;
+    }
+}
+
 /* The line for the end of somebody who has not authenticated; the others' worker has written it.
    A client of ours that gives an attempt up is no stranger, and a session that is over no guess. */
 static void log_end_of_stranger(struct agent *a)
 {
     char text[ESCAPE_BUF];
     struct server *srv = a->worker->srv;
-    if (a->reason == END_AUTH || a->reason == END_SHUTDOWN)
-        return; /* has its line already; nobody has heard of it */
+    struct stranger s = stranger_of(a);
+    enum stranger_kind kind = kind_of(a->reason);
+    if (kind == STRANGER_KINDS)
+        return;
     if (a->reason == END_MOVED) {
         if (a->handover_error != HELLO_ERR_UNKNOWN)
             make_known(srv, a->source); /* its proof was right */
-        else if (may_tell_of_stranger(srv))
-            event_resume_unknown(a->peer);
+        else
+            tell(srv, STRANGER_UNKNOWN, &s, "");
         return;
     }
     const char *words = end_text(text, a->reason, &a->why);
     if (is_known(srv, a->source))
         log_debug("a connection from %s ended before it said what for: %s", a->peer, words);
-    else if (may_tell_of_stranger(srv))
-        event_stranger_broken(a->peer, words);
+    else
+        tell(srv, kind, &s, words);
 }
 
 /* A peer that leaves before it has said anything whole (a health check, one address of several that
    were tried at once) is no line. */
-static void log_gone(struct server *srv, enum gate_end why, const char *source, const char *name)
-{
-    static const char *const words[] = {
-        [GATE_NOT_TLS] = N_("the other side does not speak TLS"),
-        [GATE_LATE] = N_("the other side took too long"),
-        [GATE_CROWDED] = N_("too many connections that have not authenticated"),
-        [GATE_LEFT] = "",
-    };
-    if (why == GATE_LEFT || is_known(srv, source))
-        log_debug("a connection from %s ended before its ClientHello", name);
-    else if (may_tell_of_stranger(srv))
-        event_stranger_broken(name, _(words[why]));
-}
-
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer)
 {
-    char name[SOCK_NAME_MAX], source[SOCK_NAME_MAX];
-    log_gone(srv, why, sock_source(source, peer), sock_name(name, peer));
+    static const enum stranger_kind kinds[] = {
+        [GATE_NOT_TLS] = STRANGER_TLS_NOT,
+        [GATE_LATE] = STRANGER_TIMEOUT,
+        [GATE_CROWDED] = STRANGER_LIMIT,
+    };
+    char name[SOCK_NAME_MAX], host[SOCK_NAME_MAX], source[SOCK_NAME_MAX];
+    struct stranger s = {sock_host(host, peer), sock_name(name, peer), sock_source(source, peer)};
+    if (why == GATE_LEFT || is_known(srv, source))
+        log_debug("a connection from %s ended before its ClientHello", name);
+    else
+        tell(srv, kinds[why], &s, "");
 }
 
 static void reception_on_ended(struct message *m)
@@ -190,6 +276,7 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     a->tls = srv->tls;
     SSL_CTX_up_ref(a->tls);
     sock_name(a->peer, peer);
+    sock_host(a->host, peer);
     sock_source(a->source, peer);
     (void)snprintf(a->name, sizeof a->name, "%s", a->peer);
     agent_init(a);
@@ -211,8 +298,8 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
         return;
     }
     a->waited_ms = waited_ms;
-    if (may_tell_of_stranger(srv))
-        event_stranger_connected(a->peer);
+    struct stranger s = stranger_of(a);
+    tell(srv, STRANGER_CONNECTED, &s, "");
     a->worker->sessions++;
     struct admission_entry *victim = admission_add(&srv->admission, &a->admission, a->source);
     mailbox_post(&a->worker->in, &a->begin);
@@ -220,4 +307,18 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
         struct agent *v = CONTAINER_OF(victim, struct agent, admission);
         mailbox_post(&v->worker->in, &v->drop);
     }
+}
+
+/* ---- life ---- */
+
+void reception_init(struct server *srv)
+{
+    uv_timer_init(&srv->loop.uv, &srv->strangers_sum);
+    srv->strangers_sum.data = srv;
+}
+
+void reception_fini(struct server *srv)
+{
+    uv_close((uv_handle_t *)&srv->strangers_sum, NULL);
+    sum_up(srv);
 }

@@ -47,6 +47,7 @@ static void close_handles(struct server *srv)
     mailbox_close(&srv->in);
     uv_close((uv_handle_t *)&srv->renewal, NULL);
     notify_end(&srv->notify);
+    reception_fini(srv);
     signals_fini(&srv->signals);
 }
 
@@ -381,6 +382,7 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     admission_init(&srv->admission);
     list_init(&srv->agents);
     owners_init(srv);
+    reception_init(srv);
     uv_timer_init(&srv->loop.uv, &srv->renewal);
     srv->renewal.data = srv;
     uv_timer_start(&srv->renewal, on_renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);

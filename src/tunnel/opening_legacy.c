@@ -358,12 +358,23 @@ static void legacy_server_begin(struct opening *o)
     (void)legacy_begin(o);
 }
 
+/* A scanner, or a person with a browser: no guess, and no answer. */
+static void refuse_http(struct opening *o)
+{
+    struct errmsg why;
+    errmsg_set(&why, ERR_PROTO, "%s", _("an HTTP request"));
+    opening_fail(o, END_PROTOCOL, &why);
+}
+
 static void on_secret(struct opening *o)
 {
     static const char ok[] = "OK\n";
     struct legacy_part *p = o->part;
     if (!auth_line_matches(&p->line, o->cfg.secret)) {
-        opening_guessed(o);
+        if (auth_line_is_http(&p->line))
+            refuse_http(o);
+        else
+            opening_guessed(o);
         return;
     }
     if (o->cfg.ops->on_authenticated)

@@ -38,6 +38,12 @@ static unsigned fields_of(const struct event_row *row)
     return n;
 }
 
+/* Its first field, src, stands before the text. */
+static bool is_about_a_stranger(const struct event_row *row)
+{
+    return strncmp(row->word, "stranger_", 9) == 0;
+}
+
 /* ---- the table ---- */
 
 static void words_are_unique_and_greppable(void **state)
@@ -71,7 +77,7 @@ static void texts_print_their_fields(void **state)
         const struct event_row *row = &event_table[i];
         const char *at = row->text;
         unsigned n = fields_of(row);
-        for (unsigned f = 0; f < n; f++, at++) {
+        for (unsigned f = is_about_a_stranger(row); f < n; f++, at++) {
             const char *want = conversion[row->fields[f].kind];
             at = strchr(at, '%');
             if (!at || (strncmp(at, want, strlen(want)) != 0 && strncmp(at, "%g", 2) != 0))
@@ -153,7 +159,7 @@ static void hear(void)
 /* What came, all of it, without the stamp of the first line. */
 static const char *heard(void)
 {
-    static char text[1024];
+    static char text[4096];
     size_t n = 0;
     log_flush();
     assert_int_equal(dup2(real_stderr, STDERR_FILENO), STDERR_FILENO); /* so that the pipe ends */
@@ -180,6 +186,45 @@ static void a_line_is_in_the_language_of_the_user(void **state)
     event_client_authenticated("10.0.0.1:5");
     assert_string_equal(heard(), "客户端 10.0.0.1:5 已通过 PSK 认证\n");
     speak("C");
+}
+
+/* Programs look for these, whatever the language is. */
+static void a_line_about_a_stranger_begins_the_same_in_every_language(void **state)
+{
+    (void)state;
+    static const char *const languages[] = {"C", "zh_CN.UTF-8"};
+    static const char *const texts[] = {"authentication of 192.0.2.1:5 failed: wrong secret\n",
+                                        "来自 192.0.2.1:5 的认证失败: 无效的 secret\n"};
+    for (int i = 0; i < 2; i++) {
+        speak(languages[i]);
+        hear();
+        event_stranger_auth_failed("192.0.2.1", "192.0.2.1:5");
+        const char *line = heard();
+        assert_memory_equal(line, "event=auth_failed src=192.0.2.1 ", 32);
+        assert_string_equal(line + 32, texts[i]);
+    }
+    speak("C");
+    static char why[2048];
+    memset(why, 'x', sizeof why - 1);
+    hear();
+    event_stranger_tls_failed("::1", "[::1]:5", why); /* cut, and one line */
+    const char *line = heard();
+    assert_memory_equal(line, "event=tls_failed src=::1 TLS with [::1]:5 failed: xxx", 52);
+    assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+}
+
+/* All that is about strangers is made so. */
+static void strangers_have_rows_of_their_own(void **state)
+{
+    (void)state;
+    unsigned rows = 0;
+    for (unsigned i = 0; i < EVENTS_COUNT; i++) {
+        const struct event_row *row = &event_table[i];
+        bool has_src = row->fields[0].name && strcmp(row->fields[0].name, "src") == 0;
+        assert_int_equal(has_src, is_about_a_stranger(row));
+        rows += has_src;
+    }
+    assert_int_equal(rows, 12);
 }
 
 static void fields_of_all_kinds(void **state)
@@ -252,6 +297,8 @@ int main(void)
         cmocka_unit_test(a_name_has_one_kind),
         cmocka_unit_test(texts_are_translated),
         cmocka_unit_test(a_line_is_in_the_language_of_the_user),
+        cmocka_unit_test(a_line_about_a_stranger_begins_the_same_in_every_language),
+        cmocka_unit_test(strangers_have_rows_of_their_own),
         cmocka_unit_test(fields_of_all_kinds),
         cmocka_unit_test(again_is_for_the_debug_log),
         cmocka_unit_test(who_asks_is_answered_at_any_level),

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,11 @@ static void names(void **state)
         struct sockaddr_storage sa = address(rows[i].ip, 65535);
         assert_string_equal(sock_name(out, (struct sockaddr *)&sa), rows[i].name);
         assert_string_equal(sock_source(out, (struct sockaddr *)&sa), rows[i].source);
+        char host[SOCK_NAME_MAX]; /* the name without port and brackets */
+        (void)snprintf(host, sizeof host, "%s", rows[i].name + (*rows[i].name == '['));
+        *strrchr(host, ':') = '\0';
+        host[strcspn(host, "]")] = '\0';
+        assert_string_equal(sock_host(out, (struct sockaddr *)&sa), host);
     }
 }
 
@@ -77,6 +83,7 @@ static void other_families_have_no_name(void **state)
     struct sockaddr sa = {.sa_family = AF_UNIX};
     assert_string_equal(sock_name(out, &sa), "?");
     assert_string_equal(sock_source(out, &sa), "?");
+    assert_string_equal(sock_host(out, &sa), "?");
 }
 
 static int option(int fd, int level, int name)

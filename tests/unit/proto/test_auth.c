@@ -194,9 +194,41 @@ static void wiping_leaves_nothing(void **state)
     assert_memory_equal(line.text, zero.text, sizeof line.text);
 }
 
+static void an_http_request_is_told_from_a_secret(void **state)
+{
+    static const struct {
+        const char *line;
+        bool is_http;
+    } rows[] = {
+        {"GET / HTTP/1.1\r\n", true},
+        {"GET / HTTP/1.1\n", true},
+        {"OPTIONS * HTTP/1.0\n", true},
+        {"GET http://a/b?c=d HTTP/1.1\n", true},
+        {"PRI * HTTP/2.0\r\n", true},
+        {"A b HTTP/1.1\n", true},
+        {"GET  HTTP/1.1\n", true},
+        {"GET HTTP/1.1\n", false},
+        {"GET /\n", false},
+        {"get / HTTP/1.1\n", false},
+        {" HTTP/1.1\n", false},
+        {"HTTP/1.1\n", false},
+        {"GET / HTTP/1.1 x\n", false},
+        {"\n", false},
+        {"s3cr3t HTTP/1.1\n", false},
+        {"GET", false}, /* not complete */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t used;
+        (void)!feed(rows[i].line, strlen(rows[i].line), 3, &used);
+        assert_int_equal(auth_line_is_http(&line), rows[i].is_http);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_http_request_is_told_from_a_secret),
         cmocka_unit_test(any_split_and_what_follows_is_left_d8),
         cmocka_unit_test(a_complete_line_takes_no_more),
         cmocka_unit_test(an_unfinished_line_is_not_one),

@@ -23,8 +23,8 @@ enum { WORKERS = 2, AGENTS = 8 };
 static struct {
     struct server srv;
     struct worker workers[WORKERS];
-    char heard[1024]; /* what agents were told: "a:begin b:drop " */
-    char lines[4096]; /* the log */
+    char heard[1024];  /* what agents were told: "a:begin b:drop " */
+    char lines[16384]; /* the log */
     struct agent *agents[AGENTS];
     unsigned agents_count, gone;
 } rig;
@@ -123,6 +123,7 @@ static int setup(void **state)
     list_init(&srv->agents);
     owners_init(srv);
     srv->sessions_max = 4;
+    reception_init(srv);
     srv->tls = SSL_CTX_new(TLS_method());
     srv->workers = rig.workers;
     srv->workers_count = WORKERS;
@@ -203,6 +204,7 @@ static int teardown(void **state)
         mailbox_close(&rig.workers[i].in);
     }
     mailbox_close(&rig.srv.in);
+    reception_fini(&rig.srv);
     loop_run(&rig.srv.loop);
     loop_fini(&rig.srv.loop);
     for (unsigned i = 0; i < WORKERS; i++)
@@ -402,7 +404,7 @@ static void a_resume_goes_to_the_session(void **state)
     end(come("198.51.100.7"), END_PEER);
     assert_null(strstr(rig.lines, "authentication of"));
     end(come("203.0.113.9"), END_PEER);
-    assert_non_null(strstr(rig.lines, "authentication of 203.0.113.9:4711 failed"));
+    assert_non_null(strstr(rig.lines, "event=left src=203.0.113.9 "));
 }
 
 static void an_unknown_session_is_no_guess(void **state)
@@ -414,8 +416,8 @@ static void an_unknown_session_is_no_guess(void **state)
     a->handover_error = HELLO_ERR_UNKNOWN;
     *rig.lines = '\0';
     end(a, END_MOVED);
-    assert_string_equal(rig.lines,
-                        "198.51.100.7:4711 wants to resume a session that is not here\n");
+    assert_string_equal(rig.lines, "event=unknown src=198.51.100.7 198.51.100.7:4711 wants to "
+                                   "resume a session that is not here\n");
     assert_int_equal(rig.srv.known_next, 0); /* nor a proof */
 }
 
@@ -449,6 +451,99 @@ static void a_wrong_secret_is_answered_late(void **state)
     assert_non_null(strstr(rig.lines, "authentication of 192.0.2.1:4711 failed: wrong secret"));
 }
 
+/* ---- lines about strangers ---- */
+
+static void expect_line(const char *text)
+{
+    assert_string_equal(rig.lines, text);
+    *rig.lines = '\0';
+}
+
+static void how_an_opening_ended_has_its_word(void **state)
+{
+    static const struct {
+        enum end_reason reason;
+        const char *begins;
+    } cases[] = {
+        {END_TLS, "event=tls_failed src=192.0.2.1 TLS with 192.0.2.1:4711 failed: "},
+        {END_CERT, "event=tls_failed src=192.0.2.1 "},
+        {END_PROTOCOL, "event=secret_not src=192.0.2.1 authentication of 192.0.2.1:4711 failed: "},
+        {END_DEADLINE, "event=timeout src=192.0.2.1 192.0.2.1:4711 took too long"},
+        {END_LOCAL, "event=limit src=192.0.2.1 192.0.2.1:4711 was dropped"},
+        {END_LEGACY, "event=legacy src=192.0.2.1 192.0.2.1:4711 speaks only"},
+        {END_PEER, "event=left src=192.0.2.1 192.0.2.1:4711 left"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct agent *a = come("192.0.2.1");
+        expect_line("event=connected src=192.0.2.1 new TLS connection from 192.0.2.1:4711, PSK "
+                    "authentication follows...\n");
+        end(a, cases[i].reason);
+        assert_ptr_equal(strstr(rig.lines, cases[i].begins), rig.lines);
+        *rig.lines = '\0';
+    }
+    *rig.heard = '\0';
+}
+
+static void before_tls_they_have_words_too(void **state)
+{
+    (void)state;
+    struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_port = htons(4711)};
+    assert_int_equal(inet_pton(AF_INET6, "2001:db8::7", &from.sin6_addr), 1);
+    const struct sockaddr *sa = (struct sockaddr *)&from;
+    reception_gone(&rig.srv, GATE_NOT_TLS, sa);
+    expect_line("event=tls_not src=2001:db8::7 [2001:db8::7]:4711 does not speak TLS\n");
+    reception_gone(&rig.srv, GATE_LATE, sa);
+    expect_line("event=timeout src=2001:db8::7 [2001:db8::7]:4711 took too long to "
+                "authenticate\n");
+    reception_gone(&rig.srv, GATE_CROWDED, sa);
+    expect_line("event=limit src=2001:db8::7 [2001:db8::7]:4711 was dropped: too many connections "
+                "that have not authenticated\n");
+    reception_gone(&rig.srv, GATE_LEFT, sa);
+    expect_line("");
+}
+
+static void a_penalty_is_told_once(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1");
+    for (int i = 0; i < 20; i++) /* of other sources' budget, and below it */
+        (void)ratelimit_failure(&rig.srv.guesses, "192.0.2.1", loop_now(&rig.srv.loop));
+    *rig.lines = '\0';
+    say(&a->auth_failed);
+    expect_line("event=auth_failed src=192.0.2.1 authentication of 192.0.2.1:4711 failed: wrong "
+                "secret\n"
+                "event=penalty src=192.0.2.1 too many failed attempts from 192.0.2.1:4711: answers "
+                "come late from now on\n");
+    say(&a->auth_failed);
+    expect_line("event=auth_failed src=192.0.2.1 authentication of 192.0.2.1:4711 failed: wrong "
+                "secret\n");
+    *rig.heard = '\0';
+}
+
+/* Of many sources together sixty a minute; the rest is summed up, at the end at the latest. */
+static void many_sources_share_one_budget(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(4711)};
+        from.sin_addr.s_addr = htonl(0xc6336400u + (uint32_t)i);
+        reception_gone(&rig.srv, i < 80 ? GATE_NOT_TLS : GATE_LATE, (struct sockaddr *)&from);
+    }
+    unsigned lines = 0;
+    for (const char *p = rig.lines; (p = strchr(p, '\n')); p++)
+        lines++;
+    assert_int_equal(lines, STRANGERS_LINES);
+    assert_true(uv_is_active((uv_handle_t *)&rig.srv.strangers_sum));
+    assert_in_range(uv_timer_get_due_in(&rig.srv.strangers_sum), 1, STRANGERS_MINUTE_MS);
+    *rig.lines = '\0';
+    uv_timer_start(&rig.srv.strangers_sum, rig.srv.strangers_sum.timer_cb, 0, 0);
+    run();
+    expect_line("event=left_out src=- 140 lines about connections that have not authenticated "
+                "were left out: tls_not=20 timeout=120\n");
+    assert_false(uv_is_active((uv_handle_t *)&rig.srv.strangers_sum));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -466,6 +561,10 @@ int main(void)
         T(an_unknown_session_is_no_guess),
         T(clients_are_spread),
         T(a_wrong_secret_is_answered_late),
+        T(how_an_opening_ended_has_its_word),
+        T(before_tls_they_have_words_too),
+        T(a_penalty_is_told_once),
+        T(many_sources_share_one_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

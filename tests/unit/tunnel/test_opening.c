@@ -277,6 +277,26 @@ static void a_guess_counts_though_its_sender_has_left(void **state)
     assert_int_equal(k->server.authenticated, 0);
 }
 
+/* Nor is it answered; a secret that looks like one is a secret. */
+static void an_http_request_is_no_guess(void **state)
+{
+    static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct kit *k = *state;
+    for (size_t cut = 0; cut < sizeof get; cut++) {
+        say_in_two(k, get, sizeof get - 1, cut);
+        assert_int_equal(k->server.failed, cut + 1);
+        assert_int_equal(k->server.reason, END_PROTOCOL);
+        assert_string_equal(k->server.why.text, "an HTTP request");
+        assert_int_equal(k->server.tp->out_len, 0);
+    }
+    assert_int_equal(k->server.auth_failed, 0);
+    struct opening_config cfg = {.secret = "GET / HTTP/1.1"};
+    kit_open(k, &k->server, &cfg);
+    stub_ready(k->server.tp, false);
+    stub_feed(k->server.tp, get, sizeof get - 1);
+    assert_int_equal(k->server.authenticated, 1);
+}
+
 static void what_follows_the_right_line_is_the_session_s(void **state)
 {
     static const char text[] = KIT_SECRET "\n"
@@ -386,6 +406,7 @@ int main(void)
         T(a_wrong_secret_waits_for_its_answer),
         T(one_line_is_one_guess),
         T(a_guess_counts_though_its_sender_has_left),
+        T(an_http_request_is_no_guess),
         T(what_follows_the_right_line_is_the_session_s),
         T(legacy_never_is_never),
         T(a_server_that_its_client_does_not_want),
