@@ -39,8 +39,13 @@ enum {
     /* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
     TELL_FULL_MS = 60000,
     /* Sources whose clients have proved themselves: the ends of their connections are no failed
-       authentications. The oldest is forgotten; who then is told of as a stranger loses nothing. */
+       authentications, and they have places of their own. The oldest is forgotten. */
     KNOWN_SOURCES = 1024,
+    KNOWN_MS = 24 * 3600 * 1000, /* after the last proof a source is a stranger again */
+    KNOWN_KEY_BYTES = 16,
+    /* Of the ADMISSION_MAX places so many are for known sources: a flood of strangers, from however
+       many addresses, drops none of their connections. */
+    KNOWN_PLACES = 64,
     /* "address id" and its NUL. */
     AGENT_NAME_MAX = SOCK_NAME_MAX + HELLO_ID_MAX + 2,
 };
@@ -112,6 +117,7 @@ struct agent {
 
     /* the main thread's */
     struct admission_entry admission;    /* while not authenticated */
+    struct admission *places;            /* where it is counted */
     struct waiting_entry waiting;        /* while its client is away */
     struct list of_server;               /* in srv->agents */
     bool is_trusted;                     /* auth_ok has come */
@@ -191,14 +197,19 @@ struct server {
     struct listener *tunnel_port;
     unsigned gate_max;             /* who may wait there */
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
-    struct admission admission;    /* who has, and has not yet authenticated */
+    struct admission admission;    /* who has, and has not yet authenticated: strangers */
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */
     struct list agents;            /* all */
     struct ratelimit guesses;      /* wrong secrets per source */
     struct strangers strangers;    /* lines about who has not authenticated */
     uv_timer_t strangers_sum;      /* runs when some were left out: then they are summed up */
-    uint64_t known[KNOWN_SOURCES]; /* hashes of sources */
+    struct admission known_places; /* the same for sources in known: no stranger takes these */
+    uint8_t known_key[KNOWN_KEY_BYTES];
+    struct known_source {
+        uint64_t hash;   /* with known_key: nobody can look for another that has it */
+        mtime_ms before; /* not known any more; 0: unused */
+    } known[KNOWN_SOURCES];
     unsigned known_next;
     mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
     uint32_t sessions_max;     /* of all sources together (app/limits.h) */

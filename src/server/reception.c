@@ -4,6 +4,7 @@
  * is answered, and the lines about strangers. All of it is known in one place because it bounds
  * what strangers can do to the whole program, however many workers there are.
  */
+#include <openssl/hmac.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "base/escape.h"
 #include "base/event.h"
 #include "base/log.h"
-#include "proto/hash.h"
+#include "base/rng.h"
 #include "server/internal.h"
 
 /* ---- users ---- */
@@ -115,21 +116,40 @@ static void tell(struct server *srv, enum stranger_kind kind, const struct stran
 
 /* ---- who has proved himself once ---- */
 
+static uint64_t known_hash(const struct server *srv, const char *source)
+{
+    uint8_t digest[32] = {0};
+    uint64_t hash;
+    (void)HMAC(EVP_sha256(), srv->known_key, sizeof srv->known_key, (const uint8_t *)source,
+               strlen(source), digest, NULL); /* without memory all have the same, once */
+    memcpy(&hash, digest, sizeof hash);
+    return hash;
+}
+
+/* The source's entry, also an old one, or NULL. */
+static const struct known_source *find_known(const struct server *srv, const char *source)
+{
+    uint64_t hash = known_hash(srv, source);
+    for (unsigned i = 0; i < KNOWN_SOURCES; i++)
+        if (srv->known[i].before > 0 && srv->known[i].hash == hash)
+            return &srv->known[i];
+    return NULL;
+}
+
 static bool is_known(const struct server *srv, const char *source)
 {
-    uint64_t hash = hash_text(source);
-    for (unsigned i = 0; i < KNOWN_SOURCES; i++)
-        if (srv->known[i] == hash)
-            return true;
-    return false;
+    const struct known_source *k = find_known(srv, source);
+    return k && loop_now(&srv->loop) < k->before;
 }
 
 static void make_known(struct server *srv, const char *source)
 {
-    if (is_known(srv, source))
-        return;
-    srv->known[srv->known_next] = hash_text(source);
-    srv->known_next = (srv->known_next + 1) % KNOWN_SOURCES;
+    const struct known_source *k = find_known(srv, source);
+    unsigned at = k ? (unsigned)(k - srv->known) : srv->known_next;
+    srv->known[at] =
+        (struct known_source){known_hash(srv, source), loop_now(&srv->loop) + KNOWN_MS};
+    if (!k)
+        srv->known_next = (srv->known_next + 1) % KNOWN_SOURCES;
 }
 
 static void reception_on_auth_failed(struct message *m)
@@ -149,7 +169,7 @@ static void reception_on_auth_ok(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, auth_ok);
     struct server *srv = a->worker->srv;
-    admission_remove(&srv->admission, &a->admission);
+    admission_remove(a->places, &a->admission);
     make_known(srv, a->source);
     a->worker->trusted++;
     a->is_trusted = true;
@@ -239,7 +259,7 @@ static void reception_on_ended(struct message *m)
     else
         log_end_of_stranger(a);
     w->sessions--;
-    admission_remove(&w->srv->admission, &a->admission);
+    admission_remove(a->places, &a->admission);
     list_del(&a->of_server);
     owners_gone(a);
     struct server *srv = w->srv;
@@ -301,7 +321,8 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
     struct stranger s = stranger_of(a);
     tell(srv, STRANGER_CONNECTED, &s, "");
     a->worker->sessions++;
-    struct admission_entry *victim = admission_add(&srv->admission, &a->admission, a->source);
+    a->places = is_known(srv, a->source) ? &srv->known_places : &srv->admission;
+    struct admission_entry *victim = admission_add(a->places, &a->admission, a->source);
     mailbox_post(&a->worker->in, &a->begin);
     if (victim) {
         struct agent *v = CONTAINER_OF(victim, struct agent, admission);
@@ -315,6 +336,14 @@ void reception_init(struct server *srv)
 {
     uv_timer_init(&srv->loop.uv, &srv->strangers_sum);
     srv->strangers_sum.data = srv;
+    struct rng rng;
+    rng_system(&rng);
+    for (size_t i = 0; i < KNOWN_KEY_BYTES; i++)
+        srv->known_key[i] = (uint8_t)rng.next(&rng);
+    admission_init(&srv->admission);
+    admission_limit(&srv->admission, ADMISSION_MAX - KNOWN_PLACES, ADMISSION_SOURCE_MAX);
+    admission_init(&srv->known_places);
+    admission_limit(&srv->known_places, KNOWN_PLACES, KNOWN_PLACES);
 }
 
 void reception_fini(struct server *srv)

@@ -379,7 +379,6 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     if (err < 0)
         goto no_stop;
     srv->memory = limits_memory(srv->opt->common.memory) / workers;
-    admission_init(&srv->admission);
     list_init(&srv->agents);
     owners_init(srv);
     reception_init(srv);

@@ -125,6 +125,27 @@ def test_half_hellos_take_no_place_and_little_memory(lab, echo):
     wait_for("descriptors to return", lambda: server.fds() <= fds)
 
 
+def test_a_crowd_of_whole_hellos_takes_no_place_of_a_known_source(lab):
+    """Who has authenticated in the last day keeps its connection, slow as it is, while a stranger's is dropped."""
+    server = lab.server()
+    with wire.dial(server.port, server.ca, source=("127.14.0.1", 0)) as w:
+        w.login(server.secret)
+    known, stranger = (whole_hello(server, (f"127.14.0.{i}", 0)) for i in (1, 2))
+    crowd = [whole_hello(server, (f"127.14.{i % 5 + 1}.{i // 5 + 1}", 0)) for i in range(200)]
+    server.wait_log("event=limit src=127.14.0.2 ")  # the oldest of one each
+    stranger.settimeout(20)
+    while stranger.recv(65536):
+        pass  # the server's hello, and the end
+    with wire.dial(server.port, server.ca, source=("127.14.0.1", 0)) as w:
+        w.login(server.secret)
+    known.settimeout(1)
+    with pytest.raises(socket.timeout):
+        while known.recv(65536):
+            pass  # no end
+    for s in [known, stranger, *crowd]:
+        s.close()
+
+
 def test_a_slow_hello_passes(server):
     """Byte by byte, over a second: whoever is slow is no stranger."""
     tls, to, come = ssl_in_memory(server)

@@ -119,7 +119,6 @@ static int setup(void **state)
     assert_int_equal(loop_init(&srv->loop), 0);
     assert_int_equal(mailbox_init(&srv->in, &srv->loop), 0);
     assert_int_equal(ratelimit_init(&srv->guesses), 0);
-    admission_init(&srv->admission);
     list_init(&srv->agents);
     owners_init(srv);
     srv->sessions_max = 4;
@@ -399,7 +398,7 @@ static void a_resume_goes_to_the_session(void **state)
     b->handover_error = HELLO_OK;
     end(b, END_MOVED);
     /* who resumes has proved himself: an attempt he gives up is no failed authentication */
-    assert_int_equal(rig.srv.known[1], hash_text("198.51.100.7"));
+    assert_int_equal(rig.srv.known_next, 2);
     *rig.lines = '\0';
     end(come("198.51.100.7"), END_PEER);
     assert_null(strstr(rig.lines, "authentication of"));
@@ -449,6 +448,51 @@ static void a_wrong_secret_is_answered_late(void **state)
     assert_true(b->delay_ms < a->delay_ms); /* whoever else comes is not punished for it */
     *rig.heard = '\0';
     assert_non_null(strstr(rig.lines, "authentication of 192.0.2.1:4711 failed: wrong secret"));
+}
+
+/* For a day after a proof, and from the last one on. */
+static void who_proved_himself_has_a_place_of_his_own(void **state)
+{
+    (void)state;
+    struct server *srv = &rig.srv;
+    struct agent *a = come("192.0.2.1"), *again;
+    assert_ptr_equal(a->places, &srv->admission);
+    say(&a->auth_ok);
+    again = come("192.0.2.1");
+    assert_ptr_equal(again->places, &srv->known_places);
+    assert_int_equal(srv->known_places.count, 1);
+    assert_int_equal(srv->admission.count, 0);
+    assert_ptr_equal(come("192.0.2.2")->places, &srv->admission);
+    assert_int_equal(srv->admission.max + srv->known_places.max, ADMISSION_MAX);
+
+    mtime_ms left = srv->known[0].before - loop_now(&srv->loop);
+    assert_in_range(left, KNOWN_MS - 20000, KNOWN_MS);
+    srv->known[0].before = loop_now(&srv->loop); /* a day later */
+    assert_ptr_equal(come("192.0.2.1")->places, &srv->admission);
+    say(&again->auth_ok); /* the same entry */
+    assert_int_equal(srv->known_next, 1);
+    assert_int_equal(srv->known_places.count, 0);
+    assert_ptr_equal(come("192.0.2.1")->places, &srv->known_places);
+    *rig.heard = '\0';
+}
+
+/* With 1024 others the oldest is forgotten. */
+static void so_many_sources_are_known(void **state)
+{
+    (void)state;
+    struct server *srv = &rig.srv;
+    say(&come("192.0.2.1")->auth_ok);
+    uint64_t first = srv->known[0].hash;
+    for (int i = 0; i < KNOWN_SOURCES; i++) {
+        assert_int_equal(srv->known_next, (i + 1) % KNOWN_SOURCES);
+        struct agent *a = rig.agents[0];
+        (void)snprintf(a->source, sizeof a->source, "10.0.%d.%d", i / 256, i % 256);
+        a->worker->trusted--; /* said again and again */
+        say(&a->auth_ok);
+    }
+    for (int i = 0; i < KNOWN_SOURCES; i++)
+        assert_true(srv->known[i].before > 0 && srv->known[i].hash != first);
+    *rig.heard = '\0';
 }
 
 /* ---- lines about strangers ---- */
@@ -561,6 +605,8 @@ int main(void)
         T(an_unknown_session_is_no_guess),
         T(clients_are_spread),
         T(a_wrong_secret_is_answered_late),
+        T(who_proved_himself_has_a_place_of_his_own),
+        T(so_many_sources_are_known),
         T(how_an_opening_ended_has_its_word),
         T(before_tls_they_have_words_too),
         T(a_penalty_is_told_once),
