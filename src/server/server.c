@@ -294,26 +294,32 @@ static int adopt_for_tunnels(struct server *srv)
     return err;
 }
 
-static int listen_for_tunnels(struct server *srv)
+static int listen_at(struct server *srv)
 {
     static const struct listener_events events = {on_tunnel, on_tunnel_pause};
-    static const struct gate_events gate_events = {on_hello, on_gone};
-    struct gate_config gate = {.max = srv->gate_max, .patience_ms = OPENING_AUTH_MS};
     struct hostport at;
     struct errmsg why;
-    if (srv->handed_fd >= 0)
-        return adopt_for_tunnels(srv);
     int err = address_parse_listen(srv->opt->listen, &at, &why);
     if (err == 0) {
         struct listener_config cfg = {
             .host = at.host, .port = at.port, .defer_accept_s = DEFER_ACCEPT_S};
         err = listener_open(&srv->loop, &cfg, &events, srv, &srv->tunnel_port, &why);
     }
-    if (err == 0 && gate_open(&srv->loop, &gate, &gate_events, srv, &srv->gate) < 0)
-        err = errmsg_set(&why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     if (err < 0)
         event_server_listen_failed(srv->opt->listen, why.text);
     return err;
+}
+
+static int listen_for_tunnels(struct server *srv)
+{
+    static const struct gate_events events = {on_hello, on_gone};
+    struct gate_config cfg = {.max = srv->gate_max, .patience_ms = OPENING_AUTH_MS};
+    int err = gate_open(&srv->loop, &cfg, &events, srv, &srv->gate);
+    if (err < 0) {
+        (void)cli_cannot_start(err); /* the caller knows the status */
+        return err;
+    }
+    return srv->handed_fd >= 0 ? adopt_for_tunnels(srv) : listen_at(srv);
 }
 
 /* It may become ours later (a floating address), so this is only a warning. */
