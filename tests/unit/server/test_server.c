@@ -30,6 +30,9 @@ static struct {
     enum pki_news news;
     X509 *cert, *in_use;
     unsigned tls_made;
+    const struct gate_events *gate;
+    void *gate_ctx;
+    int gate_err;
 } rig;
 
 /* Certificates are told apart by their address alone. */
@@ -300,11 +303,52 @@ void worker_fini(struct worker *w)
     kit_did("worker-fini:%u", w->index + 1);
 }
 
-void reception_accept(struct server *srv, int fd, const struct sockaddr *peer)
+void reception_init(struct server *srv)
+{
+    (void)srv;
+}
+
+void reception_fini(struct server *srv)
+{
+    (void)srv;
+}
+
+void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms)
 {
     (void)srv;
     (void)peer;
+    (void)waited_ms;
     kit_did("accept:%d", fd);
+}
+
+void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer)
+{
+    (void)srv;
+    (void)peer;
+    kit_did("gone:%d", (int)why);
+}
+
+int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gate_events *ev,
+              void *ctx, struct gate **ret)
+{
+    (void)loop;
+    assert_true(cfg->max > 0 && cfg->patience_ms == OPENING_AUTH_MS);
+    rig.gate = ev;
+    rig.gate_ctx = ctx;
+    *ret = rig.gate_err ? NULL : (struct gate *)(void *)&rig;
+    return rig.gate_err;
+}
+
+/* Whoever comes has sent a whole ClientHello. */
+void gate_enter(struct gate *g, int fd, const struct sockaddr *peer)
+{
+    assert_non_null(g);
+    rig.gate->on_pass(rig.gate_ctx, fd, peer, 0);
+}
+
+void gate_close(struct gate *g)
+{
+    (void)g;
 }
 
 void owners_init(struct server *srv)
