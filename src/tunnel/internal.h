@@ -113,6 +113,11 @@ size_t session_output(struct session *s);
 /* Reads users' sockets into the ring, one after the other, while the tunnel takes it. */
 void session_serve_readers(struct session *s);
 
+/* After session_output(): another turn, if readers are left and it can take something of them. What
+   holds them up wakes us otherwise: a full queue is asked to, the transport and an ACK do. Before
+   what was staged has been sent it cannot be told. */
+void session_ask_turn(struct session *s);
+
 /* Legacy: a peer that lets us write nothing for SESSION_STALL_MS is as good as gone. gotunnel/2
    acknowledges: its life knows. */
 void session_check_stall(struct session *s, mtime_ms now);

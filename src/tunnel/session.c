@@ -322,6 +322,7 @@ static void session_turn(struct loop_job *job)
         smux_session_clock(s->mux, loop_now(s->cfg.loop));
         session_serve_readers(s);
         (void)session_output(s);
+        session_ask_turn(s);
         session_count_streams(s);
         session_tell_life(
             s); /* of what waits since now, or its deadline would be the next PING's */

@@ -105,7 +105,11 @@ void session_serve_readers(struct session *s)
         if (taken == 0 || session_is_blocked(s))
             break;
     }
-    if (turn_is_over(&s->readers))
+}
+
+void session_ask_turn(struct session *s)
+{
+    if (s->closed || turn_is_over(&s->readers))
         return;
     if (!session_is_blocked(s))
         loop_defer(s->cfg.loop, &s->turn);

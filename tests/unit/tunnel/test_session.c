@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -171,6 +172,25 @@ static void records_are_as_long_as_the_link_is_fast(void **state)
     assert_in_range(s->longest, sizeof bulk, STUB_BUF);
     assert_int_equal(s->longest_record_max, STAGE_RECORD_SLOW);
     assert_int_equal(s->record_max, STAGE_RECORD_SLOW);
+}
+
+/* The last bytes of a turn may fill what may be staged: they are sent at its end, and users who have
+   more are read on, without a word from the other end. */
+static void users_are_read_on_when_a_turn_is_full(void **state)
+{
+    static char bulk[200 << 10]; /* more than the shares of a turn, less than a window */
+    struct kit *k = *state;
+    int fd[2], room = 1 << 20;
+    kit_session(k, true);
+    struct kit_stream u = kit_stream(k);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+    (void)setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    assert_int_equal(send(fd[1], bulk, sizeof bulk, 0), sizeof bulk);
+    relay_attach(u.user, fd[0]);
+    for (int i = 0; i < 100; i++)
+        stub_turn(&k->loop);
+    assert_true(k->server.tp->out_len > sizeof bulk);
+    (void)close(fd[1]);
 }
 
 /* Nor is one known that lies where an older one did. */
@@ -519,6 +539,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_cut_session_goes_on),
         T(records_are_as_long_as_the_link_is_fast),
+        T(users_are_read_on_when_a_turn_is_full),
         T(a_connection_in_the_same_place_is_another),
         T(what_a_waiting_session_holds_does_not_grow),
         T(a_first_user_of_who_waits_is_told),
