@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -80,5 +81,7 @@ int user_become(uid_t uid, gid_t gid, bool keep_bind)
         return err;
     if (keep_bind && has(&have, CAP_NET_BIND_SERVICE))
         keep.half[0].permitted = keep.half[0].effective = 1u << CAP_NET_BIND_SERVICE;
-    return capabilities_set(&keep);
+    /* A service manager may have taken them before, and this call as well. */
+    bool is_done = memcmp(&have, &keep, sizeof keep) == 0;
+    return is_done ? 0 : capabilities_set(&keep);
 }
