@@ -23,9 +23,25 @@ enum {
     ACCOUNT_MAX = 4096, /* bytes of an account or a group with its members; more is not private */
 };
 
+static uid_t owner_of_state; /* 0: root, or nobody else is known */
+
+void trust_become_owner(const char *state)
+{
+    char path[PATH_MAX];
+    struct stat st, above;
+    if (geteuid() != 0 || !realpath(state, path) || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        return;
+    char *slash = strrchr(path, '/');
+    slash[slash == path] = '\0';
+    bool is_roots = lstat(path, &above) == 0 && above.st_uid == 0 && !(above.st_mode & 022);
+    owner_of_state = is_roots ? st.st_uid : 0;
+}
+
 struct trust_who trust_who_now(void)
 {
     struct trust_who who = {.self = geteuid(), .become = geteuid()};
+    if (who.self == 0)
+        who.become = owner_of_state;
     const char *text = getenv("SUDO_UID");
     char *end;
     if (who.self != 0 || !text || *text < '0' || *text > '9')

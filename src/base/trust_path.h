@@ -8,8 +8,17 @@
 #include "base/err.h"
 #include "base/trust.h"
 
-/* Whom this process trusts: its effective user, and SUDO_UID of the environment if it is root. */
+/* Whom this process trusts: its effective user, whom it is to become, and SUDO_UID of the
+   environment if it is root. */
 struct trust_who trust_who_now(void);
+
+/*
+ * state is the folder that root gives itself up for: its owner is whom we are to become, and is
+ * trusted from now on as we are. Not if somebody else than root could have put the folder where it
+ * is: that would be whom an intruder wants us to become. Harmless if we are not root, or there is
+ * no such folder. Start-up, one thread.
+ */
+void trust_become_owner(const char *state);
 
 /*
  * Judges path, which is a `last`, and everything from the root to it, through links; as far as it

@@ -441,6 +441,9 @@ static int prepare(struct client *c)
 {
     struct errmsg why;
     const char *alpn;
+    char state[PATH_MAX];
+    if (state_path(state))
+        trust_become_owner(state);
     if (address_parse(c->opt->server, &c->server, &why) < 0) {
         event_server_malformed(c->opt->server, why.text);
         return cli_hopeless(EXIT_STATUS_FAILED);

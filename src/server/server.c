@@ -23,6 +23,7 @@
 #include "app/secret.h"
 #include "app/wire.h"
 #include "base/event.h"
+#include "base/trust_path.h"
 #include "net/tls_ctx.h"
 #include "server/internal.h"
 
@@ -161,6 +162,7 @@ static void tell_place(const struct server *srv)
 /* The original knows one place only. */
 static int check_place(const struct server *srv, struct errmsg *doubt, struct errmsg *why)
 {
+    trust_become_owner(srv->opt->certs);
     int err = pki_check_place(srv->opt->certs, strcmp(srv->opt->certs, "certs") == 0, why);
     if (err == 0) {
         *doubt = *why;

@@ -186,6 +186,35 @@ static void what_root_makes_is_the_folders_owners(void **state)
     (void)close(dir);
 }
 
+/* Root gives itself up for who owns its state: but not for whoever has planted it. */
+static void whom_root_becomes_is_trusted(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    make_folder("lib", 0755);
+    make_folder("lib/certs", 0700);
+    make("lib/certs/ca.crt", 0644);
+    assert_int_equal(chown("lib/certs", STRANGER, STRANGER), 0);
+    assert_int_equal(chown("lib/certs/ca.crt", STRANGER, STRANGER), 0);
+    refused("lib/certs", TRUST_FOLDER, "belongs to another user", "chown");
+    trust_become_owner("lib/certs");
+    good("lib/certs", TRUST_FOLDER);
+    good("lib/certs/ca.crt", TRUST_FILE);
+    assert_int_equal(chown("lib/certs/ca.crt", OTHER, OTHER), 0);
+    refused("lib/certs/ca.crt", TRUST_FILE, "belongs to another user", "chown");
+    for (mode_t mode = 01777; mode; mode = mode == 01777 ? 0775 : 0) {
+        assert_int_equal(chmod("lib", mode), 0);
+        trust_become_owner("lib/certs");
+        refused("lib/certs", TRUST_FOLDER, "belongs to another user", "chown");
+    }
+    assert_int_equal(chmod("lib", 0755), 0);
+    assert_int_equal(chown("lib", OTHER, OTHER), 0);
+    trust_become_owner("lib/certs");
+    refused("lib/certs", TRUST_FOLDER, "belongs to another user", "chown");
+    trust_become_owner("no/such/folder");
+}
+
 static void the_mode_of_an_open_file(void **state)
 {
     (void)state;
@@ -211,6 +240,7 @@ int main(void)
         TEST(owners_on_the_way),
         TEST(a_link_that_was_planted),
         TEST(what_root_makes_is_the_folders_owners),
+        TEST(whom_root_becomes_is_trusted),
         TEST(the_mode_of_an_open_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
