@@ -551,9 +551,6 @@ static void tell_trust(const struct client *c)
 
 static void run(struct client *c)
 {
-    bool has_pins = c->opt->common.legacy == LEGACY_AUTO;
-    if (has_pins)
-        pins_init(&c->pins);
     event_client_start(c->opt->server);
     event_client_forwards(c->opt->remote_port, c->opt->local_target);
     tell_trust(c);
@@ -563,19 +560,21 @@ static void run(struct client *c)
     loop_run(&c->loop);
     client_drop_services(c);
     loop_fini(&c->loop);
-    if (has_pins)
-        pins_fini(&c->pins);
 }
 
 int client_main(struct snapshot *options)
 {
-    struct client c = {.options = snapshot_ref(options), .opt = snapshot_client(options)};
+    struct client c = {
+        .options = snapshot_ref(options), .opt = snapshot_client(options), .pins = {.fd = -1}};
     notify_init(&c.notify);
     int status = prepare(&c);
+    if (status == EXIT_STATUS_OK && c.opt->common.legacy == LEGACY_AUTO)
+        pins_init(&c.pins); /* a file: before the cage */
     if (status == EXIT_STATUS_OK)
         status = begin(&c);
     if (status == EXIT_STATUS_OK)
         run(&c);
+    pins_fini(&c.pins);
     SSL_CTX_free(c.tls);
     notify_fini(&c.notify);
     snapshot_unref(c.options);
