@@ -247,11 +247,6 @@ int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)
     return 0;
 }
 
-const char *opening_peer(const struct opening *o)
-{
-    return o->peer;
-}
-
 const char *opening_tls_info(const struct opening *o)
 {
     return o->tp ? transport_describe(o->tp) : "";

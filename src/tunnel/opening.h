@@ -122,7 +122,6 @@ int opening_new(const struct opening_config *cfg, int fd, struct opening **ret) 
 /* Ends it; nothing is told. NULL is fine. */
 void opening_close(struct opening *o);
 
-const char *opening_peer(const struct opening *o);
 /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; "" before TLS. */
 const char *opening_tls_info(const struct opening *o);
 

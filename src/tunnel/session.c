@@ -530,11 +530,6 @@ const char *session_peer(const struct session *s)
     return s->tp ? transport_peer(s->tp) : s->peer;
 }
 
-const char *session_tls_info(const struct session *s)
-{
-    return s->tp ? transport_describe(s->tp) : "";
-}
-
 enum life_state session_state(const struct session *s)
 {
     return s->life.state;

@@ -130,7 +130,6 @@ const char *session_name(const struct session *s); /* for the log */
 const char *session_peer(
     const struct session *s); /* the address of the connection, or of the last one */
 const struct address *session_address(const struct session *s); /* the same as data */
-const char *session_tls_info(const struct session *s);          /* "TLSv1.3 ..." */
 enum life_state session_state(const struct session *s);
 enum life_service session_service(const struct session *s);
 bool session_is_v2(const struct session *s);
