@@ -3,7 +3,9 @@
 the hosts whose cable can be pulled. And that a cut is a cut: the legacy wire does not survive it."""
 
 import contextlib
+import os
 import socket
+import subprocess
 
 import pytest
 
@@ -14,6 +16,18 @@ from lib.procs import wait_for
 from lib.services import connect, pattern, read_exactly
 
 SHORT_SECRET = "short"  # such a one is never used on the new wire
+
+
+# ---- ports ----
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ or os.geteuid() != 0, reason="for root, with tests that run beside it")
+def test_no_port_is_another_tests():
+    """Neither with those that run beside us nor with the machine, and not in what a test starts either."""
+    ours, theirs = os.stat("/proc/self/ns/net").st_ino, os.stat(f"/proc/{os.getppid()}/ns/net").st_ino
+    assert ours != theirs
+    started = subprocess.run(["readlink", "/proc/self/ns/net"], capture_output=True, text=True, check=True)
+    assert started.stdout == f"net:[{ours}]\n"
 
 
 # ---- the link ----
