@@ -14,12 +14,35 @@
 
 #include "base/hex.h"
 #include "base/i18n.h"
+#include "base/key_pool.h"
 
 enum { PEER_CERTS_MAX = 8 << 10 }; /* bytes of a peer's certificate list; one of ours is 500 */
 
+static void *library_alloc(size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return key_pool_alloc(n);
+}
+
+static void *library_realloc(void *p, size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return key_pool_realloc(p, n);
+}
+
+static void library_free(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    key_pool_free(p);
+}
+
 void tls_library_begin(void)
 {
-    (void)CRYPTO_secure_malloc_init(TLS_SECURE_BYTES, TLS_SECURE_LEAST);
+    key_pool_init();
+    (void)CRYPTO_set_mem_functions(library_alloc, library_realloc, library_free); /* in time */
 }
 
 int tls_library_check(struct errmsg *why)

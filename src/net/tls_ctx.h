@@ -58,14 +58,9 @@ bool tls_has_aes(const char *cpu);
 int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why);
 
 /*
- * Before any other use of OpenSSL: private keys are kept in memory that is neither swapped out nor
- * dumped, as far as the system allows. Not in there: the keys of single connections, and the bytes
- * of a key file while it is read, which pki/ wipes.
+ * Before any other use of OpenSSL: its memory comes from base/key_pool.h, so that private keys can
+ * be kept where nothing is swapped out or dumped.
  */
-enum {
-    TLS_SECURE_BYTES = 32 << 10, /* keys of some hundred certificates; old systems lock 64 KiB */
-    TLS_SECURE_LEAST = 32,       /* bytes of the smallest piece */
-};
 void tls_library_begin(void);
 
 /* 0, or ERR_TLS when the library at run time is older than we dare to use (3.0.14). */

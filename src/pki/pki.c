@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/i18n.h"
+#include "base/key_pool.h"
 #include "base/trust_path.h"
 #include "pki/internal.h"
 
@@ -151,6 +153,26 @@ static int reload(struct pki_identity *id, time_t now, struct pki_set *ret, stru
     return err;
 }
 
+/*
+ * When everything is on the disk: the CA's key is not needed until a renewal, and is not kept; the
+ * server's moves to where nothing is swapped out or dumped, as far as the system allows. As a copy,
+ * because what makes, reads or writes a key allocates more than the key. If there is no memory, it
+ * stays where it is.
+ */
+static void settle_keys(struct pki_set *s)
+{
+    EVP_PKEY_free(s->ca_key); /* which wipes it */
+    s->ca_key = NULL;
+    key_pool_enter();
+    EVP_PKEY *copy = EVP_PKEY_dup(s->key);
+    key_pool_leave();
+    ERR_clear_error();
+    if (!copy)
+        return;
+    EVP_PKEY_free(s->key);
+    s->key = copy;
+}
+
 int pki_renew(struct pki_identity *id, time_t now, struct errmsg *why)
 {
     struct pki_set s = {0};
@@ -163,8 +185,7 @@ int pki_renew(struct pki_identity *id, time_t now, struct errmsg *why)
         pki_set_fini(&s);
         return err;
     }
-    EVP_PKEY_free(s.ca_key);
-    s.ca_key = NULL;
+    settle_keys(&s);
     pki_set_fini(&id->set);
     id->set = s;
     id->dates = pki_set_dates(&id->set);
@@ -389,8 +410,7 @@ int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_ou
         id->told = PKI_CA_EARLY;
     warn(&id->dir, &id->set, now, why);
     pki_dir_unlock(id->dir.fd);
-    EVP_PKEY_free(id->set.ca_key); /* not needed until renewal: do not keep it in memory */
-    id->set.ca_key = NULL;
+    settle_keys(&id->set);
     *ret_outcome = outcome;
     *ret = id;
     return 0;

@@ -621,6 +621,32 @@ static void the_library_is_new_enough(void **state)
     assert_string_equal(why.text, "");
 }
 
+/* Nothing that is bounded in the library may be kept by a connection: a server has thousands. */
+static void a_connection_takes_nothing_that_runs_out(void **state)
+{
+    (void)state;
+    enum { CONNECTIONS = 1200 };
+    SSL_CTX *client = client_ctx(), *server = server_ctx(&server_cert);
+    SSL **kept = calloc(CONNECTIONS, sizeof(SSL *));
+    assert_non_null(kept);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        SSL_CTX_up_ref(client);
+        SSL_CTX_up_ref(server);
+        struct shake h = shake_new(client, server);
+        shake_run(&h);
+        assert_int_equal(h.client_result, 1);
+        assert_int_equal(h.server_result, 1);
+        SSL_free(h.client);
+        SSL_set_bio(h.server, NULL, NULL); /* 128 KB each */
+        kept[i] = h.server;
+    }
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        SSL_free(kept[i]);
+    free(kept);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
 static void errors_without_words(void **state)
 {
     (void)state;
@@ -660,6 +686,8 @@ int main(void)
         cmocka_unit_test(nothing_early_and_nothing_compressed),
         cmocka_unit_test(the_library_is_new_enough),
         cmocka_unit_test(errors_without_words),
+        cmocka_unit_test(a_connection_takes_nothing_that_runs_out),
     };
+    tls_library_begin(); /* as the program does, before anything else */
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
