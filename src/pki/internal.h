@@ -100,12 +100,19 @@ int pki_pem_put_key(EVP_PKEY *key, struct pki_blob *ret) MUST_USE;
 
 /* ---- set ---- */
 
+/* What was missing, and has been made from the CA. */
+enum pki_lost {
+    PKI_LOST_NOTHING,
+    PKI_LOST_CERT, /* server.crt */
+    PKI_LOST_PAIR, /* server.crt and server.key */
+};
+
 struct pki_set {
     X509 *ca;
     EVP_PKEY *ca_key; /* NULL when ca.key is missing, and once nobody needs it any more */
     X509 *cert;
     EVP_PKEY *key;
-    bool was_lost; /* there was no server.crt: cert is new, and not on the disk yet */
+    enum pki_lost lost; /* what of cert and key is new, and not on the disk yet */
     bool
         is_torn; /* cert is not for key, but ca_key is there: as a crash while renewing leaves it */
 };
@@ -115,8 +122,8 @@ void pki_set_fini(struct pki_set *s);
 /*
  * Parses and checks the contents of the four files: do they belong together, and is the CA not
  * over at now? Whether it and the server certificate are valid is not looked at (pki_dates_state),
- * nor anything of the certificate of a torn set. Where server.crt alone is missing a new one is made
- * from ca.key, for the same server.key.
+ * nor anything of the certificate of a torn set. Where server.crt is missing a new one is made
+ * from ca.key, for the same server.key, or for a new one if that is missing as well.
  * ERR_NOTFOUND: no file at all; ERR_CERT, with a sentence; ERR_NOMEM. path is for the sentence.
  */
 int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time_t now,

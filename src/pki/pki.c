@@ -72,13 +72,20 @@ static void save(const struct pki_dir *d, const struct pki_set *s, struct errmsg
                      strerror(errnum));
 }
 
-/* The new certificate of a set whose server.crt was lost; why says so. */
+/* What is new in a set of which a part was lost; why says what. */
 static void save_lost(const struct pki_dir *d, struct pki_set *s, struct errmsg *why)
 {
-    (void)errmsg_set(why, 0, _("%s/server.crt was missing: it has been signed anew by %s/ca.key"),
-                     d->path, d->path);
+    if (s->lost == PKI_LOST_CERT)
+        (void)errmsg_set(why, 0,
+                         _("%s/server.crt was missing: it has been signed anew by %s/ca.key"),
+                         d->path, d->path);
+    else
+        (void)errmsg_set(why, 0,
+                         _("%s/server.crt and %s/server.key were missing: they have been made anew "
+                           "by %s/ca.key"),
+                         d->path, d->path, d->path);
     save(d, s, why);
-    s->was_lost = false;
+    s->lost = PKI_LOST_NOTHING;
 }
 
 /* A certificate from ca_key, for another key; the key of a torn set stays: it is the newer one. */
@@ -146,7 +153,7 @@ static int reload(struct pki_identity *id, time_t now, struct pki_set *ret, stru
     if (err == 0 && X509_cmp(ret->ca, id->set.ca) != 0)
         err = errmsg_set(why, ERR_CERT, _("%s/ca.crt is another one than at the start: restart"),
                          id->dir.path);
-    if (err == 0 && ret->was_lost)
+    if (err == 0 && ret->lost != PKI_LOST_NOTHING)
         save_lost(&id->dir, ret, why);
     else if (err == 0 && needs_renewal(ret, now))
         err = renew(&id->dir, now, ret, why);
@@ -327,7 +334,7 @@ static int open_locked(const struct pki_dir *d, time_t now, struct pki_set *s,
         err = check_clock(d->path, now, why);
         return err < 0 ? err : pki_store_create_in(d, now, s, why);
     }
-    if (err == 0 && s->was_lost) {
+    if (err == 0 && s->lost != PKI_LOST_NOTHING) {
         *ret_outcome = PKI_RENEWED;
         save_lost(d, s, why);
         return 0;

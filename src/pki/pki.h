@@ -22,8 +22,8 @@
  *   server certificate look expired, or not valid yet. So its dates are looked at whenever somebody
  *   connects (pki_keep), not by a timer;
  * - ca.key may be missing (kept offline): the server runs, with a warning, as the original does.
- *   server.crt may be missing where ca.key is there: it is signed anew for the same key, with a
- *   warning. Every other file must be there.
+ *   server.crt may be missing where ca.key is there: it is signed anew for the same key, or for a
+ *   new one if server.key is missing as well, with a warning. Every other file must be there.
  *
  * Not thread-safe on one object. All functions may block on the disk.
  */

@@ -130,26 +130,30 @@ static int parse_cert(const struct pki_blob files[], enum pki_file f, const char
 static int parse_key(const struct pki_blob files[], enum pki_file f, const char *path,
                      EVP_PKEY **ret, struct errmsg *why)
 {
-    int err = files[f].data ? pki_pem_key(&files[f], ret) : 0; /* only ca.key can be missing here */
+    int err = files[f].data ? pki_pem_key(&files[f], ret) : 0; /* NULL where it is missing */
     return err < 0 ? bad_file(err, path, f, why) : 0;
 }
 
-/* Is server.crt all that is missing? Then it can be made from the others. */
-static bool is_cert_lost(const struct pki_blob files[])
+/* What can be made from the CA: server.crt, also where server.key is missing besides. Whoever could
+   remove them could have taken ca.key. server.key alone is not made anew: its certificate is there,
+   so somebody has the key elsewhere, or is just putting it back. */
+static enum pki_lost what_is_lost(const struct pki_blob files[])
 {
-    return !files[PKI_SERVER_CRT].data && files[PKI_CA_CRT].data && files[PKI_CA_KEY].data &&
-           files[PKI_SERVER_KEY].data;
+    if (files[PKI_SERVER_CRT].data || !files[PKI_CA_CRT].data || !files[PKI_CA_KEY].data)
+        return PKI_LOST_NOTHING;
+    return files[PKI_SERVER_KEY].data ? PKI_LOST_CERT : PKI_LOST_PAIR;
 }
 
 static int replace_lost(struct pki_set *s, time_t now, struct errmsg *why)
 {
-    int err = pki_issue_leaf(s, now, &s->cert);
-    s->was_lost = true;
+    int err = s->lost == PKI_LOST_PAIR ? pki_issue_key(&s->key) : 0;
+    if (err == 0)
+        err = pki_issue_leaf(s, now, &s->cert);
     return err < 0 ? errmsg_set(why, err, _("cannot make a server certificate: %s"), err_name(err))
                    : 0;
 }
 
-/* ca.key alone may be missing, or all of them. */
+/* ca.key alone may be missing, or what can be made from it, or all of them. */
 static int check_complete(const struct pki_blob files[], const char *path, struct errmsg *why)
 {
     int missing = -1, present = -1;
@@ -159,10 +163,15 @@ static int check_complete(const struct pki_blob files[], const char *path, struc
         else if (f != PKI_CA_KEY)
             missing = missing < 0 ? f : missing;
     }
-    if (missing < 0 || is_cert_lost(files))
+    if (missing < 0 || what_is_lost(files) != PKI_LOST_NOTHING)
         return 0;
     if (present < 0)
         return errmsg_set(why, ERR_NOTFOUND, _("there are no certificates in %s"), path);
+    if (missing == PKI_SERVER_KEY && files[PKI_CA_KEY].data)
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/server.key is missing beside %s/server.crt: put it back, or remove "
+                            "server.crt as well, and both are made anew by %s/ca.key"),
+                          path, path, path);
     return errmsg_set(why, ERR_CERT,
                       _("%s/%s is missing beside %s/%s: put it back, or move the directory %s away "
                         "to begin anew"),
@@ -172,17 +181,17 @@ static int check_complete(const struct pki_blob files[], const char *path, struc
 int pki_set_parse(const struct pki_blob files[PKI_FILES], const char *path, time_t now,
                   struct pki_set *ret, struct errmsg *why)
 {
-    struct pki_set s = {0};
+    struct pki_set s = {.lost = what_is_lost(files)};
     int err = check_complete(files, path, why);
     if (err == 0)
         err = parse_cert(files, PKI_CA_CRT, path, &s.ca, why);
     if (err == 0)
         err = parse_key(files, PKI_CA_KEY, path, &s.ca_key, why);
-    if (err == 0 && !is_cert_lost(files))
+    if (err == 0 && s.lost == PKI_LOST_NOTHING)
         err = parse_cert(files, PKI_SERVER_CRT, path, &s.cert, why);
     if (err == 0)
         err = parse_key(files, PKI_SERVER_KEY, path, &s.key, why);
-    if (err == 0 && is_cert_lost(files))
+    if (err == 0 && s.lost != PKI_LOST_NOTHING)
         err = replace_lost(&s, now, why);
     s.is_torn = err == 0 && s.ca_key && !belongs(s.cert, s.key);
     if (err == 0)

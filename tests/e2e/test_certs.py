@@ -42,8 +42,19 @@ def test_a_lost_certificate_costs_no_client_its_trust(lab, echo):
         s.sendall(b"ping")
         assert read_exactly(s, 4) == b"ping"
     second.stop()
-    (lab.path / "certs/server.crt").unlink()
-    (lab.path / "certs/ca.key").unlink()
+    for name in ("server.crt", "server.key"):
+        (lab.path / "certs" / name).unlink()
+    third = lab.server()
+    third.wait_log(
+        "certs/server.crt and certs/server.key were missing: they have been made anew by certs/ca.key"
+    )
+    client = lab.client(third, echo.port, ca=copy)
+    with connect(client.port) as s:
+        s.sendall(b"pong")
+        assert read_exactly(s, 4) == b"pong"
+    third.stop()
+    for name in ("server.crt", "server.key", "ca.key"):
+        (lab.path / "certs" / name).unlink()
     done = lab.run("server", "-secret", SECRET, "-listen", "127.0.0.1:0")
     assert done.returncode == 1 and re.search("certs/server.crt is missing beside certs/ca.crt", done.stderr)
     assert copy.read_bytes() == (lab.path / "certs/ca.crt").read_bytes()

@@ -290,8 +290,6 @@ static void d26_incomplete_directories(void **state)
         const char *sentence;
     } rows[] = {
         {{"ca.crt"}, "certs/server.crt is missing beside certs/ca.crt"},
-        {{"ca.crt", "ca.key"}, "certs/server.crt is missing beside certs/ca.crt"},
-        {{"ca.crt", "ca.key", "server.crt"}, "certs/server.key is missing beside certs/ca.crt"},
         {{"ca.crt", "server.crt"}, "certs/server.key is missing beside certs/ca.crt"},
         {{"ca.crt", "server.key"}, "certs/server.crt is missing beside certs/ca.crt"},
         {{"ca.key", "server.crt", "server.key"}, "certs/ca.crt is missing beside certs/ca.key"},
@@ -341,6 +339,99 @@ static void a_lost_certificate_is_signed_anew(void **state)
     pki_free(again);
     pki_blob_fini(&ca);
     pki_blob_fini(&key);
+}
+
+/* Both: the CA stays, and clients keep their trust. */
+static void a_lost_pair_is_made_anew(void **state)
+{
+    (void)state;
+    made();
+    struct pki_identity *before = opened(TODAY, PKI_LOADED, "");
+    struct pki_blob ca = place_read("certs/ca.crt"), ca_key = place_read("certs/ca.key");
+    assert_int_equal(unlink("certs/server.crt"), 0);
+    assert_int_equal(unlink("certs/server.key"), 0);
+    struct pki_identity *after = opened(TODAY + DAY, PKI_RENEWED,
+                                        "certs/server.crt and certs/server.key were missing: they "
+                                        "have been made anew by certs/ca.key");
+    assert_int_not_equal(EVP_PKEY_eq(pki_key(before), pki_key(after)), 1);
+    assert_int_equal(X509_check_private_key(pki_cert(after), pki_key(after)), 1);
+    assert_int_equal(X509_cmp(pki_ca(before), pki_ca(after)), 0);
+    assert_same_file("certs/ca.crt", &ca);
+    assert_same_file("certs/ca.key", &ca_key);
+    assert_int_equal(mode_of("certs/server.key"), 0600);
+    struct pki_identity *again = opened(TODAY + DAY, PKI_LOADED, "");
+    assert_int_equal(X509_cmp(pki_cert(again), pki_cert(after)), 0);
+    assert_int_equal(EVP_PKEY_eq(pki_key(again), pki_key(after)), 1);
+    assert_int_equal(place_count("certs"), 4);
+    pki_free(before);
+    pki_free(after);
+    pki_free(again);
+    pki_blob_fini(&ca);
+    pki_blob_fini(&ca_key);
+}
+
+/* A folder where nothing can be written has a pair for as long as the program runs. */
+static void a_lost_pair_that_cannot_be_saved_is_used(void **state)
+{
+    (void)state;
+    made();
+    assert_int_equal(unlink("certs/server.crt"), 0);
+    assert_int_equal(unlink("certs/server.key"), 0);
+    assert_int_equal(mkdir("certs/.server.crt.gotunnel-tmp", 0700), 0); /* in the way */
+    struct pki_identity *id =
+        opened(TODAY, PKI_RENEWED, "the renewed certificate cannot be saved in certs: File exists");
+    assert_int_equal(X509_check_private_key(pki_cert(id), pki_key(id)), 1);
+    assert_int_not_equal(access("certs/server.key", F_OK), 0);
+    assert_int_not_equal(access("certs/server.crt", F_OK), 0);
+    pki_free(id);
+}
+
+/* ca.key of another CA makes no pair, and nothing is made once the CA is over. */
+static void a_lost_pair_needs_a_good_ca(void **state)
+{
+    (void)state;
+    made();
+    assert_int_equal(unlink("certs/server.crt"), 0);
+    struct pki_blob own = place_read("certs/ca.key");
+    assert_int_equal(unlink("certs/ca.key"), 0);
+    assert_int_equal(rename("certs/server.key", "certs/ca.key"), 0);
+    refused(TODAY, ERR_CERT,
+            "certs/ca.key does not belong to certs/ca.crt: put back the two that belong together");
+    assert_int_equal(place_count("certs"), 2);
+    place_write("certs/ca.key", own.data, own.len, 0600);
+    struct pki_identity *id;
+    enum pki_outcome outcome;
+    struct errmsg why;
+    assert_int_equal(pki_open("certs", TODAY + CA_DAYS * DAY, &id, &outcome, &why), ERR_CERT);
+    assert_non_null(strstr(why.text, "certs/ca.crt expired on"));
+    assert_int_equal(place_count("certs"), 2);
+    pki_blob_fini(&own);
+}
+
+/* Its certificate is there, so the key is somewhere, or just coming back. */
+static void a_lost_key_alone_is_not_made_anew(void **state)
+{
+    (void)state;
+    made();
+    assert_int_equal(unlink("certs/server.key"), 0);
+    refused(TODAY, ERR_CERT,
+            "certs/server.key is missing beside certs/server.crt: put it back, or remove "
+            "server.crt as well, and both are made anew by certs/ca.key");
+    assert_int_equal(place_count("certs"), 3);
+}
+
+/* Without ca.key there is nothing to make it from. */
+static void a_lost_pair_needs_the_key_of_the_ca(void **state)
+{
+    (void)state;
+    made();
+    assert_int_equal(unlink("certs/server.crt"), 0);
+    assert_int_equal(unlink("certs/server.key"), 0);
+    assert_int_equal(unlink("certs/ca.key"), 0);
+    refused(TODAY, ERR_CERT,
+            "certs/server.crt is missing beside certs/ca.crt: put it back, or move the directory "
+            "certs away to begin anew");
+    assert_int_equal(place_count("certs"), 1);
 }
 
 /* ca.key of another CA: nothing is signed by it. */
@@ -997,6 +1088,11 @@ int main(void)
         PLACED(damaged_files),
         PLACED(a_lost_certificate_is_signed_anew),
         PLACED(a_lost_certificate_needs_the_right_key),
+        PLACED(a_lost_pair_is_made_anew),
+        PLACED(a_lost_pair_that_cannot_be_saved_is_used),
+        PLACED(a_lost_pair_needs_a_good_ca),
+        PLACED(a_lost_pair_needs_the_key_of_the_ca),
+        PLACED(a_lost_key_alone_is_not_made_anew),
         PLACED(files_that_are_no_files),
         PLACED(files_that_are_too_large),
         PLACED(keys_that_others_can_read),
