@@ -39,8 +39,8 @@ int seccomp_restrict(const struct sandbox_config *cfg) MUST_USE;
 
 /* ---- user ---- */
 
-/* Who we are to be: the owner of path if we are root, and it has another; else who we are.
-   *ret_gid is the group of that user. */
+/* Who we are to be: trust_owner() of path (base/trust_path.h), which may be NULL. *ret_gid is the
+   group of that user. */
 void user_find(const char *path, uid_t *ret_uid, gid_t *ret_gid);
 
 /* Becomes uid for good, if it is not who we are, and gives up every capability but

@@ -7,11 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "app/sandbox_internal.h"
+#include "base/trust_path.h"
 
 struct capabilities {
     struct __user_cap_data_struct half[_LINUX_CAPABILITY_U32S_3];
@@ -37,14 +37,14 @@ static int capabilities_set(const struct capabilities *c)
 
 void user_find(const char *path, uid_t *ret_uid, gid_t *ret_gid)
 {
-    struct stat st;
     *ret_uid = geteuid();
     *ret_gid = getegid();
-    if (*ret_uid != 0 || !path || stat(path, &st) < 0 || st.st_uid == 0)
+    if (!path)
         return;
-    const struct passwd *pw = getpwuid(st.st_uid); /* at the start: one thread */
-    *ret_uid = st.st_uid;
-    *ret_gid = pw ? pw->pw_gid : st.st_gid;
+    *ret_uid = trust_owner(path, ret_gid);
+    const struct passwd *pw = *ret_uid == geteuid() ? NULL : getpwuid(*ret_uid); /* one thread */
+    if (pw)
+        *ret_gid = pw->pw_gid;
 }
 
 /* What no program that we might become can get again, where we may say so. */

@@ -13,9 +13,11 @@ enum {
 
 static enum trust_fault judge_owner(const struct trust_who *who, uid_t uid)
 {
-    if (uid == 0 || uid == who->self || uid == who->become)
+    if (uid == 0 || uid == who->self)
         return TRUST_FAULTLESS;
-    return who->self == 0 && who->has_sudo && uid == who->sudo ? TRUST_BY_SUDO : TRUST_FOREIGN;
+    if (who->self == 0 && who->has_sudo && uid == who->sudo)
+        return TRUST_BY_SUDO; /* also if it is whom we are to become: root did not put it there */
+    return uid == who->become ? TRUST_FAULTLESS : TRUST_FOREIGN;
 }
 
 static bool others_write(const struct trust_facts *f)

@@ -23,25 +23,13 @@ enum {
     ACCOUNT_MAX = 4096, /* bytes of an account or a group with its members; more is not private */
 };
 
-static uid_t owner_of_state; /* 0: root, or nobody else is known */
-
-void trust_become_owner(const char *state)
-{
-    char path[PATH_MAX];
-    struct stat st, above;
-    if (geteuid() != 0 || !realpath(state, path) || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-        return;
-    char *slash = strrchr(path, '/');
-    slash[slash == path] = '\0';
-    bool is_roots = lstat(path, &above) == 0 && above.st_uid == 0 && !(above.st_mode & 022);
-    owner_of_state = is_roots ? st.st_uid : 0;
-}
+static uid_t to_become; /* 0: root, or nobody else is known */
 
 struct trust_who trust_who_now(void)
 {
     struct trust_who who = {.self = geteuid(), .become = geteuid()};
     if (who.self == 0)
-        who.become = owner_of_state;
+        who.become = to_become;
     const char *text = getenv("SUDO_UID");
     char *end;
     if (who.self != 0 || !text || *text < '0' || *text > '9')
@@ -157,6 +145,7 @@ int trust_file(int fd, const char *path, enum trust_place place, bool is_lenient
 /* ---- the way ---- */
 
 struct walk {
+    int (*judge)(struct walk *w, const struct stat *st); /* an entry; negative: no further */
     struct trust_who who;
     enum trust_place last;
     bool is_lenient;
@@ -182,7 +171,7 @@ static enum trust_place place_of(const struct walk *w)
     return is_folder ? TRUST_FOLDER : TRUST_WAY;
 }
 
-static int judge(struct walk *w, const struct stat *st)
+static int judge_entry(struct walk *w, const struct stat *st)
 {
     struct trust_facts f = facts_of(st);
     enum trust_place place = S_ISLNK(st->st_mode) ? TRUST_WAY : place_of(w);
@@ -239,26 +228,91 @@ static bool follow(struct walk *w)
 static int walk(struct walk *w)
 {
     struct stat st;
-    int err = lstat("/", &st) == 0 ? judge(w, &st) : 0;
+    int err = lstat("/", &st) == 0 ? w->judge(w, &st) : 0;
     while (err == 0 && step(w)) {
         if (lstat(at_name(w), &st) < 0)
             return 0; /* missing: it will be made; or who opens it will see */
-        err = judge(w, &st);
+        err = w->judge(w, &st);
         if (err == 0 && S_ISLNK(st.st_mode) && !follow(w))
             return 0;
     }
     return err;
 }
 
+/* Goes along path, which is relative to the working directory if it does not begin with a slash. 0,
+   or the error of the first entry that is refused, or of the working directory. */
+static int walk_along(struct walk *w, const char *path)
+{
+    char here[PATH_MAX] = "";
+    w->why->text[0] = '\0';
+    if (*path != '/' && !getcwd(here, sizeof here))
+        return errmsg_set(w->why, err_from_errno(errno), "getcwd: %s", strerror(errno));
+    int n = snprintf(w->rest, sizeof w->rest, "%s/%s", here, path);
+    if (n < 0 || (size_t)n >= sizeof w->rest)
+        return errmsg_set(w->why, ERR_LIMIT, "%s", strerror(ENAMETOOLONG));
+    return walk(w);
+}
+
 int trust_path(const char *path, enum trust_place last, bool is_lenient, struct errmsg *why)
 {
-    struct walk w = {.who = trust_who_now(), .last = last, .is_lenient = is_lenient, .why = why};
-    char here[PATH_MAX] = "";
-    why->text[0] = '\0';
-    if (*path != '/' && !getcwd(here, sizeof here))
-        return errmsg_set(why, err_from_errno(errno), "getcwd: %s", strerror(errno));
-    int n = snprintf(w.rest, sizeof w.rest, "%s/%s", here, path);
-    if (n < 0 || (size_t)n >= sizeof w.rest)
-        return errmsg_set(why, ERR_LIMIT, "%s", strerror(ENAMETOOLONG));
-    return walk(&w);
+    struct walk w = {.judge = judge_entry,
+                     .who = trust_who_now(),
+                     .last = last,
+                     .is_lenient = is_lenient,
+                     .why = why};
+    return walk_along(&w, path);
+}
+
+/* ---- whom root is to become ---- */
+
+/* Does the way go no further? "/" and "/." do not. */
+static bool is_end(const char *rest)
+{
+    while (*rest == '/' || (*rest == '.' && (rest[1] == '/' || !rest[1])))
+        rest++;
+    return !*rest;
+}
+
+/* Of the way to a state folder: root alone has made it what it is. The folder itself may be
+   anyone's. */
+static int judge_way(struct walk *w, const struct stat *st)
+{
+    if (is_end(w->rest) && !S_ISLNK(st->st_mode))
+        return 0;
+    struct trust_facts f = facts_of(st);
+    enum trust_fault fault = trust_judge(&w->who, TRUST_WAY, &f);
+    return trust_verdict(&w->who, fault, false) == TRUST_REFUSED ? ERR_PERM : 0;
+}
+
+/* Could nobody but root have put the folder where it is? Where others may write, sticky or not, they
+   could; and a link of theirs could lead to a folder that they own. */
+static bool is_placed(const char *state)
+{
+    struct errmsg why;
+    struct stat above;
+    struct walk w = {.judge = judge_way, .last = TRUST_FOLDER, .why = &why};
+    if (walk_along(&w, state) < 0)
+        return false;
+    go_up(&w);
+    return lstat(at_name(&w), &above) == 0 && above.st_uid == 0 && !(above.st_mode & 022);
+}
+
+uid_t trust_owner(const char *state, gid_t *ret_gid)
+{
+    struct trust_who who = trust_who_now();
+    struct stat st;
+    *ret_gid = getegid();
+    if (who.self != 0 || stat(state, &st) < 0 || !S_ISDIR(st.st_mode))
+        return who.self;
+    bool is_sudos = who.has_sudo && st.st_uid == who.sudo;
+    if (st.st_uid == 0 || (!is_sudos && !is_placed(state)))
+        return who.self;
+    *ret_gid = st.st_gid;
+    return st.st_uid;
+}
+
+void trust_become_owner(const char *state)
+{
+    gid_t gid;
+    to_become = trust_owner(state, &gid);
 }

@@ -13,11 +13,16 @@
 struct trust_who trust_who_now(void);
 
 /*
- * state is the folder that root gives itself up for: its owner is whom we are to become, and is
- * trusted from now on as we are. Not if somebody else than root could have put the folder where it
- * is: that would be whom an intruder wants us to become. Harmless if we are not root, or there is
- * no such folder. Start-up, one thread.
+ * Whom root gives itself up for: the owner of state, the folder that the program works in, if only
+ * root can have put it where it is, or if it is the one who ran sudo. Nobody, that is root, if
+ * somebody else could have: that would be whom an intruder wants us to become. The one answer for
+ * who is trusted and for who the cage makes of us. Ourselves if we are not root or there is no such
+ * folder. *ret_gid: the folder's group, or ours if it is ourselves. Looks at the disk.
  */
+uid_t trust_owner(const char *state, gid_t *ret_gid);
+
+/* trust_owner() of state is whom we are to become, and is trusted from now on as we are. Harmless if
+   we are not root. Start-up, one thread. */
 void trust_become_owner(const char *state);
 
 /*

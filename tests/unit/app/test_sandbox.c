@@ -43,7 +43,9 @@
 
 enum { ALLOWED_PORT = 21987, OTHER_PORT = 21988, ABI_NET = 4, NOBODY = 65534 };
 
-static char state[] = "/tmp/test-sandbox-XXXXXX";
+/* The folder of the state is in one of ours: nobody else could have put it there. */
+static char folder[] = "/tmp/test-sandbox-XXXXXX";
+static char state[sizeof folder + sizeof "/state"];
 static struct ports one_port = {.ranges = {{ALLOWED_PORT, ALLOWED_PORT}}, .count = 1};
 static int asked = SANDBOX_REQUIRE; /* a sanitizer takes auto for off */
 static bool with_landlock, with_ports, with_seccomp;
@@ -508,6 +510,24 @@ static void test_root_becomes_the_owner_of_the_state(void **unused)
     assert_int_equal(chown(state, 0, 0), 0);
 }
 
+/* Where others can write, one of them may have put the folder there. */
+static void test_root_becomes_nobody_who_planted_the_state(void **unused)
+{
+    (void)unused;
+    struct sandbox_config server = server_cage();
+    char planted[64], shared[] = "/tmp/gotunnel-shared-XXXXXX";
+    if (geteuid() != 0)
+        skip();
+    assert_true(mkdtemp(shared) && chmod(shared, 01777) == 0);
+    (void)snprintf(planted, sizeof planted, "%s/certs", shared);
+    assert_true(mkdir(planted, 0700) == 0 && chown(planted, NOBODY, NOBODY) == 0);
+    server.state = planted;
+    assert_int_equal(tried(&server, user), 601);
+    assert_int_equal(chmod(shared, 0755), 0);
+    assert_int_equal(tried(&server, user), 600);
+    assert_true(rmdir(planted) == 0 && rmdir(shared) == 0);
+}
+
 /* ---- a kernel that has less ---- */
 
 /* One call fails with an errno from here on, for this process. */
@@ -610,7 +630,10 @@ static int set_up(void **unused)
     (void)unused;
     struct sandbox_config cfg = server_cage();
     struct landlock l;
-    if (!mkdtemp(state))
+    if (!mkdtemp(folder) || chmod(folder, 0755) < 0)
+        return -1;
+    (void)snprintf(state, sizeof state, "%s/state", folder);
+    if (mkdir(state, 0700) < 0)
         return -1;
     if (tried(&cfg, nothing) != 0)
         asked = cfg.choice = SANDBOX_AUTO; /* some layer is missing here */
@@ -626,7 +649,7 @@ static int set_up(void **unused)
 static int tear_down(void **unused)
 {
     (void)unused;
-    return rmdir(state);
+    return rmdir(state) < 0 ? -1 : rmdir(folder);
 }
 
 int main(void)
@@ -640,6 +663,7 @@ int main(void)
         cmocka_unit_test(test_a_client_dials_its_ports_and_opens_none),
         cmocka_unit_test(test_what_a_program_needs_goes_on),
         cmocka_unit_test(test_root_becomes_the_owner_of_the_state),
+        cmocka_unit_test(test_root_becomes_nobody_who_planted_the_state),
         cmocka_unit_test(test_older_kernels),
         cmocka_unit_test(test_a_missing_layer),
     };

@@ -18,6 +18,8 @@ static const struct trust_who root = {.self = ROOT, .become = ROOT};
 static const struct trust_who by_sudo = {
     .self = ROOT, .become = ROOT, .sudo = SUDOER, .has_sudo = true};
 static const struct trust_who becoming = {.self = ROOT, .become = NEXT};
+static const struct trust_who becoming_sudo = {
+    .self = ROOT, .become = SUDOER, .sudo = SUDOER, .has_sudo = true};
 /* A variable that anybody could have set means nothing to a user. */
 static const struct trust_who pretender = {
     .self = ME, .become = ME, .sudo = SUDOER, .has_sudo = true};
@@ -36,7 +38,7 @@ static void whose_files_are_trusted(void **state)
         {&by_sudo, ROOT, TRUST_FAULTLESS},   {&by_sudo, SUDOER, TRUST_BY_SUDO},
         {&by_sudo, STRANGER, TRUST_FOREIGN}, {&becoming, ROOT, TRUST_FAULTLESS},
         {&becoming, NEXT, TRUST_FAULTLESS},  {&becoming, STRANGER, TRUST_FOREIGN},
-        {&pretender, SUDOER, TRUST_FOREIGN},
+        {&pretender, SUDOER, TRUST_FOREIGN}, {&becoming_sudo, SUDOER, TRUST_BY_SUDO},
     };
     static const mode_t types[] = {S_IFDIR | 0700, S_IFREG | 0600, S_IFLNK | 0777, S_IFIFO | 0600,
                                    S_IFCHR | 0666};

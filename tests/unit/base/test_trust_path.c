@@ -215,6 +215,93 @@ static void whom_root_becomes_is_trusted(void **state)
     trust_become_owner("no/such/folder");
 }
 
+/* A link in a folder of all, or one that leads through a folder of somebody's, ends where he wants:
+   in his own home, whose parent is root's. */
+static void who_planted_the_way_is_not_trusted(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    make_folder("homes", 0755);
+    make_folder("homes/mallory", 0755);
+    make_folder("shared", 01777);
+    make_folder("shared/x", 0755);
+    assert_int_equal(symlink("../homes/mallory", "shared/certs"), 0);
+    assert_int_equal(symlink("../../homes/mallory", "shared/x/certs"), 0);
+    assert_int_equal(chown("homes/mallory", STRANGER, STRANGER), 0);
+    trust_become_owner("shared/certs"); /* the link is root's */
+    good("shared/certs", TRUST_FOLDER);
+    assert_int_equal(lchown("shared/certs", STRANGER, STRANGER), 0);
+    trust_become_owner("shared/certs");
+    refused("shared/certs", TRUST_FOLDER, "shared/certs belongs to another user", "chown 0");
+    trust_become_owner("shared/x/certs");
+    good("shared/x/certs", TRUST_FOLDER);
+    assert_int_equal(chown("shared/x", STRANGER, STRANGER), 0);
+    trust_become_owner("shared/x/certs");
+    refused("shared/x/certs", TRUST_FOLDER, "shared/x belongs to another user", "chown 0");
+    trust_become_owner("no/such/folder");
+}
+
+static void whom_root_is_to_become(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *sudo;
+        uid_t uid;
+        gid_t gid;
+    } rows[] = {
+        {"lib/certs", NULL, STRANGER, OTHER},
+        {"lib/certs/.", NULL, STRANGER, OTHER},
+        {"lib/certs//", NULL, STRANGER, OTHER},
+        {"lib/../lib/./certs", NULL, STRANGER, OTHER},
+        {"lib/certs/../certs", NULL, 0, 0}, /* through his folder */
+        {"lib/roots", NULL, 0, 0},
+        {"lib/file", NULL, 0, 0},
+        {"lib/none", NULL, 0, 0},
+        {"", NULL, 0, 0},
+        {"shared/certs", NULL, 0, 0},
+        {"shared/certs", "12345", STRANGER, OTHER},
+        {"shared/certs", "12346", 0, 0},
+        {"lib/certs", "12345", STRANGER, OTHER},
+        {"lib/certs", "12346", STRANGER, OTHER},
+    };
+    if (geteuid() != 0)
+        skip();
+    make_folder("lib", 0755);
+    make_folder("lib/certs", 0700);
+    make_folder("lib/roots", 0700);
+    make("lib/file", 0600);
+    make_folder("shared", 01777);
+    make_folder("shared/certs", 0700);
+    assert_int_equal(chown("lib/certs", STRANGER, OTHER), 0);
+    assert_int_equal(chown("lib/file", STRANGER, OTHER), 0);
+    assert_int_equal(chown("shared/certs", STRANGER, OTHER), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        gid_t gid;
+        (void)unsetenv("SUDO_UID");
+        assert_true(!rows[i].sudo || setenv("SUDO_UID", rows[i].sudo, 1) == 0);
+        if (trust_owner(rows[i].path, &gid) != rows[i].uid || gid != rows[i].gid)
+            fail_msg("row %zu", i);
+    }
+}
+
+/* Where root is to become the one who ran sudo, he is warned all the same. */
+static void who_ran_sudo_is_warned_once_more(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    make_folder("home", 0700);
+    make_folder("home/certs", 0700);
+    assert_int_equal(chown("home", STRANGER, STRANGER), 0);
+    assert_int_equal(chown("home/certs", STRANGER, STRANGER), 0);
+    assert_int_equal(setenv("SUDO_UID", "12345", 1), 0);
+    trust_become_owner("home/certs");
+    assert_int_equal(trust_path("home/certs", TRUST_FOLDER, false, &why), 0);
+    assert_non_null(*usual.text ? why.text : strstr(why.text, "who ran sudo (uid 12345)"));
+    trust_become_owner("no/such/folder");
+}
+
 static void the_mode_of_an_open_file(void **state)
 {
     (void)state;
@@ -241,6 +328,9 @@ int main(void)
         TEST(a_link_that_was_planted),
         TEST(what_root_makes_is_the_folders_owners),
         TEST(whom_root_becomes_is_trusted),
+        TEST(who_planted_the_way_is_not_trusted),
+        TEST(whom_root_is_to_become),
+        TEST(who_ran_sudo_is_warned_once_more),
         TEST(the_mode_of_an_open_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
