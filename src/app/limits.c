@@ -10,7 +10,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/event.h"
 #include "conf/options.h"
 
 uint64_t limits_raise(void)
@@ -26,36 +25,6 @@ uint64_t limits_raise(void)
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         files.rlim_cur = soft;
     return files.rlim_cur;
-}
-
-uint32_t limits_connections(uint64_t descriptors, unsigned loops)
-{
-    uint64_t further = (uint64_t)(loops - 1) * LIMITS_LOOP;
-    if (descriptors < LIMITS_DESCRIPTORS_MIN + further)
-        return 0;
-    uint64_t limit = descriptors - further;
-    uint64_t own = limit / 2 < LIMITS_OWN ? limit / 2 : LIMITS_OWN;
-    uint64_t reserve = limit / 4 < LIMITS_RESERVE ? limit / 4 : LIMITS_RESERVE;
-    if (reserve < own)
-        reserve = own;
-    uint64_t most = limit - reserve;
-    if (most > LIMITS_CONNECTIONS_MAX)
-        most = LIMITS_CONNECTIONS_MAX;
-    event_descriptor_limit(descriptors, (unsigned)most);
-    return (uint32_t)most;
-}
-
-/* ---- sessions ---- */
-
-uint32_t limits_sessions(uint64_t descriptors)
-{
-    uint64_t most = descriptors / LIMITS_SESSION;
-    return most < LIMITS_CONNECTIONS_MAX ? (uint32_t)most : LIMITS_CONNECTIONS_MAX;
-}
-
-uint32_t limits_sessions_of_source(uint32_t sessions)
-{
-    return sessions - sessions / LIMITS_SESSION_PART;
 }
 
 /* ---- memory ---- */

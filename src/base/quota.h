@@ -11,13 +11,16 @@
 #include <stdint.h>
 
 struct quota {
-    uint32_t max;
     /* private */
-    atomic_uint used;
+    atomic_uint max, used;
 };
 
 /* Before the threads that share it begin. */
 void quota_init(struct quota *q, uint32_t max);
+
+/* Another limit from now on; what is used stays. True if there is room: who waits for it is to be
+   told, once more at worst. Any thread. */
+bool quota_set_max(struct quota *q, uint32_t max);
 
 /* Counts one more. Any thread. */
 void quota_take(struct quota *q);
@@ -28,4 +31,5 @@ bool quota_give(struct quota *q);
 
 /* Any thread; another one may change it at once. */
 uint32_t quota_used(const struct quota *q);
+uint32_t quota_max(const struct quota *q);
 bool quota_is_full(const struct quota *q);

@@ -356,7 +356,7 @@ static int client_add_service(struct client *c, const char *id, const char *name
         .id = id,
         .name = name,
         .address = address,
-        .limits = {.dials = SERVICE_DIALS, .dial_ms = SERVICE_DIAL_MS},
+        .limits = {.dials = c->account.dials, .dial_ms = SERVICE_DIAL_MS},
     };
     struct service *s = service_new(&c->loop, &c->relays, &cfg);
     if (!s)
@@ -393,7 +393,7 @@ static void client_status(void *ctx)
     if (list_empty(&c->uplinks))
         event_uplink_status(c->opt->server, *c->id ? c->id : "-",
                             _("waits before it connects again"), 0U, 0, 0);
-    event_status_totals(sessions, quota_used(&c->connections), c->connections.max,
+    event_status_totals(sessions, quota_used(&c->connections), quota_max(&c->connections),
                         c->relays.received, c->relays.sent);
 }
 
@@ -494,14 +494,17 @@ static int begin(struct client *c)
 {
     static const struct signals_ops ops = {
         .drain = client_drain, .end = client_end, .status = client_status};
-    uint32_t most = limits_connections(limits_raise(), 1);
+    uint64_t descriptors = limits_raise();
     uint64_t memory = limits_memory(c->opt->common.memory);
-    if (most > 0 && enter_cage(c) < 0)
+    if (!account_of_client(&c->account, descriptors))
+        return cli_cannot_start(ERR_LIMIT);
+    event_descriptor_limit(descriptors, c->account.connections);
+    if (enter_cage(c) < 0)
         return EXIT_STATUS_FAILED; /* it has said why */
-    int err = most == 0 ? ERR_LIMIT : loop_init(&c->loop);
+    int err = loop_init(&c->loop);
     if (err < 0)
         goto no_loop;
-    quota_init(&c->connections, most);
+    quota_init(&c->connections, c->account.connections);
     list_init(&c->uplinks);
     list_init(&c->services);
     standing_init(&c->standing);

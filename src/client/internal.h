@@ -18,6 +18,7 @@
 #include "conf/hostport.h"
 #include "conf/snapshot.h"
 #include "net/netwatch.h"
+#include "proto/account.h"
 #include "proto/backoff.h"
 #include "proto/path.h"
 #include "proto/session/standing.h"
@@ -67,6 +68,7 @@ struct client {
     const struct client_options *opt; /* what they say */
     struct hostport server, local;
     struct loop loop;
+    struct account_client account; /* of descriptors */
     struct quota connections;
     struct relays relays;
     struct list services; /* behind it, at least one */

@@ -19,13 +19,12 @@
 
 enum {
     SERVICE_ID_MAX = 64,        /* bytes, as of a client's id */
-    SERVICE_DIALS = 256,        /* limits.dials unless somebody says otherwise */
-    SERVICE_DIAL_MS = 5000,     /* limits.dial_ms, the same */
+    SERVICE_DIAL_MS = 5000,     /* limits.dial_ms unless somebody says otherwise */
     SERVICE_COMPLAIN_MS = 1000, /* failures are one line in so long */
 };
 
 struct service_limits {
-    unsigned dials; /* at once; at least 1 */
+    unsigned dials; /* at once; at least 1 (proto/account.h) */
     mtime_ms dial_ms;
 };
 

@@ -26,7 +26,7 @@ enum {
     GATE_MAX = ADMISSION_MAX,
     /* The least that a `max` is taken for: whoever sends a hello in two segments must find a place
        for the moment between them. */
-    GATE_MIN = 16,
+    GATE_MIN = 4,
     /* What a waiting connection costs at most, besides what the kernel has for it. */
     GATE_WAITER_BYTES = 512,
 };

@@ -25,6 +25,7 @@
 #include "net/mailbox.h"
 #include "net/sock.h"
 #include "pki/pki.h"
+#include "proto/account.h"
 #include "proto/admission.h"
 #include "proto/hello.h"
 #include "proto/ratelimit.h"
@@ -43,9 +44,6 @@ enum {
     KNOWN_SOURCES = 1024,
     KNOWN_MS = 24 * 3600 * 1000, /* after the last proof a source is a stranger again */
     KNOWN_KEY_BYTES = 16,
-    /* Of the ADMISSION_MAX places so many are for known sources: a flood of strangers, from however
-       many addresses, drops none of their connections. */
-    KNOWN_PLACES = 64,
     /* "address id" and its NUL. */
     AGENT_NAME_MAX = SOCK_NAME_MAX + HELLO_ID_MAX + 2,
 };
@@ -195,7 +193,6 @@ struct server {
     uv_timer_t renewal;
     int handed_fd; /* a service manager's socket for the tunnel port, or -1 */
     struct listener *tunnel_port;
-    unsigned gate_max;             /* who may wait there */
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
     struct admission admission;    /* who has, and has not yet authenticated: strangers */
     struct registry registry;      /* who owns an id and a port */
@@ -204,7 +201,8 @@ struct server {
     struct ratelimit guesses;      /* wrong secrets per source */
     struct strangers strangers;    /* lines about who has not authenticated */
     uv_timer_t strangers_sum;      /* runs when some were left out: then they are summed up */
-    struct admission known_places; /* the same for sources in known: no stranger takes these */
+    struct admission known_places; /* the same for sources in known: a flood of strangers, from
+                                      however many addresses, takes none of these */
     uint8_t known_key[KNOWN_KEY_BYTES];
     struct known_source {
         uint64_t hash;   /* with known_key: nobody can look for another that has it */
@@ -212,7 +210,8 @@ struct server {
     } known[KNOWN_SOURCES];
     unsigned known_next;
     mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
-    uint32_t sessions_max;     /* of all sources together (app/limits.h) */
+    struct account account;    /* of descriptors */
+    uint32_t sessions;         /* that count in it */
     mtime_ms tell_sessions_at; /* "no room for more sessions": the same */
     bool draining, ended;
 };
@@ -260,7 +259,7 @@ void owners_init(struct server *srv);
 /* The messages of a that are about it. */
 void owners_init_agent(struct agent *a);
 
-/* a has ended. */
+/* a has ended, and is in srv->agents no more. */
 void owners_gone(struct agent *a);
 
 /* The agent with this session; NULL: none. */

@@ -24,7 +24,7 @@ void reception_full(struct server *srv)
     if (now < srv->tell_full_at)
         return;
     srv->tell_full_at = now + TELL_FULL_MS;
-    event_users_wait(srv->connections.max);
+    event_users_wait(quota_max(&srv->connections));
 }
 
 void reception_room(struct server *srv)
@@ -341,9 +341,10 @@ void reception_init(struct server *srv)
     for (size_t i = 0; i < KNOWN_KEY_BYTES; i++)
         srv->known_key[i] = (uint8_t)rng.next(&rng);
     admission_init(&srv->admission);
-    admission_limit(&srv->admission, ADMISSION_MAX - KNOWN_PLACES, ADMISSION_SOURCE_MAX);
+    const struct account *a = &srv->account;
+    admission_limit(&srv->admission, a->strangers - a->known, account_strangers_of_source(a));
     admission_init(&srv->known_places);
-    admission_limit(&srv->known_places, KNOWN_PLACES, KNOWN_PLACES);
+    admission_limit(&srv->known_places, a->known, a->known);
 }
 
 void reception_fini(struct server *srv)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/limits.h"
 #include "base/event.h"
 #include "proto/hash.h"
 #include "server/internal.h"
@@ -73,20 +72,28 @@ static bool is_namesake(const struct agent *a, const struct agent *b)
     return *a->claim.id && strcmp(a->claim.id, b->claim.id) == 0;
 }
 
+/* There are so many sessions now, which leave that much to users. */
+static void count_sessions(struct server *srv, uint32_t sessions)
+{
+    srv->sessions = sessions;
+    if (quota_set_max(&srv->connections, account_users(&srv->account, sessions)))
+        reception_room(srv); /* some may have had to wait */
+}
+
 /* Is there room for a's session, of all and of its source? Those of its own id do not count: they
    end when it begins, or it is refused. */
 static bool has_room(const struct agent *a)
 {
     const struct server *srv = a->worker->srv;
-    uint32_t all = 0, of_source = 0;
+    uint32_t others = 0, of_source = 0;
     list_foreach (n, &srv->agents) {
         const struct agent *o = LIST_ENTRY(n, struct agent, of_server);
         if (!o->counts || is_namesake(a, o))
             continue;
-        all++;
+        others++;
         of_source += strcmp(o->source, a->source) == 0;
     }
-    return all < srv->sessions_max && of_source < limits_sessions_of_source(srv->sessions_max);
+    return account_takes_session(&srv->account, others, quota_used(&srv->connections), of_source);
 }
 
 /* A client that asks again and again writes one line a minute. */
@@ -96,8 +103,8 @@ static void refuse_for_room(struct agent *a)
     mtime_ms now = loop_now(&srv->loop);
     if (now >= srv->tell_sessions_at) {
         srv->tell_sessions_at = now + TELL_SESSIONS_MS;
-        event_sessions_full(a->source, srv->sessions_max,
-                            limits_sessions_of_source(srv->sessions_max));
+        event_sessions_full(a->source, srv->account.sessions_max,
+                            account_sessions_of_source(&srv->account));
     }
     a->refusal = (struct opening_refusal){.answer = {.error = HELLO_ERR_BUSY}, .err = ERR_IO};
     tell_worker(a, &a->refuse);
@@ -108,13 +115,16 @@ static void refuse_for_room(struct agent *a)
 static void owners_on_asked(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, asked);
+    struct server *srv = a->worker->srv;
+    count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */
     if (!has_room(a)) {
+        count_sessions(srv, srv->sessions - 1);
         refuse_for_room(a);
         return;
     }
     a->counts = true;
     a->has_session = a->is_v2;
-    registry_ask(&a->worker->srv->registry, &a->claim);
+    registry_ask(&srv->registry, &a->claim);
 }
 
 static void owners_on_opened(struct message *m)
@@ -172,6 +182,8 @@ void owners_init_agent(struct agent *a)
 
 void owners_gone(struct agent *a)
 {
+    if (a->counts)
+        count_sessions(a->worker->srv, a->worker->srv->sessions - 1);
     waiting_remove(&a->worker->srv->waiting, &a->waiting);
     registry_gone(&a->worker->srv->registry, &a->claim);
 }

@@ -29,7 +29,6 @@
 
 enum {
     RENEWAL_CHECK_MS = 3600 * 1000,
-    GATE_SHARE = 16,    /* a sixteenth of the descriptors may wait for a ClientHello */
     DEFER_ACCEPT_S = 5, /* the kernel keeps connections that say nothing to itself */
 };
 
@@ -144,8 +143,8 @@ void server_worker_told(struct server *srv)
         received += srv->workers[i].received;
         sent += srv->workers[i].sent;
     }
-    event_status_totals(sessions, quota_used(&srv->connections), srv->connections.max, received,
-                        sent);
+    event_status_totals(sessions, quota_used(&srv->connections), quota_max(&srv->connections),
+                        received, sent);
 }
 
 /* ---- certificates ---- */
@@ -315,7 +314,7 @@ static int listen_at(struct server *srv)
 static int listen_for_tunnels(struct server *srv)
 {
     static const struct gate_events events = {on_hello, on_gone};
-    struct gate_config cfg = {.max = srv->gate_max, .patience_ms = OPENING_AUTH_MS};
+    struct gate_config cfg = {.max = srv->account.gate, .patience_ms = OPENING_AUTH_MS};
     int err = gate_open(&srv->loop, &cfg, &events, srv, &srv->gate);
     if (err < 0) {
         (void)cli_cannot_start(err); /* the caller knows the status */
@@ -369,14 +368,12 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
 {
     static const struct signals_ops ops = {
         .drain = server_drain, .end = server_end, .status = server_status};
-    srv->gate_max =
-        descriptors / GATE_SHARE < GATE_MAX ? (unsigned)descriptors / GATE_SHARE : GATE_MAX;
-    uint32_t most = limits_connections(descriptors, workers > 1 ? workers + 1 : 1);
-    int err = most == 0 ? ERR_LIMIT : loop_init(&srv->loop);
+    bool enough = account_of_server(&srv->account, descriptors, workers > 1 ? workers + 1 : 1);
+    int err = enough ? loop_init(&srv->loop) : ERR_LIMIT;
     if (err < 0)
         goto no_loop;
-    quota_init(&srv->connections, most);
-    srv->sessions_max = limits_sessions(descriptors);
+    event_descriptor_limit(descriptors, account_users(&srv->account, 0));
+    quota_init(&srv->connections, account_users(&srv->account, 0));
     err = mailbox_init(&srv->in, &srv->loop);
     if (err < 0)
         goto no_mailbox;

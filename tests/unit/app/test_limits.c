@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a descriptor limit allows, and how many threads are used. */
+/* What of the machine's memory is ours, and how many threads are used. */
 #include "app/limits.h"
 
 #include <setjmp.h>
@@ -15,28 +15,6 @@
 #include <sched.h>
 
 #include "base/log.h"
-
-static void connections_leave_a_reserve(void **state)
-{
-    (void)state;
-    assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN - 1, 1), 0);
-    assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN, 1), 10);
-    assert_int_equal(limits_connections(40, 1), 40 - LIMITS_OWN);
-    assert_int_equal(limits_connections(64, 1), 48);
-    assert_int_equal(limits_connections(100, 1), 75);
-    assert_int_equal(limits_connections(20000, 1), 20000 - LIMITS_RESERVE);
-    assert_int_equal(limits_connections(1ull << 40, 1), LIMITS_CONNECTIONS_MAX);
-}
-
-static void further_loops_have_their_price(void **state)
-{
-    (void)state;
-    enum { FOUR = 3 * LIMITS_LOOP };
-    assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN + FOUR - 1, 4), 0);
-    assert_int_equal(limits_connections(LIMITS_DESCRIPTORS_MIN + FOUR, 4), 10);
-    assert_int_equal(limits_connections(64 + FOUR, 4), 64 - LIMITS_OWN);
-    assert_int_equal(limits_connections(20000, 4), 20000 - LIMITS_RESERVE - FOUR);
-}
 
 /* ---- memory ---- */
 
@@ -119,33 +97,20 @@ static void threads_follow_the_processors(void **state)
 static void few_descriptors_mean_few_threads(void **state)
 {
     (void)state;
-    assert_int_equal(limits_threads(0, LIMITS_DESCRIPTORS_MIN), 1);
+    assert_int_equal(limits_threads(0, LIMITS_THREAD - 1), 1);
     assert_int_equal(limits_threads(0, 2 * LIMITS_THREAD - 1), 1);
 }
 
 static void what_is_asked_for_is_given(void **state)
 {
     (void)state;
-    assert_int_equal(limits_threads(64, LIMITS_DESCRIPTORS_MIN), 64);
+    assert_int_equal(limits_threads(64, LIMITS_THREAD - 1), 64);
     assert_int_equal(limits_threads(1, 1 << 20), 1);
-}
-
-static void sessions_leave_room_for_others(void **state)
-{
-    (void)state;
-    assert_int_equal(limits_sessions(1024), 256);
-    assert_int_equal(limits_sessions_of_source(256), 192);
-    assert_int_equal(limits_sessions(LIMITS_DESCRIPTORS_MIN), 5);
-    assert_int_equal(limits_sessions_of_source(5), 4);
-    assert_int_equal(limits_sessions(1ull << 40), LIMITS_CONNECTIONS_MAX);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sessions_leave_room_for_others),
-        cmocka_unit_test(connections_leave_a_reserve),
-        cmocka_unit_test(further_loops_have_their_price),
         cmocka_unit_test(the_tightest_group_counts),
         cmocka_unit_test(memory_is_a_part_of_what_there_is),
         cmocka_unit_test(threads_follow_the_processors),

@@ -44,6 +44,25 @@ static void beyond_the_limit_room_is_told_once(void **state)
     assert_false(quota_give(&q));
 }
 
+/* A lower limit takes nothing away; a higher one says that there is room. */
+static void the_limit_may_change(void **state)
+{
+    (void)state;
+    struct quota q;
+    quota_init(&q, 3);
+    for (unsigned i = 0; i < 3; i++)
+        quota_take(&q);
+    assert_false(quota_set_max(&q, 2));
+    assert_int_equal(quota_max(&q), 2);
+    assert_int_equal(quota_used(&q), 3);
+    assert_false(quota_give(&q));
+    assert_true(quota_give(&q));
+    quota_take(&q);
+    assert_true(quota_is_full(&q));
+    assert_true(quota_set_max(&q, 3));
+    assert_false(quota_is_full(&q));
+}
+
 struct taker {
     pthread_t thread;
     struct quota *q;
@@ -86,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_one_makes_it_full),
         cmocka_unit_test(beyond_the_limit_room_is_told_once),
+        cmocka_unit_test(the_limit_may_change),
         cmocka_unit_test(threads_lose_no_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

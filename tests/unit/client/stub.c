@@ -273,12 +273,6 @@ uint64_t limits_raise(void)
     return 1000;
 }
 
-uint32_t limits_connections(uint64_t descriptors, unsigned loops)
-{
-    (void)loops;
-    return (uint32_t)descriptors;
-}
-
 uint64_t limits_memory(int64_t asked)
 {
     return (uint64_t)asked;

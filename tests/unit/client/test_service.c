@@ -9,7 +9,7 @@
 
 #include "stub.h"
 
-enum { USERS = SERVICE_DIALS + 44 };
+enum { DIALS = 256, USERS = DIALS + 44 };
 
 static struct loop loop;
 static struct relays relays;
@@ -76,7 +76,7 @@ static unsigned started(void)
 static void a_stream_gets_a_connection_of_its_own(void **state)
 {
     (void)state;
-    begin("192.0.2.9", SERVICE_DIALS);
+    begin("192.0.2.9", DIALS);
     assert_string_equal(service->id, "web");
     assert_string_equal(service->name, "host:80");
     serve(1);
@@ -96,7 +96,7 @@ static void a_stream_gets_a_connection_of_its_own(void **state)
 static void one_on_this_machine_cannot_vanish(void **state)
 {
     (void)state;
-    begin("127.0.0.1", SERVICE_DIALS);
+    begin("127.0.0.1", DIALS);
     serve(1);
     stub_connected(stub_dial(), 9);
     assert_int_equal(stub.abortive, 1);
@@ -106,17 +106,17 @@ static void one_on_this_machine_cannot_vanish(void **state)
 static void so_many_are_dialled_at_once(void **state)
 {
     (void)state;
-    begin("127.0.0.1", SERVICE_DIALS);
+    begin("127.0.0.1", DIALS);
     serve(USERS);
-    assert_int_equal(stub_dials(), SERVICE_DIALS);
+    assert_int_equal(stub_dials(), DIALS);
     assert_int_equal(relays.count, USERS);
-    for (unsigned n = SERVICE_DIALS; n < USERS; n++) { /* a place that is free is taken */
+    for (unsigned n = DIALS; n < USERS; n++) { /* a place that is free is taken */
         stub_connected(stub_dial(), 1);
-        assert_int_equal(stub_dials(), SERVICE_DIALS);
+        assert_int_equal(stub_dials(), DIALS);
         assert_int_equal(started(), n + 1);
     }
     stub_connected(stub_dial(), 1);
-    assert_int_equal(stub_dials(), SERVICE_DIALS - 1);
+    assert_int_equal(stub_dials(), DIALS - 1);
 }
 
 static void others_wait_in_their_order(void **state)
@@ -174,7 +174,7 @@ static void the_user_hears_why(void **state)
         {ERR_IO, SMUX_RST_UNSPECIFIED},          {ERR_RESOLVE, SMUX_RST_UNSPECIFIED},
     };
     (void)state;
-    begin("127.0.0.1", SERVICE_DIALS);
+    begin("127.0.0.1", DIALS);
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         service_serve(service, NULL, &users[i]);
         stub_dial_failed(stub_dial(), rows[i].err);
@@ -187,7 +187,7 @@ static void the_user_hears_why(void **state)
 static void failures_are_one_line_a_second(void **state)
 {
     (void)state;
-    begin("127.0.0.1", SERVICE_DIALS);
+    begin("127.0.0.1", DIALS);
     for (unsigned i = 0; i < 6; i++) { /* at 0, 0.4, 0.8, 1.2, 1.6, 2.0 s */
         service_serve(service, NULL, &users[i]);
         stub_dial_failed(stub_dial(), ERR_REFUSED);
@@ -215,7 +215,7 @@ static void a_user_who_leaves_gives_his_place_on(void **state)
 static void beyond_the_quota_there_is_no_relay(void **state)
 {
     (void)state;
-    begin("127.0.0.1", SERVICE_DIALS);
+    begin("127.0.0.1", DIALS);
     stub.no_relay = true;
     serve(1);
     assert_true(users[0].is_reset && users[0].code == SMUX_RST_BUSY);

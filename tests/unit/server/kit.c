@@ -67,6 +67,7 @@ int kit_setup(void **state)
     kit.opt.common.drain_ns = 30 * INT64_C(1000000000);
     kit.srv.opt = &kit.opt;
     quota_init(&kit.srv.connections, 100);
+    assert_true(account_of_server(&kit.srv.account, 1 << 20, 1));
     kit.workers = &kit.worker;
     kit.workers_count = 1;
     kit.worker.srv = &kit.srv;

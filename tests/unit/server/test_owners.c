@@ -121,7 +121,9 @@ static int setup(void **state)
     assert_int_equal(ratelimit_init(&srv->guesses), 0);
     list_init(&srv->agents);
     owners_init(srv);
-    srv->sessions_max = 4;
+    assert_true(account_of_server(&srv->account, 1 << 20, 1));
+    srv->account.sessions_max = 4;
+    quota_init(&srv->connections, account_users(&srv->account, 0));
     reception_init(srv);
     srv->tls = SSL_CTX_new(TLS_method());
     srv->workers = rig.workers;
@@ -286,6 +288,35 @@ static void one_source_leaves_room_for_others(void **state)
     *rig.heard = '\0';
     say(&more->asked);
     expect_heard("h:open_port ");
+}
+
+/* Descriptors are one account: what sessions take users cannot have, nor sessions what users have. */
+static void sessions_and_users_share_descriptors(void **state)
+{
+    (void)state;
+    struct server *srv = &rig.srv;
+    char id[8];
+    assert_true(account_of_server(&srv->account, 64, 1)); /* 3 sessions for sure, 11 of a source */
+    quota_init(&srv->connections, account_users(&srv->account, 0));
+    assert_int_equal(quota_max(&srv->connections), 32);
+    for (int i = 0; i < 5; i++) {
+        (void)snprintf(id, sizeof id, "%d", i);
+        serve(come("192.0.2.1"), id, 1000 + i);
+    }
+    assert_int_equal(quota_max(&srv->connections), account_users(&srv->account, 5));
+    assert_int_equal(quota_max(&srv->connections), 38 - 5 * 2 - 2);
+    while (!quota_is_full(&srv->connections))
+        quota_take(&srv->connections);
+    struct agent *more = come("192.0.2.1");
+    ask(more, "more", 1010, true);
+    assert_int_equal(more->refusal.answer.error, HELLO_ERR_BUSY);
+    assert_int_equal(quota_max(&srv->connections), 26); /* as before */
+    end(more, END_REFUSED);
+    serve(come("192.0.2.2"), "other", 1011); /* the last place is for a source that has none */
+    assert_int_equal(quota_max(&srv->connections), 24);
+    for (unsigned i = 0; i < 5; i++)
+        end(rig.agents[i], END_PEER);
+    assert_int_equal(quota_max(&srv->connections), 32);
 }
 
 static void a_port_is_asked_for(void **state)
@@ -596,6 +627,7 @@ int main(void)
         T(a_copy_hears_who_has_the_id),
         T(a_new_process_takes_its_place),
         T(one_source_leaves_room_for_others),
+        T(sessions_and_users_share_descriptors),
         T(a_port_is_asked_for),
         T(who_dies_while_asked_gives_way),
         T(what_drains_is_in_nobodys_way),

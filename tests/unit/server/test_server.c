@@ -46,22 +46,11 @@ uint64_t limits_raise(void)
     return rig.descriptors;
 }
 
-uint32_t limits_connections(uint64_t descriptors, unsigned loops)
-{
-    kit_did("loops:%u", loops);
-    return (uint32_t)descriptors;
-}
-
 unsigned limits_threads(int asked, uint64_t descriptors)
 {
     (void)asked;
     (void)descriptors;
     return rig.threads;
-}
-
-uint32_t limits_sessions(uint64_t descriptors)
-{
-    return (uint32_t)descriptors;
 }
 
 uint64_t limits_memory(int64_t asked)
@@ -397,10 +386,11 @@ static const char all_gone[] = "mailbox-close timer-close signals-fini ";
 static void script_ready(void)
 {
     struct listener *l = &kit.listener;
-    KIT_DID("loops:1 loop mailbox listen:7000 cage banner loop-run ");
+    KIT_DID("loop mailbox listen:7000 cage banner loop-run ");
     assert_int_equal(l->cfg.defer_accept_s, 5);
     assert_false(l->cfg.for_users);
-    assert_int_equal(rig.srv->connections.max, 100);
+    assert_int_equal(rig.srv->account.own, ACCOUNT_OWN_MIN); /* one loop */
+    assert_int_equal(quota_max(&rig.srv->connections), account_users(&rig.srv->account, 0));
     assert_int_equal(rig.srv->memory, 999);
     assert_int_equal(kit_count("server mode: the tunnel listens on [::]:8080"), 1);
     l->ev->on_accept(l->ctx, 50, NULL);
@@ -422,8 +412,9 @@ static void it_starts_serves_and_ends(void **state)
 
 static void script_three(void)
 {
-    KIT_DID("loops:4 loop mailbox listen:7000 cage banner loop-run ");
+    KIT_DID("loop mailbox listen:7000 cage banner loop-run ");
     assert_int_equal(rig.srv->memory, 333);
+    assert_int_equal(rig.srv->account.own, ACCOUNT_OWN_MIN + 3 * ACCOUNT_LOOP);
     rig.ops->end(rig.srv);
     KIT_DID("unlisten 1>end 2>end 3>end ");
     rig.ops->end(rig.srv); /* once */
@@ -462,10 +453,10 @@ static void what_cannot_start_says_why(void **state)
 static void what_was_made_is_undone(void **state)
 {
     static const char *const did[] = {
-        "loops:1 cannot-start:limit pki-free ",
-        "loops:1 loop cannot-start:memory pki-free ",
-        "loops:1 loop mailbox loop-fini cannot-start:? pki-free ",
-        "loops:1 loop mailbox mailbox-close loop-fini cannot-start:? pki-free ",
+        "cannot-start:limit pki-free ",
+        "loop cannot-start:memory pki-free ",
+        "loop mailbox loop-fini cannot-start:? pki-free ",
+        "loop mailbox mailbox-close loop-fini cannot-start:? pki-free ",
     };
     (void)state;
     for (unsigned i = 0; i < ARRAY_LEN(did); i++) {
@@ -480,7 +471,7 @@ static void what_was_made_is_undone(void **state)
 
 static void script_no_port(void)
 {
-    KIT_DID("loops:1 loop mailbox listen:7000 mailbox-close timer-close signals-fini loop-run ");
+    KIT_DID("loop mailbox listen:7000 mailbox-close timer-close signals-fini loop-run ");
 }
 
 static void a_port_that_cannot_be_had(void **state)
@@ -494,7 +485,7 @@ static void a_port_that_cannot_be_had(void **state)
 
 static void script_no_cage(void)
 {
-    KIT_DID("loops:1 loop mailbox listen:7000 cage unlisten mailbox-close timer-close signals-fini "
+    KIT_DID("loop mailbox listen:7000 cage unlisten mailbox-close timer-close signals-fini "
             "loop-run ");
 }
 
@@ -508,7 +499,7 @@ static void nobody_is_served_without_the_cage(void **state)
 
 static void script_one_of_two(void)
 {
-    KIT_DID("loops:3 loop mailbox listen:7000 cage unlisten >end loop-run ");
+    KIT_DID("loop mailbox listen:7000 cage unlisten >end loop-run ");
     server_worker_gone(rig.srv);
     KIT_DID(all_gone);
 }
@@ -525,7 +516,7 @@ static void a_worker_that_cannot_begin(void **state)
     rig.threads = 1;
     rig.fails_at = 1; /* none runs */
     assert_int_equal(serve(NULL), EXIT_STATUS_FAILED);
-    KIT_DID("loops:1 loop mailbox listen:7000 cage unlisten mailbox-close timer-close signals-fini "
+    KIT_DID("loop mailbox listen:7000 cage unlisten mailbox-close timer-close signals-fini "
             "loop-run loop-fini mailbox-fini pki-free ");
 }
 
@@ -668,7 +659,7 @@ static void script_status(void)
     KIT_LINES(""); /* the totals are below the lines of all */
     server_worker_told(srv);
     KIT_LINES(
-        "status: 3 sessions, 1 of at most 100 connections, 6000000000 bytes received, 201 sent\n");
+        "status: 3 sessions, 1 of at most 46 connections, 6000000000 bytes received, 201 sent\n");
     rig.ops->status(srv);
     KIT_DID("1>status 2>status ");
     rig.ops->end(srv);
