@@ -20,7 +20,7 @@ struct listener {
     const struct listener_events *ev;
     void *ctx;
     uv_poll_t poll;
-    uv_timer_t timer; /* runs while paused because of an error */
+    uv_timer_t timer; /* runs while paused because of an error, or because nobody may come */
     int fd;
     int closing;        /* handles still closing; freed when it comes to 0 */
     bool paused;        /* by the owner */
@@ -66,12 +66,17 @@ static bool is_per_connection_error(int errnum)
     }
 }
 
+static void rest(struct listener *l)
+{
+    uv_timer_start(&l->timer, on_listener_timer, LISTENER_PAUSE_MS, 0);
+    watch(l);
+}
+
 static void pause_for(struct listener *l, int errnum)
 {
     mtime_ms before = l->failed_at;
     l->failed_at = loop_now(l->loop);
-    uv_timer_start(&l->timer, on_listener_timer, LISTENER_PAUSE_MS, 0);
-    watch(l);
+    rest(l);
     if (l->ev->on_pause && l->failed_at - before >= LISTENER_SERIES_MS)
         l->ev->on_pause(l->ctx, err_from_errno(errnum));
 }
@@ -79,6 +84,10 @@ static void pause_for(struct listener *l, int errnum)
 /* Accepts one connection. False: no more in this turn. */
 static bool accept_one(struct listener *l)
 {
+    if (l->ev->may_accept && !l->ev->may_accept(l->ctx)) {
+        rest(l);
+        return false;
+    }
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
     int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);

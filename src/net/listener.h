@@ -34,6 +34,9 @@ struct listener_events {
        first failure of a series only, that is of failures less than LISTENER_SERIES_MS apart. It
        resumes by itself. May be NULL. */
     void (*on_pause)(void *ctx, int err);
+    /* Asked before each accept(), when somebody waits: false, and all wait for LISTENER_PAUSE_MS in
+       the kernel's backlog, until it is asked again. NULL: always. */
+    bool (*may_accept)(void *ctx);
 };
 
 struct listener_config {

@@ -314,6 +314,7 @@ static void agent_on_accept(struct message *m)
     a->session = s;
     session_set_owner(s, &ops, a);
     session_set_name(s, a->name);
+    session_count_at(s, &a->crowd->users);
     event_port_open(a->name, listener_address(l));
     event_port_accepting(a->name, listener_address(l));
     endpoint_users(a, SESSION_USERS_ADMIT);

@@ -36,6 +36,24 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
         worker_full(w);
 }
 
+/* One client, or all of one source, leaves users' connections to others (proto/account.h). */
+static bool endpoint_may_accept(void *ctx)
+{
+    struct agent *a = ctx;
+    const struct quota *all = a->worker->relays.quota;
+    if (!a->session || a->endpoint.users == SESSION_USERS_REFUSE)
+        return true; /* nothing is kept of whoever comes */
+    uint32_t of_client = session_streams(a->session), of_source = quota_used(&a->crowd->users);
+    if (account_takes_user(quota_max(all), quota_used(all), of_client, of_source))
+        return true;
+    mtime_ms now = loop_now(a->worker->loop);
+    if (now >= a->endpoint.tell_crowded_at) {
+        a->endpoint.tell_crowded_at = now + TELL_FULL_MS;
+        event_users_wait_for_client(a->name, of_client, of_source);
+    }
+    return false;
+}
+
 static void endpoint_on_pause(void *ctx, int err)
 {
     struct agent *a = ctx;
@@ -50,7 +68,9 @@ static void endpoint_look(struct agent *a, bool full)
 
 int endpoint_open(struct agent *a, int port, struct errmsg *why)
 {
-    static const struct listener_events events = {endpoint_on_user, endpoint_on_pause};
+    static const struct listener_events events = {.on_accept = endpoint_on_user,
+                                                  .on_pause = endpoint_on_pause,
+                                                  .may_accept = endpoint_may_accept};
     struct listener_config cfg = {
         .host = a->worker->srv->public_host, .port = port, .for_users = true};
     int err = listener_open(a->worker->loop, &cfg, &events, a, &a->endpoint.listener, why);

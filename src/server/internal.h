@@ -88,7 +88,15 @@ struct worker {
 struct endpoint {
     struct listener *listener; /* NULL: closed */
     enum session_users users;
-    struct log_budget lines; /* about users who are not served */
+    struct log_budget lines;  /* about users who are not served */
+    mtime_ms tell_crowded_at; /* its client has its share of users: not logged again before */
+};
+
+/* Who shares a source: its sessions, on any worker. The main thread's, which makes it with the first
+   and frees it with the last. */
+struct crowd {
+    struct quota users; /* connections of users through them; without a limit of its own */
+    unsigned sessions;
 };
 
 /*
@@ -121,6 +129,7 @@ struct agent {
     bool is_trusted;                     /* auth_ok has come */
     bool has_session;                    /* sid is the number of one, or of one to be */
     bool counts;                         /* as one of its source's sessions */
+    struct crowd *crowd;                 /* then; the worker's to count in while it has a session */
     char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
     struct agent *target;                /* whose session handover is for, if there is one */
     struct opening_refusal refusal;      /* the worker's once refuse is posted */

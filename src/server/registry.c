@@ -4,6 +4,7 @@
  * proto/session/waiting decide, by messages to the workers.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/event.h"
@@ -72,6 +73,30 @@ static bool is_namesake(const struct agent *a, const struct agent *b)
     return *a->claim.id && strcmp(a->claim.id, b->claim.id) == 0;
 }
 
+/* The crowd of a's source, with a in it; NULL without memory. */
+static struct crowd *crowd_join(const struct agent *a)
+{
+    struct crowd *c = NULL;
+    list_foreach (n, &a->worker->srv->agents) {
+        const struct agent *o = LIST_ENTRY(n, struct agent, of_server);
+        if (o->crowd && strcmp(o->source, a->source) == 0)
+            c = o->crowd;
+    }
+    if (!c && (c = calloc(1, sizeof *c)))
+        quota_init(&c->users, UINT32_MAX);
+    if (c)
+        c->sessions++;
+    return c;
+}
+
+/* Its worker has said its last word, so it counts in it no more. */
+static void crowd_leave(struct agent *a)
+{
+    if (a->crowd && --a->crowd->sessions == 0)
+        free(a->crowd);
+    a->crowd = NULL;
+}
+
 /* There are so many sessions now, which leave that much to users. */
 static void count_sessions(struct server *srv, uint32_t sessions)
 {
@@ -117,7 +142,7 @@ static void owners_on_asked(struct message *m)
     struct agent *a = CONTAINER_OF(m, struct agent, asked);
     struct server *srv = a->worker->srv;
     count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */
-    if (!has_room(a)) {
+    if (!has_room(a) || !(a->crowd = crowd_join(a))) {
         count_sessions(srv, srv->sessions - 1);
         refuse_for_room(a);
         return;
@@ -184,6 +209,7 @@ void owners_gone(struct agent *a)
 {
     if (a->counts)
         count_sessions(a->worker->srv, a->worker->srv->sessions - 1);
+    crowd_leave(a);
     waiting_remove(&a->worker->srv->waiting, &a->waiting);
     registry_gone(&a->worker->srv->registry, &a->claim);
 }

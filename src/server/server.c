@@ -285,7 +285,8 @@ static void on_tunnel_pause(void *ctx, int err)
 /* At the socket that a service manager has handed over. */
 static int adopt_for_tunnels(struct server *srv)
 {
-    static const struct listener_events events = {on_tunnel, on_tunnel_pause};
+    static const struct listener_events events = {.on_accept = on_tunnel,
+                                                  .on_pause = on_tunnel_pause};
     struct listener_config cfg = {.defer_accept_s = DEFER_ACCEPT_S};
     struct errmsg why;
     int err =
@@ -297,7 +298,8 @@ static int adopt_for_tunnels(struct server *srv)
 
 static int listen_at(struct server *srv)
 {
-    static const struct listener_events events = {on_tunnel, on_tunnel_pause};
+    static const struct listener_events events = {.on_accept = on_tunnel,
+                                                  .on_pause = on_tunnel_pause};
     struct hostport at;
     struct errmsg why;
     int err = address_parse_listen(srv->opt->listen, &at, &why);
@@ -326,7 +328,8 @@ static int listen_for_tunnels(struct server *srv)
 /* It may become ours later (a floating address), so this is only a warning. */
 static void try_public_host(struct server *srv)
 {
-    static const struct listener_events events = {on_tunnel, on_tunnel_pause};
+    static const struct listener_events events = {.on_accept = on_tunnel,
+                                                  .on_pause = on_tunnel_pause};
     struct listener_config cfg = {.host = srv->public_host};
     struct listener *l;
     struct errmsg why;

@@ -50,7 +50,8 @@ struct session {
     struct list relays;      /* all relays of this session */
     struct turn readers;     /* relays whose socket may have data */
     uint32_t relay_count;
-    struct loop_job turn; /* once a turn: read sockets, send */
+    struct quota *counted_at; /* they count there too; NULL: nowhere */
+    struct loop_job turn;     /* once a turn: read sockets, send */
     uv_timer_t timer;
     mtime_ms timer_at; /* when it is armed for; MTIME_NEVER: not */
     bool had_data;     /* since the last look of trim_idle() */

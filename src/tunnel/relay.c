@@ -79,7 +79,9 @@ static void relay_leave_session(struct relay *r)
         r->session->gather_to = NULL;
     list_del(&r->of_session);
     r->session->relay_count--;
-    session_wake(r->session); /* it may have waited for that */
+    if (r->session->counted_at)
+        (void)quota_give(r->session->counted_at); /* whoever counts there asks */
+    session_wake(r->session);                     /* it may have waited for that */
     r->session = NULL;
 }
 
@@ -271,6 +273,8 @@ struct relay *relay_new(struct relays *rs, struct session *session, struct smux_
     list_init(&r->cut);
     list_push(&session->relays, &r->of_session);
     session->relay_count++;
+    if (session->counted_at)
+        quota_take(session->counted_at);
     smux_stream_set_user(st, &r->owner);
     rs->count++;
     quota_take(rs->quota);

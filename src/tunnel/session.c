@@ -8,6 +8,7 @@
  */
 #include "tunnel/session.h"
 
+#include <assert.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -553,6 +554,12 @@ const uint8_t *session_sid(const struct session *s)
 const uint8_t *session_nonce(const struct session *s)
 {
     return s->cfg.nonce;
+}
+
+void session_count_at(struct session *s, struct quota *q)
+{
+    assert(s->relay_count == 0);
+    s->counted_at = q;
 }
 
 uint32_t session_streams(const struct session *s)

@@ -23,6 +23,7 @@
 #include "tunnel/opening.h"
 #include "tunnel/reason.h"
 
+struct quota;
 struct relays;
 struct session;
 struct smux_session;
@@ -92,6 +93,10 @@ void session_set_owner(struct session *s, const struct session_ops *ops, void *c
 
 /* What its lines in the log begin with, instead of the peer's address. Must outlive it. */
 void session_set_name(struct session *s, const char *name);
+
+/* Its running connections are counted in q as well, from the first one on. Must outlive the end that
+   on_closed tells. */
+void session_count_at(struct session *s, struct quota *q);
 
 /* Marks it as over; what is staged still goes, GOAWAY with it. why may be NULL. Idempotent: the
    first reason counts. */

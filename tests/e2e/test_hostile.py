@@ -131,3 +131,30 @@ def test_many_sessions_of_one_source_leave_room_for_others(lab):
     assert again.open()["ok"]  # a new process of one that is there
     for c in [again, other, *held]:
         c.tls.close()
+
+
+def test_who_takes_all_descriptors_leaves_some_to_others(lab):
+    """Users of one client, then sessions of its source until it has no more: another source still gets a session, its
+    port, and users. No descriptor is missing meanwhile."""
+    server = lab.server(wrapper=("prlimit", "--nofile=128:128"))
+    hoarder = wire2.Client(server.port, server.ca, SECRET, id="hoarder")
+    port = hoarder.open()["port"]
+    users = [connect(port) for _ in range(100)]
+    server.wait_log("some are left to others")
+    held = [hoarder]
+    for i in range(40):
+        c = wire2.Client(server.port, server.ca, SECRET, id=f"hoarder{i}")
+        if c.open()["ok"]:
+            held.append(c)
+        else:
+            c.tls.close()
+    assert 4 <= len(held) < 24
+    other = wire2.Client(server.port, server.ca, SECRET, id="other")
+    other.connect = functools.partial(other.connect, ("127.0.0.2", 0))
+    with connect(other.open()["port"]):
+        other.until(SYN)
+    assert "pauses" not in server.log() and "accepting TLS" not in server.log()
+    for c in [other, *held]:
+        c.tls.close()
+    for s in users:
+        s.close()

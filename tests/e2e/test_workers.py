@@ -303,11 +303,12 @@ def test_the_user_limit_is_one_for_all_workers_d22(lab, echo):
     assert 40 <= most <= 80
     with ExitStack() as stack:
         crowd = crowd_of(stack, busy.port, most + 5)
-        server.wait_log("as many as the descriptor limit allows")
-        wait_for("the busy client to have all of it", lambda: echo.open == most)
-        assert served(crowd) == most  # one client may have all there is
+        server.wait_log("some are left to others")
+        wait_for("the busy client to have its share", lambda: echo.open >= most - most // 8)
+        assert served(crowd) <= most - most // 8 + 2
         late = crowd_of(stack, other.port, 4) + crowd_of(stack, third.port, 4)
-        assert served(late) <= 2  # each of the other two workers finds out by one
+        time.sleep(0.5)
+        assert echo.open <= most + 2  # the others of one source have no more; and never too many
         before = server.cpu_seconds()
         time.sleep(2)
         assert server.cpu_seconds() - before < 1  # they wait, they do not spin
@@ -316,7 +317,7 @@ def test_the_user_limit_is_one_for_all_workers_d22(lab, echo):
         wait_for("those who waited", lambda: served(late) or echo.open == 8)
     for c in (busy, other, third):
         wait_for("new users to be served", lambda port=c.port: works(port))
-    assert server.log().count("as many as the descriptor limit allows") == 1
+    assert server.log().count("some are left to others") <= 3  # not for each who leaves
     assert "pauses" not in server.log()  # the reserve was enough
 
 

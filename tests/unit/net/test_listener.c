@@ -30,6 +30,7 @@ struct owner {
     int fd[MANY];
     int accepted, pauses, pause_err;
     int close_after, pause_after; /* accepted connections */
+    int may, asked;               /* so many more may come */
     char peer[SOCK_NAME_MAX];
 };
 
@@ -53,7 +54,7 @@ static void on_pause(void *ctx, int err)
     o->pause_err = err;
 }
 
-static const struct listener_events events = {on_accept, on_pause};
+static const struct listener_events events = {.on_accept = on_accept, .on_pause = on_pause};
 
 static int open_at(struct owner *o, const char *host, int port, struct errmsg *why)
 {
@@ -319,6 +320,40 @@ static void closing_while_accepting(void **state)
     listener_close(NULL);
 }
 
+/* ---- who may come ---- */
+
+static bool may_accept(void *ctx)
+{
+    struct owner *o = ctx;
+    o->asked++;
+    return o->may-- > 0;
+}
+
+/* They wait until the owner lets them in, and it is not asked all the time. */
+static void who_may_not_come_waits(void **state)
+{
+    static const struct listener_events asks = {.on_accept = on_accept, .may_accept = may_accept};
+    struct owner o = {.k = *state, .may = 2};
+    struct listener_config cfg = {.host = "127.0.0.1"};
+    struct errmsg why;
+    int c[4];
+    assert_int_equal(listener_open(&o.k->loop, &cfg, &asks, &o, &o.l, &why), 0);
+    for (int i = 0; i < 4; i++)
+        c[i] = kit_connect(listener_port(o.l));
+    KIT_UNTIL(o.k, o.accepted == 2);
+    int asked = o.asked;
+    kit_pass(o.k, 3 * LISTENER_PAUSE_MS);
+    assert_int_equal(o.accepted, 2);
+    assert_in_range(o.asked, asked, asked + 4);
+    listener_pause(o.l, true);
+    listener_pause(o.l, false); /* does not end its rest */
+    o.may = 2;
+    KIT_UNTIL(o.k, o.accepted == 4);
+    for (int i = 0; i < 4; i++)
+        (void)close(c[i]);
+    owner_close(&o);
+}
+
 /* ---- pace ---- */
 
 static void a_flood_is_served_in_batches(void **state)
@@ -518,6 +553,7 @@ int main(void)
         TEST(a_port_that_is_not_allowed),
         TEST(d6_the_port_is_free_when_close_returns),
         TEST(closing_while_accepting),
+        TEST(who_may_not_come_waits),
         TEST(a_flood_is_served_in_batches),
         TEST(paused_by_its_owner),
         TEST(d22_no_descriptors_left),

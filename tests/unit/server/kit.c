@@ -67,6 +67,7 @@ int kit_setup(void **state)
     kit.opt.common.drain_ns = 30 * INT64_C(1000000000);
     kit.srv.opt = &kit.opt;
     quota_init(&kit.srv.connections, 100);
+    quota_init(&kit.crowd.users, UINT32_MAX);
     assert_true(account_of_server(&kit.srv.account, 1 << 20, 1));
     kit.workers = &kit.worker;
     kit.workers_count = 1;
@@ -93,6 +94,7 @@ struct agent *kit_agent(char letter, const char *peer)
     kit_watch(a, letter);
     a->worker = &kit.worker;
     a->fd = -1;
+    a->crowd = &kit.crowd;
     (void)snprintf(a->peer, sizeof a->peer, "%s", peer);
     (void)snprintf(a->name, sizeof a->name, "%s", peer);
     return a;
@@ -320,6 +322,11 @@ void session_set_owner(struct session *s, const struct session_ops *ops, void *c
 {
     s->ops = ops;
     s->ctx = ctx;
+}
+
+void session_count_at(struct session *s, struct quota *q)
+{
+    s->counted_at = q;
 }
 
 void session_set_name(struct session *s, const char *name)

@@ -30,6 +30,7 @@ struct session {
     enum life_state state;
     enum life_service service;
     uint32_t streams;
+    struct quota *counted_at;
     uint64_t received, sent;
     bool gives_port; /* the answer to session_port_wanted() */
     bool closed;
@@ -51,6 +52,7 @@ struct kit {
     struct opening openings[KIT_OPENINGS];
     unsigned openings_count;
     struct session session;
+    struct crowd crowd; /* of every agent's source */
     /* how the stubs answer; 0, false: well */
     int listen_err, opening_err, stream_err, loop_err, mailbox_err, relays_err;
     bool no_relay, accept_breaks;

@@ -151,6 +151,45 @@ static void the_last_one_closes_the_door(void **state)
     KIT_DID("stream relay:51 full ");
 }
 
+static bool may_come(uint32_t of_client, uint32_t of_source)
+{
+    kit.session.streams = of_client;
+    quota_init(&kit.crowd.users, UINT32_MAX);
+    while (quota_used(&kit.crowd.users) < of_source)
+        quota_take(&kit.crowd.users);
+    return kit.listener.ev->may_accept(kit.listener.ctx);
+}
+
+/* Of 100 connections 12 are left to who has fewer than 3. */
+static void one_client_leaves_users_to_others(void **state)
+{
+    (void)state;
+    open_port();
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    assert_true(may_come(0, 0));
+    while (quota_used(&kit.srv.connections) < 88)
+        quota_take(&kit.srv.connections);
+    assert_true(may_come(2, 2));
+    KIT_LINES("");
+    assert_false(may_come(88, 88));
+    assert_int_equal(kit_count("[192.0.2.1:4711] has 88 connections, and all clients of its "
+                               "source 88: some are left to others"),
+                     1);
+    *kit.lines = '\0';
+    assert_false(may_come(2, 88)); /* by its other sessions */
+    KIT_LINES("");                 /* once a minute */
+    kit.now += TELL_FULL_MS;
+    assert_false(may_come(3, 3));
+    assert_int_equal(kit_count("has 3 connections"), 1);
+    (void)quota_give(&kit.srv.connections);
+    assert_true(may_come(87, 87));
+    while (!quota_is_full(&kit.srv.connections))
+        quota_take(&kit.srv.connections);
+    assert_false(may_come(0, 0));
+    endpoint_users(a, SESSION_USERS_REFUSE);
+    assert_true(may_come(88, 88)); /* nothing is kept of them */
+}
+
 static void a_full_worker_lets_users_wait(void **state)
 {
     (void)state;
@@ -237,6 +276,7 @@ int main(void)
         T(without_a_session_nobody_is_served),
         T(who_cannot_be_served_is_reset),
         T(the_last_one_closes_the_door),
+        T(one_client_leaves_users_to_others),
         T(a_full_worker_lets_users_wait),
         T(room_does_not_admit_who_is_held),
         T(the_port_is_free_when_it_is_closed),
