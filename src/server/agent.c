@@ -12,6 +12,7 @@
 #include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
+#include "proto/hash.h"
 #include "server/internal.h"
 
 /* After ended the main thread may forget it at any moment, so nothing is said any more. */
@@ -33,7 +34,30 @@ bool agent_may_tell(const struct agent *a, struct log_budget *b)
     return true;
 }
 
-/* The same where no line may follow that could say it. */
+/* Whether one more session has its lines: who opens and closes sessions in a loop has a burst of
+   them, then one a second. */
+static bool agent_may_tell_session(const struct agent *a)
+{
+    struct worker *w = a->worker;
+    unsigned left_out;
+    struct log_budget *b = &w->told_begun[hash_text(a->source) % TOLD_SOURCES];
+    if (!log_budget_take(b, loop_now(w->loop), &left_out))
+        return false;
+    if (left_out > 0)
+        event_sessions_left_out(a->name, left_out);
+    return true;
+}
+
+/* The later lines of one that began without: it may have lasted for long. */
+static bool agent_may_tell_later(const struct agent *a)
+{
+    struct worker *w = a->worker;
+    unsigned left_out; /* counted where they began */
+    return !a->is_quiet || log_budget_take(&w->told_later[hash_text(a->source) % TOLD_SOURCES],
+                                           loop_now(w->loop), &left_out);
+}
+
+/* The same as agent_may_tell() where no line may follow that could say it. */
 static void tell_left_out(struct agent *a)
 {
     unsigned left_out = log_budget_left_out(&a->lines) + log_budget_left_out(&a->endpoint.lines);
@@ -49,6 +73,8 @@ static void log_end(struct agent *a, enum end_reason reason, const struct errmsg
     char text[ESCAPE_BUF];
     if (!a->authenticated || reason == END_REFUSED)
         return; /* has its line already */
+    if (!agent_may_tell_later(a))
+        return;
     tell_left_out(a);
     const char *words = end_text(text, reason, why);
     event_session_ended(a->name, words);
@@ -87,9 +113,12 @@ static void agent_on_authenticated(void *ctx)
 {
     struct agent *a = ctx;
     a->authenticated = true;
+    a->is_quiet = !agent_may_tell_session(a);
     agent_post(a, &a->auth_ok);
-    event_client_authenticated(a->name);
     log_debug("[%s] %s, worker %u", a->name, opening_tls_info(a->opening), a->worker->index + 1);
+    if (a->is_quiet)
+        return;
+    event_client_authenticated(a->name);
     event_open_awaited(a->name);
 }
 
@@ -140,7 +169,8 @@ static void refuse_port(struct agent *a, int err)
                                             .refused_port = a->claim.wanted},
                                  .err = err};
     (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
-    event_port_failed(a->name, a->claim.wanted, err_text(err));
+    if (!a->is_quiet)
+        event_port_failed(a->name, a->claim.wanted, err_text(err));
     opening_refuse(a->opening, &no);
 }
 
@@ -161,11 +191,13 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
         agent_on_authenticated(a);
     }
     if (ask->err < 0) {
-        event_open_malformed(a->name, err_text(ask->err));
+        if (!a->is_quiet)
+            event_open_malformed(a->name, err_text(ask->err));
         opening_refuse(a->opening, &(struct opening_refusal){.err = ERR_PROTO});
         return;
     }
-    event_open_received(a->name, ask->port);
+    if (!a->is_quiet)
+        event_open_received(a->name, ask->port);
     if (ask->port < 0 || ask->port > 65535)
         refuse_port(a, ERR_RANGE);
     else if (!port_is_allowed(a, ask->port))
@@ -197,7 +229,9 @@ static void agent_on_refuse(struct message *m)
     endpoint_close(a);
     if (!a->opening)
         return;
-    if (a->refusal.answer.error == HELLO_ERR_TAKEN)
+    if (a->is_quiet)
+        log_debug("[%s] refused", a->name);
+    else if (a->refusal.answer.error == HELLO_ERR_TAKEN)
         event_id_refused(a->name, a->refusal.answer.by);
     else if (a->refusal.answer.error != HELLO_ERR_BUSY) /* that has its line */
         event_port_refused(a->name, a->claim.wanted, a->refusal.answer.by);
@@ -252,7 +286,7 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
     char text[ESCAPE_BUF];
     bool again = act->tell.again; /* the same as before, and told */
     unsigned streams = session_streams(a->session);
-    if (has_budget(act) && !agent_may_tell(a, &a->lines))
+    if (!agent_may_tell_later(a) || (has_budget(act) && !agent_may_tell(a, &a->lines)))
         return;
     switch (act->tell.what) {
     case LIFE_TELL_SUSPECTED:
@@ -315,8 +349,10 @@ static void agent_on_accept(struct message *m)
     session_set_owner(s, &ops, a);
     session_set_name(s, a->name);
     session_count_at(s, &a->crowd->users);
-    event_port_open(a->name, listener_address(l));
-    event_port_accepting(a->name, listener_address(l));
+    if (!a->is_quiet) {
+        event_port_open(a->name, listener_address(l));
+        event_port_accepting(a->name, listener_address(l));
+    }
     endpoint_users(a, SESSION_USERS_ADMIT);
     if (quota_is_full(a->worker->relays.quota))
         worker_full(a->worker);

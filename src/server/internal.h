@@ -44,6 +44,8 @@ enum {
     KNOWN_SOURCES = 1024,
     KNOWN_MS = 24 * 3600 * 1000, /* after the last proof a source is a stranger again */
     KNOWN_KEY_BYTES = 16,
+    /* Sources by which a worker counts the sessions it tells of, by hash: some may share one. */
+    TOLD_SOURCES = 256,
     /* "address id" and its NUL. */
     AGENT_NAME_MAX = SOCK_NAME_MAX + HELLO_ID_MAX + 2,
 };
@@ -62,6 +64,8 @@ struct worker {
     struct loop own;
     struct relays relays;
     struct list agents;
+    struct log_budget told_begun[TOLD_SOURCES]; /* sessions that have their lines */
+    struct log_budget told_later[TOLD_SOURCES]; /* later lines of the others */
     bool full;               /* its public ports take nobody: the quota is used up */
     bool stopping;           /* no new work */
     bool ending;             /* until the last agent is gone */
@@ -147,6 +151,7 @@ struct agent {
     struct endpoint endpoint;
     struct log_budget lines; /* about what happens to its session again and again */
     bool authenticated;
+    bool is_quiet;     /* its source has opened so many sessions that this one has no lines */
     bool over;         /* ended, or resume, was posted: the worker says no more of it */
     int opened_port;   /* with opened: 0: it could not be had */
     bool yields;       /* with yielded */

@@ -53,7 +53,8 @@ static void owners_act(void *ctx, const struct registry_action *act)
         tell_worker(a, &a->refuse);
         break;
     case REGISTRY_EVICT:
-        event_session_replaced(a->name, agent_of_claim(act->by)->peer);
+        if (!agent_of_claim(act->by)->is_quiet)
+            event_session_replaced(a->name, agent_of_claim(act->by)->peer);
         tell_worker(a, &a->evict);
         break;
     case REGISTRY_YIELD:

@@ -2,13 +2,14 @@
 """Peers that know the secret and mean no good: what they can make our programs do is bounded."""
 
 import functools
+import re
 import signal
 import struct
 import time
 
 import pytest
 
-from lib import wire2
+from lib import wire, wire2
 from lib.procs import SECRET
 from lib.services import connect
 from lib.wire2 import ACK, GOAWAY, PING, PONG, PSH, SYN, frame
@@ -158,3 +159,26 @@ def test_who_takes_all_descriptors_leaves_some_to_others(lab):
         c.tls.close()
     for s in users:
         s.close()
+
+
+@pytest.mark.parametrize("is_v2", [True, False], ids=["gotunnel2", "legacy"])
+def test_sessions_opened_and_closed_in_a_loop_are_bounded_lines(lab, is_v2):
+    """A burst of them has lines, then one a second; another source's client has its own."""
+    server, began = lab.server(threads=1), time.monotonic()
+    for _ in range(150):
+        if is_v2:
+            c = wire2.Client(server.port, server.ca, SECRET, id="looper")
+            assert c.open()["ok"]
+            c.tls.close()
+        else:
+            with wire.dial(server.port, server.ca) as w:
+                w.login(SECRET)
+                w.ask(0)
+    with wire.dial(server.port, server.ca, source=("127.0.0.2", 0)) as w:
+        w.login(SECRET)
+        w.ask(0)
+        server.match(r"127\.0\.0\.2:\d+\] control message")
+    begun = len(re.findall(r"127\.0\.0\.1:\d+( looper)?\] control message", server.log()))
+    most = 61 + time.monotonic() - began
+    assert 60 <= begun <= min(150, most)
+    assert server.log().count("\n") < 12 * most + 30  # of all kinds

@@ -106,6 +106,43 @@ static void a_client_that_cuts_in_a_loop_fills_no_disk(void **state)
     forget(a);
 }
 
+static void open_and_end(void)
+{
+    struct agent *a = come('a');
+    ask(a, "nas", 8080);
+    kit_run(&a->open_port);
+    kit_run(&a->accept);
+    over(a, END_PEER);
+    forget(a);
+    *kit.did = '\0';
+    kit.openings_count = 0;
+}
+
+/* Nor one that opens sessions and ends them; one a second has its lines, and says what had none. */
+static void a_client_that_opens_in_a_loop_fills_no_disk(void **state)
+{
+    enum { LINES = 7, ENDS = 2 };
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        open_and_end();
+    assert_int_equal(kit_count(""), LOG_BUDGET_BURST * (LINES + ENDS));
+    *kit.lines = '\0';
+    kit.now += LOG_BUDGET_EVERY_MS;
+    open_and_end();
+    open_and_end();
+    assert_int_equal(kit_count(""), LINES + ENDS + 1);
+    assert_int_equal(kit_count("[192.0.2.1:4711 nas] 440 more sessions of its source have no"), 1);
+    *kit.lines = '\0';
+    struct agent *a = come('a'); /* one without lines */
+    ask(a, "nas", 8080);
+    kit_run(&a->open_port);
+    kit_run(&a->accept);
+    KIT_LINES("");
+    over(a, END_PEER);
+    KIT_LINES("");
+    forget(a);
+}
+
 /* What a session says once is said, however much was left out before it. */
 static void what_is_said_once_needs_no_room(void **state)
 {
@@ -613,6 +650,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, kit_setup)
     const struct CMUnitTest tests[] = {
         T(a_client_that_cuts_in_a_loop_fills_no_disk),
+        T(a_client_that_opens_in_a_loop_fills_no_disk),
         T(what_is_said_once_needs_no_room),
         T(repeats_cost_nothing),
         T(users_who_are_not_served_fill_no_disk),
