@@ -256,7 +256,7 @@ static void say_open(struct conn *c, unsigned how)
                               .port = (int64_t)script_word(&end.link.script) - (how & 2),
                               .window_ms = how & 4 ? 1000 : 60000,
                               .take = how & 8,
-                              .mine = {.count = how / 16 % 9}};
+                              .mine = {.count = (uint8_t)(how / 16 % 9)}};
     if (hello_keys_init(&keys, how & 1 ? LINK_SECRET : "another-one-of-16-bytes", link_exporter) <
         0)
         abort();

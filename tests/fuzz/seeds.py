@@ -135,8 +135,62 @@ def client_seeds():
     yield "dials-fail", b(v2 + 8) + opened + user_comes + user(0, SAY, 9) + cut + b(11, 0)
 
 
+def gate_seeds():
+    def come(source, kind, *rest):
+        return b(0, 0, kind + 8 * source, *rest)
+
+    def more(i, n):
+        return b(4, i, n)
+
+    whole, parts, spoiled, junk = 0, 4, 2, 3
+    passes = b(6, 0, 201)  # so long that all who wait are late
+    yield "whole", b(0) + come(1, whole, 60, 255)
+    yield "two-segments", b(0) + come(1, whole, 60, 1) + more(0, 20) + more(0, 20)
+    yield "byte-by-byte", b(0) + come(1, whole, 0, 0) + b(3, 0, 1) * 60
+    yield "records", b(0) + come(1, parts, 60, 30, 2) + more(0, 9) + more(0, 30)
+    yield "tiny-records", b(0) + come(1, parts, 0, 60, 0) + more(0, 1) * 3
+    yield "spoiled", b(0) + come(1, spoiled, 30, 5, 1, 20)
+    yield "junk", b(0) + come(1, junk, 4) + b"GET " + b(1)
+    yield "late", b(0) + come(1, whole, 60, 1) + passes
+    yield "leaves", b(0) + come(1, whole, 60, 1) + b(5, 0, 1) + come(2, whole, 60, 1) + b(5, 1, 0)
+    yield "left-at-once", b(0, 0, 0, 240, 60, 0)
+    yield "one-source", b(0) + come(1, whole, 60, 1) * 9 + more(8, 90)
+    yield "crowd", b(0) + b"".join(come(i % 7, whole, 60, 1) for i in range(40)) + more(39, 90) + passes
+    yield "edges", b(0) + come(1, whole, 60, 1) + b(7, 0, 0) * 5 + more(0, 60)
+
+
+def state_seeds():
+    digits = b"0123456789abcdef"
+    pin = digits * 4 + b"\n"
+    for kind, name in enumerate(("id", "servers", "servers-full", "secret")):
+        yield name + "-empty", b(kind)
+        yield name + "-blank", b(kind) + b" \n"
+    yield "id", b(0) + digits * 2 + b"\n"
+    yield "id-upper", b(0) + digits.upper() * 2 + b"\n"
+    yield "id-short", b(0) + digits + b"\n"
+    yield "id-long", b(0) + digits * 2 + b"0\n"
+    yield "id-no-end", b(0) + digits * 2
+    yield "id-two", b(0) + (digits * 2 + b"\n") * 2
+    yield "servers", b(1) + pin * 2
+    yield "servers-torn", b(1) + b"junk\n" + pin[:20]
+    yield "servers-known", b(1) + b"abcd" + b"0" * 60 + b"\n"
+    yield "servers-zero", b(1) + pin + b"\0" + pin
+    yield "servers-inside", b(1) + b"x" + pin
+    yield "servers-full", b(2, 66) + b"\n"
+    yield "servers-over", b(2, 10) + b"\n" + pin
+    yield "secret", b(3) + b"a secret"
+    yield "secret-line", b(3) + b"a secret\r\n"
+    yield "secret-lines", b(3) + b"a secret\nand more\n"
+    yield "secret-zero", b(3) + b"a\0secret"
+    yield "secret-longest", b(3) + b"s" * 4095 + b"\n"
+    yield "secret-too-long", b(3) + b"s" * 4096
+
+
 def main():
     root = Path(sys.argv[1]) / "corpus"
+    for target, seeds in (("gate", gate_seeds()), ("state", state_seeds())):
+        for name, text in seeds:
+            (root / target / name).write_bytes(text)
     for target, seeds in (("server_link", server_seeds()), ("client_link", client_seeds())):
         for name, script in seeds:
             # The last byte of the beginning says how it ends: all is closed, or nobody says anything any more.
