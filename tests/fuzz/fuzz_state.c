@@ -86,19 +86,31 @@ static void try_id(const uint8_t *p, size_t n)
 
 /* ---- servers ---- */
 
-static bool is_pin(const uint8_t *p, size_t n)
+/* Where what counts of the file ends: C strings, up to a size. */
+static const uint8_t *end_of(const uint8_t *p, size_t n)
 {
-    return n == PIN_LINE - 1 && are_digits(p, n);
+    const uint8_t *end = p + (n < PINS_FILE_MAX ? n : PINS_FILE_MAX);
+    const uint8_t *nul = memchr(p, '\0', (size_t)(end - p));
+    return nul ? nul : end;
 }
 
-/* Whether the file has this line, whole, as a server would be looked up; NULL: the first that is one. */
-static const uint8_t *find_pin(const uint8_t *p, size_t n, const uint8_t *wanted)
+/* The file has this line, and it is one from its beginning on. */
+static bool has_line(const uint8_t *p, size_t n, const uint8_t *line)
 {
-    const uint8_t *end = p + (n < PINS_FILE_MAX ? n : PINS_FILE_MAX), *lf;
-    const uint8_t *nul = memchr(p, '\0', (size_t)(end - p));
-    for (end = nul ? nul : end; (lf = memchr(p, '\n', (size_t)(end - p))); p = lf + 1)
-        if (is_pin(p, (size_t)(lf - p)) && (!wanted || memcmp(p, wanted, PIN_LINE) == 0))
-            return p;
+    const uint8_t *end = end_of(p, n), *lf;
+    for (; (lf = memchr(p, '\n', (size_t)(end - p))); p = lf + 1)
+        if (lf - p == PIN_LINE - 1 && memcmp(p, line, PIN_LINE) == 0)
+            return true;
+    return false;
+}
+
+/* The digits of a server and a line feed, wherever in a line; NULL: there are none. */
+static const uint8_t *find_pin(const uint8_t *p, size_t n)
+{
+    const uint8_t *end = end_of(p, n), *from = p, *lf;
+    for (; (lf = memchr(p, '\n', (size_t)(end - p))); p = lf + 1)
+        if (lf - from >= PIN_LINE - 1 && are_digits(lf - (PIN_LINE - 1), PIN_LINE - 1))
+            return lf - (PIN_LINE - 1);
     return NULL;
 }
 
@@ -119,10 +131,10 @@ static void try_pins(const uint8_t *p, size_t n)
     put_file("servers", p, n);
     pins_init(&pins);
     assert(pins.fd >= 0);
-    const uint8_t *line = find_pin(p, n, NULL);
+    const uint8_t *line = find_pin(p, n);
     if (line)
         key_of(key, line);
-    assert(!line || pins_has(&pins, key));
+    assert(!line || pins_has(&pins, key) == has_line(p, n, line));
     bool had = pins_has(&pins, other);
     int err = pins_add(&pins, other, &why);
     assert(err == 0 || (err == ERR_LIMIT && !had && *why.text));

@@ -146,7 +146,8 @@ def gate_seeds():
     passes = b(6, 0, 201)  # so long that all who wait are late
     yield "whole", b(0) + come(1, whole, 60, 255)
     yield "two-segments", b(0) + come(1, whole, 60, 1) + more(0, 20) + more(0, 20)
-    yield "byte-by-byte", b(0) + come(1, whole, 0, 0) + b(3, 0, 1) * 60
+    yield "byte-by-byte", b(0) + come(1, whole, 1, 0) + b(3, 0, 1) * 90
+    yield "last-byte", b(0) + come(1, whole, 1, 1) + b(3, 0, 1) * 50
     yield "records", b(0) + come(1, parts, 60, 30, 2) + more(0, 9) + more(0, 30)
     yield "tiny-records", b(0) + come(1, parts, 0, 60, 0) + more(0, 1) * 3
     yield "spoiled", b(0) + come(1, spoiled, 30, 5, 1, 20)
@@ -181,6 +182,7 @@ def state_seeds():
     yield "secret", b(3) + b"a secret"
     yield "secret-line", b(3) + b"a secret\r\n"
     yield "secret-lines", b(3) + b"a secret\nand more\n"
+    yield "secret-blanks", b(3) + b"a secret  \r\n"
     yield "secret-zero", b(3) + b"a\0secret"
     yield "secret-longest", b(3) + b"s" * 4095 + b"\n"
     yield "secret-too-long", b(3) + b"s" * 4096
