@@ -89,7 +89,6 @@ struct stub {
     unsigned closed;         /* timers, signals, the watch of the network, relays: 4 at the end */
     unsigned abortive, kept; /* sockets: sock_abortive(), sock_keepalive() */
     unsigned deepest;        /* relay_reset() inside itself */
-    char lines[16384];       /* the log since the last look, info and heavier, a LF behind each */
 };
 extern struct stub stub;
 

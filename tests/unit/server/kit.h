@@ -38,9 +38,9 @@ struct session {
 };
 
 struct kit {
-    char did[2048];         /* what the stubs were told: "a>ended listen:8080 " */
-    char lines[1024 * 128]; /* the log, from info on */
-    uint64_t source;        /* of the last relay */
+    char did[2048];  /* what the stubs were told: "a>ended listen:8080 " */
+    char *lines;     /* the log, from info on: lines_seen */
+    uint64_t source; /* of the last relay */
     mtime_ms now;
     struct server srv;
     struct server_options opt;
