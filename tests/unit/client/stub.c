@@ -111,7 +111,7 @@ void stub_turn(void)
         c->relays.on_empty(c->relays.ctx);
     emptied = false;
     for (struct session *s = stub.sessions; s; s = s->next)
-        if (s->closing && !s->is_over)
+        if (s->closed && !s->is_over)
             stub_over(s, s->reason);
     for (struct list *n; (n = list_first(&jobs));) {
         list_del(n);
@@ -472,19 +472,13 @@ struct session *stub_up(uint8_t nonce)
 
 /* ---- sessions ---- */
 
-void session_set_owner(struct session *s, const struct session_ops *ops, void *ctx)
-{
-    s->ops = ops;
-    s->ctx = ctx;
-}
-
 void session_close(struct session *s, enum end_reason reason, const struct errmsg *why)
 {
     (void)why;
     assert_false(s->is_over);
-    if (!s->closing)
+    if (!s->closed)
         s->reason = reason;
-    s->closing = true;
+    s->closed = true;
 }
 
 void session_stop(struct session *s, mtime_ms drain_ms)
@@ -510,48 +504,6 @@ void session_network_changed(struct session *s, bool woke)
 {
     (void)woke;
     s->network_changes++;
-}
-
-const struct address *session_address(const struct session *s)
-{
-    return &s->at;
-}
-
-enum life_state session_state(const struct session *s)
-{
-    return s->state;
-}
-
-enum life_service session_service(const struct session *s)
-{
-    return s->service;
-}
-
-uint64_t session_received(const struct session *s)
-{
-    (void)s;
-    return 0;
-}
-
-uint64_t session_sent(const struct session *s)
-{
-    (void)s;
-    return 0;
-}
-
-uint32_t session_streams(const struct session *s)
-{
-    return s->streams;
-}
-
-uint32_t session_window_ms(const struct session *s)
-{
-    return s->window_ms;
-}
-
-uint32_t session_rtt_us(const struct session *s)
-{
-    return s->rtt_us;
 }
 
 void stub_over(struct session *s, enum end_reason reason)

@@ -298,12 +298,6 @@ void handover_refuse(struct loop *loop, struct handover *h, enum hello_error err
 
 /* ---- tunnel/session ---- */
 
-void session_set_owner(struct session *s, const struct session_ops *ops, void *ctx)
-{
-    s->ops = ops;
-    s->ctx = ctx;
-}
-
 void session_set_name(struct session *s, const char *name)
 {
     (void)s;
@@ -361,31 +355,6 @@ const char *session_peer(const struct session *s)
 {
     (void)s;
     return "198.51.100.9:4711";
-}
-
-enum life_state session_state(const struct session *s)
-{
-    return s->state;
-}
-
-enum life_service session_service(const struct session *s)
-{
-    return s->service;
-}
-
-uint64_t session_received(const struct session *s)
-{
-    return s->received;
-}
-
-uint64_t session_sent(const struct session *s)
-{
-    return s->sent;
-}
-
-uint32_t session_streams(const struct session *s)
-{
-    return s->streams;
 }
 
 /* ---- tunnel/relay ---- */

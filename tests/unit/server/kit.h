@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "server/internal.h"
+#include "unit/session.h"
 
 enum { KIT_OPENINGS = 8 };
 
@@ -22,19 +23,6 @@ struct listener {
 struct opening {
     struct opening_config cfg;
     bool closed;
-};
-
-struct session {
-    const struct session_ops *ops;
-    void *ctx;
-    enum life_state state;
-    enum life_service service;
-    uint32_t streams;
-    uint64_t received, sent;
-    bool gives_port; /* the answer to session_port_wanted() */
-    bool closed;
-    enum end_reason reason;
-    struct errmsg why;
 };
 
 struct kit {
