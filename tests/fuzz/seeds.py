@@ -3,7 +3,7 @@
 """seeds.py ROOT   writes the seeds that have a name, of the targets that read a script, into ROOT/corpus/<target>/.
 
 What each byte of a script means is in the target's step(). The other files there, named by a hash, were found by
-a run from these seeds and made few by `fuzz_x -merge=1 corpus/x found/`.
+a run from these seeds and made few: docs/recipes.md, A test.
 """
 
 import sys
