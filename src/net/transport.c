@@ -2,9 +2,9 @@
 /*
  * The TLS transport.
  *
- *   FIRST_BYTE --0x16--> HANDSHAKE --done--> OPEN      (FIRST_BYTE: the server only)
- *   any --error--> FAILED                              (told once, to be closed by the owner)
- *   any --transport_close()--> CLOSED                  (memory goes at the end of the turn)
+ *   HANDSHAKE --done--> OPEN
+ *   any --error--> FAILED                 (told once, to be closed by the owner)
+ *   any --transport_close()--> CLOSED     (memory goes at the end of the turn)
  *
  * Events are edges (net/poller.h): what has come is read until the kernel has no more
  * (wire.drained), or a job goes on in the next turn. An error outside a read of the owner's is
@@ -15,7 +15,6 @@
  */
 #include "net/transport.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -33,14 +32,12 @@
 #include "net/transport_tls.h"
 
 enum {
-    READ_BUFFER = 128 << 10,     /* large receives: wake-ups are the price (docs/design.md) */
-    NOTSENT_LOWAT = 128 << 10,   /* what waits in the kernel for the network, so that little does */
-    DISCARD_BYTES = 1 << 20,     /* unread input, dropped at close without copying (tcp(7)) */
-    TLS_HANDSHAKE_RECORD = 0x16, /* RFC 8446 5.1: content type of every first record */
+    READ_BUFFER = 128 << 10,   /* large receives: wake-ups are the price (docs/design.md) */
+    NOTSENT_LOWAT = 128 << 10, /* what waits in the kernel for the network, so that little does */
+    DISCARD_BYTES = 1 << 20,   /* unread input, dropped at close without copying (tcp(7)) */
 };
 
 enum transport_state {
-    TR_FIRST_BYTE,
     TR_HANDSHAKE,
     TR_OPEN,
     TR_FAILED,
@@ -50,7 +47,7 @@ enum transport_state {
 struct transport {
     struct loop *loop;
     SSL_CTX *ctx;
-    SSL *ssl; /* NULL in FIRST_BYTE */
+    SSL *ssl; /* NULL once CLOSED */
     const struct transport_events *ev;
     void *ev_ctx;
     enum transport_state state;
@@ -278,10 +275,8 @@ void transport_trust(struct transport *t)
 {
     t->trusted = true;
     t->wire.limited = false;
-    if (t->ssl) {
-        (void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
-        SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
-    }
+    (void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
+    SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
     transport_set_unsent_max(t, NOTSENT_LOWAT);
 }
 
@@ -355,41 +350,12 @@ static void handshake(struct transport *t)
         let_read(t); /* what came along with the last flight */
 }
 
-/* No memory for a peer that has not even begun to speak TLS. */
-static void first_byte(struct transport *t)
-{
-    uint8_t byte;
-    ssize_t n = recv(t->wire.fd, &byte, 1, MSG_PEEK);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    int err = 0;
-    if (n <= 0)
-        err = n == 0 ? ERR_EOF : err_from_errno(errno);
-    else if (byte != TLS_HANDSHAKE_RECORD)
-        err = ERR_PROTO;
-    else if (!(t->ssl = new_ssl(t, true)))
-        err = ERR_NOMEM;
-    if (err == 0) {
-        t->state = TR_HANDSHAKE;
-        handshake(t);
-        return;
-    }
-    struct errmsg why;
-    errmsg_set(&why, err, "%s",
-               err == ERR_PROTO ? _("the other side does not speak TLS") : err_text(err));
-    failed(t, err, &why);
-    t->ev->on_error(t->ev_ctx, err, &t->why);
-}
-
 /* ---- events ---- */
 
 static void readable(struct transport *t)
 {
     t->read_later = false;
     switch (t->state) {
-    case TR_FIRST_BYTE:
-        first_byte(t);
-        break;
     case TR_HANDSHAKE:
         handshake(t);
         break;
@@ -503,8 +469,9 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     t->record_max = TRANSPORT_RECORD_MAX;
     t->wire = (struct wire){.fd = fd, .limited = true, .budget = TRANSPORT_PREAUTH_MAX};
     loop_job_init(&t->job, on_job);
-    t->state = is_server ? TR_FIRST_BYTE : TR_HANDSHAKE;
-    if (!is_server && !(t->ssl = new_ssl(t, false)))
+    t->state = TR_HANDSHAKE;
+    t->ssl = new_ssl(t, is_server);
+    if (!t->ssl)
         goto failed;
     t->socket.on_ready = on_ready;
     err = poller_add(loop, &t->socket, fd);

@@ -49,9 +49,9 @@ struct transport_events {
 /*
  * Takes over the connected, non-blocking socket fd (closed with the transport, and closed on
  * failure here too) and begins the handshake as server or client, depending on what ctx was made
- * for. A server spends no SSL memory before the first byte has come, and closes at once (ERR_PROTO)
- * when that byte is not 0x16, a TLS handshake record. Before transport_trust() the peer may make us
- * hold at most TRANSPORT_PREAUTH_MAX bytes of input. 0, ERR_NOMEM, or what poller_add() says.
+ * for. Who connects to a server has waited at the gate (net/gate.h) until he spoke TLS: here he costs
+ * memory at once. Before transport_trust() the peer may make us hold at most TRANSPORT_PREAUTH_MAX
+ * bytes of input. 0, ERR_NOMEM, or what poller_add() says.
  */
 int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
                   const struct transport_events *ev, void *ev_ctx, struct transport **ret) MUST_USE;

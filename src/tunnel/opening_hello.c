@@ -65,12 +65,14 @@ static int hello_line(struct opening *o, const uint8_t **p, size_t *n)
     return r;
 }
 
-/* Both ends agreed: the connection carries the session that a opens. */
+/* Both ends agreed: the connection carries the session that a opens. Its window is never longer
+   than this end wishes, whatever the other one says. */
 static struct session *hello_become(struct opening *o, const struct hello_answer *a)
 {
     struct hello_part *p = o->part;
     struct session_config cfg = opening_session_config(o, true);
-    cfg.window_ms = a->window_ms;
+    if (cfg.window_ms > a->window_ms)
+        cfg.window_ms = a->window_ms;
     memcpy(cfg.sid, a->sid, sizeof cfg.sid);
     memcpy(cfg.nonce, p->request.nonce, sizeof cfg.nonce);
     int err = hello_resume_key(cfg.resume_key, &p->keys, a->sid, p->request.nonce, a->nonce);

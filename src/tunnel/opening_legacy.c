@@ -92,10 +92,10 @@ static bool legacy_line(struct opening *o, struct smux_input *in, void (*on_line
 static void legacy_send(struct opening *o)
 {
     struct legacy_part *p = o->part;
-    size_t n;
-    const uint8_t *out;
-    while (o->tp && p->mux && (out = smux_session_output(p->mux, &n), n > 0)) {
-        ssize_t taken = transport_write(o->tp, out, n);
+    while (o->tp && p->mux) {
+        size_t n;
+        const uint8_t *out = smux_session_output(p->mux, &n);
+        ssize_t taken = n > 0 ? transport_write(o->tp, out, n) : 0;
         if (taken <= 0)
             break; /* an error comes through on_error */
         smux_session_sent(p->mux, (size_t)taken);

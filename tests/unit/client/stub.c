@@ -12,11 +12,11 @@
 
 #include "app/limits.h"
 #include "app/sandbox.h"
-#include "base/log.h"
 #include "client/client.h"
 #include "client/identity.h"
 #include "conf/flags.h"
 #include "net/tls_ctx.h"
+#include "unit/lines.h"
 
 struct stub stub;
 
@@ -44,6 +44,7 @@ void stub_reset(void)
     FREE_ALL(session, stub.sessions)
     FREE_ALL(relay, stub.relays)
     memset(&stub, 0, sizeof stub);
+    *lines_seen = '\0';
     stub.now = 1000000;
     list_init(&jobs);
     timer_cb = NULL;
@@ -63,26 +64,10 @@ static void *make(size_t n)
 
 /* ---- the log ---- */
 
-void __wrap_log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void __wrap_log_line(enum log_level level, const char *fmt, ...)
-{
-    char line[1024];
-    va_list ap;
-    if (level > LOG_LEVEL_INFO)
-        return;
-    va_start(ap, fmt);
-    (void)vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    size_t n = strlen(stub.lines);
-    (void)snprintf(stub.lines + n, sizeof stub.lines - n, "%s\n", line);
-}
-
 unsigned stub_lines(const char *text)
 {
-    unsigned n = 0;
-    for (char *p = strtok(stub.lines, "\n"); p; p = strtok(NULL, "\n"))
-        n += strstr(p, text) != NULL;
-    *stub.lines = '\0';
+    unsigned n = lines_count(text);
+    *lines_seen = '\0';
     return n;
 }
 
@@ -126,7 +111,7 @@ void stub_turn(void)
         c->relays.on_empty(c->relays.ctx);
     emptied = false;
     for (struct session *s = stub.sessions; s; s = s->next)
-        if (s->closing && !s->is_over)
+        if (s->closed && !s->is_over)
             stub_over(s, s->reason);
     for (struct list *n; (n = list_first(&jobs));) {
         list_del(n);
@@ -481,19 +466,13 @@ struct session *stub_up(uint8_t nonce)
 
 /* ---- sessions ---- */
 
-void session_set_owner(struct session *s, const struct session_ops *ops, void *ctx)
-{
-    s->ops = ops;
-    s->ctx = ctx;
-}
-
 void session_close(struct session *s, enum end_reason reason, const struct errmsg *why)
 {
     (void)why;
     assert_false(s->is_over);
-    if (!s->closing)
+    if (!s->closed)
         s->reason = reason;
-    s->closing = true;
+    s->closed = true;
 }
 
 void session_stop(struct session *s, mtime_ms drain_ms)
@@ -519,48 +498,6 @@ void session_network_changed(struct session *s, bool woke)
 {
     (void)woke;
     s->network_changes++;
-}
-
-const struct address *session_address(const struct session *s)
-{
-    return &s->at;
-}
-
-enum life_state session_state(const struct session *s)
-{
-    return s->state;
-}
-
-enum life_service session_service(const struct session *s)
-{
-    return s->service;
-}
-
-uint64_t session_received(const struct session *s)
-{
-    (void)s;
-    return 0;
-}
-
-uint64_t session_sent(const struct session *s)
-{
-    (void)s;
-    return 0;
-}
-
-uint32_t session_streams(const struct session *s)
-{
-    return s->streams;
-}
-
-uint32_t session_window_ms(const struct session *s)
-{
-    return s->window_ms;
-}
-
-uint32_t session_rtt_us(const struct session *s)
-{
-    return s->rtt_us;
 }
 
 void stub_over(struct session *s, enum end_reason reason)

@@ -19,6 +19,7 @@
 #include "tunnel/opening.h"
 #include "tunnel/relay.h"
 #include "tunnel/session.h"
+#include "unit/session.h"
 
 #define STUB_SECRET "a-secret-of-more-than-16-bytes"
 
@@ -38,22 +39,6 @@ struct opening {
     struct opening *next;
     struct opening_config cfg;
     bool is_over, closed;
-};
-
-struct session {
-    struct session *next;
-    const struct session_ops *ops;
-    void *ctx;
-    enum life_state state;
-    enum life_service service;
-    uint32_t streams, window_ms, rtt_us;
-    struct address at;
-    bool is_over, closing; /* session_close() was called: over at the end of the turn */
-    enum end_reason reason;
-    unsigned stops, dials_answered, network_changes;
-    mtime_ms drain_ms; /* of the last stop */
-    int answer;        /* the last answer to on_dial: a descriptor or an error */
-    struct errmsg why;
 };
 
 struct smux_stream {
@@ -89,7 +74,6 @@ struct stub {
     unsigned closed;         /* timers, signals, the watch of the network, relays: 4 at the end */
     unsigned abortive, kept; /* sockets: sock_abortive(), sock_keepalive() */
     unsigned deepest;        /* relay_reset() inside itself */
-    char lines[16384];       /* the log since the last look, info and heavier, a LF behind each */
 };
 extern struct stub stub;
 

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "proto/smux/session.h"
+#include "unit/lines.h"
 
 struct kit kit;
 
@@ -34,28 +34,9 @@ void kit_did(const char *fmt, ...)
     (void)strncat(kit.did, " ", sizeof kit.did - strlen(kit.did) - 1);
 }
 
-void __wrap_log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void __wrap_log_line(enum log_level level, const char *fmt, ...)
-{
-    size_t n = strlen(kit.lines);
-    va_list ap;
-    if (level > LOG_LEVEL_INFO)
-        return;
-    va_start(ap, fmt);
-    (void)vsnprintf(kit.lines + n, sizeof kit.lines - n, fmt, ap);
-    va_end(ap);
-    (void)strncat(kit.lines, "\n", sizeof kit.lines - strlen(kit.lines) - 1);
-}
-
 unsigned kit_count(const char *text)
 {
-    unsigned count = 0;
-    for (char *line = kit.lines, *end; (end = strchr(line, '\n')); line = end + 1) {
-        *end = '\0';
-        count += strstr(line, text) != NULL;
-        *end = '\n';
-    }
-    return count;
+    return lines_count(text);
 }
 
 int kit_setup(void **state)
@@ -63,6 +44,8 @@ int kit_setup(void **state)
     (void)state;
     memset(&kit, 0, sizeof kit);
     memset(agents, 0, sizeof agents);
+    kit.lines = lines_seen;
+    *kit.lines = '\0';
     kit.now = 1000000;
     kit.opt.common.drain_ns = 30 * INT64_C(1000000000);
     kit.srv.opt = &kit.opt;
@@ -318,12 +301,6 @@ void handover_refuse(struct loop *loop, struct handover *h, enum hello_error err
 
 /* ---- tunnel/session ---- */
 
-void session_set_owner(struct session *s, const struct session_ops *ops, void *ctx)
-{
-    s->ops = ops;
-    s->ctx = ctx;
-}
-
 void session_count_at(struct session *s, struct quota *q)
 {
     s->counted_at = q;
@@ -386,31 +363,6 @@ const char *session_peer(const struct session *s)
 {
     (void)s;
     return "198.51.100.9:4711";
-}
-
-enum life_state session_state(const struct session *s)
-{
-    return s->state;
-}
-
-enum life_service session_service(const struct session *s)
-{
-    return s->service;
-}
-
-uint64_t session_received(const struct session *s)
-{
-    return s->received;
-}
-
-uint64_t session_sent(const struct session *s)
-{
-    return s->sent;
-}
-
-uint32_t session_streams(const struct session *s)
-{
-    return s->streams;
 }
 
 /* ---- tunnel/relay ---- */

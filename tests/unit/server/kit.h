@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "server/internal.h"
+#include "unit/session.h"
 
 enum { KIT_OPENINGS = 8 };
 
@@ -24,24 +25,10 @@ struct opening {
     bool closed;
 };
 
-struct session {
-    const struct session_ops *ops;
-    void *ctx;
-    enum life_state state;
-    enum life_service service;
-    uint32_t streams;
-    struct quota *counted_at;
-    uint64_t received, sent;
-    bool gives_port; /* the answer to session_port_wanted() */
-    bool closed;
-    enum end_reason reason;
-    struct errmsg why;
-};
-
 struct kit {
-    char did[2048];         /* what the stubs were told: "a>ended listen:8080 " */
-    char lines[1024 * 128]; /* the log, from info on */
-    uint64_t source;        /* of the last relay */
+    char did[2048];  /* what the stubs were told: "a>ended listen:8080 " */
+    char *lines;     /* the log, from info on: lines_seen */
+    uint64_t source; /* of the last relay */
     mtime_ms now;
     struct server srv;
     struct server_options opt;

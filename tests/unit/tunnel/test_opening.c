@@ -90,6 +90,27 @@ static void take_and_mine_are_said(void **state)
     assert_int_equal(k->server.open.mine.nonces[1][0], 2);
 }
 
+/* The shorter window counts: a server cannot make a client wait longer than that wished to. */
+static void a_server_s_window_is_no_longer_than_its_client_s(void **state)
+{
+    struct kit *k = *state;
+    uint8_t exporter[HELLO_EXPORTER_BYTES];
+    struct hello_answer a = {.window_ms = UINT32_MAX, .address = "[::]:8080", .port = 8080};
+    struct hello_keys keys;
+    char line[HELLO_MAX];
+    kit_open(k, &k->client, NULL);
+    stub_ready(k->client.tp, true);
+    struct transport *t = k->client.tp;
+    struct hello_text open = {(const char *)t->out, t->out_len - 1};
+    assert_int_equal(transport_export(t, HELLO_EXPORTER_LABEL, exporter, sizeof exporter), 0);
+    assert_int_equal(hello_keys_init(&keys, KIT_SECRET, exporter), 0);
+    int n = hello_answer_write(line, &a, open, &keys);
+    assert_true(n > 0);
+    stub_feed(t, line, (size_t)n);
+    assert_int_equal(k->client.accepted, 1);
+    assert_int_equal(session_window_ms(k->client.session), 60000);
+}
+
 /* Whoever guesses: its answer is late, and until then nothing it says is looked at. */
 static void nothing_counts_after_a_wrong_proof(void **state)
 {
@@ -394,6 +415,7 @@ int main(void)
         T(an_open_becomes_a_session_at_both_ends),
         T(a_session_keeps_nothing_of_its_opening),
         T(take_and_mine_are_said),
+        T(a_server_s_window_is_no_longer_than_its_client_s),
         T(nothing_counts_after_a_wrong_proof),
         T(a_flood_is_read_in_parts),
         T(a_refusal_says_why),
