@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum address_family {
@@ -26,3 +27,11 @@ struct address {
 /* The same host, scope and port; the same host and scope. ADDRESS_NONE equals nothing. */
 bool address_equal(const struct address *a, const struct address *b);
 bool address_same_host(const struct address *a, const struct address *b);
+
+/* Reads n bytes of text, an IP address in digits without port, brackets or scope, into *ret, whose
+   port is 0 then. False: it is none; *ret is not written. */
+bool address_from_text(struct address *ret, const char *text, size_t n);
+
+/* The address whose bytes are these: 4 in network order, or 16, which may be an IPv4-mapped one. */
+struct address address_ipv4(const uint8_t ip[4], uint16_t port);
+struct address address_ipv6(const uint8_t ip[16], uint16_t port);

@@ -107,6 +107,8 @@ static int set(const struct option *o, const char *text, void *opt)
         return duration_parse(text, field);
     case OPTION_PORTS:
         return ports_parse(text, field);
+    case OPTION_CIDRS:
+        return cidrs_parse(text, field);
     case OPTION_CHOICE:
         return set_choice(o, text, field);
     case OPTION_THREADS:
@@ -172,6 +174,11 @@ static enum flags_outcome bad_value(struct flags_error *why, const struct option
     if (o->type == OPTION_PORTS)
         return bad(why, "invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80",
                    value, o->name);
+    if (o->type == OPTION_CIDRS)
+        return bad(why,
+                   "invalid value %s for flag -%s: must be up to %d networks and addresses like "
+                   "10.0.0.0/8,2001:db8::1",
+                   value, o->name, CIDRS_MAX);
     return bad(why, "invalid value %s for flag -%s: %s", value, o->name,
                err == ERR_RANGE ? "value out of range" : "parse error");
 }
@@ -264,6 +271,7 @@ static const char *type_word(enum option_type type)
     case OPTION_STRING:
     case OPTION_SECRET:
     case OPTION_PORTS:
+    case OPTION_CIDRS:
     case OPTION_CHOICE:
         return " string";
     }

@@ -34,6 +34,8 @@ static const struct option server_rows[] = {
      N_("file with the shared secret, - for standard input; keeps it off the command line")},
     {"threads", OPTION_THREADS, COMMON(server_options, threads), "", NULL, "N",
      N_("threads that serve clients, 1 to 64; one for each processor, but at most 8, if not given")},
+    {"trusted-proxy", OPTION_CIDRS, offsetof(struct server_options, trusted_proxy), "", NULL, "NETWORKS",
+     N_("balancers in front of the tunnel port, e.g. 192.0.2.1,10.0.0.0/8: each connection of theirs begins with a PROXY header (version 1 or 2), which says whose it is; none if not given")},
     {"version", OPTION_BOOL, COMMON(server_options, version), "", NULL, NULL,
      N_("print the version and exit")},
 };

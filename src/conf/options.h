@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf/cidr.h"
 #include "conf/ports.h"
 
 enum {
@@ -37,6 +38,7 @@ enum option_type {
     OPTION_INT,      /* int64_t, Go's integer grammar */
     OPTION_DURATION, /* int64_t nanoseconds, Go's duration grammar */
     OPTION_PORTS,    /* struct ports; none: every port */
+    OPTION_CIDRS,    /* struct cidrs; none: no address */
     OPTION_CHOICE,   /* int: index of a word in choices */
     OPTION_THREADS,  /* int: 1 to OPTION_THREADS_MAX; 0: not given */
     OPTION_WINDOW,   /* int64_t nanoseconds, 0 to OPTION_WINDOW_MAX_S seconds */
@@ -82,6 +84,7 @@ struct server_options {
     const char *certs;
     const char *public_bind; /* "": every address */
     struct ports allow_ports;
+    struct cidrs trusted_proxy; /* balancers, which say whose connection theirs is */
 };
 
 struct client_options {

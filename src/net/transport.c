@@ -478,8 +478,8 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     if (err < 0)
         goto failed;
     SSL_CTX_up_ref(ctx);
-    t->peer_address = sock_peer_address(fd);
-    sock_address_name(t->peer, &t->peer_address);
+    struct address peer = sock_peer_address(fd);
+    transport_set_peer(t, &peer);
     sock_nodelay(fd);
     *ret = t;
     if (!is_server) { /* the first flight; errors come at the end of the turn */
@@ -533,6 +533,12 @@ void transport_close(struct transport *t)
     SSL_CTX_free(t->ctx);
     free(t->wire.out);
     t->wire = (struct wire){.fd = -1};
+}
+
+void transport_set_peer(struct transport *t, const struct address *peer)
+{
+    t->peer_address = *peer;
+    sock_address_name(t->peer, &t->peer_address);
 }
 
 const char *transport_peer(const struct transport *t)

@@ -147,6 +147,9 @@ void transport_release(struct transport *t);
 int transport_adopt(struct transport *t, struct loop *loop, const struct transport_events *ev,
                     void *ev_ctx) MUST_USE;
 
+/* The peer is not the other end of the socket, which is a balancer's, but this one. */
+void transport_set_peer(struct transport *t, const struct address *peer);
+
 /* How the peer is named in logs: "1.2.3.4:5678" or "[::1]:5678". Lives as long as the transport. */
 const char *transport_peer(const struct transport *t);
 

@@ -36,7 +36,8 @@ enum stranger_kind {
     STRANGER_PENALTY,
     STRANGER_LEGACY, /* it speaks the old wire only, which -legacy never forbids */
     STRANGER_LEFT,
-    STRANGER_UNKNOWN, /* it wants a session that is not here */
+    STRANGER_UNKNOWN,   /* it wants a session that is not here */
+    STRANGER_PROXY_NOT, /* a trusted balancer did not say whose connection it is */
     STRANGER_KINDS,
 };
 

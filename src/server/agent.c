@@ -437,6 +437,7 @@ static void agent_on_begin(struct message *m)
         .is_server = true,
         .secret = opt->secret,
         .waited_ms = a->waited_ms,
+        .peer = a->address,
         .legacy_refused = opt->legacy == LEGACY_NEVER,
         .window_ms = (uint32_t)(opt->resume_window_ns / 1000000),
         .drain_ms = (uint32_t)(opt->drain_ns / 1000000),

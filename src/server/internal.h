@@ -23,6 +23,7 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
+#include "net/proxy_gate.h"
 #include "net/sock.h"
 #include "pki/pki.h"
 #include "proto/account.h"
@@ -114,8 +115,9 @@ struct crowd {
 struct agent {
     /* constant */
     struct worker *worker;
+    struct address address; /* whose connection it is: not the balancer's in front of us */
     char peer[SOCK_NAME_MAX];
-    char host[SOCK_NAME_MAX];   /* without port */
+    char host[SOCK_NAME_MAX];   /* without port; "-": of no stranger, see stranger_host() */
     char source[SOCK_NAME_MAX]; /* what counts as one: host, or its /64 */
     mtime_ms waited_ms;         /* from accepting to begin */
 
@@ -207,6 +209,7 @@ struct server {
     uv_timer_t renewal;
     int handed_fd; /* a service manager's socket for the tunnel port, or -1 */
     struct listener *tunnel_port;
+    struct proxy_gate *proxy_gate; /* balancers' connections without a PROXY header yet, or NULL */
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
     struct admission admission;    /* who has, and has not yet authenticated: strangers */
     struct registry registry;      /* who owns an id and a port */
@@ -261,6 +264,13 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
 
 /* One that never had it is closed. */
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer);
+
+/* Whether peer is in -trusted-proxy: a PROXY header comes first on its connections. */
+bool reception_is_proxy(const struct server *srv, const struct sockaddr *peer);
+
+/* A connection of one is closed that had none. */
+void reception_not_proxied(struct server *srv, enum proxy_gate_end why,
+                           const struct sockaddr *balancer);
 
 /* Users have to wait; they need no longer. */
 void reception_full(struct server *srv);

@@ -12,6 +12,7 @@
 
 #include "base/escape.h"
 #include "base/event.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "server/internal.h"
@@ -109,9 +110,49 @@ static void tell(struct server *srv, enum stranger_kind kind, const struct stran
     case STRANGER_UNKNOWN:
         event_stranger_unknown(s->host, s->peer);
         break;
+    case STRANGER_PROXY_NOT:
+        event_stranger_proxy_not(s->host, s->peer, why);
+        break;
     case STRANGER_KINDS:
         break; /* none */
     }
+}
+
+/* ---- balancers ---- */
+
+bool reception_is_proxy(const struct server *srv, const struct sockaddr *peer)
+{
+    struct address a = sock_address(peer);
+    return cidrs_contain(&srv->opt->trusted_proxy, &a);
+}
+
+/* What a line names as its src: the host, "-" for a balancer, whose connection may be anybody's
+   (LOCAL, UNKNOWN): nobody is to ban it for what others do. Returns out. */
+static const char *stranger_host(const struct server *srv, char out[SOCK_NAME_MAX],
+                                 const struct sockaddr *peer)
+{
+    if (!reception_is_proxy(srv, peer))
+        return sock_host(out, peer);
+    (void)snprintf(out, SOCK_NAME_MAX, "-");
+    return out;
+}
+
+/* One that leaves before its header, as a health check does, is no line. */
+void reception_not_proxied(struct server *srv, enum proxy_gate_end why,
+                           const struct sockaddr *balancer)
+{
+    static const char *const words[] = {
+        [PROXY_GATE_NOT] = N_("it does not begin with a PROXY header"),
+        [PROXY_GATE_LATE] = N_("its PROXY header did not come in time"),
+        [PROXY_GATE_CROWDED] = N_("too many wait for their PROXY header"),
+    };
+    char name[SOCK_NAME_MAX], host[SOCK_NAME_MAX], source[SOCK_NAME_MAX];
+    struct stranger s = {sock_host(host, balancer), sock_name(name, balancer),
+                         sock_source(source, balancer)};
+    if (why == PROXY_GATE_LEFT)
+        log_debug("a connection from %s ended before its PROXY header", name);
+    else
+        tell(srv, STRANGER_PROXY_NOT, &s, _(words[why]));
 }
 
 /* ---- who has proved himself once ---- */
@@ -243,7 +284,8 @@ void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr
         [GATE_CROWDED] = STRANGER_LIMIT,
     };
     char name[SOCK_NAME_MAX], host[SOCK_NAME_MAX], source[SOCK_NAME_MAX];
-    struct stranger s = {sock_host(host, peer), sock_name(name, peer), sock_source(source, peer)};
+    struct stranger s = {stranger_host(srv, host, peer), sock_name(name, peer),
+                         sock_source(source, peer)};
     if (why == GATE_LEFT || is_known(srv, source))
         log_debug("a connection from %s ended before its ClientHello", name);
     else
@@ -295,8 +337,9 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     a->fd = fd;
     a->tls = srv->tls;
     SSL_CTX_up_ref(a->tls);
+    a->address = sock_address(peer);
     sock_name(a->peer, peer);
-    sock_host(a->host, peer);
+    stranger_host(srv, a->host, peer);
     sock_source(a->source, peer);
     (void)snprintf(a->name, sizeof a->name, "%s", a->peer);
     agent_init(a);

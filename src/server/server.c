@@ -29,6 +29,9 @@
 
 enum {
     RENEWAL_CHECK_MS = 3600 * 1000,
+    PROXY_SHARE =
+        4, /* a quarter of the gate's places for a PROXY header, where balancers are trusted */
+    PROXY_MS = 3000,    /* for that; the time for the ClientHello begins behind it */
     DEFER_ACCEPT_S = 5, /* the kernel keeps connections that say nothing to itself */
 };
 
@@ -37,8 +40,10 @@ enum {
 static void close_tunnel_port(struct server *srv)
 {
     listener_close(srv->tunnel_port);
+    proxy_gate_close(srv->proxy_gate);
     gate_close(srv->gate);
     srv->tunnel_port = NULL;
+    srv->proxy_gate = NULL;
     srv->gate = NULL;
 }
 
@@ -262,7 +267,21 @@ static void on_renewal(uv_timer_t *t)
 static void on_tunnel(void *ctx, int fd, const struct sockaddr *peer)
 {
     struct server *srv = ctx;
+    if (srv->proxy_gate && reception_is_proxy(srv, peer))
+        proxy_gate_enter(srv->proxy_gate, fd, peer);
+    else
+        gate_enter(srv->gate, fd, peer);
+}
+
+static void on_proxied(void *ctx, int fd, const struct sockaddr *peer)
+{
+    struct server *srv = ctx;
     gate_enter(srv->gate, fd, peer);
+}
+
+static void on_not_proxied(void *ctx, enum proxy_gate_end why, const struct sockaddr *balancer)
+{
+    reception_not_proxied(ctx, why, balancer);
 }
 
 static void on_hello(void *ctx, int fd, const struct sockaddr *peer, mtime_ms waited_ms)
@@ -313,11 +332,23 @@ static int listen_at(struct server *srv)
     return err;
 }
 
-static int listen_for_tunnels(struct server *srv)
+/* Who waits there and who waits at the gate share its places. */
+static int open_gates(struct server *srv)
 {
     static const struct gate_events events = {on_hello, on_gone};
-    struct gate_config cfg = {.max = srv->account.gate, .patience_ms = OPENING_AUTH_MS};
+    static const struct proxy_gate_events proxy_events = {on_proxied, on_not_proxied};
+    unsigned share = srv->opt->trusted_proxy.count > 0 ? srv->account.gate / PROXY_SHARE : 0;
+    struct gate_config cfg = {.max = srv->account.gate - share, .patience_ms = OPENING_AUTH_MS};
+    struct proxy_gate_config proxy_cfg = {.max = share, .patience_ms = PROXY_MS};
     int err = gate_open(&srv->loop, &cfg, &events, srv, &srv->gate);
+    if (err < 0 || srv->opt->trusted_proxy.count == 0)
+        return err;
+    return proxy_gate_open(&srv->loop, &proxy_cfg, &proxy_events, srv, &srv->proxy_gate);
+}
+
+static int listen_for_tunnels(struct server *srv)
+{
+    int err = open_gates(srv);
     if (err < 0) {
         (void)cli_cannot_start(err); /* the caller knows the status */
         return err;

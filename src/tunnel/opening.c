@@ -237,6 +237,8 @@ int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)
         free(o);
         return err;
     }
+    if (cfg->peer.family != ADDRESS_NONE)
+        transport_set_peer(o->tp, &cfg->peer);
     (void)strncpy(o->peer, transport_peer(o->tp), sizeof o->peer - 1);
     uv_timer_init(&cfg->loop->uv, &o->timer);
     o->timer.data = o;

@@ -103,6 +103,7 @@ struct opening_config {
     bool is_server;
     const char *secret;  /* must outlive the opening */
     mtime_ms waited_ms;  /* server: how long the connection has been there already */
+    struct address peer; /* server: whose connection it is; ADDRESS_NONE: as the socket says */
     bool legacy_refused; /* -legacy never */
     uint32_t window_ms;  /* how long a broken session may wait; 0: not at all */
     uint32_t drain_ms;   /* for a session that has lost its port (GOAWAY) */

@@ -25,6 +25,7 @@ CLIENT = ("client", "-server", "127.0.0.1:1", "-ca", "missing.crt")
     (2, (*SERVER, "-listen", "127.0.0.1:0", "-public-bind", "localhost"), "-public-bind"),
     (2, (*SERVER, "-threads", "0"), "-threads"),
     (2, (*SERVER, "-allow-ports", "x"), "-allow-ports"),
+    (2, (*SERVER, "-trusted-proxy", "localhost"), "-trusted-proxy"),
     (2, (*CLIENT, "-secret", SHORT, "-legacy", "never"), "secret"),
     (1, (*CLIENT, "-secret-file", "missing"), "missing"),
     # the original's: its grammar, and what it takes and cannot use

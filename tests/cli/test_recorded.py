@@ -17,7 +17,7 @@ RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
 OUR_ROWS = ("allow-ports", "certs", "drain", "id", "legacy", "log-level", "memory", "public-bind",
-            "resume-window", "sandbox", "secret-file", "threads", "version")
+            "resume-window", "sandbox", "secret-file", "threads", "trusted-proxy", "version")
 
 
 def run(argv, path):
@@ -89,6 +89,9 @@ def test_an_argument_left_over_is_an_error(argv, tmp_path):
 @pytest.mark.parametrize("argv,words", [
     (["server", "-log-level", "loud"], "error warn info debug"),
     (["server", "-allow-ports", "80-x"], "8000-8999,80"),
+    (["server", "-trusted-proxy", "10.0.0.1/8"], "up to 32 networks and addresses like 10.0.0.0/8,2001:db8::1"),
+    (["server", "-trusted-proxy", ",".join(["10.0.0.1"] * 33)], "up to 32 networks"),
+    (["server", "-trusted-proxy="], "up to 32 networks"),
     (["server", "-threads", "0"], "must be a number from 1 to 64"),
     (["server", "-threads", "-1"], "must be a number from 1 to 64"),
     (["server", "-threads", "1000"], "must be a number from 1 to 64"),

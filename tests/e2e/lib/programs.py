@@ -133,6 +133,41 @@ def nginx(lab, files):
     return start(lab, "nginx", command)
 
 
+def haproxy(lab, target, says, source):
+    """A balancer in front of a port, connecting from an address of its own; says: send-proxy or send-proxy-v2."""
+    program = tool("haproxy", "haproxy")
+    config = lab.path / "haproxy.cfg"
+
+    def command(port):
+        config.write_text(
+            "global\n  maxconn 100\ndefaults\n  mode tcp\n  timeout connect 60s\n  timeout client 1h\n"
+            f"  timeout server 1h\nlisten front\n  bind 127.0.0.1:{port}\n"
+            f"  server s 127.0.0.1:{target} source {source} {says} check inter 200ms\n")
+        return program, "-db", "-f", config
+
+    return start(lab, "haproxy", command)
+
+
+def nginx_stream(lab, target, source):
+    """The same by nginx, which says version 1."""
+    program = tool("nginx", "nginx-light")
+    module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+    if not module.exists():
+        pytest.fail("nginx's stream module is missing: install the package libnginx-mod-stream")
+    config = lab.path / "nginx.conf"
+
+    def command(port):
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        config.write_text(
+            f"load_module {module};\n{user}daemon off;\nworker_processes 1;\npid {lab.path}/nginx.pid;\n"
+            "error_log stderr;\nevents { worker_connections 64; }\n"
+            f"stream {{ server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{target}; proxy_bind {source};\n"
+            "  proxy_protocol on; proxy_timeout 1h; } }\n")
+        return program, "-p", lab.path, "-e", "stderr", "-c", config
+
+    return start(lab, "nginx", command)
+
+
 class Postgres:
     """A PostgreSQL server with an empty database; as `postgres` where the tests run as root, which it refuses."""
 

@@ -105,6 +105,26 @@ static void port_lists_d27(void **state)
     assert_non_null(strstr(why.text, "-allow-ports"));
 }
 
+static void networks_of_balancers(void **state)
+{
+    (void)state;
+    const struct address a = {ADDRESS_IPV4, 9, 0, {10, 1, 2, 3}};
+    const struct address b = {ADDRESS_IPV4, 9, 0, {192, 0, 2, 1}};
+    assert_int_equal(parse("-listen 1"), FLAGS_OK);
+    assert_int_equal(opt.trusted_proxy.count, 0); /* nobody */
+    assert_int_equal(parse("-trusted-proxy 10.0.0.0/8,::1"), FLAGS_OK);
+    assert_true(cidrs_contain(&opt.trusted_proxy, &a));
+    assert_false(cidrs_contain(&opt.trusted_proxy, &b));
+    assert_int_equal(parse("-trusted-proxy 10.0.0.0/8 -trusted-proxy=192.0.2.1"), FLAGS_OK);
+    assert_false(cidrs_contain(&opt.trusted_proxy, &a)); /* the last one, as with every flag */
+    assert_true(cidrs_contain(&opt.trusted_proxy, &b));
+    assert_int_equal(parse("-trusted-proxy 10.0.0.1/8"), FLAGS_BAD);
+    assert_string_equal(why.text,
+                        "invalid value \"10.0.0.1/8\" for flag -trusted-proxy: must be up to 32 "
+                        "networks and addresses like 10.0.0.0/8,2001:db8::1");
+    assert_int_equal(parse("-trusted-proxy="), FLAGS_BAD);
+}
+
 static void threads_have_bounds(void **state)
 {
     (void)state;
@@ -247,6 +267,7 @@ int main(void)
         cmocka_unit_test(levels_are_words_in_order),
         cmocka_unit_test(bools_as_go_reads_them),
         cmocka_unit_test(port_lists_d27),
+        cmocka_unit_test(networks_of_balancers),
         cmocka_unit_test(threads_have_bounds),
         cmocka_unit_test(memory_has_bounds),
         cmocka_unit_test(the_resume_window_has_bounds),

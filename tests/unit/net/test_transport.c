@@ -49,6 +49,10 @@ static void both_ends_become_ready(void **state)
     assert_true(strncmp(transport_peer(s.t), "127.0.0.1:", 10) == 0);
     char name[SOCK_NAME_MAX];
     assert_string_equal(sock_address_name(name, transport_peer_address(s.t)), transport_peer(s.t));
+    const struct address real = {ADDRESS_IPV4, 4444, 0, {203, 0, 113, 9}};
+    transport_set_peer(s.t, &real);
+    assert_string_equal(transport_peer(s.t), "203.0.113.9:4444");
+    assert_true(address_equal(transport_peer_address(s.t), &real));
     KIT_UNTIL(k, s.ready && c.ready);
     kit_pass(k, 20);
     assert_int_equal(s.ready, 1);

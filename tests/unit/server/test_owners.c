@@ -22,6 +22,7 @@ enum { WORKERS = 2, AGENTS = 8 };
 
 static struct {
     struct server srv;
+    struct server_options opt;
     struct worker workers[WORKERS];
     char heard[1024]; /* what agents were told: "a:begin b:drop " */
     char *lines;      /* the log: lines_seen */
@@ -105,6 +106,7 @@ static int setup(void **state)
     memset(&rig, 0, sizeof rig);
     rig.lines = lines_seen;
     *rig.lines = '\0';
+    srv->opt = &rig.opt;
     assert_int_equal(loop_init(&srv->loop), 0);
     assert_int_equal(mailbox_init(&srv->in, &srv->loop), 0);
     assert_int_equal(ratelimit_init(&srv->guesses), 0);
@@ -567,6 +569,54 @@ static void before_tls_they_have_words_too(void **state)
     expect_line("");
 }
 
+/* It is named where it is the one to blame, and nowhere else: its connections may be anybody's. */
+static void nobody_bans_a_balancer(void **state)
+{
+    (void)state;
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(4711)};
+    const struct sockaddr *sa = (struct sockaddr *)&from;
+    assert_int_equal(inet_pton(AF_INET, "10.0.0.7", &from.sin_addr), 1);
+    assert_int_equal(cidrs_parse("10.0.0.0/8", &rig.opt.trusted_proxy), 0);
+    assert_true(reception_is_proxy(&rig.srv, sa));
+    reception_not_proxied(&rig.srv, PROXY_GATE_NOT, sa);
+    expect_line("event=proxy_not src=10.0.0.7 10.0.0.7:4711 is in -trusted-proxy, its connection "
+                "was closed: it does not begin with a PROXY header\n");
+    reception_not_proxied(&rig.srv, PROXY_GATE_LATE, sa);
+    expect_line("event=proxy_not src=10.0.0.7 10.0.0.7:4711 is in -trusted-proxy, its connection "
+                "was closed: its PROXY header did not come in time\n");
+    reception_not_proxied(&rig.srv, PROXY_GATE_CROWDED, sa);
+    expect_line("event=proxy_not src=10.0.0.7 10.0.0.7:4711 is in -trusted-proxy, its connection "
+                "was closed: too many wait for their PROXY header\n");
+    reception_not_proxied(&rig.srv, PROXY_GATE_LEFT, sa);
+    expect_line("");
+    reception_gone(&rig.srv, GATE_NOT_TLS, sa);
+    expect_line("event=tls_not src=- 10.0.0.7:4711 does not speak TLS\n");
+    struct agent *a = come("10.0.0.7");
+    expect_line("event=connected src=- new TLS connection from 10.0.0.7:4711, PSK authentication "
+                "follows...\n");
+    assert_string_equal(a->source, "10.0.0.7"); /* it counts as itself */
+    end(a, END_DEADLINE);
+    expect_line("event=timeout src=- 10.0.0.7:4711 took too long to authenticate\n");
+    end(come("11.0.0.7"), END_DEADLINE);
+    assert_non_null(strstr(rig.lines, "event=timeout src=11.0.0.7 11.0.0.7:4711 "));
+    *rig.lines = *rig.heard = '\0';
+}
+
+/* They have a share of strangers' lines, no more. */
+static void a_balancer_does_not_fill_the_log(void **state)
+{
+    (void)state;
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(4711)};
+    assert_int_equal(inet_pton(AF_INET, "10.0.0.7", &from.sin_addr), 1);
+    for (int i = 0; i < 50; i++)
+        reception_not_proxied(&rig.srv, PROXY_GATE_NOT, (struct sockaddr *)&from);
+    unsigned lines = 0;
+    for (const char *p = rig.lines; (p = strchr(p, '\n')); p++)
+        lines++;
+    assert_int_equal(lines, STRANGERS_SOURCE);
+    *rig.lines = '\0';
+}
+
 static void a_penalty_is_told_once(void **state)
 {
     (void)state;
@@ -630,6 +680,8 @@ int main(void)
         T(so_many_sources_are_known),
         T(how_an_opening_ended_has_its_word),
         T(before_tls_they_have_words_too),
+        T(nobody_bans_a_balancer),
+        T(a_balancer_does_not_fill_the_log),
         T(a_penalty_is_told_once),
         T(many_sources_share_one_budget),
     };

@@ -33,6 +33,10 @@ static struct {
     const struct gate_events *gate;
     void *gate_ctx;
     int gate_err;
+    unsigned gate_max, proxy_gate_max;
+    const struct proxy_gate_events *proxy_gate;
+    void *proxy_gate_ctx;
+    int proxy_gate_err;
 } rig;
 
 /* Certificates are told apart by their address alone. */
@@ -322,6 +326,7 @@ int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gat
 {
     (void)loop;
     assert_true(cfg->max > 0 && cfg->patience_ms == OPENING_AUTH_MS);
+    rig.gate_max = cfg->max;
     rig.gate = ev;
     rig.gate_ctx = ctx;
     *ret = rig.gate_err ? NULL : (struct gate *)(void *)&rig;
@@ -338,6 +343,45 @@ void gate_enter(struct gate *g, int fd, const struct sockaddr *peer)
 void gate_close(struct gate *g)
 {
     (void)g;
+}
+
+bool reception_is_proxy(const struct server *srv, const struct sockaddr *peer)
+{
+    return srv == rig.srv && !peer; /* the test's balancer */
+}
+
+void reception_not_proxied(struct server *srv, enum proxy_gate_end why,
+                           const struct sockaddr *balancer)
+{
+    (void)srv;
+    (void)balancer;
+    kit_did("not-proxied:%d", (int)why);
+}
+
+int proxy_gate_open(struct loop *loop, const struct proxy_gate_config *cfg,
+                    const struct proxy_gate_events *ev, void *ctx, struct proxy_gate **ret)
+{
+    (void)loop;
+    assert_int_equal(cfg->patience_ms, 3000);
+    rig.proxy_gate_max = cfg->max;
+    rig.proxy_gate = ev;
+    rig.proxy_gate_ctx = ctx;
+    *ret = rig.proxy_gate_err ? NULL : (struct proxy_gate *)(void *)&rig.proxy_gate;
+    return rig.proxy_gate_err;
+}
+
+/* Whoever comes has sent a header. */
+void proxy_gate_enter(struct proxy_gate *g, int fd, const struct sockaddr *balancer)
+{
+    assert_non_null(g);
+    kit_did("header");
+    rig.proxy_gate->on_pass(rig.proxy_gate_ctx, fd, balancer);
+}
+
+void proxy_gate_close(struct proxy_gate *g)
+{
+    if (g)
+        kit_did("proxy-gate-close");
 }
 
 void owners_init(struct server *srv)
@@ -407,6 +451,34 @@ static void it_starts_serves_and_ends(void **state)
 {
     (void)state;
     assert_int_equal(serve(script_ready), EXIT_STATUS_OK);
+    KIT_DID("loop-fini worker-fini:1 mailbox-fini pki-free ");
+}
+
+static void script_balancers(void)
+{
+    static const struct sockaddr other = {.sa_family = AF_INET};
+    struct listener *l = &kit.listener;
+    KIT_DID("loop mailbox listen:7000 cage banner loop-run ");
+    assert_int_equal(rig.gate_max, 48); /* of 64 */
+    assert_int_equal(rig.proxy_gate_max, 16);
+    l->ev->on_accept(l->ctx, 50, NULL);
+    KIT_DID("header accept:50 ");
+    l->ev->on_accept(l->ctx, 51, &other);
+    KIT_DID("accept:51 ");
+    rig.proxy_gate->on_end(rig.proxy_gate_ctx, PROXY_GATE_LATE, NULL);
+    KIT_DID("not-proxied:1 ");
+    rig.ops->end(rig.srv);
+    KIT_DID("unlisten proxy-gate-close >end ");
+    server_worker_gone(rig.srv);
+    KIT_DID(all_gone);
+}
+
+static void balancers_go_through_a_gate_of_their_own(void **state)
+{
+    (void)state;
+    rig.descriptors = 1024;
+    kit.opt.trusted_proxy.count = 1;
+    assert_int_equal(serve(script_balancers), EXIT_STATUS_OK);
     KIT_DID("loop-fini worker-fini:1 mailbox-fini pki-free ");
 }
 
@@ -747,6 +819,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
         T(it_starts_serves_and_ends),
+        T(balancers_go_through_a_gate_of_their_own),
         T(several_workers_share_what_there_is),
         T(what_cannot_start_says_why),
         T(what_was_made_is_undone),

@@ -232,8 +232,16 @@ int transport_adopt(struct transport *t, struct loop *loop, const struct transpo
     return 0;
 }
 
+void transport_set_peer(struct transport *t, const struct address *peer)
+{
+    t->named = *peer;
+    sock_address_name(t->name, peer);
+}
+
 const char *transport_peer(const struct transport *t)
 {
+    if (t->named.family != ADDRESS_NONE)
+        return t->name;
     return t->is_server ? "192.0.2.7:50122" : "203.0.113.5:7000";
 }
 

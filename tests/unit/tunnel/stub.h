@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/sock.h"
 #include "net/transport.h"
 
 #ifndef STUB_BUF
@@ -27,6 +28,8 @@ struct transport {
     bool no_export;      /* the exporter fails */
     bool full;           /* transport_write() takes nothing */
     bool route_changed;
+    struct address named; /* by transport_set_peer(), and as text */
+    char name[SOCK_NAME_MAX];
     struct transport_queue queue; /* what transport_queue() tells */
     size_t record_max;
     size_t longest, longest_record_max; /* the longest write, and record_max then */

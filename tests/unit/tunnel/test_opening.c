@@ -111,6 +111,20 @@ static void a_server_s_window_is_no_longer_than_its_client_s(void **state)
     assert_int_equal(session_window_ms(k->client.session), 60000);
 }
 
+/* A balancer is in front of the server: its address is nowhere. */
+static void who_is_behind_a_balancer_is_the_peer(void **state)
+{
+    struct kit *k = *state;
+    struct opening_config cfg = {.peer = {ADDRESS_IPV4, 4444, 0, {203, 0, 113, 9}}};
+    kit_open(k, &k->client, NULL);
+    kit_open(k, &k->server, &cfg);
+    stub_ready(k->server.tp, true);
+    stub_ready(k->client.tp, true);
+    kit_join(k);
+    kit_accept(k);
+    assert_string_equal(session_peer(k->server.session), "203.0.113.9:4444");
+}
+
 /* Whoever guesses: its answer is late, and until then nothing it says is looked at. */
 static void nothing_counts_after_a_wrong_proof(void **state)
 {
@@ -416,6 +430,7 @@ int main(void)
         T(a_session_keeps_nothing_of_its_opening),
         T(take_and_mine_are_said),
         T(a_server_s_window_is_no_longer_than_its_client_s),
+        T(who_is_behind_a_balancer_is_the_peer),
         T(nothing_counts_after_a_wrong_proof),
         T(a_flood_is_read_in_parts),
         T(a_refusal_says_why),

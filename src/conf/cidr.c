@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Networks: an address and how many bits of it count. */
+#include "conf/cidr.h"
+
+#include <string.h>
+
+#include "base/err.h"
+
+enum { MAPPED_BITS = 96 }; /* in front of the IPv4 address of an IPv4-mapped one */
+
+static unsigned bits_of(const struct address *a)
+{
+    return a->family == ADDRESS_IPV4 ? 32 : 128;
+}
+
+/* The first `bits` bits are the same. */
+static bool has_prefix(const uint8_t *ip, const uint8_t *net, unsigned bits)
+{
+    unsigned whole = bits / 8, rest = bits % 8;
+    uint8_t mask = (uint8_t)(0xff00 >> rest);
+    return memcmp(ip, net, whole) == 0 && (rest == 0 || ((ip[whole] ^ net[whole]) & mask) == 0);
+}
+
+/* Behind the prefix there are only zeros. */
+static bool is_network(const struct cidr *c)
+{
+    struct address first = c->net;
+    memset(first.ip, 0, sizeof first.ip);
+    memcpy(first.ip, c->net.ip, (c->bits + 7) / 8);
+    if (c->bits % 8)
+        first.ip[c->bits / 8] &= (uint8_t)(0xff00 >> c->bits % 8);
+    return memcmp(first.ip, c->net.ip, sizeof first.ip) == 0;
+}
+
+/* n digits, as a prefix is written; a zero only alone. */
+static int parse_bits(const char *text, size_t n, unsigned *ret)
+{
+    unsigned bits = 0;
+    if (n == 0 || (n > 1 && *text == '0'))
+        return ERR_INVAL;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return ERR_INVAL;
+        if (bits <= 128)
+            bits = bits * 10 + (unsigned)(text[i] - '0');
+    }
+    *ret = bits;
+    return 0;
+}
+
+/* n bytes of text, a network or an address. */
+static int parse_one(const char *text, size_t n, struct cidr *ret)
+{
+    const char *slash = memchr(text, '/', n);
+    size_t host = slash ? (size_t)(slash - text) : n;
+    if (!address_from_text(&ret->net, text, host))
+        return ERR_INVAL;
+    ret->bits = bits_of(&ret->net);
+    if (!slash)
+        return 0;
+    unsigned bits, most = ret->bits;
+    int err = parse_bits(slash + 1, n - host - 1, &bits);
+    if (err < 0)
+        return err;
+    if (ret->net.family == ADDRESS_IPV4 && memchr(text, ':', host)) { /* mapped */
+        if (bits < MAPPED_BITS)
+            return ERR_INVAL;
+        bits -= MAPPED_BITS;
+    }
+    if (bits > most)
+        return ERR_RANGE;
+    ret->bits = bits;
+    return is_network(ret) ? 0 : ERR_INVAL;
+}
+
+int cidrs_parse(const char *text, struct cidrs *ret)
+{
+    struct cidrs c = {.count = 0};
+    for (;;) {
+        struct cidr one;
+        size_t n = strcspn(text, ",");
+        int err = parse_one(text, n, &one);
+        if (err < 0)
+            return err;
+        if (c.count == CIDRS_MAX)
+            return ERR_LIMIT;
+        c.list[c.count++] = one;
+        if (text[n] == '\0')
+            break;
+        text += n + 1;
+    }
+    *ret = c;
+    return 0;
+}
+
+bool cidrs_contain(const struct cidrs *c, const struct address *a)
+{
+    for (unsigned i = 0; i < c->count; i++) {
+        const struct cidr *one = &c->list[i];
+        if (one->net.family == a->family && has_prefix(a->ip, one->net.ip, one->bits))
+            return true;
+    }
+    return false;
+}
