@@ -243,12 +243,18 @@ static const char *uplink_on_server(void *ctx, bool is_v2, const uint8_t ca_key[
     memcpy(u->ca_key, ca_key, sizeof u->ca_key);
     if (is_v2 || u->opt->common.legacy != LEGACY_AUTO)
         return NULL;
+    bool is_long_enough = hello_secret_is_long_enough(u->opt->common.secret);
+    if (pins_has(&c->pins, ca_key) && !is_long_enough) /* gotunnel/2 was not offered */
+        return _(
+            "the secret is too short for gotunnel/2, which this server has spoken before, and "
+            "would be sent itself: take a longer one at both ends ('gotunnel genkey' makes one), "
+            "or start with -legacy allow");
     if (pins_has(&c->pins, ca_key))
         return _(
             "this server knew gotunnel/2 before, and now only the old protocol, in which the "
             "secret itself is sent: somebody may pose as it; if it was replaced by an old one, "
             "start with -legacy allow");
-    if (!c->fell_back && hello_secret_is_long_enough(u->opt->common.secret))
+    if (!c->fell_back && is_long_enough)
         event_legacy_fallback();
     c->fell_back = true;
     return NULL;

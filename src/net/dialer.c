@@ -118,7 +118,7 @@ const char *dial_text(struct errmsg *out, const struct dial_result *r)
         errmsg_set(out, r->err, "%s: %s", sock_address_name(name, &r->address),
                    strerror(r->errnum));
     else if (r->errnum < 0)
-        errmsg_set(out, r->err, "%s", uv_strerror(r->errnum));
+        errmsg_set(out, r->err, _("the name cannot be resolved: %s"), uv_strerror(r->errnum));
     else if (r->errnum > 0)
         errmsg_set(out, r->err, "%s", strerror(r->errnum));
     else

@@ -294,8 +294,10 @@ int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, str
         struct errmsg words;
         tls_take_error(NULL, ERR_CERT, &words);
         SSL_CTX_free(ctx);
-        return errmsg_set(why, ERR_CERT, _("cannot read the CA certificate file %s: %s"), ca_file,
-                          words.text);
+        return errmsg_set(why, ERR_CERT,
+                          _("cannot read the CA certificate file %s: %s (copy ca.crt from the "
+                            "server, and say with -ca where it is)"),
+                          ca_file, words.text);
     }
     if (!tls_trusted_ca(ctx, 0)) {
         SSL_CTX_free(ctx);

@@ -148,6 +148,16 @@ def test_p2_a_short_secret_stays_on_the_legacy_wire_and_says_so(lab, echo):
         assert s.recv(1) == b"x"
 
 
+def test_p2_a_short_secret_towards_a_known_server_is_called_short(lab, echo):
+    """The server has not changed: nobody poses as it, and the advice is a longer secret."""
+    known = {"XDG_STATE_HOME": str(lab.path / "known")}
+    server = lab.server()
+    lab.client(server, echo.port, env=known).kill()
+    client = lab.client(server, echo.port, env=known, secret=SHORT, ready=False)
+    client.wait_log("too short for gotunnel/2")
+    assert "pose as it" not in client.log()
+
+
 @pytest.mark.parametrize("mode", ["server", "client"])
 def test_p2_a_short_secret_and_legacy_never_is_an_error(lab, mode):
     how = ("-listen", "127.0.0.1:0") if mode == "server" else ("-server", "127.0.0.1:1")

@@ -309,6 +309,7 @@ static void unusable_ca_files(void **state)
     assert_int_equal(tls_client_ctx_new(path, NULL, &ctx, &why), ERR_CERT); /* none */
     assert_non_null(strstr(why.text, path));
     assert_non_null(strstr(why.text, strerror(ENOENT)));
+    assert_non_null(strstr(why.text, "copy ca.crt from the server")); /* what to do */
     assert_int_equal(tls_client_ctx_new("/", NULL, &ctx, &why), ERR_CERT);
     assert_non_null(strstr(why.text, "/: "));
     assert_null(ctx);
