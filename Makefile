@@ -5,7 +5,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all deps demo demo-cut test test-long bench bench-full install clean format check-format help
+.PHONY: all deps demo demo-cut test test-long bench bench-full bench-hostile install clean format check-format help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) gotunnel
@@ -36,11 +36,11 @@ test-long:
 	@tools/deps build test
 	@tools/test --long
 
-bench bench-full:
+bench bench-full bench-hostile:
 	@tools/deps build bench
 	@[ -f build-bench/build.ninja ] || meson setup build-bench -Dbench=true -Dtests=false
 	@ninja -C build-bench
-	@python3 -m bench --set $(if $(filter bench-full,$@),full,short) --out build-bench/results $(BENCH)
+	@python3 -m bench --set $(or $(patsubst bench-%,%,$(filter bench-%,$@)),short) --out build-bench/results $(BENCH)
 
 install: $(BUILD)/build.ninja
 	@meson configure $(BUILD) --prefix=$(PREFIX) $(if $(UNITDIR),-Dsystemdunitdir=$(UNITDIR))
@@ -64,6 +64,7 @@ help:
 	@echo 'make test-long       the tests that take hours: a thousand cuts of each kind, and more'
 	@echo 'make bench           install what is missing, build, and measure beside others, a few minutes'
 	@echo "make bench-full      the same, everything (BENCH='--rounds 9': more options)"
+	@echo 'make bench-hostile   what hostile traffic does to others, half an hour'
 	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected;'
 	@echo '                     UNITDIR: where units of systemd go (none: nowhere)'
 	@echo 'make deps            install what a build needs (Debian, Ubuntu)'

@@ -3,10 +3,11 @@
  * A long link in user space, for one tunnel: every byte leaves the far side so much later, and no
  * faster than the rate.
  *
- *   delay -l LISTENPORT -t TARGETPORT -d ONEWAY_MS [-r MBYTES_PER_S] [-q QUEUE_KB]
+ *   delay -l LISTENPORT -t TARGETPORT -d ONEWAY_MS [-r MBYTES_PER_S] [-q QUEUE_KB] [-s SOURCE]
  *
  * Port 0 takes a free one; the line that is printed says which. The queue is the room of the router
- * before the bottleneck, on top of what is on the way (default: 64 MB in all). TCP acknowledgements
+ * before the bottleneck, on top of what is on the way (default: 64 MB in all). The target sees
+ * connections from the address SOURCE (default: 127.0.0.1). TCP acknowledgements
  * are local to each half of the connection, so the kernel does not see the distance: what is
  * measured through this link are the windows of the protocols above TCP, not TCP itself.
  */
@@ -66,6 +67,7 @@ struct link {
     double delay, rate; /* seconds, bytes a second; rate 0: no limit */
     size_t room;
     int poller, listener, target_port;
+    uint32_t source;     /* network order */
     struct pipe pipe[2]; /* of halves 0 and halves 1 */
     struct joint *joints;
 };
@@ -199,7 +201,8 @@ static void add(struct link *l, const int fd[2])
 
 static void accept_all(struct link *l)
 {
-    struct sockaddr_in target = loopback(l->target_port);
+    struct sockaddr_in target = loopback(l->target_port), from = loopback(0);
+    from.sin_addr.s_addr = l->source;
     for (;;) {
         int fd[2] = {accept4(l->listener, NULL, NULL, SOCK_CLOEXEC), -1};
         if (fd[0] < 0)
@@ -207,6 +210,8 @@ static void accept_all(struct link *l)
         fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd[1] < 0)
             die("socket");
+        if (bind(fd[1], (struct sockaddr *)&from, sizeof from))
+            die("bind");
         if (connect(fd[1], (struct sockaddr *)&target, sizeof target)) {
             close(fd[0]);
             close(fd[1]);
@@ -309,10 +314,10 @@ static void start(struct link *l, int port)
 
 int main(int argc, char **argv)
 {
-    struct link l = {.room = UNLIMITED_ROOM};
+    struct link l = {.room = UNLIMITED_ROOM, .source = htonl(INADDR_LOOPBACK)};
     int c, port = -1;
     double queue_kb = 0;
-    while ((c = getopt(argc, argv, "l:t:d:r:q:")) != -1) {
+    while ((c = getopt(argc, argv, "l:t:d:r:q:s:")) != -1) {
         if (c == 'l')
             port = atoi(optarg);
         else if (c == 't')
@@ -323,11 +328,14 @@ int main(int argc, char **argv)
             l.rate = atof(optarg) * 1e6;
         else if (c == 'q')
             queue_kb = atof(optarg);
+        else if (c == 's')
+            l.source = inet_addr(optarg);
         else
             port = -1;
     }
     if (port < 0 || l.target_port <= 0) {
-        fputs("usage: delay -l PORT -t PORT -d ONEWAY_MS [-r MBYTES_PER_S] [-q QUEUE_KB]\n",
+        fputs("usage: delay -l PORT -t PORT -d ONEWAY_MS [-r MBYTES_PER_S] [-q QUEUE_KB] "
+              "[-s SOURCE]\n",
               stderr);
         return 2;
     }

@@ -7,6 +7,7 @@ A profile (tiny, short, full) says how long one measurement takes.
 
 from dataclasses import dataclass, field
 
+from bench import hostile as h
 from bench import measures as m
 
 HTTP_CONNECTIONS = 64
@@ -24,6 +25,7 @@ class Figure:
     link: tuple = None  # arguments of bench/delay
     fresh: bool = False  # a new tunnel for each round
     cold: bool = False  # nothing has gone through the tunnel before
+    own_load: bool = False  # the measure makes it
     starts: bool = False  # the measure starts its own tunnels
     multiplexed: bool = False  # only systems that have one connection for all users
     kin: bool = False  # only systems with our command line: recipes that can start more clients
@@ -40,6 +42,9 @@ class Figure:
     def _load_command(self, profile):
         if self.starts:
             return "start both ends, connect, send a byte, receive it"
+        if self.own_load:
+            n = f"{self.steps[profile]:,} users, " if self.steps else ""
+            return f"hostile, {n}{self.size[profile]} s"
         words = ["wrk --latency" if self.service == "nginx" else "load", *self.arguments(profile)]
         if self.steps and self.load:
             words.append(f"beside {self.steps[profile]}")
@@ -112,10 +117,31 @@ FIGURES = [
            steps={"tiny": 3, "short": 50, "full": 500}, fresh=True, kin=True),
 ]
 
+
+
+def _hostile(name, title, measure, headline, size, steps=None):
+    tiny, whole = size
+    return Figure(f"hostile-{name}", title, measure, size={"tiny": tiny, "hostile": whole},
+                  steps={"tiny": 20, "hostile": steps} if steps else {}, fresh=True, kin=True, headline=headline,
+                  own_load=True)
+
+
+HOSTILE = [
+    _hostile("handshakes", "A flood of handshakes", h.handshakes, "p99_ratio", (0.5, 5)),
+    *(_hostile(f"hold-{how}", f"1,000 sources hold connections after {words}", h.holds, "known_s", (10, 30))
+      for how, words in (("byte", "one byte"), ("half", "half a hello"), ("hello", "a hello"))),
+    _hostile("guesses", "Guesses from one address", h.guesses, "verdicts_patient", (1, 60)),
+    _hostile("stalled", "Users who read nothing", h.stalled, "p99_ratio", (0.5, 5), 5000),
+    _hostile("resets", "Users who reset at once", h.resets, "rate_ratio", (0.5, 20)),
+    _hostile("users", "Users who say next to nothing", h.users, "quiet_kb_a_user", (1, 1), 5000),
+]
+FIGURES += HOSTILE
+
 BY_NAME = {f.name: f for f in FIGURES}
 SETS = {
     "tiny": ["startup", "bulk-up-1", "bulk-down-8", "ping-64", "connections", "mix-loopback", "memory"],
     "short": ["startup", "bulk-up-1", "bulk-down-1", "bulk-up-8", "bulk-down-8", "ping-64", "http-keepalive",
               "connections", "mix-loopback", "far-100-1", "memory"],
-    "full": [f.name for f in FIGURES],
+    "full": [f.name for f in FIGURES if f not in HOSTILE],
+    "hostile": [f.name for f in HOSTILE],
 }

@@ -76,11 +76,36 @@ GOALS = [
     Goal("RSS at rest, an end", ("memory",), "rss_rest_mb", 7, unit="MB"),
 ]
 
+HOSTILE = [
+    Goal("a live user's p99 in a flood of handshakes, of that beside a busy processor", ("hostile-handshakes",),
+         "p99_ratio", 2, unit="×"),
+    *(Goal(f"a known client is back beside 3,100 that hold after {words}, a second", figures, "known_s", 3, unit="s")
+      for words, figures in (("a byte or half a hello", ("hostile-hold-byte", "hostile-hold-half")),
+                             ("a hello", ("hostile-hold-hello",)))),
+    Goal("a good stranger 100 ms away is in beside the first", ("hostile-hold-byte", "hostile-hold-half"), "stranger_s", 3,
+         unit="s"),
+    *(Goal(f"verdicts that one address learns in a minute, {words}", ("hostile-guesses",), f"verdicts_{how}", 20 + 5)
+      for how, words in (("patient", "patient"), ("impatient", "25 ms each"), ("lines", "3 lines each"), ("proofs", "proofs"))),
+    Goal("lines of the log that they write", ("hostile-guesses",), "lines_a_minute", 60 + 5),
+    Goal("100 users' p99 beside 5,000 who read nothing, of that without", ("hostile-stalled",), "p99_ratio", 2, unit="×"),
+    Goal("rate of a download beside resets, of that beside a busy processor", ("hostile-resets",), "rate_ratio", 0.9, (),
+         True, "×"),
+    Goal("descriptors are back after them", ("hostile-resets",), "back_s", 2, unit="s"),
+    *(Goal(f"descriptors that {words} leave behind", ("hostile-users",), f"{kind}_fds_more", 0) for kind, words in
+      (("quiet", "users who never write"), ("half", "half-closed ones"), ("drip", "writers of single bytes"))),
+]
+
+
+def asked(results):
+    """The goals of this run: those of hostile traffic only where it was made."""
+    return GOALS * any(not f.startswith("hostile-") for f in results.commands) + \
+        HOSTILE * any(f.startswith("hostile-") for f in results.commands)
+
 
 def table(results, ours):
     """Rows for people, with a heading."""
     rows = [["figure", "against", "goal", "measured", "where", ""]]
-    for g in GOALS:
+    for g in asked(results):
         outcome = g.outcome(results, ours)
         if not outcome:
             rows.append([g.text, g.against_text(), g.goal_text(), "–", "", "not measured"])

@@ -24,7 +24,7 @@ struct pending_dial {
     mtime_ms deadline;
 };
 
-static void service_start_waiting(struct service *s);
+static void service_start_waiting(struct loop_job *job);
 
 struct service *service_new(struct loop *loop, struct relays *relays,
                             const struct service_config *cfg)
@@ -43,6 +43,7 @@ struct service *service_new(struct loop *loop, struct relays *relays,
     s->may_vanish = !sock_is_loopback(s->address.host);
     list_init(&s->node);
     list_init(&s->waiting);
+    loop_job_init(&s->start, service_start_waiting);
     log_debug("service %s at %s: up to %u dials at once, %d ms each", s->id, s->name,
               s->limits.dials, (int)s->limits.dial_ms);
     return s;
@@ -53,6 +54,7 @@ void service_free(struct service *s)
     if (!s)
         return;
     assert(s->dialing == 0 && list_empty(&s->waiting));
+    loop_cancel(&s->start);
     list_del(&s->node);
     free(s->name);
     free(s);
@@ -75,7 +77,7 @@ static void pending_dial_done(struct pending_dial *p)
     if (p->dial)
         s->dialing--;
     free(p);
-    service_start_waiting(s);
+    loop_defer(s->loop, &s->start);
 }
 
 static enum smux_reset_code reason_of(int err)
@@ -138,16 +140,18 @@ static void service_start_dial(struct pending_dial *p)
     s->dialing++;
 }
 
-static void service_start_waiting(struct service *s)
+/* At the end of a turn: users who have left within it cost no socket, and data goes on between. */
+static void service_start_waiting(struct loop_job *job)
 {
-    if (s->starting)
-        return; /* a pending dial that failed at once comes back here: the loop below goes on */
-    s->starting = true;
-    for (struct list *n; s->dialing < s->limits.dials && (n = list_first(&s->waiting));) {
+    struct service *s = CONTAINER_OF(job, struct service, start);
+    struct list *n;
+    for (int i = 0; i < SERVICE_DIALS_A_TURN; i++) {
+        if (s->dialing >= s->limits.dials || !(n = list_first(&s->waiting)))
+            return;
         list_del(n);
         service_start_dial(LIST_ENTRY(n, struct pending_dial, node));
     }
-    s->starting = false;
+    loop_defer(s->loop, &s->start); /* the others in the next turn */
 }
 
 void service_serve(struct service *s, struct session *session, struct smux_stream *st)
@@ -167,5 +171,5 @@ void service_serve(struct service *s, struct session *session, struct smux_strea
     list_init(&p->node);
     list_push(&s->waiting, &p->node);
     relay_set_pending(r, &p->pending);
-    service_start_waiting(s);
+    loop_defer(s->loop, &s->start);
 }

@@ -18,7 +18,10 @@
 #include "tunnel/relay.h"
 
 enum {
-    SERVICE_ID_MAX = 64,        /* bytes, as of a client's id */
+    SERVICE_ID_MAX = 64, /* bytes, as of a client's id */
+    /* Dials that begin in one turn of the loop. A user who resets at once costs a socket, and thousands
+       a second of them would fill turns of 100 ms, in which others' data moves once. */
+    SERVICE_DIALS_A_TURN = 16,
     SERVICE_DIAL_MS = 5000,     /* limits.dial_ms unless somebody says otherwise */
     SERVICE_COMPLAIN_MS = 1000, /* failures are one line in so long */
 };
@@ -44,8 +47,8 @@ struct service {
     /* private */
     struct loop *loop;
     struct relays *relays;
-    bool starting;
-    bool may_vanish; /* on another machine, which can vanish without FIN or RST */
+    struct loop_job start; /* of the dials that wait */
+    bool may_vanish;       /* on another machine, which can vanish without FIN or RST */
     unsigned dialing;
     struct list waiting;
     struct path_memory path; /* which of its addresses is alive */

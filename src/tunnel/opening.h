@@ -66,6 +66,7 @@ struct handover {
     uint64_t epoch, rx;
     char *line; /* as it came, without LF: what the proof covers */
     uint8_t exporter[HELLO_EXPORTER_BYTES];
+    bool is_tried; /* its proof has been looked at, which takes time */
 };
 
 struct opening_ops {

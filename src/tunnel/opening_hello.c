@@ -297,7 +297,8 @@ void handover_refuse(struct loop *loop, struct handover *h, enum hello_error err
     if (resume_key) {
         n = hello_resumed_write(line, &a, text, resume_key, h->exporter);
     } else {
-        (void)hello_resume_verify(text, no_key, h->exporter); /* as long as a wrong proof takes */
+        if (!h->is_tried) /* as long as a wrong proof takes, and no longer */
+            (void)hello_resume_verify(text, no_key, h->exporter);
         n = (int)hello_refusal_write(line, &a);
     }
     if (n > 0 && transport_adopt(h->tp, loop, &deaf, NULL) == 0 &&

@@ -445,11 +445,12 @@ static struct life_ask ask_of(const struct session *s, const struct handover *h)
 }
 
 /* What of a resume is wrong; HELLO_OK: nothing. The proof first, and before anything is touched. */
-static enum hello_error judge_resume(const struct session *s, const struct handover *h)
+static enum hello_error judge_resume(const struct session *s, struct handover *h)
 {
     struct hello_text line = {h->line, strlen(h->line)};
     if (s->closed || !s->cfg.is_v2 || s->cfg.window_ms == 0)
         return HELLO_ERR_UNKNOWN;
+    h->is_tried = true;
     if (!hello_resume_verify(line, s->cfg.resume_key, h->exporter))
         return HELLO_ERR_UNKNOWN; /* as if there were no such session */
     struct life_ask ask = ask_of(s, h);

@@ -19,11 +19,11 @@ def program():
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory):
-    """The directory of load, limit and delay. Compiled here: builds for users do not have them."""
+    """The directory of load, limit, delay and hostile. Compiled here: builds for users do not have them."""
     out = tmp_path_factory.mktemp("tools")
     ssl = subprocess.run(["pkg-config", "--cflags", "--libs", "openssl"], check=True, capture_output=True,
                          text=True).stdout.split()
-    for name, libraries in (("load", []), ("limit", ssl), ("delay", [])):
+    for name, libraries in (("load", []), ("limit", ssl), ("delay", []), ("hostile", [*ssl, "-pthread"])):
         sources = sorted((ROOT / "bench").glob(f"{name}*.c"))
         subprocess.run(["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", f"-I{ROOT}",
                         "-o", out / name, *sources, *libraries], check=True, timeout=300)

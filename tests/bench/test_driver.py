@@ -41,6 +41,20 @@ def test_a_small_run_has_all_figures(tools, program, tmp_path):
     assert "| gotunnel |" in (tmp_path / "results.md").read_text()
 
 
+@pytest.mark.serial
+def test_hostile_traffic_is_measured(tools, program, tmp_path):
+    names = ["hostile-handshakes", "hostile-hold-byte", "hostile-guesses"]
+    done = run(tools, tmp_path, "--system", f"gotunnel={program}", *(f"--figure={name}" for name in names))
+    assert done.returncode == 0, done.stdout + done.stderr
+    data = json.loads((tmp_path / "results.json").read_text())
+    numbers = {name: figure["systems"]["gotunnel"] for name, figure in data["figures"].items()}
+    assert list(numbers) == names
+    assert numbers["hostile-handshakes"]["hostile_per_s"][0] > 0
+    assert numbers["hostile-hold-byte"]["known_s"][0] > 0
+    assert numbers["hostile-guesses"]["verdicts_patient"][0] > 0
+    assert len(data["goals"]) == len(goals.HOSTILE)
+
+
 def test_what_is_not_here_is_named(tools, program, tmp_path):
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\n[ $1 = -version ] && echo broken 1 && exit\necho no luck >&2; exit 1\n")

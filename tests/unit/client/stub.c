@@ -104,6 +104,11 @@ void loop_defer(struct loop *l, struct loop_job *job)
         list_push(&jobs, &job->node);
 }
 
+void loop_cancel(struct loop_job *job)
+{
+    list_del(&job->node);
+}
+
 void stub_turn(void)
 {
     struct client *c = stub.client;
@@ -525,6 +530,7 @@ void stub_beside(struct session *s)
 void stub_stream(struct session *s, struct smux_stream *st)
 {
     s->ops->on_stream(s->ctx, st);
+    stub_turn();
 }
 
 /* ---- relays and sockets ---- */

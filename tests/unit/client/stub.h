@@ -127,5 +127,5 @@ void stub_beside(struct session *s);
 /* A connection to the service is over at both ends. */
 void stub_relay_over(struct relay *r);
 
-/* A user: a stream that the server opens. */
+/* A user: a stream that the server opens; and the rest of the turn. */
 void stub_stream(struct session *s, struct smux_stream *st);

@@ -50,10 +50,29 @@ static int teardown(void **state)
     return 0;
 }
 
+static void serve_one(struct smux_stream *st)
+{
+    service_serve(service, NULL, st);
+    stub_turn();
+}
+
 static void serve(unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         service_serve(service, NULL, &users[i]);
+    stub_turn();
+}
+
+static void connected(struct dial *d, uint8_t last)
+{
+    stub_connected(d, last);
+    stub_turn();
+}
+
+static void dial_failed(struct dial *d, int err)
+{
+    stub_dial_failed(d, err);
+    stub_turn();
 }
 
 static struct relay *relay_of(unsigned user)
@@ -85,7 +104,7 @@ static void a_stream_gets_a_connection_of_its_own(void **state)
     assert_int_equal(d->cfg.port, 80);
     assert_int_equal(d->cfg.patience_ms, SERVICE_DIAL_MS);
     assert_false(d->cfg.renew);
-    stub_connected(d, 9);
+    connected(d, 9);
     assert_true(relay_of(0)->attached);
     assert_int_equal(stub.abortive, 1); /* what is cut is seen as a reset there */
     assert_int_equal(stub.kept, 1);     /* another machine may vanish */
@@ -98,7 +117,7 @@ static void one_on_this_machine_cannot_vanish(void **state)
     (void)state;
     begin("127.0.0.1", DIALS);
     serve(1);
-    stub_connected(stub_dial(), 9);
+    connected(stub_dial(), 9);
     assert_int_equal(stub.abortive, 1);
     assert_int_equal(stub.kept, 0);
 }
@@ -111,12 +130,28 @@ static void so_many_are_dialled_at_once(void **state)
     assert_int_equal(stub_dials(), DIALS);
     assert_int_equal(relays.count, USERS);
     for (unsigned n = DIALS; n < USERS; n++) { /* a place that is free is taken */
-        stub_connected(stub_dial(), 1);
+        connected(stub_dial(), 1);
         assert_int_equal(stub_dials(), DIALS);
         assert_int_equal(started(), n + 1);
     }
-    stub_connected(stub_dial(), 1);
+    connected(stub_dial(), 1);
     assert_int_equal(stub_dials(), DIALS - 1);
+}
+
+/* Users who reset at once leave room for data, and who has left within the turn costs no socket. */
+static void so_many_dials_begin_in_a_turn(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", DIALS);
+    for (unsigned i = 0; i < USERS; i++)
+        service_serve(service, NULL, &users[i]);
+    relay_reset(relay_of(0), SMUX_RST_UNSPECIFIED);
+    assert_int_equal(started(), 0);
+    service->start.run(&service->start);
+    assert_int_equal(started(), SERVICE_DIALS_A_TURN);
+    assert_int_equal(stub_dials(), SERVICE_DIALS_A_TURN);
+    stub_turn();
+    assert_int_equal(stub_dials(), DIALS);
 }
 
 static void others_wait_in_their_order(void **state)
@@ -127,16 +162,16 @@ static void others_wait_in_their_order(void **state)
     assert_int_equal(stub_dials(), 2);
     struct dial *second = stub.dials, *first = second->next;
     assert_false(first->is_over);
-    stub_dial_failed(first, ERR_REFUSED);
+    dial_failed(first, ERR_REFUSED);
     struct dial *third = stub_dial();
-    stub_connected(third, 1);
+    connected(third, 1);
     assert_true(relay_of(2)->attached);
-    stub_connected(second, 1);
+    connected(second, 1);
     assert_true(relay_of(1)->attached);
     struct dial *fifth = stub.dials, *fourth = fifth->next;
-    stub_connected(fifth, 1);
+    connected(fifth, 1);
     assert_true(relay_of(4)->attached && !relay_of(3)->attached);
-    stub_connected(fourth, 1);
+    connected(fourth, 1);
     assert_true(relay_of(3)->attached);
     assert_int_equal(started(), 5);
 }
@@ -148,10 +183,10 @@ static void too_late_is_cut(void **state)
     begin("127.0.0.1", 1);
     serve(4);
     stub.now += SERVICE_DIAL_MS - 1000;
-    stub_connected(stub_dial(), 1);
+    connected(stub_dial(), 1);
     assert_int_equal(stub_dial()->cfg.patience_ms, 1000);
     stub.now += 1000;
-    stub_connected(stub_dial(), 1);
+    connected(stub_dial(), 1);
     assert_true(relay_of(1)->attached);
     assert_int_equal(started(), 2);
     for (unsigned i = 2; i < 4; i++) {
@@ -176,8 +211,8 @@ static void the_user_hears_why(void **state)
     (void)state;
     begin("127.0.0.1", DIALS);
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-        service_serve(service, NULL, &users[i]);
-        stub_dial_failed(stub_dial(), rows[i].err);
+        serve_one(&users[i]);
+        dial_failed(stub_dial(), rows[i].err);
         assert_true(relay_of(i)->is_reset && !relay_of(i)->attached);
         assert_int_equal(relay_of(i)->code, rows[i].code);
     }
@@ -189,8 +224,8 @@ static void failures_are_one_line_a_second(void **state)
     (void)state;
     begin("127.0.0.1", DIALS);
     for (unsigned i = 0; i < 6; i++) { /* at 0, 0.4, 0.8, 1.2, 1.6, 2.0 s */
-        service_serve(service, NULL, &users[i]);
-        stub_dial_failed(stub_dial(), ERR_REFUSED);
+        serve_one(&users[i]);
+        dial_failed(stub_dial(), ERR_REFUSED);
         stub.now += 400;
     }
     assert_int_equal(stub_lines("cannot connect to the local target host:80: connection refused"),
@@ -204,11 +239,13 @@ static void a_user_who_leaves_gives_his_place_on(void **state)
     serve(3);
     struct dial *first = stub_dial();
     relay_reset(relay_of(1), SMUX_RST_UNSPECIFIED); /* while it waits */
+    stub_turn();
     assert_int_equal(started(), 1);
     relay_reset(relay_of(0), SMUX_RST_UNSPECIFIED); /* while it is dialled */
+    stub_turn();
     assert_true(first->cancelled);
     assert_int_equal(started(), 2);
-    stub_connected(stub_dial(), 1);
+    connected(stub_dial(), 1);
     assert_true(relay_of(2)->attached);
 }
 
@@ -221,7 +258,7 @@ static void beyond_the_quota_there_is_no_relay(void **state)
     assert_true(users[0].is_reset && users[0].code == SMUX_RST_BUSY);
     stub.no_relay = false;
     quota_init(&quota, 0);
-    service_serve(service, NULL, &users[1]);
+    serve_one(&users[1]);
     assert_true(users[1].is_reset && users[1].code == SMUX_RST_BUSY);
     assert_int_equal(relays.count + started(), 0);
 }
@@ -235,7 +272,7 @@ static void a_dial_that_cannot_begin_takes_no_place(void **state)
     assert_true(relay_of(0)->is_reset && relay_of(1)->is_reset);
     assert_int_equal(relay_of(0)->code, SMUX_RST_BUSY); /* it is us, not a slow service */
     stub.dial_err = 0;
-    service_serve(service, NULL, &users[2]);
+    serve_one(&users[2]);
     assert_int_equal(stub_dials(), 1);
 }
 
@@ -245,6 +282,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stream_gets_a_connection_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(one_on_this_machine_cannot_vanish, setup, teardown),
         cmocka_unit_test_setup_teardown(so_many_are_dialled_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(so_many_dials_begin_in_a_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(others_wait_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(too_late_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(the_user_hears_why, setup, teardown),

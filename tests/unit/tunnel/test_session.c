@@ -28,6 +28,20 @@ static int teardown(void **state)
     return 0;
 }
 
+static unsigned proofs_tried;
+
+/* Counts; the linker has put it in the place of the real one. */
+bool __real_hello_resume_verify(struct hello_text resume, const uint8_t key[32],
+                                const uint8_t exporter[HELLO_EXPORTER_BYTES]);
+bool __wrap_hello_resume_verify(struct hello_text resume, const uint8_t key[32],
+                                const uint8_t exporter[HELLO_EXPORTER_BYTES]);
+bool __wrap_hello_resume_verify(struct hello_text resume, const uint8_t key[32],
+                                const uint8_t exporter[HELLO_EXPORTER_BYTES])
+{
+    proofs_tried++;
+    return __real_hello_resume_verify(resume, key, exporter);
+}
+
 /* Puts n bytes of text on a stream. */
 static void say(struct smux_stream *st, const char *text)
 {
@@ -322,6 +336,32 @@ static void an_unknown_session_is_given_up(void **state)
     assert_int_equal(k->client.reason, END_UNKNOWN);
 }
 
+/* One proof is computed whether there is such a session, was one, or the proof is wrong: who guesses at
+   sessions learns nothing from the time. */
+static void an_unknown_session_takes_as_long_as_a_wrong_proof(void **state)
+{
+    struct kit *k = *state;
+    enum { NONE, WRONG, OVER, CASES };
+    for (int i = 0; i < CASES; i++) {
+        kit_fini(k);
+        kit_init(k);
+        kit_session(k, true);
+        stub_fail(k->client.tp, ERR_RESET);
+        struct transport *s, *c = asked(k, &s);
+        stub_join(c, s);
+        struct handover *h = &k->server.handover;
+        h->line[strlen(h->line) - 3] ^= 1; /* a digit of the proof */
+        if (i == OVER)
+            session_close(k->server.session, END_SHUTDOWN, NULL);
+        proofs_tried = 0;
+        if (i == NONE)
+            handover_refuse(&k->loop, h, HELLO_ERR_UNKNOWN, NULL);
+        else
+            assert_int_equal(session_resume(k->server.session, h), HELLO_ERR_UNKNOWN);
+        assert_int_equal(proofs_tried, 1);
+    }
+}
+
 /* Without proof anybody may have said so: the client asks again. */
 static void an_unproved_draining_ends_nothing(void **state)
 {
@@ -549,6 +589,7 @@ int main(void)
         T(a_wrong_proof_touches_nothing),
         T(an_old_epoch_is_stale),
         T(an_unknown_session_is_given_up),
+        T(an_unknown_session_takes_as_long_as_a_wrong_proof),
         T(an_unproved_draining_ends_nothing),
         T(an_original_knows_no_session),
         T(only_who_cannot_help_is_put_behind),
