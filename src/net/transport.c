@@ -277,7 +277,7 @@ void transport_read_later(struct transport *t)
 void transport_trust(struct transport *t)
 {
     t->trusted = true;
-    t->wire.limited = false;
+    wire_trust(&t->wire);
     if (t->ssl) {
         (void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
         SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
@@ -338,6 +338,7 @@ static void handshake(struct transport *t)
     if (t->state != TR_HANDSHAKE)
         return;
     if (err == ERR_AGAIN) {
+        wire_trim(&t->wire); /* a stranger who says no more holds a flight of ours else */
         if (!t->wire.drained)
             transport_read_later(t);
         return;
