@@ -30,6 +30,7 @@
 enum {
     RENEWAL_CHECK_MS = 3600 * 1000,
     GATE_SHARE = 16,    /* a sixteenth of the descriptors may wait for a ClientHello */
+    TUNNEL_BATCH = 4,   /* connections accepted in a turn: more wait in the kernel, not sessions */
     DEFER_ACCEPT_S = 5, /* the kernel keeps connections that say nothing to itself */
 };
 
@@ -287,7 +288,7 @@ static void on_tunnel_pause(void *ctx, int err)
 static int adopt_for_tunnels(struct server *srv)
 {
     static const struct listener_events events = {on_tunnel, on_tunnel_pause};
-    struct listener_config cfg = {.defer_accept_s = DEFER_ACCEPT_S};
+    struct listener_config cfg = {.batch = TUNNEL_BATCH, .defer_accept_s = DEFER_ACCEPT_S};
     struct errmsg why;
     int err =
         listener_adopt(&srv->loop, srv->handed_fd, &cfg, &events, srv, &srv->tunnel_port, &why);
@@ -303,8 +304,10 @@ static int listen_at(struct server *srv)
     struct errmsg why;
     int err = address_parse_listen(srv->opt->listen, &at, &why);
     if (err == 0) {
-        struct listener_config cfg = {
-            .host = at.host, .port = at.port, .defer_accept_s = DEFER_ACCEPT_S};
+        struct listener_config cfg = {.host = at.host,
+                                      .port = at.port,
+                                      .batch = TUNNEL_BATCH,
+                                      .defer_accept_s = DEFER_ACCEPT_S};
         err = listener_open(&srv->loop, &cfg, &events, srv, &srv->tunnel_port, &why);
     }
     if (err < 0)
