@@ -68,6 +68,7 @@ struct transport {
     int err;
     struct errmsg why;
     struct loop_job job;
+    struct loop_job step; /* of the handshake */
     uint64_t sent_total;
     struct address peer_address;
     char peer[SOCK_NAME_MAX]; /* the same for people */
@@ -382,6 +383,17 @@ static void first_byte(struct transport *t)
     t->ev->on_error(t->ev_ctx, err, &t->why);
 }
 
+/* A fraction of a millisecond of the processor's time, mostly: those who have a session on this loop
+   wait for one of them a turn, however many strangers shake hands. */
+static void on_step(struct loop_job *job)
+{
+    struct transport *t = CONTAINER_OF(job, struct transport, step);
+    if (t->state == TR_FIRST_BYTE)
+        first_byte(t);
+    else if (t->state == TR_HANDSHAKE)
+        handshake(t);
+}
+
 /* ---- events ---- */
 
 static void readable(struct transport *t)
@@ -389,10 +401,8 @@ static void readable(struct transport *t)
     t->read_later = false;
     switch (t->state) {
     case TR_FIRST_BYTE:
-        first_byte(t);
-        break;
     case TR_HANDSHAKE:
-        handshake(t);
+        loop_defer_slow(t->loop, &t->step);
         break;
     case TR_OPEN:
         let_read(t);
@@ -468,6 +478,7 @@ void transport_release(struct transport *t)
 {
     poller_remove(t->loop, &t->socket);
     loop_cancel(&t->job);
+    loop_cancel(&t->step);
     transport_set_owner(t, NULL, NULL);
 }
 
@@ -504,6 +515,7 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     t->record_max = TRANSPORT_RECORD_MAX;
     t->wire = (struct wire){.fd = fd, .limited = true, .budget = TRANSPORT_PREAUTH_MAX};
     loop_job_init(&t->job, on_job);
+    loop_job_init(&t->step, on_step);
     t->state = is_server ? TR_FIRST_BYTE : TR_HANDSHAKE;
     if (!is_server && !(t->ssl = new_ssl(t, false)))
         goto failed;
@@ -558,6 +570,7 @@ void transport_close(struct transport *t)
         say_goodbye(t);
     t->state = TR_CLOSED;
     loop_cancel(&t->job);
+    loop_cancel(&t->step);
     loop_job_init(&t->job, release);
     loop_defer(t->loop, &t->job);
     poller_forget(t->loop, &t->socket);
