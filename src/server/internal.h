@@ -246,6 +246,9 @@ void reception_fini(struct server *srv);
    fewest. Takes fd. */
 void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms);
 
+/* Whether somebody has authenticated from peer's source in the last KNOWN_MS. */
+bool reception_knows(struct server *srv, const struct sockaddr *peer);
+
 /* One that never had it is closed. */
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer);
 

@@ -142,6 +142,12 @@ static bool is_known(const struct server *srv, const char *source)
     return k && loop_now(&srv->loop) < k->before;
 }
 
+bool reception_knows(struct server *srv, const struct sockaddr *peer)
+{
+    char source[SOCK_NAME_MAX];
+    return is_known(srv, sock_source(source, peer));
+}
+
 static void make_known(struct server *srv, const char *source)
 {
     const struct known_source *k = find_known(srv, source);

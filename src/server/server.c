@@ -278,6 +278,11 @@ static void on_gone(void *ctx, enum gate_end why, const struct sockaddr *peer)
     reception_gone(ctx, why, peer);
 }
 
+static bool is_known(void *ctx, const struct sockaddr *peer)
+{
+    return reception_knows(ctx, peer);
+}
+
 static void on_tunnel_pause(void *ctx, int err)
 {
     (void)ctx;
@@ -317,8 +322,11 @@ static int listen_at(struct server *srv)
 
 static int listen_for_tunnels(struct server *srv)
 {
-    static const struct gate_events events = {on_hello, on_gone};
-    struct gate_config cfg = {.max = srv->gate_max, .patience_ms = OPENING_AUTH_MS};
+    static const struct gate_events events = {on_hello, on_gone, is_known};
+    struct gate_config cfg = {.max = srv->gate_max,
+                              .patience_ms = OPENING_AUTH_MS,
+                              .rate = (uint32_t)srv->opt->handshakes.all,
+                              .source_rate = (uint32_t)srv->opt->handshakes.source};
     int err = gate_open(&srv->loop, &cfg, &events, srv, &srv->gate);
     if (err < 0) {
         (void)cli_cannot_start(err); /* the caller knows the status */
