@@ -36,6 +36,7 @@ struct gate {
     const struct gate_events *ev;
     void *ctx;
     uv_timer_t timer; /* runs while somebody waits: for the oldest, and for the next turn */
+    struct rng rng;
     struct handshakes turns;
     struct admission places, known_places; /* of all waiters */
     struct list waiters;                   /* the oldest first */
@@ -277,13 +278,12 @@ int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gat
     g->ev = ev;
     g->ctx = ctx;
     unsigned known = ev->is_known ? max / 4 : 0;
-    struct rng rng;
-    rng_system(&rng);
-    uint64_t key = (uint64_t)rng.next(&rng) << 32 | rng.next(&rng);
+    rng_system(&g->rng);
+    uint64_t key = (uint64_t)g->rng.next(&g->rng) << 32 | g->rng.next(&g->rng);
     handshakes_init(&g->turns, cfg->rate, cfg->source_rate, key);
-    admission_init(&g->places);
+    admission_init(&g->places, &g->rng);
     admission_limit(&g->places, max - known, max / 4);
-    admission_init(&g->known_places);
+    admission_init(&g->known_places, NULL);
     admission_limit(&g->known_places, known > 0 ? known : 1, known > 0 ? known : 1);
     list_init(&g->waiters);
     list_init(&g->gone);

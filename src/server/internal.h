@@ -195,8 +195,9 @@ struct server {
     uv_timer_t renewal;
     int handed_fd; /* a service manager's socket for the tunnel port, or -1 */
     struct listener *tunnel_port;
-    unsigned gate_max;             /* who may wait there */
-    struct gate *gate;             /* who has not sent a whole ClientHello yet */
+    unsigned gate_max; /* who may wait there */
+    struct gate *gate; /* who has not sent a whole ClientHello yet */
+    struct rng rng;
     struct admission admission;    /* who has, and has not yet authenticated: strangers */
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */

@@ -342,13 +342,12 @@ void reception_init(struct server *srv)
 {
     uv_timer_init(&srv->loop.uv, &srv->strangers_sum);
     srv->strangers_sum.data = srv;
-    struct rng rng;
-    rng_system(&rng);
+    rng_system(&srv->rng);
     for (size_t i = 0; i < KNOWN_KEY_BYTES; i++)
-        srv->known_key[i] = (uint8_t)rng.next(&rng);
-    admission_init(&srv->admission);
+        srv->known_key[i] = (uint8_t)srv->rng.next(&srv->rng);
+    admission_init(&srv->admission, &srv->rng);
     admission_limit(&srv->admission, ADMISSION_MAX - KNOWN_PLACES, ADMISSION_SOURCE_MAX);
-    admission_init(&srv->known_places);
+    admission_init(&srv->known_places, NULL);
     admission_limit(&srv->known_places, KNOWN_PLACES, KNOWN_PLACES);
 }
 

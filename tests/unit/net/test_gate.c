@@ -303,8 +303,8 @@ static void a_full_gate_drops_of_whom_most_wait(void **state)
         (void)close(fd[i]);
     KIT_UNTIL(rig.k, gate_waiting(rig.g) == 1);
     for (int i = 0; i < 3 * MAX; i++)
-        fd[i] = come((uint8_t)(2 + i % 14), hello, 1); /* 15 sources for 16 places */
-    assert_int_equal(gate_waiting(rig.g), MAX);
+        fd[i] = come((uint8_t)(2 + i % 5), hello, 1); /* who has one of 16 places keeps it */
+    assert_in_range(gate_waiting(rig.g), MAX / 2 + 1, MAX);
     assert_int_equal(write(honest, hello + 700, HELLO - 700), HELLO - 700);
     KIT_UNTIL(rig.k, rig.passed == 1);
     assert_passed(HELLO);
@@ -444,7 +444,7 @@ static void no_stranger_takes_the_place_of_who_is_known(void **state)
 
 static void what_waits_costs_little_and_ends_with_the_gate(void **state)
 {
-    enum { COUNT = 200 };
+    enum { COUNT = GATE_MAX / 2 };
     int fd[COUNT];
     begin(*state, GATE_MAX, PATIENCE_MS);
     size_t before = mallinfo2().uordblks;
