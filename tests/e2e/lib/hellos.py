@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Connections that say a ClientHello and no more, as strangers do."""
 
+import collections
+import contextlib
+import itertools
 import socket
 import ssl
 import struct
+import threading
 
 from lib import wire
 from lib.procs import PATIENCE
@@ -56,3 +60,36 @@ def answered(s):
         return True
     except ConnectionError:
         return False
+
+
+@contextlib.contextmanager
+def flood(server, text, sources):
+    """Meanwhile connections that say this come as fast as they can, each of the next source, and stay until a few hundred
+    have come after them. Gives a list with their count so far."""
+    came, over, kept = [0], threading.Event(), collections.deque()
+
+    def run():
+        for source in itertools.cycle(sources):
+            if over.is_set():
+                return
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            kept.append(s)
+            with contextlib.suppress(OSError):
+                s.bind((source, 0))
+                s.settimeout(5)
+                s.connect(("127.0.0.1", server.port))
+                s.sendall(text)
+            came[0] += 1
+            if len(kept) > 400:
+                kept.popleft().close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield came
+    finally:
+        over.set()
+        thread.join()
+        for s in kept:
+            s.close()
