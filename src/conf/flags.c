@@ -91,6 +91,31 @@ static int set_memory(const char *text, int64_t *ret)
     return 0;
 }
 
+/* A number of digits; *ret is what it says, or ERR_RANGE. Behind it; NULL: there is none. */
+static const char *take_rate(const char *s, int *ret)
+{
+    const char *begin = s;
+    int n = 0;
+    for (; *s >= '0' && *s <= '9'; s++)
+        n = n > OPTION_RATE_MAX ? n : n * 10 + (*s - '0');
+    *ret = n >= 1 && n <= OPTION_RATE_MAX ? n : ERR_RANGE;
+    return s > begin ? s : NULL;
+}
+
+static int set_rates(const char *text, struct rates *ret)
+{
+    struct rates r = *ret;
+    const char *s = take_rate(text, &r.all);
+    if (s && *s == ',')
+        s = take_rate(s + 1, &r.source);
+    if (!s || *s)
+        return ERR_INVAL;
+    if (r.all < 0 || r.source < 0)
+        return ERR_RANGE;
+    *ret = r;
+    return 0;
+}
+
 /* Sets o's field from text. 0 or a negative error; the field is then as before. */
 static int set(const struct option *o, const char *text, void *opt)
 {
@@ -115,6 +140,8 @@ static int set(const struct option *o, const char *text, void *opt)
         return set_threads(text, field);
     case OPTION_WINDOW:
         return set_window(text, field);
+    case OPTION_RATES:
+        return set_rates(text, field);
     case OPTION_MEMORY:
         return set_memory(text, field);
     case OPTION_BOOL:
@@ -171,6 +198,11 @@ static enum flags_outcome bad_value(struct flags_error *why, const struct option
     if (o->type == OPTION_MEMORY)
         return bad(why, "invalid value %s for flag -%s: must be a size from %dM to %dT, like 64M",
                    value, o->name, OPTION_MEMORY_MIN_MIB, OPTION_MEMORY_MAX_MIB >> 20);
+    if (o->type == OPTION_RATES)
+        return bad(why,
+                   "invalid value %s for flag -%s: must be one or two numbers from 1 to %d, like "
+                   "200,10",
+                   value, o->name, OPTION_RATE_MAX);
     if (o->type == OPTION_PORTS)
         return bad(why, "invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80",
                    value, o->name);
@@ -272,6 +304,7 @@ static const char *type_word(enum option_type type)
     case OPTION_SECRET:
     case OPTION_PORTS:
     case OPTION_CIDRS:
+    case OPTION_RATES:
     case OPTION_CHOICE:
         return " string";
     }

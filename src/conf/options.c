@@ -14,6 +14,8 @@ static const struct option server_rows[] = {
      N_("directory of the certificates, made at the first start")},
     {"drain", OPTION_WINDOW, COMMON(server_options, drain_ns), "30s", NULL, "TIME",
      N_("how long running connections may finish after a SIGTERM, up to 10m; a second one ends now")},
+    {"handshakes", OPTION_RATES, offsetof(struct server_options, handshakes), "200,10", NULL, "N[,N]",
+     N_("TLS handshakes begun in a second: of all together, and of one address from which no client has authenticated in the last 24 hours")},
     {"legacy", OPTION_CHOICE, COMMON(server_options, legacy), "allow", "allow never", "WORD",
      N_("peers that know only the old protocol, in which the secret itself is sent: allow or never")},
     {"listen", OPTION_STRING, offsetof(struct server_options, listen), "7000", NULL, "ADDRESS",

@@ -21,6 +21,8 @@ enum {
     /* Less would not hold one window of 256 KiB for each of 64 threads. */
     OPTION_MEMORY_MIN_MIB = 16,
     OPTION_MEMORY_MAX_MIB = 1 << 20, /* 1 TiB: beyond is a slip of the pen */
+    /* A processor does less than 10,000 a second: more is no limit. */
+    OPTION_RATE_MAX = 100000,
     /* Longer, a server would keep ports and memory for clients that are gone for good. */
     OPTION_WINDOW_MAX_S = 600,
 };
@@ -32,6 +34,11 @@ enum legacy_choice { LEGACY_ALLOW, LEGACY_NEVER, LEGACY_AUTO };
 /* What is done where a layer of the cage (app/sandbox.h) is missing; or none is wanted. */
 enum sandbox_choice { SANDBOX_AUTO, SANDBOX_REQUIRE, SANDBOX_OFF };
 
+/* So many a second: of all together, and of one source. */
+struct rates {
+    int all, source;
+};
+
 enum option_type {
     OPTION_STRING,   /* const char *; a draft's point into argv: conf/snapshot.h */
     OPTION_SECRET,   /* char[OPTION_SECRET_MAX + 1]; the argument itself is overwritten (D13) */
@@ -42,8 +49,9 @@ enum option_type {
     OPTION_CHOICE,   /* int: index of a word in choices */
     OPTION_THREADS,  /* int: 1 to OPTION_THREADS_MAX; 0: not given */
     OPTION_WINDOW,   /* int64_t nanoseconds, 0 to OPTION_WINDOW_MAX_S seconds */
-    OPTION_MEMORY,   /* int64_t bytes, OPTION_MEMORY_MIN_MIB to _MAX_MIB; 0: not given */
-    OPTION_BOOL,     /* bool; takes no argument */
+    OPTION_RATES, /* struct rates, each 1 to OPTION_RATE_MAX; one number leaves the second as it is */
+    OPTION_MEMORY, /* int64_t bytes, OPTION_MEMORY_MIN_MIB to _MAX_MIB; 0: not given */
+    OPTION_BOOL,   /* bool; takes no argument */
 };
 
 struct option {
@@ -85,6 +93,7 @@ struct server_options {
     const char *public_bind; /* "": every address */
     struct ports allow_ports;
     struct cidrs trusted_proxy; /* balancers, which say whose connection theirs is */
+    struct rates handshakes;
 };
 
 struct client_options {

@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* Connections that wait for their ClientHello. */
+/* Connections that wait for their ClientHello, and then for their turn. */
 #include "net/gate.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/address.h"
 #include "base/err.h"
+#include "base/rng.h"
 #include "net/sock.h"
 #include "proto/client_hello.h"
+#include "proto/handshakes.h"
 
 /* One connection that waits. */
 struct waiter {
     struct gate *gate;
     struct poller_source socket;
-    struct admission_entry place;
-    struct list node; /* in gate->waiters, then in gate->gone */
+    struct admission_entry place; /* in gate->places, or known_places */
+    struct handshakes_entry turn; /* while the hello is whole */
+    struct list node;             /* in gate->waiters, then in gate->gone */
     mtime_ms since;
-    size_t need; /* looked at again when so many bytes are there */
+    size_t need; /* looked at again when so many bytes are there; 0: the hello is whole */
+    bool is_known;
     struct address peer;
     char source[SOCK_NAME_MAX];
 };
@@ -30,9 +35,11 @@ struct gate {
     struct gate_config cfg;
     const struct gate_events *ev;
     void *ctx;
-    uv_timer_t timer;        /* runs while somebody waits: for the oldest */
-    struct admission places; /* of all waiters */
-    struct list waiters;     /* the oldest first */
+    uv_timer_t timer; /* runs while somebody waits: for the oldest, and for the next turn */
+    struct rng rng;
+    struct handshakes turns;
+    struct admission places, known_places; /* of all waiters */
+    struct list waiters;                   /* the oldest first */
     unsigned count;
     struct list gone;     /* their sources may still be named in this turn's events */
     struct loop_job bury; /* frees them */
@@ -60,7 +67,8 @@ static void gate_bury(struct loop_job *job)
 static void leave(struct waiter *w)
 {
     struct gate *g = w->gate;
-    admission_remove(&g->places, &w->place);
+    admission_remove(w->is_known ? &g->known_places : &g->places, &w->place);
+    handshakes_leave(&g->turns, &w->turn);
     list_move(&g->gone, &w->node);
     g->count--;
     loop_defer(g->loop, &g->bury);
@@ -102,15 +110,66 @@ static struct client_hello_look look_at(int fd, bool *ret_over)
     return client_hello_look(bytes, n > 0 ? (size_t)n : 0);
 }
 
+static void gate_on_timer(uv_timer_t *t);
+
+/* Until the time of the oldest is over, or it is somebody's turn. */
+static void await(struct gate *g)
+{
+    if (g->count == 0)
+        return;
+    mtime_ms now = loop_now(g->loop), at = oldest(g)->since + g->cfg.patience_ms;
+    mtime_ms due = handshakes_due(&g->turns, now);
+    if (due >= 0 && due < at)
+        at = due;
+    uv_timer_start(&g->timer, gate_on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
+}
+
+/* Whoever's turn it is passes. True: mine, which is no waiter's, was among them. */
+static bool serve(struct gate *g, const struct handshakes_entry *mine)
+{
+    struct handshakes_entry *e;
+    while ((e = handshakes_next(&g->turns, loop_now(g->loop))) && e != mine)
+        pass(CONTAINER_OF(e, struct waiter, turn));
+    return e && e == mine;
+}
+
+static void gate_on_timer(uv_timer_t *t)
+{
+    struct gate *g = t->data;
+    (void)serve(g, NULL);
+    while (g->count > 0) {
+        struct waiter *w = oldest(g);
+        if (w->since + g->cfg.patience_ms > loop_now(g->loop))
+            break;
+        end(w, w->need > 0 ? GATE_LATE : GATE_CROWDED);
+    }
+    await(g);
+}
+
+/* The hello is whole: from here on only its turn is waited for, or its end. */
+static void queue(struct waiter *w)
+{
+    struct gate *g = w->gate;
+    w->need = 0;
+    handshakes_wait(&g->turns, &w->turn, w->source, w->is_known);
+    (void)serve(g, NULL);
+    await(g);
+}
+
 static void waiter_on_ready(struct poller_source *src, unsigned events)
 {
     struct waiter *w = CONTAINER_OF(src, struct waiter, socket);
     bool over;
     if (!(events & POLLER_IN))
         return;
+    if (w->need == 0) {
+        if (events & POLLER_HUP)
+            end(w, GATE_LEFT);
+        return;
+    }
     struct client_hello_look look = look_at(src->fd, &over);
     if (look.verdict == CLIENT_HELLO_WHOLE) {
-        pass(w);
+        queue(w);
     } else if (look.verdict == CLIENT_HELLO_NOT) {
         end(w, GATE_NOT_TLS);
     } else if (over || events & POLLER_HUP) {
@@ -121,33 +180,18 @@ static void waiter_on_ready(struct poller_source *src, unsigned events)
     }
 }
 
-static void gate_on_timer(uv_timer_t *t);
-
-static void await_oldest(struct gate *g)
-{
-    if (g->count == 0)
-        return;
-    struct waiter *w = oldest(g);
-    mtime_ms left = w->since + g->cfg.patience_ms - loop_now(g->loop);
-    uv_timer_start(&g->timer, gate_on_timer, left > 0 ? (uint64_t)left : 0, 0);
-}
-
-static void gate_on_timer(uv_timer_t *t)
-{
-    struct gate *g = t->data;
-    while (g->count > 0) {
-        struct waiter *w = oldest(g);
-        if (w->since + g->cfg.patience_ms > loop_now(g->loop))
-            break;
-        end(w, GATE_LATE);
-    }
-    await_oldest(g);
-}
-
 /* ---- coming ---- */
 
-/* 0: it waits. Negative: no memory. */
-static int wait_at(struct gate *g, int fd, const struct sockaddr *peer, size_t need)
+/* Who has come just now. */
+struct newcomer {
+    int fd;
+    const struct sockaddr *peer;
+    bool is_known;
+    char source[SOCK_NAME_MAX];
+};
+
+/* 0: it waits, for so many bytes, or with 0 for its turn. Negative: no memory. */
+static int wait_at(struct gate *g, const struct newcomer *c, size_t need)
 {
     struct waiter *w = calloc(1, sizeof *w);
     if (!w)
@@ -155,37 +199,61 @@ static int wait_at(struct gate *g, int fd, const struct sockaddr *peer, size_t n
     w->gate = g;
     w->since = loop_now(g->loop);
     w->need = need;
-    w->peer = sock_address(peer);
+    w->peer = sock_address(c->peer);
+    w->is_known = c->is_known;
+    memcpy(w->source, c->source, sizeof w->source);
     w->socket.on_ready = waiter_on_ready;
-    sock_source(w->source, peer);
-    sock_wake_at(fd, need);
-    int err = poller_add(g->loop, &w->socket, fd); /* tells too of what has come since the look */
+    if (need > 0)
+        sock_wake_at(c->fd, need);
+    int err =
+        poller_add(g->loop, &w->socket, c->fd); /* tells too of what has come since the look */
     if (err < 0) {
         free(w);
         return err;
     }
-    struct admission_entry *victim = admission_add(&g->places, &w->place, w->source);
+    struct admission_entry *victim =
+        admission_add(w->is_known ? &g->known_places : &g->places, &w->place, w->source);
     list_push(&g->waiters, &w->node);
-    if (++g->count == 1)
-        await_oldest(g);
+    g->count++;
+    if (need == 0)
+        handshakes_wait(&g->turns, &w->turn, w->source, w->is_known);
     if (victim)
         end(CONTAINER_OF(victim, struct waiter, place), GATE_CROWDED);
+    await(g);
     return 0;
+}
+
+/* True: its turn was there at once. */
+static bool is_served(struct gate *g, const struct newcomer *c)
+{
+    struct handshakes_entry turn = {0};
+    handshakes_wait(&g->turns, &turn, c->source, c->is_known);
+    if (serve(g, &turn)) {
+        g->ev->on_pass(g->ctx, c->fd, c->peer, 0);
+        return true;
+    }
+    handshakes_leave(&g->turns, &turn);
+    return false;
 }
 
 void gate_enter(struct gate *g, int fd, const struct sockaddr *peer)
 {
     bool over;
+    enum gate_end why = GATE_CROWDED;
     struct client_hello_look look = look_at(fd, &over);
-    if (look.verdict == CLIENT_HELLO_WHOLE) {
-        g->ev->on_pass(g->ctx, fd, peer, 0);
-        return;
-    }
-    enum gate_end why = look.verdict == CLIENT_HELLO_NOT ? GATE_NOT_TLS : GATE_LEFT;
-    if (look.verdict == CLIENT_HELLO_MORE && !over) {
-        if (wait_at(g, fd, peer, look.need) == 0)
+    if (look.verdict == CLIENT_HELLO_NOT) {
+        why = GATE_NOT_TLS;
+    } else if (look.verdict == CLIENT_HELLO_MORE && over) {
+        why = GATE_LEFT;
+    } else {
+        struct newcomer c = {.fd = fd, .peer = peer};
+        bool is_whole = look.verdict == CLIENT_HELLO_WHOLE;
+        c.is_known = g->ev->is_known && g->ev->is_known(g->ctx, peer);
+        sock_source(c.source, peer);
+        if (is_whole && is_served(g, &c))
             return;
-        why = GATE_CROWDED;
+        if (wait_at(g, &c, is_whole ? 0 : look.need) == 0)
+            return;
     }
     (void)close(fd);
     g->ev->on_end(g->ctx, why, peer);
@@ -209,8 +277,14 @@ int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gat
     g->cfg = *cfg;
     g->ev = ev;
     g->ctx = ctx;
-    admission_init(&g->places);
-    admission_limit(&g->places, max, max / 4);
+    unsigned known = ev->is_known ? max / 4 : 0;
+    rng_system(&g->rng);
+    uint64_t key = (uint64_t)g->rng.next(&g->rng) << 32 | g->rng.next(&g->rng);
+    handshakes_init(&g->turns, cfg->rate, cfg->source_rate, key);
+    admission_init(&g->places, &g->rng);
+    admission_limit(&g->places, max - known, max / 4);
+    admission_init(&g->known_places, NULL);
+    admission_limit(&g->known_places, known > 0 ? known : 1, known > 0 ? known : 1);
     list_init(&g->waiters);
     list_init(&g->gone);
     loop_job_init(&g->bury, gate_bury);

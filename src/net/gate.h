@@ -4,17 +4,23 @@
  * ClientHello (proto/client_hello.h) lies in the socket. Nothing is read: the bytes are looked at
  * and stay for the TLS library. Until then a connection costs a descriptor and one small struct.
  *
- *   enter --whole hello--> on_pass
+ *   enter --whole hello--> its turn --> on_pass
  *         --anything else, the peer leaves, time, others need the place--> on_end, closed
  *
+ * Whose turn it is, and when, is proto/handshakes' decision: a handshake is dear, and there are so
+ * many a second. Who has to wait for it keeps its place; its time runs on.
+ *
  * At most `max` wait, a quarter of them of one source; who has to go for a newcomer is
- * proto/admission's decision: the source with the most loses its oldest.
+ * proto/admission's decision. Where the owner says who is known, a quarter of the places are for
+ * those sources alone, and no stranger takes one.
  *
  * A connection is looked at when it comes, and then when as many bytes are there as a verdict takes
  * (SO_RCVLOWAT), so whoever sends byte by byte costs no more than others. Loop thread only.
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "base/attr.h"
@@ -35,8 +41,8 @@ struct gate;
 
 enum gate_end {
     GATE_NOT_TLS, /* its bytes are no ClientHello */
-    GATE_LATE,    /* it took longer than patience_ms */
-    GATE_CROWDED, /* its place went to another, or there was no memory for it */
+    GATE_LATE,    /* its hello took longer than patience_ms */
+    GATE_CROWDED, /* its place went to another, its turn did not come, or there was no memory */
     GATE_LEFT,    /* the peer has closed, or the connection failed */
 };
 
@@ -47,11 +53,15 @@ struct gate_events {
     void (*on_pass)(void *ctx, int fd, const struct sockaddr *peer, mtime_ms waited_ms);
     /* A connection is closed. */
     void (*on_end)(void *ctx, enum gate_end why, const struct sockaddr *peer);
+    /* Whether somebody has authenticated from there. May be NULL: nobody has. */
+    bool (*is_known)(void *ctx, const struct sockaddr *peer);
 };
 
 struct gate_config {
     unsigned max;         /* connections that wait at once: GATE_MIN..GATE_MAX, or the nearest */
-    mtime_ms patience_ms; /* for the whole hello, from accepting on; > 0 */
+    mtime_ms patience_ms; /* for the whole hello and its turn, from accepting on; > 0 */
+    uint32_t rate;        /* of passing, a second; and of a source that is not known; >= 1 */
+    uint32_t source_rate;
 };
 
 /* 0, or ERR_NOMEM. */

@@ -22,7 +22,8 @@ struct listener {
     uv_poll_t poll;
     uv_timer_t timer; /* runs while paused because of an error, or because nobody may come */
     int fd;
-    int closing;        /* handles still closing; freed when it comes to 0 */
+    int closing; /* handles still closing; freed when it comes to 0 */
+    int batch;
     bool paused;        /* by the owner */
     mtime_ms failed_at; /* the last failure of accept(), to know a new series from the old one */
     char address[SOCK_NAME_MAX];
@@ -107,7 +108,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
 {
     struct listener *l = h->data;
     (void)events; /* an error shows in accept */
-    for (int i = 0; i < LISTENER_BATCH; i++)
+    for (int i = 0; i < l->batch; i++)
         if (l->fd < 0 || l->paused || !accept_one(l))
             break;
     if (status < 0 && l->fd >= 0) { /* an error of the socket: libuv has stopped watching */
@@ -230,7 +231,7 @@ static void name_address(struct listener *l)
 }
 
 /* A listener for fd, which is its from now on. 0 or ERR_NOMEM. */
-static int begin(struct loop *loop, int fd, const struct listener_events *ev, void *ctx,
+static int begin(struct loop *loop, int fd, int batch, const struct listener_events *ev, void *ctx,
                  struct listener **ret, struct errmsg *why)
 {
     struct listener *l = calloc(1, sizeof *l);
@@ -245,6 +246,7 @@ static int begin(struct loop *loop, int fd, const struct listener_events *ev, vo
     l->ev = ev;
     l->ctx = ctx;
     l->fd = fd;
+    l->batch = batch > 0 ? batch : LISTENER_BATCH;
     l->failed_at = loop_now(loop) - LISTENER_SERIES_MS;
     name_address(l);
     watch(l);
@@ -266,7 +268,7 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
         return ERR_RESOLVE;
     if (fd < 0)
         return errmsg_set(why, err_from_errno(-fd), "bind: %s", strerror(-fd));
-    return begin(loop, fd, ev, ctx, ret, why);
+    return begin(loop, fd, cfg->batch, ev, ctx, ret, why);
 }
 
 /* A number that the socket fd says of itself, -1 if it does not, or is no socket. */
@@ -294,5 +296,5 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_config *cfg,
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return errmsg_set(why, ERR_IO, "fcntl: %s", strerror(errno));
     set_options(fd, cfg);
-    return begin(loop, fd, ev, ctx, ret, why);
+    return begin(loop, fd, cfg->batch, ev, ctx, ret, why);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listening TCP socket on the loop. Accepts in batches of LISTENER_BATCH per wake-up, so that a
- * flood on one port cannot starve the rest of the loop. When the process has no descriptor left, or
+ * A listening TCP socket on the loop. Accepts in batches of LISTENER_BATCH per turn, or fewer, so that
+ * a flood on one port cannot starve the rest of the loop. When the process has no descriptor left, or
  * accept() fails otherwise, it pauses for LISTENER_PAUSE_MS instead of spinning, tells once through
  * on_pause, and goes on by itself.
  */
@@ -45,6 +45,7 @@ struct listener_config {
     const char *host;
     int port;           /* 0..65535; 0: the system chooses */
     int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
+    int batch;          /* connections accepted in a turn; 0: LISTENER_BATCH */
     bool for_users;     /* accepted sockets have sock_keepalive(), are sock_abortive(), and
                            hold LISTENER_USER_UNSENT at most */
 };

@@ -10,7 +10,8 @@ static void on_idle(uv_idle_t *h)
     (void)h;
 }
 
-/* Serves what was deferred up to now; jobs deferred by these wait for the next turn. */
+/* Serves what was deferred up to now; jobs deferred by these wait for the next turn. Then one that is
+   slow. */
 static void on_check(uv_check_t *h)
 {
     struct loop *l = h->data;
@@ -22,13 +23,20 @@ static void on_check(uv_check_t *h)
         struct loop_job *job = LIST_ENTRY(n, struct loop_job, node);
         job->run(job);
     }
-    if (list_empty(&l->jobs))
+    struct list *slow = list_first(&l->slow);
+    if (slow) {
+        list_del(slow);
+        struct loop_job *job = LIST_ENTRY(slow, struct loop_job, node);
+        job->run(job);
+    }
+    if (list_empty(&l->jobs) && list_empty(&l->slow))
         uv_idle_stop(&l->idle);
 }
 
 int loop_init(struct loop *l)
 {
     list_init(&l->jobs);
+    list_init(&l->slow);
     int r = uv_loop_init(&l->uv);
     if (r < 0)
         return r == UV_ENOMEM ? ERR_NOMEM : r == UV_EMFILE ? ERR_LIMIT : ERR_IO;
@@ -81,12 +89,22 @@ void loop_job_init(struct loop_job *job, void (*run)(struct loop_job *job))
     job->run = run;
 }
 
-void loop_defer(struct loop *l, struct loop_job *job)
+static void defer(struct loop *l, struct list *to, struct loop_job *job)
 {
     if (!list_empty(&job->node))
         return;
-    list_push(&l->jobs, &job->node);
+    list_push(to, &job->node);
     uv_idle_start(&l->idle, on_idle);
+}
+
+void loop_defer(struct loop *l, struct loop_job *job)
+{
+    defer(l, &l->jobs, job);
+}
+
+void loop_defer_slow(struct loop *l, struct loop_job *job)
+{
+    defer(l, &l->slow, job);
 }
 
 void loop_cancel(struct loop_job *job)

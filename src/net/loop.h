@@ -23,7 +23,7 @@ struct loop {
     /* private */
     uv_check_t check;
     uv_idle_t idle;
-    struct list jobs;
+    struct list jobs, slow;
     struct poller poller;
 };
 
@@ -54,6 +54,10 @@ void loop_job_init(struct loop_job *job, void (*run)(struct loop_job *job));
 
 /* Runs job at the end of this turn, or of the next one if called from a job. Idempotent. */
 void loop_defer(struct loop *l, struct loop_job *job);
+
+/* The same for work that others on this loop would have to wait for: of all that is deferred so one
+   job runs a turn, in the order of deferring. */
+void loop_defer_slow(struct loop *l, struct loop_job *job);
 
 /* Takes back a deferral; harmless if there is none. Call before freeing the job's owner. */
 void loop_cancel(struct loop_job *job);

@@ -240,7 +240,7 @@ int proxy_gate_open(struct loop *loop, const struct proxy_gate_config *cfg,
     g->cfg = *cfg;
     g->ev = ev;
     g->ctx = ctx;
-    admission_init(&g->places);
+    admission_init(&g->places, NULL);
     admission_limit(&g->places, max, max);
     list_init(&g->waiters);
     list_init(&g->gone);

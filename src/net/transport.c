@@ -65,6 +65,7 @@ struct transport {
     int err;
     struct errmsg why;
     struct loop_job job;
+    struct loop_job step; /* of the handshake */
     uint64_t sent_total;
     struct address peer_address;
     char peer[SOCK_NAME_MAX]; /* the same for people */
@@ -274,7 +275,7 @@ void transport_read_later(struct transport *t)
 void transport_trust(struct transport *t)
 {
     t->trusted = true;
-    t->wire.limited = false;
+    wire_trust(&t->wire);
     (void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
     transport_set_unsent_max(t, NOTSENT_LOWAT);
@@ -333,6 +334,7 @@ static void handshake(struct transport *t)
     if (t->state != TR_HANDSHAKE)
         return;
     if (err == ERR_AGAIN) {
+        wire_trim(&t->wire); /* a stranger who says no more holds a flight of ours else */
         if (!t->wire.drained)
             transport_read_later(t);
         return;
@@ -350,6 +352,15 @@ static void handshake(struct transport *t)
         let_read(t); /* what came along with the last flight */
 }
 
+/* A fraction of a millisecond of the processor's time, mostly: those who have a session on this loop
+   wait for one of them a turn, however many strangers shake hands. */
+static void on_step(struct loop_job *job)
+{
+    struct transport *t = CONTAINER_OF(job, struct transport, step);
+    if (t->state == TR_HANDSHAKE)
+        handshake(t);
+}
+
 /* ---- events ---- */
 
 static void readable(struct transport *t)
@@ -357,7 +368,7 @@ static void readable(struct transport *t)
     t->read_later = false;
     switch (t->state) {
     case TR_HANDSHAKE:
-        handshake(t);
+        loop_defer_slow(t->loop, &t->step);
         break;
     case TR_OPEN:
         let_read(t);
@@ -433,6 +444,7 @@ void transport_release(struct transport *t)
 {
     poller_remove(t->loop, &t->socket);
     loop_cancel(&t->job);
+    loop_cancel(&t->step);
     transport_set_owner(t, NULL, NULL);
 }
 
@@ -469,6 +481,7 @@ int transport_new(struct loop *loop, int fd, SSL_CTX *ctx, bool is_server,
     t->record_max = TRANSPORT_RECORD_MAX;
     t->wire = (struct wire){.fd = fd, .limited = true, .budget = TRANSPORT_PREAUTH_MAX};
     loop_job_init(&t->job, on_job);
+    loop_job_init(&t->step, on_step);
     t->state = TR_HANDSHAKE;
     t->ssl = new_ssl(t, is_server);
     if (!t->ssl)
@@ -524,6 +537,7 @@ void transport_close(struct transport *t)
         say_goodbye(t);
     t->state = TR_CLOSED;
     loop_cancel(&t->job);
+    loop_cancel(&t->step);
     loop_job_init(&t->job, release);
     loop_defer(t->loop, &t->job);
     poller_forget(t->loop, &t->socket);

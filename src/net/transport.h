@@ -10,6 +10,9 @@
  * Events come through struct transport_events. A handler may call any function here, also
  * transport_close(); no function frees the transport while its caller still holds it: memory goes
  * at the end of the turn, after which the ctx is never used again. Loop thread only.
+ *
+ * Of all transports of a loop one goes on with its handshake in a turn: a crowd that shakes hands does
+ * not hold up those that are open.
  */
 #pragma once
 

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/err.h"
+#include "net/sock.h"
 #include "net/transport.h"
 
 enum {
@@ -20,6 +22,8 @@ enum {
     /* libssl answers key updates and refuses renegotiation by itself: a peer that asks for ever and
        does not read must not fill our memory. */
     OUT_MAX = TRANSPORT_BACKLOG_MAX + (64 << 10),
+    RECORD_HEADER = 5,                   /* type, version, length (RFC 8446, 5.1) */
+    RECORD_BODY_MAX = (16 << 10) + 2048, /* RFC 5246, 6.2.3 */
 };
 
 /* Room for n more bytes. 0, or an errno. */
@@ -58,6 +62,63 @@ static int bio_write(BIO *b, const char *p, int n)
     return n;
 }
 
+/* ---- input ---- */
+
+/* An event comes when so many bytes are there. */
+static void wake_at(struct wire *w, size_t bytes)
+{
+    if (w->wake_at != bytes)
+        sock_wake_at(w->fd, bytes);
+    w->wake_at = bytes;
+}
+
+void wire_trust(struct wire *w)
+{
+    w->limited = false;
+    if (w->wake_at > 0)
+        wake_at(w, 1);
+}
+
+/* The length of the record that begins with these n bytes, as far as they say; 0: it is none that
+   libssl would wait for. */
+static size_t length_of_record(const uint8_t h[RECORD_HEADER], size_t n)
+{
+    if (n == 0 || h[0] < 20 || h[0] > 23 || (n > 1 && h[1] != 3))
+        return 0;
+    if (n < RECORD_HEADER)
+        return RECORD_HEADER;
+    size_t body = (size_t)h[3] << 8 | h[4];
+    return body <= RECORD_BODY_MAX ? RECORD_HEADER + body : 0;
+}
+
+/* While limited: whether libssl gets what there is. Not while only a part of a record is there
+   (drained), nor if it is longer than what may come (over_budget), nor after a failure (errnum). */
+static bool may_receive(struct wire *w)
+{
+    uint8_t head[RECORD_HEADER];
+    int there = 0;
+    if (w->record > 0 || w->hangup)
+        return true;
+    ssize_t n = recv(w->fd, head, sizeof head, MSG_PEEK);
+    if (n < 0) { /* an error is told once */
+        w->drained = errno == EAGAIN || errno == EINTR;
+        w->errnum = w->drained ? 0 : errno;
+        return false;
+    }
+    size_t need = length_of_record(head, (size_t)n);
+    w->over_budget = need > w->budget;
+    if (need > 0 && !w->over_budget &&
+        (ioctl(w->fd, FIONREAD, &there) < 0 || (size_t)there < need)) {
+        wake_at(w, need);
+        w->drained = true;
+        return false;
+    }
+    if (w->wake_at > 1)
+        wake_at(w, 1);
+    w->record = need;
+    return !w->over_budget;
+}
+
 static int bio_read(BIO *b, char *p, int n)
 {
     struct wire *w = BIO_get_data(b);
@@ -69,8 +130,17 @@ static int bio_read(BIO *b, char *p, int n)
         return -1;
     }
     size_t want = (size_t)n;
-    if (w->limited && want > w->budget)
-        want = w->budget;
+    if (w->limited) {
+        if (!may_receive(w)) {
+            if (w->drained)
+                BIO_set_retry_read(b);
+            return -1;
+        }
+        if (w->record > 0 && want > w->record)
+            want = w->record;
+        if (want > w->budget)
+            want = w->budget;
+    }
     if (want == 0) {
         w->over_budget = true;
         return -1;
@@ -87,8 +157,10 @@ static int bio_read(BIO *b, char *p, int n)
     w->eof = r == 0;
     w->drained = r > 0 && (size_t)r < want && !w->hangup;
     w->allowance -= (size_t)r < w->allowance ? (size_t)r : w->allowance;
-    if (w->limited)
+    if (w->limited) {
         w->budget -= (uint32_t)r;
+        w->record -= (size_t)r < w->record ? (size_t)r : w->record;
+    }
     return (int)r;
 }
 

@@ -13,7 +13,10 @@
 /* The state shared by the BIO and the transport. */
 struct wire {
     int fd;
-    bool limited;     /* budget counts */
+    bool limited;  /* budget counts, and a record is received when all of it is there: libssl
+                         would hold 16 KiB for a part of one */
+    size_t record; /* bytes of the record under way, while limited, that are still to be received */
+    size_t wake_at;   /* SO_RCVLOWAT; 0: as it was */
     uint32_t budget;  /* bytes that may still be received while limited */
     size_t allowance; /* the same for the call of libssl that is under way, set before each: records
                          that bring no data are read on and on inside it, while others wait */
@@ -32,6 +35,9 @@ BIO *wire_bio_new(struct wire *w);
 
 /* Sends what is sealed as far as the kernel takes it. Bytes sent, or a negative ERR_*. */
 int64_t wire_send(struct wire *w) MUST_USE;
+
+/* The peer is no stranger any more. */
+void wire_trust(struct wire *w);
 
 /* Forgets what is sealed. */
 void wire_discard(struct wire *w);

@@ -2,14 +2,17 @@
 /* The count of connections that have not authenticated, and whom a newcomer replaces. */
 #include "proto/admission.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "proto/hash.h"
 
-void admission_init(struct admission *a)
+void admission_init(struct admission *a, struct rng *rng)
 {
     memset(a, 0, sizeof *a);
+    a->rng = rng;
+    list_init(&a->all);
     for (size_t i = 0; i < ARRAY_LEN(a->groups); i++)
         list_init(&a->groups[i].entries);
     admission_limit(a, ADMISSION_MAX, ADMISSION_SOURCE_MAX);
@@ -32,6 +35,7 @@ void admission_remove(struct admission *a, struct admission_entry *e)
     if (!g)
         return;
     list_del(&e->node);
+    list_del(&e->by_age);
     e->group = NULL;
     a->count--;
     if (--g->count == 0)
@@ -55,19 +59,44 @@ static struct admission_group *find(struct admission *a, const char *source, uin
     return NULL;
 }
 
-/* The oldest connection of the source that has the most. At least one is counted. */
+/* How many connections the sources with the most have, and how many such sources there are. */
+static uint32_t most_of_one(const struct admission *a, uint32_t *ret_sources)
+{
+    uint32_t most = 0;
+    *ret_sources = 0;
+    for (size_t i = 0; i < ARRAY_LEN(a->groups); i++) {
+        uint32_t count = a->groups[i].count;
+        if (count > most)
+            *ret_sources = 0;
+        most = count > most ? count : most;
+        *ret_sources += count == most;
+    }
+    return most;
+}
+
+/* Of the oldest connections of the sources that have the most, one of the older half. At least one
+   is counted. */
 static struct admission_entry *victim_of_all(struct admission *a)
 {
-    struct admission_group *worst = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(a->groups); i++) {
-        struct admission_group *g = &a->groups[i];
-        if (g->count == 0)
-            continue;
-        if (!worst || g->count > worst->count ||
-            (g->count == worst->count && oldest_of(g)->order < oldest_of(worst)->order))
-            worst = g;
+    uint32_t sources, most = most_of_one(a, &sources);
+    uint32_t older =
+        a->rng ? rng_below(a->rng, (sources + 1) / 2) : 0; /* so many are older still */
+    struct admission_entry *e = NULL;
+    list_foreach (n, &a->all) {
+        e = LIST_ENTRY(n, struct admission_entry, by_age);
+        if (e->group->count == most && oldest_of(e->group) == e && older-- == 0)
+            break;
     }
-    return oldest_of(worst);
+    return e;
+}
+
+/* Whether somebody has to go for one more: surely at the bound, by chance from half of it on. */
+static bool is_crowded(struct admission *a)
+{
+    uint32_t half = a->max / 2;
+    if (!a->rng || a->count <= half || a->count >= a->max)
+        return a->count >= a->max;
+    return rng_below(a->rng, a->max - half) < a->count - half;
 }
 
 struct admission_entry *admission_add(struct admission *a, struct admission_entry *e,
@@ -79,7 +108,7 @@ struct admission_entry *admission_add(struct admission *a, struct admission_entr
 
     if (g && g->count >= a->source_max)
         victim = oldest_of(g);
-    else if (a->count >= a->max)
+    else if (is_crowded(a))
         victim = victim_of_all(a);
     if (victim) {
         struct admission_group *freed = victim->group;
@@ -96,8 +125,8 @@ struct admission_entry *admission_add(struct admission *a, struct admission_entr
     g->source = e->source = source;
     g->count++;
     e->group = g;
-    e->order = a->order++;
     list_push(&g->entries, &e->node);
+    list_push(&a->all, &e->by_age);
     a->count++;
     return victim;
 }

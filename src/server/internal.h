@@ -211,6 +211,7 @@ struct server {
     struct listener *tunnel_port;
     struct proxy_gate *proxy_gate; /* balancers' connections without a PROXY header yet, or NULL */
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
+    struct rng rng;
     struct admission admission;    /* who has, and has not yet authenticated: strangers */
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */
@@ -261,6 +262,9 @@ void reception_fini(struct server *srv);
 /* A new tunnel connection with a whole ClientHello, accepted waited_ms ago: to the worker with the
    fewest. Takes fd. */
 void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms);
+
+/* Whether somebody has authenticated from peer's source in the last KNOWN_MS. */
+bool reception_knows(struct server *srv, const struct sockaddr *peer);
 
 /* One that never had it is closed. */
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer);

@@ -183,6 +183,12 @@ static bool is_known(const struct server *srv, const char *source)
     return k && loop_now(&srv->loop) < k->before;
 }
 
+bool reception_knows(struct server *srv, const struct sockaddr *peer)
+{
+    char source[SOCK_NAME_MAX];
+    return is_known(srv, sock_source(source, peer));
+}
+
 static void make_known(struct server *srv, const char *source)
 {
     const struct known_source *k = find_known(srv, source);
@@ -379,14 +385,13 @@ void reception_init(struct server *srv)
 {
     uv_timer_init(&srv->loop.uv, &srv->strangers_sum);
     srv->strangers_sum.data = srv;
-    struct rng rng;
-    rng_system(&rng);
+    rng_system(&srv->rng);
     for (size_t i = 0; i < KNOWN_KEY_BYTES; i++)
-        srv->known_key[i] = (uint8_t)rng.next(&rng);
-    admission_init(&srv->admission);
+        srv->known_key[i] = (uint8_t)srv->rng.next(&srv->rng);
     const struct account *a = &srv->account;
+    admission_init(&srv->admission, &srv->rng);
     admission_limit(&srv->admission, a->strangers - a->known, account_strangers_of_source(a));
-    admission_init(&srv->known_places);
+    admission_init(&srv->known_places, NULL);
     admission_limit(&srv->known_places, a->known, a->known);
 }
 

@@ -32,6 +32,7 @@ enum {
     PROXY_SHARE =
         4, /* a quarter of the gate's places for a PROXY header, where balancers are trusted */
     PROXY_MS = 3000,    /* for that; the time for the ClientHello begins behind it */
+    TUNNEL_BATCH = 4,   /* connections accepted in a turn: more wait in the kernel, not sessions */
     DEFER_ACCEPT_S = 5, /* the kernel keeps connections that say nothing to itself */
 };
 
@@ -295,6 +296,11 @@ static void on_gone(void *ctx, enum gate_end why, const struct sockaddr *peer)
     reception_gone(ctx, why, peer);
 }
 
+static bool is_known(void *ctx, const struct sockaddr *peer)
+{
+    return reception_knows(ctx, peer);
+}
+
 static void on_tunnel_pause(void *ctx, int err)
 {
     (void)ctx;
@@ -306,7 +312,7 @@ static int adopt_for_tunnels(struct server *srv)
 {
     static const struct listener_events events = {.on_accept = on_tunnel,
                                                   .on_pause = on_tunnel_pause};
-    struct listener_config cfg = {.defer_accept_s = DEFER_ACCEPT_S};
+    struct listener_config cfg = {.batch = TUNNEL_BATCH, .defer_accept_s = DEFER_ACCEPT_S};
     struct errmsg why;
     int err =
         listener_adopt(&srv->loop, srv->handed_fd, &cfg, &events, srv, &srv->tunnel_port, &why);
@@ -323,8 +329,10 @@ static int listen_at(struct server *srv)
     struct errmsg why;
     int err = address_parse_listen(srv->opt->listen, &at, &why);
     if (err == 0) {
-        struct listener_config cfg = {
-            .host = at.host, .port = at.port, .defer_accept_s = DEFER_ACCEPT_S};
+        struct listener_config cfg = {.host = at.host,
+                                      .port = at.port,
+                                      .batch = TUNNEL_BATCH,
+                                      .defer_accept_s = DEFER_ACCEPT_S};
         err = listener_open(&srv->loop, &cfg, &events, srv, &srv->tunnel_port, &why);
     }
     if (err < 0)
@@ -335,10 +343,13 @@ static int listen_at(struct server *srv)
 /* Who waits there and who waits at the gate share its places. */
 static int open_gates(struct server *srv)
 {
-    static const struct gate_events events = {on_hello, on_gone};
+    static const struct gate_events events = {on_hello, on_gone, is_known};
     static const struct proxy_gate_events proxy_events = {on_proxied, on_not_proxied};
     unsigned share = srv->opt->trusted_proxy.count > 0 ? srv->account.gate / PROXY_SHARE : 0;
-    struct gate_config cfg = {.max = srv->account.gate - share, .patience_ms = OPENING_AUTH_MS};
+    struct gate_config cfg = {.max = srv->account.gate - share,
+                              .patience_ms = OPENING_AUTH_MS,
+                              .rate = (uint32_t)srv->opt->handshakes.all,
+                              .source_rate = (uint32_t)srv->opt->handshakes.source};
     struct proxy_gate_config proxy_cfg = {.max = share, .patience_ms = PROXY_MS};
     int err = gate_open(&srv->loop, &cfg, &events, srv, &srv->gate);
     if (err < 0 || srv->opt->trusted_proxy.count == 0)

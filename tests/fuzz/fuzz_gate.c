@@ -49,6 +49,10 @@ struct socket {
     unsigned looks, spurious;
 };
 
+enum {
+    AT_ONCE = 100000
+}; /* a second: nobody waits for a turn, which is proto/handshakes' matter */
+
 static struct {
     struct loop loop;
     struct gate *gate;
@@ -343,11 +347,11 @@ static void step(unsigned what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct gate_events events = {on_pass, on_end};
+    static const struct gate_events events = {on_pass, on_end, NULL};
     rig.p = data;
     rig.n = size;
     rig.count = 0;
-    struct gate_config cfg = {next_byte() % 64, PATIENCE_MS};
+    struct gate_config cfg = {next_byte() % 64, PATIENCE_MS, AT_ONCE, AT_ONCE};
     rig.max = cfg.max < GATE_MIN ? GATE_MIN : cfg.max;
     if (loop_init(&rig.loop) < 0 || gate_open(&rig.loop, &cfg, &events, &rig, &rig.gate) < 0)
         abort();

@@ -161,6 +161,31 @@ static void memory_has_bounds(void **state)
     }
 }
 
+static void handshakes_are_one_or_two_rates(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "-handshakes 0",      "-handshakes 200,0", "-handshakes x",          "-handshakes=",
+        "-handshakes 200,",   "-handshakes ,10",   "-handshakes -1",         "-handshakes 1,2,3",
+        "-handshakes 100001", "-handshakes 1.5",   "-handshakes 99999999999"};
+    assert_int_equal(parse(""), FLAGS_OK);
+    assert_int_equal(opt.handshakes.all, 200);
+    assert_int_equal(opt.handshakes.source, 10);
+    assert_int_equal(parse("-handshakes 1,100000"), FLAGS_OK);
+    assert_int_equal(opt.handshakes.all, 1);
+    assert_int_equal(opt.handshakes.source, 100000);
+    assert_int_equal(parse("-handshakes 100000"), FLAGS_OK);
+    assert_int_equal(opt.handshakes.all, 100000);
+    assert_int_equal(opt.handshakes.source, 10);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_int_equal(parse(wrong[i]), FLAGS_BAD);
+        assert_non_null(strstr(why.text,
+                               "for flag -handshakes: must be one or two numbers from 1 to "
+                               "100000, like 200,10"));
+        assert_int_equal(opt.handshakes.all, 200); /* as it was */
+    }
+}
+
 static void the_resume_window_has_bounds(void **state)
 {
     (void)state;
@@ -270,6 +295,7 @@ int main(void)
         cmocka_unit_test(networks_of_balancers),
         cmocka_unit_test(threads_have_bounds),
         cmocka_unit_test(memory_has_bounds),
+        cmocka_unit_test(handshakes_are_one_or_two_rates),
         cmocka_unit_test(the_resume_window_has_bounds),
         cmocka_unit_test(the_drain_has_bounds),
         cmocka_unit_test(the_old_protocol_is_allowed),

@@ -42,6 +42,7 @@ static struct {
     mtime_ms waited;
     enum gate_end why;
     struct address peer;
+    uint8_t known; /* 192.0.2.x has authenticated; 0: nobody */
 } rig;
 
 static void on_pass(void *ctx, int fd, const struct sockaddr *peer, mtime_ms waited)
@@ -61,17 +62,30 @@ static void on_end(void *ctx, enum gate_end why, const struct sockaddr *peer)
     rig.peer = sock_address(peer);
 }
 
-static void begin(struct kit *k, unsigned max, mtime_ms patience_ms)
+static bool is_known(void *ctx, const struct sockaddr *peer)
 {
-    static const struct gate_events events = {on_pass, on_end};
-    struct gate_config cfg = {max, patience_ms};
+    assert_ptr_equal(ctx, &rig);
+    return sock_address(peer).ip[3] == rig.known;
+}
+
+static void begin_with(struct kit *k, const struct gate_config *cfg, uint8_t known)
+{
+    static const struct gate_events events = {on_pass, on_end, NULL};
+    static const struct gate_events knowing = {on_pass, on_end, is_known};
     memset(&rig, 0, sizeof rig);
     rig.k = k;
-    assert_int_equal(gate_open(&k->loop, &cfg, &events, &rig, &rig.g), 0);
+    rig.known = known;
+    assert_int_equal(gate_open(&k->loop, cfg, known ? &knowing : &events, &rig, &rig.g), 0);
     memset(hello, 7, sizeof hello);
     memcpy(hello, (uint8_t[]){22, 3, 1, (HELLO - 5) >> 8, (HELLO - 5) & 255, 1}, 6);
     memcpy(hello + 6, (uint8_t[]){0, (HELLO - 9) >> 8, (HELLO - 9) & 255, 3, 3}, 5);
     looks = 0;
+}
+
+static void begin(struct kit *k, unsigned max, mtime_ms patience_ms)
+{
+    struct gate_config cfg = {max, patience_ms, 100000, 100000};
+    begin_with(k, &cfg, 0);
 }
 
 /* A connection from source 192.0.2.x that has said n bytes of text comes. Its other end. */
@@ -289,8 +303,8 @@ static void a_full_gate_drops_of_whom_most_wait(void **state)
         (void)close(fd[i]);
     KIT_UNTIL(rig.k, gate_waiting(rig.g) == 1);
     for (int i = 0; i < 3 * MAX; i++)
-        fd[i] = come((uint8_t)(2 + i % 14), hello, 1); /* 15 sources for 16 places */
-    assert_int_equal(gate_waiting(rig.g), MAX);
+        fd[i] = come((uint8_t)(2 + i % 5), hello, 1); /* who has one of 16 places keeps it */
+    assert_in_range(gate_waiting(rig.g), MAX / 2 + 1, MAX);
     assert_int_equal(write(honest, hello + 700, HELLO - 700), HELLO - 700);
     KIT_UNTIL(rig.k, rig.passed == 1);
     assert_passed(HELLO);
@@ -301,9 +315,136 @@ static void a_full_gate_drops_of_whom_most_wait(void **state)
     finish();
 }
 
+/* ---- turns ---- */
+
+/* One in a tenth of a second; in between the loop sleeps. */
+static void whole_hellos_wait_for_their_turn(void **state)
+{
+    enum { COUNT = 5 };
+    struct gate_config cfg = {16, PATIENCE_MS, 10, 10};
+    int fd[COUNT];
+    begin_with(*state, &cfg, 0);
+    mtime_ms began = kit_clock();
+    for (uint8_t i = 0; i < COUNT; i++)
+        fd[i] = come(i, hello, i == 2 ? 700 : HELLO);
+    assert_int_equal(rig.passed, 1);
+    (void)close(rig.fd);
+    assert_int_equal(gate_waiting(rig.g), COUNT - 1);
+    assert_int_equal(write(fd[2], hello + 700, HELLO - 700), HELLO - 700);
+    rig.passed = 0;
+    KIT_UNTIL(rig.k, rig.passed == 1);
+    assert_passed(HELLO); /* none of it is read while it waits */
+    assert_true(rig.waited > 0);
+    KIT_UNTIL(rig.k, rig.passed == 2);
+    (void)close(rig.fd);
+    KIT_UNTIL(rig.k, rig.passed == 3);
+    (void)close(rig.fd);
+    KIT_UNTIL(rig.k, rig.passed == 4);
+    (void)close(rig.fd);
+    assert_true(kit_clock() - began >= 390);
+    assert_int_equal(rig.ended + gate_waiting(rig.g), 0);
+    for (int i = 0; i < COUNT; i++)
+        (void)close(fd[i]);
+    finish();
+}
+
+static void waiting_for_a_turn_is_sleep(void **state)
+{
+    struct gate_config cfg = {16, PATIENCE_MS, 1, 1};
+    begin_with(*state, &cfg, 0);
+    int a = come(1, hello, HELLO), b = come(2, hello, HELLO);
+    assert_in_range(kit_run_counting(rig.k, 200), 1, 20);
+    assert_int_equal(rig.passed, 1);
+    (void)close(rig.fd);
+    (void)close(a);
+    (void)close(b);
+    finish();
+}
+
+static void one_source_waits_while_others_pass(void **state)
+{
+    struct gate_config cfg = {16, PATIENCE_MS, 1000, 1};
+    begin_with(*state, &cfg, 0);
+    int fd[3];
+    for (int i = 0; i < 3; i++) {
+        fd[i] = come(i < 2 ? 1 : 2, hello, HELLO);
+        if (i != 1)
+            (void)close(rig.fd);
+    }
+    assert_int_equal(rig.passed, 2);
+    assert_int_equal(gate_waiting(rig.g), 1);
+    for (int i = 0; i < 3; i++)
+        (void)close(fd[i]);
+    finish();
+}
+
+static void who_is_known_passes_first(void **state)
+{
+    enum { COUNT = 4 };
+    struct gate_config cfg = {16, PATIENCE_MS, 5, 5};
+    int fd[COUNT + 1];
+    begin_with(*state, &cfg, 200);
+    for (uint8_t i = 0; i < COUNT; i++)
+        fd[i] = come(i, hello, HELLO);
+    fd[COUNT] = come(200, hello, HELLO);
+    assert_int_equal(rig.passed, 1);
+    (void)close(rig.fd);
+    KIT_UNTIL(rig.k, rig.passed == 2);
+    (void)close(rig.fd);
+    assert_int_equal(rig.peer.ip[3], 200);
+    for (int i = 0; i <= COUNT; i++)
+        (void)close(fd[i]);
+    finish();
+}
+
+/* Its end is seen while it waits: no turn is spent on it. And its time runs on. */
+static void who_waits_for_a_turn_may_leave_or_be_late(void **state)
+{
+    static const mtime_ms patience[] = {PATIENCE_MS, 60};
+    for (int late = 0; late < 2; late++) {
+        struct gate_config cfg = {16, patience[late], 1, 1};
+        begin_with(*state, &cfg, 0);
+        int a = come(1, hello, HELLO), b = come(2, hello, HELLO);
+        assert_int_equal(rig.passed, 1);
+        (void)close(rig.fd);
+        assert_int_equal(gate_waiting(rig.g), 1);
+        if (!late)
+            (void)close(b);
+        KIT_UNTIL(rig.k, rig.ended == 1);
+        assert_int_equal(rig.why, late ? GATE_CROWDED : GATE_LEFT);
+        assert_int_equal(rig.peer.ip[3], 2);
+        assert_int_equal(rig.passed, 1);
+        assert_int_equal(gate_waiting(rig.g), 0);
+        (void)close(a);
+        if (late)
+            (void)close(b);
+        finish();
+    }
+}
+
+static void no_stranger_takes_the_place_of_who_is_known(void **state)
+{
+    enum { MAX = 16, COUNT = 60 };
+    struct gate_config cfg = {MAX, PATIENCE_MS, 1, 1};
+    int fd[COUNT], known[MAX / 4];
+    begin_with(*state, &cfg, 200);
+    for (int i = 0; i < MAX / 4; i++)
+        known[i] = come(200, hello, 700);
+    for (int i = 0; i < COUNT; i++)
+        fd[i] = come((uint8_t)i, hello, 700);
+    assert_in_range(gate_waiting(rig.g), MAX / 2, MAX);
+    for (int i = 0; i < MAX / 4; i++)
+        assert_false(is_closed(known[i]));
+    for (int i = 0; i < COUNT; i++)
+        (void)close(fd[i]);
+    for (int i = 0; i < MAX / 4; i++)
+        (void)close(known[i]);
+    finish();
+}
+
 static void what_waits_costs_little_and_ends_with_the_gate(void **state)
 {
-    enum { COUNT = 200 };
+    enum { COUNT = GATE_MAX / 2 };
     int fd[COUNT];
     begin(*state, GATE_MAX, PATIENCE_MS);
     size_t before = mallinfo2().uordblks;
@@ -347,6 +488,12 @@ int main(void)
         T(patience_ends_the_oldest_first),
         T(a_drip_does_not_stretch_it),
         T(a_full_gate_drops_of_whom_most_wait),
+        T(whole_hellos_wait_for_their_turn),
+        T(waiting_for_a_turn_is_sleep),
+        T(one_source_waits_while_others_pass),
+        T(who_is_known_passes_first),
+        T(who_waits_for_a_turn_may_leave_or_be_late),
+        T(no_stranger_takes_the_place_of_who_is_known),
         T(what_waits_costs_little_and_ends_with_the_gate),
         T(the_gate_may_close_in_the_turn_in_which_one_left),
     };

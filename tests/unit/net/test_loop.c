@@ -97,6 +97,31 @@ static void jobs_of_jobs_wait_for_the_next_turn(void **state)
     assert_true(strncmp(d, "a|ab|a|b", 8) == 0);
 }
 
+/* One a turn, after the others, in order; and the loop does not sleep in between. */
+static void slow_jobs_run_one_a_turn(void **state)
+{
+    struct kit *k = *state;
+    struct note a = note(&k->loop, 'a'), b = note(&k->loop, 'b'), c = note(&k->loop, 'c'),
+                d = note(&k->loop, 'd');
+    uv_check_t mark;
+    init(&a);
+    init(&b);
+    init(&c);
+    init(&d);
+    mark_turns(k, &mark);
+    loop_defer_slow(&k->loop, &a.job);
+    loop_defer_slow(&k->loop, &b.job);
+    loop_defer_slow(&k->loop, &a.job);
+    loop_defer_slow(&k->loop, &c.job);
+    loop_defer(&k->loop, &d.job);
+    loop_cancel(&b.job);
+    loop_run(&k->loop);
+    kit_close(k, (uv_handle_t *)&mark);
+    const char *text = diary + strspn(diary, "|");
+    assert_true(strncmp(text, "da|c", 4) == 0);
+    assert_true(list_empty(&k->loop.slow));
+}
+
 static void cancelled_jobs_do_not_run(void **state)
 {
     struct kit *k = *state;
@@ -221,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(jobs_run_once_in_order, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(jobs_of_jobs_wait_for_the_next_turn, kit_setup,
                                         kit_teardown),
+        cmocka_unit_test_setup_teardown(slow_jobs_run_one_a_turn, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(cancelled_jobs_do_not_run, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(jobs_of_timers_need_no_event, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(jobs_of_the_last_close_callback_run, kit_setup,

@@ -20,6 +20,16 @@
 
 enum { MIB = 1 << 20 };
 
+static unsigned steps; /* calls of SSL_do_handshake() */
+
+int __real_SSL_do_handshake(SSL *ssl);
+int __wrap_SSL_do_handshake(SSL *ssl);
+int __wrap_SSL_do_handshake(SSL *ssl)
+{
+    steps++;
+    return __real_SSL_do_handshake(ssl);
+}
+
 /* Server and client, connected. */
 static void open_pair(struct end *s, struct end *c, struct kit *k)
 {
@@ -63,6 +73,34 @@ static void both_ends_become_ready(void **state)
     assert_true(transport_writable(s.t) && transport_writable(c.t));
     end_close(&s);
     end_close(&c);
+}
+
+/* However many shake hands, at both ends: those that are open on the loop wait for one step. */
+static void one_step_of_a_handshake_a_turn(void **state)
+{
+    enum { PAIRS = 10 };
+    static struct end s[PAIRS], c[PAIRS];
+    struct kit *k = *state;
+    int ready = 0;
+    memset(s, 0, sizeof s);
+    memset(c, 0, sizeof c);
+    for (int i = 0; i < PAIRS; i++)
+        open_pair(&s[i], &c[i], k);
+    unsigned before = steps, began = steps;
+    k->began = kit_clock();
+    while (ready < 2 * PAIRS) {
+        kit_turn(k);
+        assert_in_range(steps - before, 0, 1);
+        before = steps;
+        ready = 0;
+        for (int i = 0; i < PAIRS; i++)
+            ready += s[i].ready + c[i].ready;
+    }
+    assert_in_range(steps - began, 3 * PAIRS, 6 * PAIRS); /* two of a server's, one of a client's */
+    for (int i = 0; i < PAIRS; i++) {
+        end_close(&s[i]);
+        end_close(&c[i]);
+    }
 }
 
 /* A socketpair will do as well: nothing here is about TCP. */
@@ -577,6 +615,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(both_ends_become_ready),
+        TEST(one_step_of_a_handshake_a_turn),
         TEST(over_a_socketpair),
         TEST(a_wrong_ca_is_told_to_both),
         TEST(bytes_arrive_as_they_were_sent),

@@ -408,6 +408,56 @@ static void large_receives_are_for_friends(void **state)
     }
 }
 
+/* A stranger's record, and a header, stays in the kernel until all of it is there: libssl would hold
+   a buffer of 16 KiB for a part of it. What is longer than what may still come is not waited for. */
+static void a_part_of_a_record_stays_in_the_kernel(void **state)
+{
+    struct kit *k = *state;
+    static char text[9000];
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        struct end s = {0};
+        struct peer *p = malloc(sizeof *p);
+        struct hand h;
+        int fd[2];
+        kit_tcp_pair(fd);
+        hand_open(&h, fd[0], p, false, version);
+        end_open(&s, k, fd[1], true);
+        KIT_UNTIL(k, (hand_receive(&h), peer_step(p), (void)hand_send(&h, 65536),
+                      s.ready && p->done == 1 && BIO_pending(h.out) == 0));
+        static const size_t parts[] = {3, 4, 2000, 6000};
+        peer_write(p, text, sizeof text);
+        size_t sent = 0;
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+            sent += (size_t)hand_send(&h, parts[i]);
+            kit_pass(k, 5);
+            assert_int_equal(unread(fd[1]), sent);
+        }
+        (void)hand_send(&h, 65536);
+        KIT_UNTIL(k, s.in_len == sizeof text);
+        assert_int_equal(unread(fd[1]), 0);
+        assert_int_equal(send(fd[0], "\x17\x03\x03\x40\x00", 5, 0), 5);
+        kit_pass(k, 5);
+        assert_int_equal(s.err, 0); /* 16 KiB would still be within the bound */
+        peer_close(p);
+        free(p);
+        end_close(&s);
+
+        struct end much = {0};
+        p = malloc(sizeof *p);
+        end_and_peer(&much, p, k, false, version);
+        for (int i = 0; i < 2; i++) {
+            peer_write(p, text, sizeof text);
+            KIT_UNTIL(k, much.in_len == (size_t)(i + 1) * sizeof text);
+        }
+        assert_int_equal(send(p->fd, "\x17\x03\x03\x40\x00", 5, 0), 5);
+        KIT_UNTIL(k, much.err);
+        assert_int_equal(much.err, ERR_LIMIT);
+        peer_close(p);
+        free(p);
+        end_close(&much);
+    }
+}
+
 /* Records that bring no data are read on and on by libssl: one call takes no more than the large
    buffer holds, then others have their turn, and the rest comes later by itself. */
 static void one_call_reads_only_so_much(void **state)
@@ -735,6 +785,7 @@ int main(void)
         TEST(d12_a_stranger_may_send_so_much),
         TEST(d12_a_hello_of_100_kb),
         TEST(large_receives_are_for_friends),
+        TEST(a_part_of_a_record_stays_in_the_kernel),
         TEST(one_call_reads_only_so_much),
         TEST(d30_strangers_cost_little),
         TEST(key_updates_for_ever),

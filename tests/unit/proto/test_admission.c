@@ -16,12 +16,14 @@
 enum { MANY = 4096 };
 
 static struct admission a;
+static struct rng chance;
 static struct admission_entry entries[MANY];
 static char names[MANY][24];
 
 static void begin(void)
 {
-    admission_init(&a);
+    rng_seed(&chance, 20261128);
+    admission_init(&a, &chance);
     memset(entries, 0, sizeof entries);
     for (int i = 0; i < MANY; i++)
         (void)snprintf(names[i], sizeof names[i], "192.0.%d.%d", i >> 8, i & 255);
@@ -51,13 +53,88 @@ static void a_flood_does_not_drop_the_honest_one_d30(void **state)
         assert_true(a.count <= ADMISSION_MAX);
     }
     admission_remove(&a, &entries[0]);
-    assert_int_equal(a.count, ADMISSION_MAX - 1);
+    assert_in_range(a.count, ADMISSION_MAX / 2, ADMISSION_MAX - 1);
 }
 
-static void more_sources_than_places_drop_the_oldest(void **state)
+/* 256 of one source each, the oldest first; returns how many connections came for that. */
+static int fill(void)
+{
+    int came = 0;
+    while (a.count < ADMISSION_MAX) {
+        (void)!admission_add(&a, &entries[came], names[came]);
+        came++;
+    }
+    return came;
+}
+
+/* The older half loses one each time, by lot: no quick one goes, and of the slow ones not all. */
+static void more_sources_than_places_draw_from_the_older_half(void **state)
+{
+    bool was_there[MANY], oldest_stays = false;
+    (void)state;
+    begin();
+    int came = fill();
+    for (int i = came; i < came + 2000; i++) {
+        struct list *n = a.all.next;
+        const struct admission_entry *oldest = LIST_ENTRY(n, struct admission_entry, by_age);
+        for (int k = 0; k < ADMISSION_MAX / 2; k++, n = n->next)
+            was_there[LIST_ENTRY(n, struct admission_entry, by_age) - entries] = true;
+        struct admission_entry *v = admission_add(&a, &entries[i], names[i]);
+        assert_non_null(v);
+        assert_true(was_there[v - entries]);
+        assert_true(v < &entries[i - ADMISSION_MAX / 2]);
+        oldest_stays = oldest_stays || v != oldest;
+        assert_int_equal(a.count, ADMISSION_MAX);
+    }
+    assert_true(oldest_stays);
+}
+
+/* Nobody up to half; from there on ever more, and surely at the bound. */
+static void from_half_on_some_go_early(void **state)
+{
+    enum { ROUNDS = 400, STEPS = 4, AT = ADMISSION_MAX / 2 / STEPS };
+    int dropped[STEPS + 1] = {0};
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        begin();
+        a.rng->state += (uint64_t)round;
+        for (int i = 0; i < ADMISSION_MAX / 2; i++)
+            assert_null(admission_add(&a, &entries[i], names[i]));
+        int came = ADMISSION_MAX / 2;
+        for (int step = 0; step <= STEPS; step++) { /* at 128, 160, 192, 224, 256 */
+            uint32_t at = ADMISSION_MAX / 2 + (uint32_t)(step * AT);
+            while (a.count < at) {
+                (void)!admission_add(&a, &entries[came], names[came]);
+                came++;
+            }
+            dropped[step] += admission_add(&a, &entries[came], names[came]) != NULL;
+            came++;
+        }
+    }
+    assert_int_equal(dropped[0], 0);
+    assert_int_equal(dropped[STEPS], ROUNDS);
+    for (int step = 1; step < STEPS; step++)
+        assert_in_range(dropped[step], ROUNDS * step / STEPS - 50, ROUNDS * step / STEPS + 50);
+}
+
+/* A flood of 60 sources pays for itself, also early. */
+static void who_has_one_pays_for_nobody_who_has_more(void **state)
 {
     (void)state;
     begin();
+    for (int i = 0; i < 60; i++)
+        assert_null(admission_add(&a, &entries[i], names[i]));
+    for (int i = 60; i < MANY; i++) {
+        struct admission_entry *v = admission_add(&a, &entries[i], names[1000 + i % 60]);
+        assert_true(!v || v >= &entries[60]);
+    }
+}
+
+static void without_chance_the_oldest_goes_at_the_bound(void **state)
+{
+    (void)state;
+    begin();
+    admission_init(&a, NULL);
     for (int i = 0; i < ADMISSION_MAX; i++)
         assert_null(admission_add(&a, &entries[i], names[i]));
     for (int i = 0; i < 300; i++)
@@ -72,9 +149,8 @@ static void removing_is_idempotent_and_frees_the_place(void **state)
     static struct admission_entry never;
     admission_remove(&a, &never);
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < ADMISSION_MAX; i++)
-            assert_null(admission_add(&a, &entries[i], names[i]));
-        for (int i = 0; i < ADMISSION_MAX; i++) {
+        int came = fill();
+        for (int i = 0; i < came; i++) {
             admission_remove(&a, &entries[i]);
             admission_remove(&a, &entries[i]);
         }
@@ -104,8 +180,9 @@ static void random_against_a_model(void **state)
             for (int k = 0; k < 600; k++)
                 same += text[k] && strcmp(text[k], text[i]) == 0;
             bool must = same > ADMISSION_SOURCE_MAX || count >= ADMISSION_MAX;
+            bool may = must || count > ADMISSION_MAX / 2;
             struct admission_entry *v = admission_add(&a, &entries[i], text[i]);
-            assert_int_equal(v != NULL, must);
+            assert_true(v ? may : !must);
             count++;
             if (v) {
                 size_t at = (size_t)(v - entries);
@@ -128,7 +205,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_source_has_its_share_d30),
         cmocka_unit_test(a_flood_does_not_drop_the_honest_one_d30),
-        cmocka_unit_test(more_sources_than_places_drop_the_oldest),
+        cmocka_unit_test(more_sources_than_places_draw_from_the_older_half),
+        cmocka_unit_test(from_half_on_some_go_early),
+        cmocka_unit_test(without_chance_the_oldest_goes_at_the_bound),
+        cmocka_unit_test(who_has_one_pays_for_nobody_who_has_more),
         cmocka_unit_test(removing_is_idempotent_and_frees_the_place),
         cmocka_unit_test(random_against_a_model),
     };

@@ -314,6 +314,13 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
     kit_did("accept:%d", fd);
 }
 
+bool reception_knows(struct server *srv, const struct sockaddr *peer)
+{
+    (void)srv;
+    (void)peer;
+    return false;
+}
+
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer)
 {
     (void)srv;
