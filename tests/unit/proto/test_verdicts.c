@@ -306,7 +306,7 @@ static void one_connection_a_second_passes(void **state)
 
 /* ---- a siege: one address, one who guesses without pause, three who are wrong, fifty who are right ---- */
 
-enum { GUESSES = 16, WRONG = 3, MINUTES = 10 };
+enum { GUESSES = 16, WRONG = 3, MINUTES = 3 };
 
 struct siege {
     mtime_ms patience;            /* of the guesser: then he resets and comes again; 0: he waits */
@@ -338,7 +338,7 @@ static void guess(struct siege *g, unsigned i)
         (void)over(i, VERDICT_LEFT);
         s.told[i] = 'b';
     }
-    if (s.e[i].state == VERDICT_IDLE) {
+    if (s.e[i].state == VERDICT_IDLE && s.now % 4 == i % 4) { /* a handshake takes so long */
         g->asked[i] = s.now;
         (void)ask_as(i, &one, true, i < g->names ? 1 + i : 0);
     }
