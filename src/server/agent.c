@@ -102,11 +102,25 @@ static void agent_on_auth_failed(void *ctx)
     agent_post(a, &a->auth_failed);
 }
 
-static void agent_on_reject(struct message *m)
+static void agent_on_line(void *ctx, const char *id)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, reject);
+    struct agent *a = ctx;
+    (void)snprintf(a->line_id, sizeof a->line_id, "%s", id);
+    agent_post(a, &a->line);
+}
+
+static void agent_on_judge(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, judge);
     if (a->opening)
-        opening_reject(a->opening, a->delay_ms);
+        opening_judge(a->opening);
+}
+
+static void agent_on_turn_away(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, turn_away);
+    if (a->opening)
+        opening_turn_away(a->opening);
 }
 
 static void agent_on_authenticated(void *ctx)
@@ -423,6 +437,7 @@ static void agent_on_begin(struct message *m)
     static const struct opening_ops ops = {
         .on_asked = agent_on_asked,
         .on_authenticated = agent_on_authenticated,
+        .on_line = agent_on_line,
         .on_auth_failed = agent_on_auth_failed,
         .on_resume = agent_on_resume,
         .on_failed = agent_on_failed,
@@ -466,7 +481,8 @@ void agent_init(struct agent *a)
     list_init(&a->node);
     message_init(&a->begin, agent_on_begin);
     message_init(&a->drop, agent_on_drop);
-    message_init(&a->reject, agent_on_reject);
+    message_init(&a->judge, agent_on_judge);
+    message_init(&a->turn_away, agent_on_turn_away);
     message_init(&a->open_port, agent_on_open_port);
     message_init(&a->accept, agent_on_accept);
     message_init(&a->refuse, agent_on_refuse);

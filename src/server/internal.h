@@ -29,10 +29,11 @@
 #include "proto/account.h"
 #include "proto/admission.h"
 #include "proto/hello.h"
-#include "proto/ratelimit.h"
+#include "proto/known.h"
 #include "proto/session/registry.h"
 #include "proto/session/waiting.h"
 #include "proto/strangers.h"
+#include "proto/verdicts.h"
 #include "tunnel/opening.h"
 #include "tunnel/relay.h"
 #include "tunnel/session.h"
@@ -40,11 +41,6 @@
 enum {
     /* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
     TELL_FULL_MS = 60000,
-    /* Sources whose clients have proved themselves: the ends of their connections are no failed
-       authentications, and they have places of their own. The oldest is forgotten. */
-    KNOWN_SOURCES = 1024,
-    KNOWN_MS = 24 * 3600 * 1000, /* after the last proof a source is a stranger again */
-    KNOWN_KEY_BYTES = 16,
     /* Sources by which a worker counts the sessions it tells of, by hash: some may share one. */
     TOLD_SOURCES = 256,
     /* "address id" and its NUL. */
@@ -121,6 +117,9 @@ struct agent {
     char source[SOCK_NAME_MAX]; /* what counts as one: host, or its /64 */
     mtime_ms waited_ms;         /* from accepting to begin */
 
+    /* written before line is posted, constant then */
+    char line_id[HELLO_ID_MAX + 1]; /* the id that the line names; unproven, "": none */
+
     /* written before asked is posted, constant then */
     struct claim claim;        /* the main thread's from then on */
     char name[AGENT_NAME_MAX]; /* for the log: address, and the id once it is known */
@@ -128,14 +127,16 @@ struct agent {
     bool is_v2;
 
     /* the main thread's */
-    struct admission_entry admission;    /* while not authenticated */
-    struct admission *places;            /* where it is counted */
-    struct waiting_entry waiting;        /* while its client is away */
-    struct list of_server;               /* in srv->agents */
-    bool is_trusted;                     /* auth_ok has come */
-    bool has_session;                    /* sid is the number of one, or of one to be */
-    bool counts;                         /* as one of its source's sessions */
-    struct crowd *crowd;                 /* then; the worker's to count in while it has a session */
+    struct admission_entry admission; /* while not authenticated */
+    struct admission *places;         /* where it is counted */
+    struct waiting_entry waiting;     /* while its client is away */
+    struct list of_server;            /* in srv->agents */
+    struct verdict_entry verdict;     /* from line until it has been told */
+    bool is_trusted;                  /* auth_ok has come */
+    char seen_at[SOCK_NAME_MAX];      /* the source from which its session was resumed last; "" */
+    bool has_session;                 /* sid is the number of one, or of one to be */
+    bool counts;                      /* as one of its source's sessions */
+    struct crowd *crowd;              /* then; the worker's to count in while it has a session */
     char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
     struct agent *target;                /* whose session handover is for, if there is one */
     struct opening_refusal refusal;      /* the worker's once refuse is posted */
@@ -144,7 +145,7 @@ struct agent {
     struct handover handover;
     enum hello_error handover_error;
 
-    /* the worker's; in the main thread's hands before begin and with auth_failed and ended */
+    /* the worker's; in the main thread's hands before begin and with ended */
     struct list node; /* in worker->agents */
     int fd;           /* until there is an opening */
     SSL_CTX *tls;     /* the same */
@@ -153,11 +154,10 @@ struct agent {
     struct endpoint endpoint;
     struct log_budget lines; /* about what happens to its session again and again */
     bool authenticated;
-    bool is_quiet;     /* its source has opened so many sessions that this one has no lines */
-    bool over;         /* ended, or resume, was posted: the worker says no more of it */
-    int opened_port;   /* with opened: 0: it could not be had */
-    bool yields;       /* with yielded */
-    uint32_t delay_ms; /* of the answer to a wrong secret */
+    bool is_quiet;   /* its source has opened so many sessions that this one has no lines */
+    bool over;       /* ended, or resume, was posted: the worker says no more of it */
+    int opened_port; /* with opened: 0: it could not be had */
+    bool yields;     /* with yielded */
     enum end_reason reason;
     struct errmsg why;
     _Atomic uint64_t waiting_bytes; /* with waits: 0: its client is there */
@@ -165,8 +165,9 @@ struct agent {
 
     /* to the worker */
     struct message begin;
-    struct message drop; /* others need its place */
-    struct message reject;
+    struct message drop;      /* others need its place */
+    struct message judge;     /* the line may be compared */
+    struct message turn_away; /* or not: there is no place to wait for that */
     struct message open_port; /* answered by opened */
     struct message accept;    /* the client may be told */
     struct message refuse;
@@ -176,8 +177,9 @@ struct agent {
     struct message attach; /* to the target's worker: take the connection; answered by ended */
     struct message forgotten;
     /* to the main thread */
-    struct message auth_failed; /* a wrong secret: answered by reject */
-    struct message auth_ok;     /* the right one */
+    struct message line;        /* a secret or an open is there: answered by judge or turn_away */
+    struct message auth_failed; /* it was wrong */
+    struct message auth_ok;     /* it was right */
     struct message asked;       /* the claim is filled in: answered by open_port or refuse */
     struct message opened;      /* answered by accept, or refuse */
     struct message yielded;
@@ -211,26 +213,22 @@ struct server {
     struct listener *tunnel_port;
     struct proxy_gate *proxy_gate; /* balancers' connections without a PROXY header yet, or NULL */
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
-    struct rng rng;
     struct admission admission;    /* who has, and has not yet authenticated: strangers */
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */
     struct list agents;            /* all */
-    struct ratelimit guesses;      /* wrong secrets per source */
+    struct verdicts verdicts;      /* whose secret may be compared now */
+    uv_timer_t verdicts_due;       /* runs while somebody waits for his */
+    struct rng rng;                /* the system's */
     struct strangers strangers;    /* lines about who has not authenticated */
     uv_timer_t strangers_sum;      /* runs when some were left out: then they are summed up */
     struct admission known_places; /* the same for sources in known: a flood of strangers, from
                                       however many addresses, takes none of these */
-    uint8_t known_key[KNOWN_KEY_BYTES];
-    struct known_source {
-        uint64_t hash;   /* with known_key: nobody can look for another that has it */
-        mtime_ms before; /* not known any more; 0: unused */
-    } known[KNOWN_SOURCES];
-    unsigned known_next;
-    mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
-    struct account account;    /* of descriptors */
-    uint32_t sessions;         /* that count in it */
-    mtime_ms tell_sessions_at; /* "no room for more sessions": the same */
+    struct known known;            /* who has authenticated in the last 24 h */
+    mtime_ms tell_full_at;         /* "no room for more users" is not logged again before */
+    struct account account;        /* of descriptors */
+    uint32_t sessions;             /* that count in it */
+    mtime_ms tell_sessions_at;     /* "no room for more sessions": the same */
     bool draining, ended;
 };
 
@@ -255,8 +253,9 @@ void server_session_gone(struct server *srv);
 
 /* ---- reception.c: the main thread's side of clients and users ---- */
 
-/* Before anybody comes, on srv->loop; and at the end: what was left out of the log is summed up. */
-void reception_init(struct server *srv);
+/* Before anybody comes, on srv->loop: 0, or ERR_NOMEM and nothing was begun; and at the end: what was
+   left out of the log is summed up. srv->verdicts is there until verdicts_fini(). */
+int reception_init(struct server *srv) MUST_USE;
 void reception_fini(struct server *srv);
 
 /* A new tunnel connection with a whole ClientHello, accepted waited_ms ago: to the worker with the

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The main thread's side of clients: who is let in, which worker serves it, how late a wrong secret
- * is answered, and the lines about strangers. All of it is known in one place because it bounds
+ * The main thread's side of clients: who is let in, which worker serves it, whose secret is
+ * compared when, and the lines about strangers. All of it is known in one place because it bounds
  * what strangers can do to the whole program, however many workers there are.
  */
-#include <openssl/hmac.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,30 +156,9 @@ void reception_not_proxied(struct server *srv, enum proxy_gate_end why,
 
 /* ---- who has proved himself once ---- */
 
-static uint64_t known_hash(const struct server *srv, const char *source)
-{
-    uint8_t digest[32] = {0};
-    uint64_t hash;
-    (void)HMAC(EVP_sha256(), srv->known_key, sizeof srv->known_key, (const uint8_t *)source,
-               strlen(source), digest, NULL); /* without memory all have the same, once */
-    memcpy(&hash, digest, sizeof hash);
-    return hash;
-}
-
-/* The source's entry, also an old one, or NULL. */
-static const struct known_source *find_known(const struct server *srv, const char *source)
-{
-    uint64_t hash = known_hash(srv, source);
-    for (unsigned i = 0; i < KNOWN_SOURCES; i++)
-        if (srv->known[i].before > 0 && srv->known[i].hash == hash)
-            return &srv->known[i];
-    return NULL;
-}
-
 static bool is_known(const struct server *srv, const char *source)
 {
-    const struct known_source *k = find_known(srv, source);
-    return k && loop_now(&srv->loop) < k->before;
+    return known_source(&srv->known, source, loop_now(&srv->loop));
 }
 
 bool reception_knows(struct server *srv, const struct sockaddr *peer)
@@ -189,27 +167,99 @@ bool reception_knows(struct server *srv, const struct sockaddr *peer)
     return is_known(srv, sock_source(source, peer));
 }
 
-static void make_known(struct server *srv, const char *source)
+static void make_known(struct server *srv, const char *source, const char *id)
 {
-    const struct known_source *k = find_known(srv, source);
-    unsigned at = k ? (unsigned)(k - srv->known) : srv->known_next;
-    srv->known[at] =
-        (struct known_source){known_hash(srv, source), loop_now(&srv->loop) + KNOWN_MS};
-    if (!k)
-        srv->known_next = (srv->known_next + 1) % KNOWN_SOURCES;
+    known_add(&srv->known, source, id, loop_now(&srv->loop));
+}
+
+/* Where its client was last. */
+static const char *home_of(const struct agent *a)
+{
+    return *a->seen_at ? a->seen_at : a->source;
+}
+
+/* Known, or the source of a session that is there, or waits. */
+static bool is_at_home(const struct server *srv, const char *source)
+{
+    if (is_known(srv, source))
+        return true;
+    list_foreach (n, &srv->agents) {
+        const struct agent *a = LIST_ENTRY(n, struct agent, of_server);
+        if (a->is_trusted && strcmp(home_of(a), source) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- verdicts ---- */
+
+/* A place of their own: those who wait are few (proto/verdicts), and no flood may drop them. */
+static void tell_verdict(struct agent *a, enum verdict what)
+{
+    switch (what) {
+    case VERDICT_COMPARE:
+        mailbox_post(&a->worker->in, &a->judge);
+        break;
+    case VERDICT_WAITS:
+        admission_remove(a->places, &a->admission);
+        break;
+    case VERDICT_BUSY:
+        mailbox_post(&a->worker->in, &a->turn_away);
+        break;
+    }
+}
+
+static void reception_on_verdicts_due(uv_timer_t *t);
+
+static void tell_verdicts(struct server *srv)
+{
+    enum verdict what;
+    struct verdict_entry *e;
+    mtime_ms now = loop_now(&srv->loop);
+    while ((e = verdicts_next(&srv->verdicts, now, &srv->rng, &what)))
+        tell_verdict(CONTAINER_OF(e, struct agent, verdict), what);
+    mtime_ms at = verdicts_deadline(&srv->verdicts, now);
+    if (at != MTIME_NEVER)
+        uv_timer_start(&srv->verdicts_due, reception_on_verdicts_due,
+                       at > now ? (uint64_t)(at - now) : 0, 0);
+}
+
+static void reception_on_verdicts_due(uv_timer_t *t)
+{
+    tell_verdicts(t->data);
+}
+
+static void reception_on_line(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, line);
+    struct server *srv = a->worker->srv;
+    uint64_t id = known_id(&srv->known, a->source, a->line_id, loop_now(&srv->loop));
+    verdicts_ask(&srv->verdicts, &a->verdict, &a->address, is_at_home(srv, a->source), id);
+    tell_verdicts(srv);
+}
+
+static void verdict_over(struct agent *a, enum verdict_end how)
+{
+    struct server *srv = a->worker->srv;
+    struct stranger s = stranger_of(a);
+    if (verdicts_over(&srv->verdicts, &a->verdict, how, loop_now(&srv->loop)))
+        tell(srv, STRANGER_PENALTY, &s, "");
+    tell_verdicts(srv);
 }
 
 static void reception_on_auth_failed(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, auth_failed);
-    struct server *srv = a->worker->srv;
     struct stranger s = stranger_of(a);
-    struct ratelimit_verdict v = ratelimit_failure(&srv->guesses, a->source, loop_now(&srv->loop));
-    tell(srv, STRANGER_AUTH_FAILED, &s, "");
-    if (v.begins)
-        tell(srv, STRANGER_PENALTY, &s, "");
-    a->delay_ms = v.delay_ms;
-    mailbox_post(&a->worker->in, &a->reject);
+    tell(a->worker->srv, STRANGER_AUTH_FAILED, &s, "");
+    verdict_over(a, VERDICT_WRONG);
+}
+
+/* Who leaves before his verdict has failed; whom we end has not. */
+static enum verdict_end end_of(const struct agent *a)
+{
+    bool is_ours = a->reason == END_LOCAL || a->reason == END_SHUTDOWN || a->reason == END_DEADLINE;
+    return is_ours ? VERDICT_DROPPED : VERDICT_LEFT;
 }
 
 static void reception_on_auth_ok(struct message *m)
@@ -217,9 +267,10 @@ static void reception_on_auth_ok(struct message *m)
     struct agent *a = CONTAINER_OF(m, struct agent, auth_ok);
     struct server *srv = a->worker->srv;
     admission_remove(a->places, &a->admission);
-    make_known(srv, a->source);
+    make_known(srv, a->source, a->claim.id);
     a->worker->trusted++;
     a->is_trusted = true;
+    verdict_over(a, VERDICT_RIGHT);
 }
 
 /* To the worker that has the session. The target is there until that worker is told to forget it,
@@ -238,6 +289,7 @@ static enum stranger_kind kind_of(enum end_reason reason)
 {
     switch (reason) {
     case END_AUTH:
+    case END_PUT_OFF: /* the penalty has its line */
     case END_SHUTDOWN:
         return STRANGER_KINDS;
     case END_TLS:
@@ -256,6 +308,16 @@ static enum stranger_kind kind_of(enum end_reason reason)
     }
 }
 
+/* It has resumed a session, or was refused by one: its proof was right, and its client is there. */
+static void resumed(struct agent *a)
+{
+    struct server *srv = a->worker->srv;
+    struct agent *t = owners_find(srv, a->handover.sid); /* not a->target, which may be gone */
+    make_known(srv, a->source, t ? t->claim.id : "");
+    if (t && a->handover_error == HELLO_OK)
+        memcpy(t->seen_at, a->source, sizeof t->seen_at);
+}
+
 /* The line for the end of somebody who has not authenticated; the others' worker has written it.
    A client of ours that gives an attempt up is no stranger, and a session that is over no guess. */
 static void log_end_of_stranger(struct agent *a)
@@ -268,7 +330,7 @@ static void log_end_of_stranger(struct agent *a)
         return;
     if (a->reason == END_MOVED) {
         if (a->handover_error != HELLO_ERR_UNKNOWN)
-            make_known(srv, a->source); /* its proof was right */
+            resumed(a);
         else
             tell(srv, STRANGER_UNKNOWN, &s, "");
         return;
@@ -302,10 +364,13 @@ static void reception_on_ended(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, ended);
     struct worker *w = a->worker;
-    if (a->is_trusted)
+    if (a->is_trusted) {
         w->trusted--;
-    else
+        make_known(w->srv, home_of(a), a->claim.id); /* it was until now */
+    } else {
         log_end_of_stranger(a);
+        verdict_over(a, end_of(a));
+    }
     w->sessions--;
     admission_remove(a->places, &a->admission);
     list_del(&a->of_server);
@@ -350,6 +415,7 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     (void)snprintf(a->name, sizeof a->name, "%s", a->peer);
     agent_init(a);
     owners_init_agent(a);
+    message_init(&a->line, reception_on_line);
     message_init(&a->auth_failed, reception_on_auth_failed);
     message_init(&a->auth_ok, reception_on_auth_ok);
     message_init(&a->resume, reception_on_resume);
@@ -359,9 +425,18 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     return a;
 }
 
+/* Before it costs a handshake: has its source failed too often, and nothing of ours there? */
+static bool may_pass(struct server *srv, const struct sockaddr *peer)
+{
+    char source[SOCK_NAME_MAX];
+    struct address from = sock_address(peer);
+    return verdicts_may_pass(&srv->verdicts, &from, false, loop_now(&srv->loop), &srv->rng) ||
+           is_at_home(srv, sock_source(source, peer));
+}
+
 void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms)
 {
-    struct agent *a = new_agent(srv, fd, peer);
+    struct agent *a = may_pass(srv, peer) ? new_agent(srv, fd, peer) : NULL;
     if (!a) {
         sock_close_reset(fd);
         return;
@@ -381,22 +456,31 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
 
 /* ---- life ---- */
 
-void reception_init(struct server *srv)
+int reception_init(struct server *srv)
 {
+    uint8_t key[KEYED_HASH_KEY_BYTES];
+    rng_system(&srv->rng);
+    for (size_t i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)srv->rng.next(&srv->rng);
+    int err = verdicts_init(&srv->verdicts, key);
+    if (err < 0)
+        return err;
+    known_init(&srv->known, key);
+    uv_timer_init(&srv->loop.uv, &srv->verdicts_due);
+    srv->verdicts_due.data = srv;
     uv_timer_init(&srv->loop.uv, &srv->strangers_sum);
     srv->strangers_sum.data = srv;
-    rng_system(&srv->rng);
-    for (size_t i = 0; i < KNOWN_KEY_BYTES; i++)
-        srv->known_key[i] = (uint8_t)srv->rng.next(&srv->rng);
     const struct account *a = &srv->account;
     admission_init(&srv->admission, &srv->rng);
     admission_limit(&srv->admission, a->strangers - a->known, account_strangers_of_source(a));
     admission_init(&srv->known_places, NULL);
     admission_limit(&srv->known_places, a->known, a->known);
+    return 0;
 }
 
 void reception_fini(struct server *srv)
 {
+    uv_close((uv_handle_t *)&srv->verdicts_due, NULL);
     uv_close((uv_handle_t *)&srv->strangers_sum, NULL);
     sum_up(srv);
 }

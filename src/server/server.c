@@ -422,22 +422,23 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     err = mailbox_init(&srv->in, &srv->loop);
     if (err < 0)
         goto no_mailbox;
-    err = ratelimit_init(&srv->guesses);
-    if (err == 0)
-        err =
-            signals_init(&srv->signals, &srv->loop, srv->opt->common.drain_ns / 1000000, &ops, srv);
+    err = reception_init(srv);
+    if (err < 0)
+        goto no_reception;
+    err = signals_init(&srv->signals, &srv->loop, srv->opt->common.drain_ns / 1000000, &ops, srv);
     if (err < 0)
         goto no_stop;
     srv->memory = limits_memory(srv->opt->common.memory) / workers;
     list_init(&srv->agents);
     owners_init(srv);
-    reception_init(srv);
     uv_timer_init(&srv->loop.uv, &srv->renewal);
     srv->renewal.data = srv;
     uv_timer_start(&srv->renewal, on_renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);
     return 0;
 
 no_stop:
+    reception_fini(srv);
+no_reception:
     mailbox_close(&srv->in);
 no_mailbox:
     loop_fini(&srv->loop);
@@ -451,7 +452,7 @@ static void finish(struct server *srv)
 {
     free(srv->workers);
     notify_fini(&srv->notify);
-    ratelimit_fini(&srv->guesses);
+    verdicts_fini(&srv->verdicts);
     SSL_CTX_free(srv->tls);
     pki_free(srv->identity);
 }

@@ -48,10 +48,17 @@ void opening_fail(struct opening *o, enum end_reason reason, const struct errmsg
     loop_defer(o->cfg.loop, &o->finish);
 }
 
+void opening_ask_verdict(struct opening *o, const char *id)
+{
+    o->state = OPENING_WAITING;
+    opening_set_deadline(o, loop_now(o->cfg.loop) + OPENING_TURN_MS);
+    o->cfg.ops->on_line(o->cfg.ctx, id);
+}
+
 void opening_guessed(struct opening *o)
 {
-    o->state = OPENING_GUESSED;
     o->cfg.ops->on_auth_failed(o->cfg.ctx);
+    o->wire->reject(o);
 }
 
 void opening_done(struct opening *o)
@@ -74,18 +81,15 @@ void opening_close(struct opening *o)
 
 static void opening_on_timer(uv_timer_t *t)
 {
-    struct opening *o = t->data;
-    if (o->state == OPENING_REJECTING)
-        o->wire->reject(o);
-    else
-        opening_fail(o, END_DEADLINE, NULL);
+    opening_fail(t->data, END_DEADLINE, NULL);
 }
 
 void opening_set_deadline(struct opening *o, mtime_ms at)
 {
     mtime_ms now = loop_now(o->cfg.loop);
-    bool proved = o->state == OPENING_CONTROL || o->state == OPENING_JUDGED;
-    if (o->cfg.is_server && at > o->auth_deadline && !proved)
+    bool has_said =
+        o->state == OPENING_WAITING || o->state == OPENING_CONTROL || o->state == OPENING_JUDGED;
+    if (o->cfg.is_server && at > o->auth_deadline && !has_said)
         at = o->auth_deadline;
     o->deadline = at;
     if (at == MTIME_NEVER)
@@ -210,15 +214,16 @@ void opening_refuse(struct opening *o, const struct opening_refusal *why)
         o->wire->refuse(o, why);
 }
 
-void opening_reject(struct opening *o, uint32_t delay_ms)
+void opening_judge(struct opening *o)
 {
-    if (o->state != OPENING_GUESSED)
-        return;
-    o->state = OPENING_REJECTING;
-    if (delay_ms == 0)
-        o->wire->reject(o);
-    else
-        opening_set_deadline(o, loop_now(o->cfg.loop) + delay_ms);
+    if (o->state == OPENING_WAITING)
+        o->wire->judge(o);
+}
+
+void opening_turn_away(struct opening *o)
+{
+    if (o->state == OPENING_WAITING)
+        o->wire->turn_away(o);
 }
 
 int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)

@@ -5,11 +5,12 @@
  * that is there already (server, struct handover), or as a failure. Its buffers go with it.
  *
  *   gotunnel/2, client:  TLS --> ASKED ----accepted----> a session
- *   gotunnel/2, server:  TLS --> LISTENING --open--> JUDGED --accepted--> a session
+ *   gotunnel/2, server:  TLS --> LISTENING --open--> WAITING --right--> JUDGED --accepted--> a session
  *                                          --resume--> handed over
  *   legacy, client:      TLS --> ASKED --OK--> CONTROL --answer--> a session
- *   legacy, server:      TLS --> LISTENING --secret--> CONTROL --request--> JUDGED --> a session
- *   a wrong secret:      LISTENING --> GUESSED --the owner says how late--> REJECTING --> failed
+ *   legacy, server:      TLS --> LISTENING --secret--> WAITING --right--> CONTROL --request--> JUDGED
+ *                        --> a session
+ *   a wrong secret:      WAITING --> failed. The owner says when it is compared (opening_judge())
  *
  * What the wires do differently is a table for each (opening_hello.c, opening_legacy.c).
  *
@@ -37,7 +38,11 @@ struct session_config;
 enum {
     OPENING_AUTH_MS = 10000,   /* server: accept to authenticated (docs/protocol.md 1.2) */
     OPENING_LINE_MS = 5000,    /* of it, from TLS to the whole line; client, legacy: for OK */
-    OPENING_ANSWER_MS = 10000, /* the control message, or the answer to it, or to an open */
+    OPENING_ANSWER_MS = 10000, /* the control message, or the answer to it */
+    OPENING_TURN_MS = 35000,   /* from the whole line to its verdict: longer than a server lets one
+                                  wait (proto/verdicts), or who leaves too early would fail */
+    OPENING_EARLY_BYTES =
+        16384, /* server, legacy: kept of what follows a line before its verdict */
     OPENING_EXTRA_STREAMS =
         1024, /* legacy: streams a client may open besides the control stream before it is cut off */
 };
@@ -75,7 +80,10 @@ struct opening_ops {
     void (*on_asked)(void *ctx, const struct opening_ask *ask);
     /* Server, legacy: the secret is right; the control message is to come. May be NULL. */
     void (*on_authenticated)(void *ctx);
-    /* Server: it is wrong. Answer with opening_reject(). */
+    /* Server: a whole secret, or open of this id ("": it has none), is there. Nothing is compared
+       before opening_judge(); or opening_turn_away(). */
+    void (*on_line)(void *ctx, const char *id);
+    /* Server: it is wrong, and the client is told so; on_failed, END_AUTH, follows. */
     void (*on_auth_failed)(void *ctx);
     /* Server: the connection is for a session: what *h has is the callee's; the opening is over. */
     void (*on_resume)(void *ctx, const struct handover *h);
@@ -132,9 +140,10 @@ const char *opening_tls_info(const struct opening *o);
 void opening_accept(struct opening *o, const char *address, int port, struct session **ret);
 void opening_refuse(struct opening *o, const struct opening_refusal *why);
 
-/* Server: "wrong secret" to the client after delay_ms (never beyond the deadline), then on_failed,
-   END_AUTH. */
-void opening_reject(struct opening *o, uint32_t delay_ms);
+/* Server: the answers to on_line, also from inside it. Compares, then on_asked, on_authenticated or
+   on_auth_failed; or turns the client away without a look, then on_failed, END_PUT_OFF. */
+void opening_judge(struct opening *o);
+void opening_turn_away(struct opening *o);
 
 /* Server: tells the client that h will not be resumed. resume_key: of the session, whose proof was
    right; NULL: there is no session, or the proof was wrong, and both take as long. */

@@ -121,7 +121,7 @@ static void hello_client_begin(struct opening *o)
         return;
     send_open(o);
     if (o->state == OPENING_ASKED)
-        opening_set_deadline(o, loop_now(o->cfg.loop) + OPENING_ANSWER_MS);
+        opening_set_deadline(o, loop_now(o->cfg.loop) + OPENING_TURN_MS);
 }
 
 /* Without proof a refusal can delay us, and no more. */
@@ -222,10 +222,16 @@ static void hello_server_input(struct opening *o, const uint8_t *p, size_t n)
         opening_fail(o, END_PROTOCOL, NULL); /* nothing may follow before the answer */
         return;
     }
-    opening_set_deadline(o, o->auth_deadline);
-    if (part->request.op == HELLO_RESUME) {
+    if (part->request.op == HELLO_RESUME)
         hand_over(o);
-    } else if (!hello_open_verify(line, &part->keys)) {
+    else
+        opening_ask_verdict(o, part->request.id);
+}
+
+static void hello_judge(struct opening *o)
+{
+    struct hello_part *part = o->part;
+    if (!hello_open_verify(hello_reader_line(&part->reader), &part->keys)) {
         opening_guessed(o);
     } else if (RAND_bytes(part->sid, sizeof part->sid) != 1) {
         opening_fail(o, END_LOCAL, NULL);
@@ -284,6 +290,15 @@ static void hello_reject(struct opening *o)
         opening_fail(o, END_AUTH, NULL);
 }
 
+/* Whether its proof is right is not known. */
+static void hello_turn_away(struct opening *o)
+{
+    const struct hello_answer a = {.error = HELLO_ERR_BUSY};
+    char line[HELLO_MAX];
+    if (opening_say(o, line, hello_refusal_write(line, &a)))
+        opening_fail(o, END_PUT_OFF, NULL);
+}
+
 /* The transport is still nobody's: it is only told, and closed. */
 void handover_refuse(struct loop *loop, struct handover *h, enum hello_error error,
                      const uint8_t *resume_key)
@@ -315,6 +330,8 @@ const struct opening_wire opening_hello_client = {
 
 const struct opening_wire opening_hello_server = {.begin = hello_server_begin,
                                                   .input = hello_server_input,
+                                                  .judge = hello_judge,
+                                                  .turn_away = hello_turn_away,
                                                   .accept = hello_accept,
                                                   .refuse = hello_refuse,
                                                   .reject = hello_reject,

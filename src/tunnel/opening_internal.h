@@ -13,8 +13,7 @@ enum opening_state {
     OPENING_ASKED,     /* client: the answer to ours is to come */
     OPENING_CONTROL,   /* legacy: the secret was right; the control message, or its answer */
     OPENING_JUDGED,    /* server: the owner decides */
-    OPENING_GUESSED,   /* server: the secret was wrong; the owner says how late that is answered */
-    OPENING_REJECTING, /* server: the answer waits for its time */
+    OPENING_WAITING,   /* server: the line is there; the owner says when it is compared */
     OPENING_OVER,      /* a session, handed over, or failed; memory goes at the end of the turn */
 };
 
@@ -22,9 +21,12 @@ enum opening_state {
 struct opening_wire {
     /* TLS stands. Makes o->part. */
     void (*begin)(struct opening *o);
-    /* Eats what came; in GUESSED and REJECTING it counts for nothing. */
+    /* Eats what came; in WAITING nothing of it counts yet. */
     void (*input)(struct opening *o, const uint8_t *p, size_t n);
-    /* Server: the answers; and the one to a wrong secret, when its time has come. */
+    /* Server, in WAITING: compares; or turns the client away. */
+    void (*judge)(struct opening *o);
+    void (*turn_away)(struct opening *o);
+    /* Server: the answers; and the one to a wrong secret. */
     void (*accept)(struct opening *o, const char *address, int port, struct session **ret);
     void (*refuse)(struct opening *o, const struct opening_refusal *why);
     void (*reject)(struct opening *o);
@@ -56,7 +58,10 @@ struct opening {
 /* It failed: the owner hears of it at the end of the turn. The first reason counts. */
 void opening_fail(struct opening *o, enum end_reason reason, const struct errmsg *why);
 
-/* The peer's proof is wrong: nothing it says counts any more. */
+/* Server: the peer's line is whole; id or "". The owner may have answered when this returns. */
+void opening_ask_verdict(struct opening *o, const char *id);
+
+/* The peer's proof is wrong: it is told so, and nothing it says counts any more. */
 void opening_guessed(struct opening *o);
 
 /* It is over, and the owner knows. */

@@ -25,6 +25,8 @@ struct legacy_part {
     struct smux_stream *control;
     struct control_reader reader;
     uint32_t extra_streams;
+    uint8_t *early; /* server: what came behind the line before its verdict; NULL: nothing */
+    size_t early_n;
     /* client: the answer, once it is there */
     bool answered;
     struct control_response response;
@@ -36,6 +38,7 @@ static void legacy_fini(struct opening *o)
     auth_line_wipe(&p->line);
     control_reader_fini(&p->reader);
     smux_session_free(p->mux);
+    free(p->early);
     free(p);
     o->part = NULL;
 }
@@ -64,7 +67,8 @@ static bool legacy_begin(struct opening *o)
     p->opening = o;
     auth_line_init(&p->line);
     control_reader_init(&p->reader);
-    opening_set_deadline(o, loop_now(o->cfg.loop) + OPENING_LINE_MS);
+    mtime_ms patience = o->cfg.is_server ? OPENING_LINE_MS : OPENING_TURN_MS;
+    opening_set_deadline(o, loop_now(o->cfg.loop) + patience);
     return true;
 }
 
@@ -366,29 +370,102 @@ static void refuse_http(struct opening *o)
     opening_fail(o, END_PROTOCOL, &why);
 }
 
-static void on_secret(struct opening *o)
+/* Could such a request be the secret? Then it is a guess. */
+static bool is_http_secret(const char *secret)
+{
+    struct auth_line l;
+    size_t used;
+    auth_line_init(&l);
+    int r = auth_line_feed(&l, (const uint8_t *)secret, strlen(secret), &used);
+    if (r == ERR_AGAIN)
+        r = auth_line_feed(&l, (const uint8_t *)"\n", 1, &used);
+    bool is_http = r == 0 && auth_line_is_http(&l);
+    auth_line_wipe(&l);
+    return is_http;
+}
+
+/* Nothing that follows the line is looked at before its verdict. */
+static void keep_early(struct opening *o, const struct smux_input *in)
+{
+    struct legacy_part *p = o->part;
+    if (in->n == 0)
+        return;
+    if (in->n > OPENING_EARLY_BYTES - p->early_n) {
+        opening_fail(o, END_PROTOCOL, NULL);
+        return;
+    }
+    uint8_t *more = realloc(p->early, p->early_n + in->n);
+    if (!more) {
+        opening_fail(o, END_LOCAL, NULL);
+        return;
+    }
+    memcpy(more + p->early_n, in->p, in->n);
+    p->early = more;
+    p->early_n += in->n;
+}
+
+static void on_secret(struct opening *o, const struct smux_input *rest)
+{
+    struct legacy_part *p = o->part;
+    if (auth_line_is_http(&p->line) && !is_http_secret(o->cfg.secret)) {
+        refuse_http(o);
+        return;
+    }
+    keep_early(o, rest);
+    if (o->state == OPENING_LISTENING)
+        opening_ask_verdict(o, "");
+}
+
+static void begin_control(struct opening *o)
 {
     static const char ok[] = "OK\n";
     struct legacy_part *p = o->part;
-    if (!auth_line_matches(&p->line, o->cfg.secret)) {
-        if (auth_line_is_http(&p->line))
-            refuse_http(o);
-        else
-            opening_guessed(o);
-        return;
-    }
     if (o->cfg.ops->on_authenticated)
         o->cfg.ops->on_authenticated(o->cfg.ctx);
-    if (opening_say(o, ok, sizeof ok - 1))
-        (void)legacy_begin_mux(o);
+    if (opening_say(o, ok, sizeof ok - 1) && legacy_begin_mux(o) && p->early_n > 0)
+        (void)legacy_feed(o, (struct smux_input){p->early, p->early_n});
+    free(p->early);
+    p->early = NULL;
+    p->early_n = 0;
+}
+
+static void legacy_judge(struct opening *o)
+{
+    struct legacy_part *p = o->part;
+    bool is_right = auth_line_matches(&p->line, o->cfg.secret);
+    auth_line_wipe(&p->line);
+    if (is_right)
+        begin_control(o);
+    else
+        opening_guessed(o);
+}
+
+static void legacy_turn_away(struct opening *o)
+{
+    opening_fail(o, END_PUT_OFF, NULL); /* this wire has no word for it */
+}
+
+static void legacy_server_line(struct opening *o, struct smux_input in)
+{
+    struct legacy_part *p = o->part;
+    size_t used = 0;
+    int r = auth_line_feed(&p->line, in.p, in.n, &used);
+    if (r == ERR_AGAIN)
+        return;
+    if (r == 0)
+        on_secret(o, &(struct smux_input){in.p + used, in.n - used});
+    else
+        opening_fail(o, END_PROTOCOL, NULL);
 }
 
 static void legacy_server_input(struct opening *o, const uint8_t *p, size_t n)
 {
     struct smux_input in = {p, n};
-    if (o->state == OPENING_LISTENING && !legacy_line(o, &in, on_secret))
-        return;
-    if (in.n > 0 && (o->state == OPENING_CONTROL || o->state == OPENING_JUDGED))
+    if (o->state == OPENING_LISTENING)
+        legacy_server_line(o, in);
+    else if (o->state == OPENING_WAITING)
+        keep_early(o, &in);
+    else if (o->state == OPENING_CONTROL || o->state == OPENING_JUDGED)
         (void)legacy_feed(o, in);
 }
 
@@ -448,6 +525,8 @@ const struct opening_wire opening_legacy_client = {
 
 const struct opening_wire opening_legacy_server = {.begin = legacy_server_begin,
                                                    .input = legacy_server_input,
+                                                   .judge = legacy_judge,
+                                                   .turn_away = legacy_turn_away,
                                                    .accept = legacy_accept,
                                                    .refuse = legacy_refuse,
                                                    .reject = legacy_reject,

@@ -321,19 +321,25 @@ def test_the_user_limit_is_one_for_all_workers_d22(lab, echo):
     assert "pauses" not in server.log()  # the reserve was enough
 
 
+@pytest.mark.patient
 def test_guesses_are_counted_over_all_workers(lab):
+    """32 at once at four workers hear five verdicts, and 20 a minute then; eight wait for theirs, up to 30 s."""
     server = server_with(lab, 4)
     with ExitStack() as stack:
-        guessers = [stack.enter_context(wire.dial(server.port, server.ca)) for _ in range(32)]
-        began = time.monotonic()
+        guessers = [stack.enter_context(wire.dial(server.port, server.ca, timeout=60)) for _ in range(32)]
         for w in guessers:
             w.send(b"guess\n")
+        server.wait_log("event=penalty src=127.0.0.1 ")
+        heard = turned_away = 0
         for w in guessers:
-            assert w.line() == b"ERROR: Invalid Secret\n"
-        assert time.monotonic() - began > 1.0  # each worker has seen eight of them, all of them 32
-        assert server.log().count("wrong secret") == 10
-        with wire.dial(server.port, server.ca) as w:
-            w.login(server.secret)  # who has the secret is never slowed down
+            try:
+                heard += w.line() == b"ERROR: Invalid Secret\n"
+            except wire.Closed:
+                turned_away += 1
+        assert 5 <= heard <= 13  # each worker has seen eight of them, all of them 32
+        assert turned_away == 32 - heard
+        with wire.dial(server.port, server.ca, source=("127.16.0.1", 0)) as w:
+            w.login(server.secret)  # nobody else's business
 
 
 def test_one_source_has_its_places_over_all_workers_d30(lab, echo):

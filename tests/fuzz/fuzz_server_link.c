@@ -32,10 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum {
     CONNS = 6,
     STEPS_MAX = 400,
-    /* From a connection to its end, if it has not proved itself; if it has: the control message and
-       the owner's answer have their time besides. */
+    /* From a connection to its end: if it has said no whole line; if it waits for its verdict; if it has
+       proved itself: the control message and the owner's answer have their time besides. */
     STRANGER_MS = OPENING_AUTH_MS,
-    OPENING_MS = OPENING_AUTH_MS + 2 * OPENING_ANSWER_MS,
+    WAITING_MS = OPENING_AUTH_MS + OPENING_TURN_MS,
+    OPENING_MS = WAITING_MS + 2 * OPENING_ANSWER_MS,
     WINDOW_MS = 60000,
 };
 
@@ -48,8 +49,8 @@ struct conn {
     bool secure;  /* TLS stands: before that nothing can be said */
     bool proved;  /* a right proof was sent */
     bool resumes; /* a resume with the right proof was sent */
-    unsigned verdicts, asked, outcomes, closed;
-    bool to_answer, to_reject, to_hand_over; /* what the owner owes */
+    unsigned lines, verdicts, asked, outcomes, closed;
+    bool to_answer, to_judge, to_hand_over; /* what the owner owes */
     struct handover handover;
 };
 
@@ -147,9 +148,12 @@ static void answer(struct conn *c, unsigned how)
 {
     if (c->to_hand_over) {
         hand_over(c);
-    } else if (c->to_reject && c->opening) {
-        c->to_reject = false;
-        opening_reject(c->opening, how % 8 * 700);
+    } else if (c->to_judge && c->opening) {
+        c->to_judge = false;
+        if (how % 8 == 7)
+            opening_turn_away(c->opening);
+        else
+            opening_judge(c->opening);
     } else if (c->to_answer && c->opening) {
         c->to_answer = false;
         if (how % 8 < 5)
@@ -186,13 +190,21 @@ static void on_authenticated(void *ctx)
     assert(c->opening && c->proved && !c->tp->is_v2 && c->verdicts == 1);
 }
 
+static void on_line(void *ctx, const char *id)
+{
+    struct conn *c = ctx;
+    c->lines++;
+    assert(c->opening && c->lines == 1 && c->verdicts == 0 && c->asked == 0);
+    assert(!*id || hello_id_is_valid(id));
+    c->to_judge = true;
+    ask_owner(c);
+}
+
 static void on_auth_failed(void *ctx)
 {
     struct conn *c = ctx;
     c->verdicts++;
-    assert(c->opening && c->verdicts == 1 && c->asked == 0);
-    c->to_reject = true;
-    ask_owner(c);
+    assert(c->opening && c->lines == 1 && c->verdicts == 1 && c->asked == 0);
 }
 
 static void on_resume(void *ctx, const struct handover *h)
@@ -219,6 +231,7 @@ static void connect_one(unsigned how)
 {
     static const struct opening_ops ops = {.on_asked = on_asked,
                                            .on_authenticated = on_authenticated,
+                                           .on_line = on_line,
                                            .on_auth_failed = on_auth_failed,
                                            .on_resume = on_resume,
                                            .on_failed = on_failed};
@@ -366,7 +379,8 @@ static void check(void)
         struct conn *c = &end.conns[i];
         bool is_known = c->verdicts > 0 && c->proved;
         assert((c->opening != NULL) == (c->outcomes == 0));
-        assert(!c->opening || now - c->since <= (is_known ? OPENING_MS : STRANGER_MS));
+        mtime_ms most = is_known ? OPENING_MS : c->lines > 0 ? WAITING_MS : STRANGER_MS;
+        assert(!c->opening || now - c->since <= most);
         bound += is_known ? LINK_SESSION_BYTES : LINK_STRANGER_BYTES;
     }
     assert(link_heap(&end.link) <= bound);

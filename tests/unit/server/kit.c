@@ -102,9 +102,10 @@ struct message_name {
 #m, offsetof(struct agent, m)                                                              \
     }
 static const struct message_name of_agent[] = {
-    A(begin),       A(drop),    A(reject), A(open_port), A(accept), A(refuse), A(evict),
-    A(yield),       A(expire),  A(attach), A(forgotten), A(asked),  A(opened), A(yielded),
-    A(auth_failed), A(auth_ok), A(waits),  A(released),  A(resume), A(ended),  {NULL, 0}};
+    A(begin),  A(drop),     A(judge),       A(open_port), A(accept),    A(refuse),
+    A(evict),  A(yield),    A(expire),      A(attach),    A(forgotten), A(asked),
+    A(opened), A(yielded),  A(auth_failed), A(auth_ok),   A(line),      A(turn_away),
+    A(waits),  A(released), A(resume),      A(ended),     {NULL, 0}};
 #undef A
 #define W(m)                                                                                       \
     {                                                                                              \
@@ -284,10 +285,16 @@ void opening_refuse(struct opening *o, const struct opening_refusal *why)
     kit_did("refused:%s:%s", error ? hello_error_word(error) : "", why->answer.errno_word);
 }
 
-void opening_reject(struct opening *o, uint32_t delay_ms)
+void opening_judge(struct opening *o)
 {
     assert_false(o->closed);
-    kit_did("rejected:%u", delay_ms);
+    kit_did("judged");
+}
+
+void opening_turn_away(struct opening *o)
+{
+    assert_false(o->closed);
+    kit_did("turned-away");
 }
 
 void handover_refuse(struct loop *loop, struct handover *h, enum hello_error error,

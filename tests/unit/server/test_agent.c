@@ -220,20 +220,23 @@ static void a_client_proves_itself_and_asks(void **state)
     assert_true(list_empty(&kit.worker.agents));
 }
 
-static void a_wrong_secret_is_answered_when_it_is_told(void **state)
+static void a_line_is_judged_when_it_is_told(void **state)
 {
     struct agent *a = come('a');
     (void)state;
+    a->opening->cfg.ops->on_line(a, "nas");
+    KIT_DID("a>line ");
+    assert_string_equal(a->line_id, "nas");
+    kit_run(&a->judge);
+    KIT_DID("judged ");
     a->opening->cfg.ops->on_auth_failed(a);
     KIT_DID("a>auth_failed ");
-    a->delay_ms = 250;
-    kit_run(&a->reject);
-    KIT_DID("rejected:250 ");
     a->opening->cfg.ops->on_failed(a, END_AUTH, NULL, &(struct errmsg){""});
     KIT_DID("a>ended ");
     assert_int_equal(a->reason, END_AUTH);
-    KIT_LINES("");       /* the main thread has written of it */
-    kit_run(&a->reject); /* too late */
+    KIT_LINES("");      /* the main thread has written of it */
+    kit_run(&a->judge); /* too late */
+    kit_run(&a->turn_away);
     KIT_DID("");
     forget(a);
 }
@@ -365,7 +368,8 @@ static void after_ended_nothing_is_said(void **state)
     kit_run(&a->yield);
     kit_run(&a->expire);
     kit_run(&a->drop);
-    kit_run(&a->reject);
+    kit_run(&a->judge);
+    kit_run(&a->turn_away);
     agent_stop(a, 1000);
     agent_close(a);
     agent_tell(a);
@@ -655,7 +659,7 @@ int main(void)
         T(repeats_cost_nothing),
         T(users_who_are_not_served_fill_no_disk),
         T(a_client_proves_itself_and_asks),
-        T(a_wrong_secret_is_answered_when_it_is_told),
+        T(a_line_is_judged_when_it_is_told),
         T(a_port_that_may_not_be_had),
         T(a_port_that_cannot_be_had),
         T(an_original_asks),

@@ -58,7 +58,8 @@ static void heard(const struct agent *a, const char *what)
         heard(CONTAINER_OF(m, struct agent, name), #name);                                         \
     }
 HEARS(drop)
-HEARS(reject)
+HEARS(judge)
+HEARS(turn_away)
 HEARS(open_port)
 HEARS(accept)
 HEARS(refuse)
@@ -86,7 +87,8 @@ void agent_init(struct agent *a)
     rig.agents[rig.agents_count++] = a;
     message_init(&a->begin, on_begin);
     message_init(&a->drop, on_drop);
-    message_init(&a->reject, on_reject);
+    message_init(&a->judge, on_judge);
+    message_init(&a->turn_away, on_turn_away);
     message_init(&a->open_port, on_open_port);
     message_init(&a->accept, on_accept);
     message_init(&a->refuse, on_refuse);
@@ -109,13 +111,12 @@ static int setup(void **state)
     srv->opt = &rig.opt;
     assert_int_equal(loop_init(&srv->loop), 0);
     assert_int_equal(mailbox_init(&srv->in, &srv->loop), 0);
-    assert_int_equal(ratelimit_init(&srv->guesses), 0);
     list_init(&srv->agents);
     owners_init(srv);
     assert_true(account_of_server(&srv->account, 1 << 20, 1));
     srv->account.sessions_max = 4;
     quota_init(&srv->connections, account_users(&srv->account, 0));
-    reception_init(srv);
+    assert_int_equal(reception_init(srv), 0);
     srv->tls = SSL_CTX_new(TLS_method());
     srv->workers = rig.workers;
     srv->workers_count = WORKERS;
@@ -202,7 +203,7 @@ static int teardown(void **state)
     for (unsigned i = 0; i < WORKERS; i++)
         mailbox_fini(&rig.workers[i].in);
     mailbox_fini(&rig.srv.in);
-    ratelimit_fini(&rig.srv.guesses);
+    verdicts_fini(&rig.srv.verdicts);
     SSL_CTX_free(rig.srv.tls);
     return 0;
 }
@@ -420,7 +421,7 @@ static void a_resume_goes_to_the_session(void **state)
     b->handover_error = HELLO_OK;
     end(b, END_MOVED);
     /* who resumes has proved himself: an attempt he gives up is no failed authentication */
-    assert_int_equal(rig.srv.known_next, 2);
+    assert_int_equal(rig.srv.known.next_source, 2);
     *rig.lines = '\0';
     end(come("198.51.100.7"), END_PEER);
     assert_null(strstr(rig.lines, "authentication of"));
@@ -439,7 +440,7 @@ static void an_unknown_session_is_no_guess(void **state)
     end(a, END_MOVED);
     assert_string_equal(rig.lines, "event=unknown src=198.51.100.7 198.51.100.7:4711 wants to "
                                    "resume a session that is not here\n");
-    assert_int_equal(rig.srv.known_next, 0); /* nor a proof */
+    assert_int_equal(rig.srv.known.next_source, 0); /* nor a proof */
 }
 
 /* ---- who comes ---- */
@@ -457,18 +458,23 @@ static void clients_are_spread(void **state)
     assert_int_equal(rig.gone, 1);
 }
 
-static void a_wrong_secret_is_answered_late(void **state)
+static void fails(struct agent *a)
+{
+    say(&a->line);
+    say(&a->auth_failed);
+}
+
+static void the_fifth_wrong_secret_makes_others_wait(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1"), *b = come("203.0.113.9");
-    say(&a->auth_failed);
-    expect_heard("a:reject ");
-    for (int i = 0; i < 20; i++)
-        say(&a->auth_failed);
-    assert_true(a->delay_ms > 0);
-    say(&b->auth_failed);
-    assert_true(b->delay_ms < a->delay_ms); /* whoever else comes is not punished for it */
-    *rig.heard = '\0';
+    for (int i = 0; i < 5; i++)
+        fails(a);
+    expect_heard("a:judge a:judge a:judge a:judge a:judge ");
+    say(&a->line);
+    expect_heard("");
+    say(&b->line); /* whoever else comes is not punished for it */
+    expect_heard("b:judge ");
     assert_non_null(strstr(rig.lines, "authentication of 192.0.2.1:4711 failed: wrong secret"));
 }
 
@@ -487,33 +493,14 @@ static void who_proved_himself_has_a_place_of_his_own(void **state)
     assert_ptr_equal(come("192.0.2.2")->places, &srv->admission);
     assert_int_equal(srv->admission.max + srv->known_places.max, ADMISSION_MAX);
 
-    mtime_ms left = srv->known[0].before - loop_now(&srv->loop);
-    assert_in_range(left, KNOWN_MS - 20000, KNOWN_MS);
-    srv->known[0].before = loop_now(&srv->loop); /* a day later */
+    struct known_entry *k = &srv->known.sources[0];
+    assert_in_range(k->before - loop_now(&srv->loop), KNOWN_MS - 20000, KNOWN_MS);
+    k->before = loop_now(&srv->loop); /* a day later */
     assert_ptr_equal(come("192.0.2.1")->places, &srv->admission);
     say(&again->auth_ok); /* the same entry */
-    assert_int_equal(srv->known_next, 1);
+    assert_int_equal(srv->known.next_source, 1);
     assert_int_equal(srv->known_places.count, 0);
     assert_ptr_equal(come("192.0.2.1")->places, &srv->known_places);
-    *rig.heard = '\0';
-}
-
-/* With 1024 others the oldest is forgotten. */
-static void so_many_sources_are_known(void **state)
-{
-    (void)state;
-    struct server *srv = &rig.srv;
-    say(&come("192.0.2.1")->auth_ok);
-    uint64_t first = srv->known[0].hash;
-    for (int i = 0; i < KNOWN_SOURCES; i++) {
-        assert_int_equal(srv->known_next, (i + 1) % KNOWN_SOURCES);
-        struct agent *a = rig.agents[0];
-        (void)snprintf(a->source, sizeof a->source, "10.0.%d.%d", i / 256, i % 256);
-        a->worker->trusted--; /* said again and again */
-        say(&a->auth_ok);
-    }
-    for (int i = 0; i < KNOWN_SOURCES; i++)
-        assert_true(srv->known[i].before > 0 && srv->known[i].hash != first);
     *rig.heard = '\0';
 }
 
@@ -621,18 +608,18 @@ static void a_penalty_is_told_once(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1");
-    for (int i = 0; i < 20; i++) /* of other sources' budget, and below it */
-        (void)ratelimit_failure(&rig.srv.guesses, "192.0.2.1", loop_now(&rig.srv.loop));
+    for (int i = 0; i < 4; i++)
+        fails(a);
     *rig.lines = '\0';
-    say(&a->auth_failed);
+    fails(a);
     expect_line("event=auth_failed src=192.0.2.1 authentication of 192.0.2.1:4711 failed: wrong "
                 "secret\n"
-                "event=penalty src=192.0.2.1 too many failed attempts from 192.0.2.1:4711: answers "
-                "come late from now on\n");
-    say(&a->auth_failed);
-    expect_line("event=auth_failed src=192.0.2.1 authentication of 192.0.2.1:4711 failed: wrong "
-                "secret\n");
-    *rig.heard = '\0';
+                "event=penalty src=192.0.2.1 too many failed attempts from 192.0.2.1:4711: its "
+                "next ones are rationed\n");
+    say(&a->line);
+    end(a, END_PEER);
+    assert_null(strstr(rig.lines, "event=penalty"));
+    *rig.lines = *rig.heard = '\0';
 }
 
 /* Of many sources together sixty a minute; the rest is summed up, at the end at the latest. */
@@ -675,9 +662,8 @@ int main(void)
         T(a_resume_goes_to_the_session),
         T(an_unknown_session_is_no_guess),
         T(clients_are_spread),
-        T(a_wrong_secret_is_answered_late),
+        T(the_fifth_wrong_secret_makes_others_wait),
         T(who_proved_himself_has_a_place_of_his_own),
-        T(so_many_sources_are_known),
         T(how_an_opening_ended_has_its_word),
         T(before_tls_they_have_words_too),
         T(nobody_bans_a_balancer),

@@ -39,7 +39,7 @@ struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES]
 {
     (void)sid;
     struct list *n = list_first(&srv->agents);
-    return LIST_ENTRY(n, struct agent, of_server); /* the oldest has it */
+    return n ? LIST_ENTRY(n, struct agent, of_server) : NULL; /* the oldest has it */
 }
 
 void server_session_gone(struct server *srv)
@@ -78,9 +78,8 @@ void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb)
 static int setup(void **state)
 {
     (void)kit_setup(state);
-    reception_init(&kit.srv);
+    assert_int_equal(reception_init(&kit.srv), 0);
     list_init(&kit.srv.agents);
-    assert_int_equal(ratelimit_init(&kit.srv.guesses), 0);
     kit.srv.tls = SSL_CTX_new(TLS_method());
     kit.srv.workers = &kit.worker;
     kit.srv.workers_count = 1;
@@ -93,7 +92,7 @@ static int teardown(void **state)
     (void)state;
     assert_true(list_empty(&kit.srv.agents));
     assert_int_equal(kit.worker.sessions + kit.worker.trusted, 0);
-    ratelimit_fini(&kit.srv.guesses);
+    verdicts_fini(&kit.srv.verdicts);
     SSL_CTX_free(kit.srv.tls);
     return 0;
 }
@@ -214,7 +213,7 @@ static void a_source_that_has_proved_itself_is_known(void **state)
     assert_int_equal(kit_count("event=left"), 0);
     over(come("192.0.2.3"), END_PEER);
     assert_int_equal(kit_count("event=left src=192.0.2.3 "), 1);
-    assert_int_equal(kit.srv.known_next, 2);
+    assert_int_equal(kit.srv.known.next_source, 2);
 }
 
 static void an_unknown_session_proves_nothing(void **state)
@@ -226,32 +225,7 @@ static void an_unknown_session_proves_nothing(void **state)
     over(a, END_MOVED);
     KIT_LINES(
         "event=unknown src=192.0.2.1 192.0.2.1:4711 wants to resume a session that is not here\n");
-    assert_int_equal(kit.srv.known_next, 0);
-}
-
-/* Each source once, however often it comes; beyond the bound the oldest is forgotten. */
-static void the_oldest_source_is_forgotten(void **state)
-{
-    (void)state;
-    for (int i = 0; i < KNOWN_SOURCES; i++)
-        for (int twice = 0; twice < 2; twice++) {
-            char ip[32];
-            (void)snprintf(ip, sizeof ip, "10.0.%d.%d", i / 250, 1 + i % 250);
-            struct agent *a = come(ip);
-            kit_run(&a->auth_ok);
-            over(a, END_PEER);
-            quietly();
-        }
-    kit.now += 3600000;
-    over(come("10.0.0.1"), END_PEER);
-    assert_int_equal(kit_count("event=left"), 0);
-    struct agent *a = come("192.0.2.1");
-    kit_run(&a->auth_ok);
-    over(a, END_PEER);
-    over(come("10.0.0.2"), END_PEER);
-    assert_int_equal(kit_count("event=left"), 0);
-    over(come("10.0.0.1"), END_PEER);
-    assert_int_equal(kit_count("event=left src=10.0.0.1 "), 1);
+    assert_int_equal(kit.srv.known.next_source, 0);
 }
 
 static void a_port_scan_fills_no_disk(void **state)
@@ -274,27 +248,186 @@ static void a_port_scan_fills_no_disk(void **state)
         "here\n");
 }
 
-static void guesses_are_answered_and_told_of_more_seldom(void **state)
+/* ---- verdicts ---- */
+
+static void says_line(struct agent *a, const char *id)
+{
+    (void)snprintf(a->line_id, sizeof a->line_id, "%s", id);
+    kit_run(&a->line);
+}
+
+static void fails(const char *ip)
+{
+    struct agent *a = come(ip);
+    says_line(a, "");
+    kit_run(&a->auth_failed);
+    over(a, END_AUTH);
+}
+
+static void penalise(const char *ip)
+{
+    for (int i = 0; i < PENALTY_FAILURES; i++)
+        fails(ip);
+    assert_int_equal(kit_count("event=penalty "), 1);
+    kit.now += 2000; /* before TLS the next one passes */
+    quietly();
+}
+
+static bool is_refused(const char *ip)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(4711)};
+    assert_int_equal(inet_pton(AF_INET, ip, &from.sin_addr), 1);
+    newest = NULL;
+    reception_accept(&kit.srv, 50, (struct sockaddr *)&from, 0);
+    if (!newest)
+        return true;
+    SSL_CTX_free(newest->tls);
+    over(newest, END_SHUTDOWN);
+    return false;
+}
+
+static void a_line_of_a_free_source_is_judged_at_once(void **state)
 {
     struct agent *a = come("203.0.113.9");
     (void)state;
     quietly();
+    says_line(a, "nas");
+    KIT_DID("a>judge ");
     kit_run(&a->auth_failed);
-    KIT_DID("a>reject ");
     KIT_LINES("event=auth_failed src=203.0.113.9 authentication of 203.0.113.9:4711 failed: "
               "wrong secret\n");
-    for (int i = 0; i < 99; i++)
-        kit_run(&a->auth_failed);
-    unsigned delay = a->delay_ms;
-    assert_int_equal(kit_count("event=auth_failed "), STRANGERS_SOURCE - 1);
-    assert_int_equal(kit_count("event=penalty "), 1);
-    assert_true(delay > 0);
-    *kit.lines = '\0';
-    kit.now += 3600000;
-    kit_run(&a->auth_failed);
-    assert_int_equal(kit_count("event=auth_failed "), 1);
-    assert_true(a->delay_ms < delay);
     over(a, END_AUTH);
+}
+
+static void a_penalised_source_waits(void **state)
+{
+    struct agent *many[10];
+    (void)state;
+    struct agent *home = come("203.0.113.9"); /* it has a session: no connection is refused */
+    kit_run(&home->auth_ok);
+    penalise("203.0.113.9");
+    next_letter = 'w';
+    for (int i = 0; i < 10; i++) {
+        many[i] = come("203.0.113.9");
+        quietly();
+        says_line(many[i], "");
+        KIT_DID(i < VERDICTS_WAIT_SOURCE ? "" : "w>turn_away ");
+    }
+    assert_int_equal(kit.srv.known_places.count, 2); /* who waits has a place of its own */
+    kit.now += PENALTY_DEBT_MS;
+    kit_run(&many[9]->line); /* any message makes it look again */
+    assert_non_null(strstr(kit.did, "w>judge "));
+    for (int i = 0; i < 10; i++)
+        over(many[i], END_SHUTDOWN);
+    over(home, END_PEER);
+}
+
+static void who_leaves_before_his_verdict_has_failed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < PENALTY_FAILURES; i++) {
+        assert_int_equal(kit_count("event=penalty "), 0);
+        struct agent *a = come("203.0.113.9");
+        says_line(a, "");
+        over(a, END_PEER);
+    }
+    assert_int_equal(kit_count("event=penalty "), 1);
+    assert_int_equal(kit_count("event=auth_failed "), 0); /* nobody has looked at it */
+}
+
+/* No whole line, a session that is not here, somebody else's fault. */
+static void what_is_no_failure(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3 * PENALTY_FAILURES; i++) {
+        over(come("203.0.113.9"), END_PEER);
+        struct agent *a = come("203.0.113.9");
+        a->handover_error = HELLO_ERR_UNKNOWN;
+        over(a, END_MOVED);
+        a = come("203.0.113.9");
+        says_line(a, "");
+        over(a, END_LOCAL);
+    }
+    assert_int_equal(kit_count("event=penalty "), 0);
+    quietly();
+}
+
+static void before_tls_a_stranger_of_a_penalised_source_is_refused(void **state)
+{
+    (void)state;
+    penalise("203.0.113.9");
+    assert_false(is_refused("203.0.113.9")); /* one a second, about */
+    quietly();
+    assert_true(is_refused("203.0.113.9"));
+    KIT_DID("reset:50 ");
+    assert_false(is_refused("203.0.113.10"));
+    kit.now += VERDICTS_PASS_MAX_MS;
+    assert_false(is_refused("203.0.113.9"));
+}
+
+/* Who was there in the last day, or has a session, for however long. */
+static void a_source_with_clients_of_ours_is_never_refused(void **state)
+{
+    (void)state;
+    struct agent *session = come("192.0.2.1");
+    kit_run(&session->auth_ok);
+    kit.now += 2 * (mtime_ms)KNOWN_MS;
+    struct agent *a = come("192.0.2.2"); /* it has roamed */
+    a->handover_error = HELLO_OK;
+    over(a, END_MOVED);
+    kit.now += 2 * (mtime_ms)KNOWN_MS;
+    penalise("192.0.2.2");
+    *kit.lines = '\0';
+    for (int i = 0; i < 10; i++)
+        assert_false(is_refused("192.0.2.2"));
+    over(session, END_PEER);
+    for (int i = 0; i < 10; i++)
+        assert_false(is_refused("192.0.2.2"));
+    kit.now += KNOWN_MS;
+    penalise("192.0.2.2");
+    assert_false(is_refused("192.0.2.2"));
+    assert_true(is_refused("192.0.2.2"));
+    quietly();
+}
+
+static void a_known_id_has_its_turn_beside_guessers(void **state)
+{
+    (void)state;
+    struct agent *nas = come("203.0.113.9"), *many[8], *again;
+    (void)snprintf(nas->claim.id, sizeof nas->claim.id, "nas");
+    kit_run(&nas->auth_ok);
+    penalise("203.0.113.9");
+    for (int i = 0; i < 8; i++) {
+        many[i] = come("203.0.113.9");
+        says_line(many[i], "");
+    }
+    next_letter = 'n';
+    again = come("203.0.113.9");
+    quietly();
+    says_line(again, "nas");
+    KIT_DID("n>judge ");
+    over(again, END_SHUTDOWN);
+    for (int i = 0; i < 8; i++)
+        over(many[i], END_SHUTDOWN);
+    over(nas, END_PEER);
+}
+
+/* It asks for no verdict: whatever happens at its source. */
+static void a_resume_does_not_wait(void **state)
+{
+    (void)state;
+    struct agent *session = come("203.0.113.9"), *r;
+    kit_run(&session->auth_ok);
+    penalise("203.0.113.9");
+    next_letter = 'r';
+    for (int i = 0; i < 50; i++) {
+        r = come("203.0.113.9");
+        quietly();
+        kit_run(&r->resume);
+        KIT_DID("r>attach ");
+        over(r, END_MOVED);
+    }
+    over(session, END_PEER);
 }
 
 /* ---- connections that resume ---- */
@@ -351,9 +484,15 @@ int main(void)
         T(what_a_stranger_says_is_escaped),
         T(a_source_that_has_proved_itself_is_known),
         T(an_unknown_session_proves_nothing),
-        T(the_oldest_source_is_forgotten),
         T(a_port_scan_fills_no_disk),
-        T(guesses_are_answered_and_told_of_more_seldom),
+        T(a_line_of_a_free_source_is_judged_at_once),
+        T(a_penalised_source_waits),
+        T(who_leaves_before_his_verdict_has_failed),
+        T(what_is_no_failure),
+        T(before_tls_a_stranger_of_a_penalised_source_is_refused),
+        T(a_source_with_clients_of_ours_is_never_refused),
+        T(a_known_id_has_its_turn_beside_guessers),
+        T(a_resume_does_not_wait),
         T(a_resume_is_sent_to_the_session),
         T(a_full_server_says_so_once_a_minute),
         T(workers_hear_of_room),

@@ -296,9 +296,10 @@ void worker_fini(struct worker *w)
     kit_did("worker-fini:%u", w->index + 1);
 }
 
-void reception_init(struct server *srv)
+int reception_init(struct server *srv)
 {
     (void)srv;
+    return 0;
 }
 
 void reception_fini(struct server *srv)

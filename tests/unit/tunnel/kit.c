@@ -31,6 +31,15 @@ static void on_authenticated(void *ctx)
     ((struct kit_end *)ctx)->authenticated++;
 }
 
+static void on_line(void *ctx, const char *id)
+{
+    struct kit_end *e = ctx;
+    e->lines++;
+    (void)snprintf(e->line_id, sizeof e->line_id, "%s", id);
+    if (!e->keeps_waiting)
+        opening_judge(e->opening);
+}
+
 static void on_auth_failed(void *ctx)
 {
     ((struct kit_end *)ctx)->auth_failed++;
@@ -177,6 +186,7 @@ static void on_accepted(void *ctx, struct session *s, const char *message, const
 static const struct opening_ops opening_ops = {
     .on_asked = on_asked,
     .on_authenticated = on_authenticated,
+    .on_line = on_line,
     .on_auth_failed = on_auth_failed,
     .on_resume = on_resume,
     .on_secure = on_secure,

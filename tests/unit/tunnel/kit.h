@@ -13,13 +13,14 @@
 
 struct kit_end {
     const char *(*distrust)(bool is_v2, const uint8_t *ca_key); /* client: on_server(); or NULL */
+    bool keeps_waiting; /* server: the test says when a line is judged */
     struct relays relays;
     struct quota quota;
     struct opening *opening; /* NULL once it is over */
     struct session *session;
     struct transport *tp; /* the connection in use, or of the opening */
     /* what was told */
-    unsigned asked, auth_failed, authenticated, secure, failed, accepted, resumes, closed;
+    unsigned asked, lines, auth_failed, authenticated, secure, failed, accepted, resumes, closed;
     unsigned dials, cancels, addresses_failed, beside, yields, users_calls, waits;
     enum session_users users;
     bool waiting;
@@ -29,6 +30,7 @@ struct kit_end {
     bool has_refusal;
     struct hello_answer refusal;
     struct hello_request open; /* of asked */
+    char line_id[HELLO_ID_MAX + 1];
     int64_t port;
     int ask_err;
     uint8_t nonce[HELLO_NONCE_BYTES]; /* client: of the open that went */

@@ -125,25 +125,45 @@ static void who_is_behind_a_balancer_is_the_peer(void **state)
     assert_string_equal(session_peer(k->server.session), "203.0.113.9:4444");
 }
 
-/* Whoever guesses: its answer is late, and until then nothing it says is looked at. */
+/* Two ends with different secrets whose server keeps the verdict to itself. */
+static void begin_waiting(struct kit *k, const char *secret, bool is_v2)
+{
+    struct opening_config cfg = {.secret = secret};
+    k->server.keeps_waiting = true;
+    kit_open(k, &k->client, &cfg);
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, is_v2);
+    stub_ready(k->client.tp, is_v2);
+    kit_join(k);
+}
+
+/* Until the owner says so nothing is compared, and nothing is answered: right and wrong look alike. */
+static void nothing_is_compared_before_its_turn(void **state)
+{
+    struct kit *k = *state;
+    for (int i = 0; i < 4; i++) {
+        bool is_v2 = i % 2, is_right = i / 2;
+        kit_fini(k);
+        kit_init(k);
+        begin_waiting(k, is_right ? KIT_SECRET : "another-secret-of-16-bytes", is_v2);
+        assert_int_equal(k->server.lines, 1);
+        assert_string_equal(k->server.line_id, is_v2 ? "laptop" : "");
+        assert_int_equal(k->server.auth_failed + k->server.authenticated + k->server.asked, 0);
+        assert_int_equal(k->server.tp->out_len, 0);
+        opening_judge(k->server.opening);
+        kit_join(k);
+        assert_int_equal(k->server.auth_failed, !is_right);
+        assert_int_equal(k->server.asked, is_right);
+    }
+}
+
 static void nothing_counts_after_a_wrong_proof(void **state)
 {
     struct kit *k = *state;
-    struct opening_config cfg = {.secret = "another-secret-of-16-bytes"};
-    kit_open(k, &k->client, &cfg);
-    kit_open(k, &k->server, NULL);
-    stub_ready(k->server.tp, true);
-    stub_ready(k->client.tp, true);
-    kit_join(k);
-    assert_int_equal(k->server.auth_failed, 1);
+    begin_waiting(k, "another-secret-of-16-bytes", true);
     stub_feed(k->server.tp, "{}\n", 3);
     assert_int_equal(k->server.failed, 0); /* a faster no would tell right from wrong */
-    opening_reject(k->server.opening, 30);
-    stub_feed(k->server.tp, "{}\n", 3);
-    assert_int_equal(k->server.failed, 0);
-    assert_int_equal(k->client.failed, 0);
-    while (k->server.failed == 0)
-        uv_run(&k->loop.uv, UV_RUN_ONCE);
+    opening_judge(k->server.opening);
     kit_join(k);
     assert_int_equal(k->server.reason, END_AUTH);
     assert_int_equal(k->client.reason, END_AUTH);
@@ -151,18 +171,61 @@ static void nothing_counts_after_a_wrong_proof(void **state)
     assert_int_equal(k->server.auth_failed, 1);
 }
 
+/* Right or wrong: nobody has looked. */
+static void who_is_turned_away_learns_nothing(void **state)
+{
+    struct kit *k = *state;
+    for (int is_right = 0; is_right <= 1; is_right++) {
+        kit_fini(k);
+        kit_init(k);
+        begin_waiting(k, is_right ? KIT_SECRET : "another-secret-of-16-bytes", true);
+        opening_turn_away(k->server.opening);
+        kit_join(k);
+        assert_int_equal(k->client.reason, END_PUT_OFF);
+        assert_int_equal(k->client.refusal.error, HELLO_ERR_BUSY);
+        assert_int_equal(k->server.reason, END_PUT_OFF);
+        assert_int_equal(k->server.auth_failed + k->server.asked, 0);
+        begin_waiting(k, is_right ? KIT_SECRET : "wrong", false);
+        opening_turn_away(k->server.opening);
+        stub_turn(&k->loop);
+        assert_int_equal(k->server.tp->out_len, 0);
+        assert_int_equal(k->server.reason, END_PUT_OFF);
+        assert_int_equal(k->server.auth_failed + k->server.authenticated, 0);
+    }
+}
+
+/* What comes behind a line is kept, within a bound. */
+static void an_early_flood_ends_it(void **state)
+{
+    static const char flood[OPENING_EARLY_BYTES + 1];
+    struct kit *k = *state;
+    k->server.keeps_waiting = true;
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, false);
+    stub_feed(k->server.tp, KIT_SECRET "\n", sizeof KIT_SECRET);
+    stub_feed(k->server.tp, flood, OPENING_EARLY_BYTES);
+    assert_int_equal(k->server.failed, 0);
+    stub_feed(k->server.tp, flood, 1);
+    assert_int_equal(k->server.failed, 1);
+    assert_int_equal(k->server.reason, END_PROTOCOL);
+    assert_int_equal(k->server.authenticated, 0);
+}
+
+static void who_leaves_while_it_waits_is_told_of(void **state)
+{
+    struct kit *k = *state;
+    begin_waiting(k, KIT_SECRET, true);
+    stub_fail(k->server.tp, ERR_RESET);
+    assert_int_equal(k->server.failed, 1);
+    assert_int_equal(k->server.auth_failed + k->server.asked, 0);
+}
+
 /* Others of the loop have their turn: an opening reads a bounded part of a flood at a time. */
 static void a_flood_is_read_in_parts(void **state)
 {
     struct kit *k = *state;
     static char flood[STUB_BUF - 4096];
-    struct opening_config cfg = {.secret = "another-secret-of-16-bytes"};
-    kit_open(k, &k->client, &cfg);
-    kit_open(k, &k->server, NULL);
-    stub_ready(k->server.tp, true);
-    stub_ready(k->client.tp, true);
-    kit_join(k);
-    assert_int_equal(k->server.auth_failed, 1);
+    begin_waiting(k, "another-secret-of-16-bytes", true);
     stub_feed(k->server.tp, flood, sizeof flood);
     assert_true(k->server.tp->read_later > 0); /* not all of it in the turn in which it came */
     kit_join(k);
@@ -253,20 +316,15 @@ static void the_legacy_wire_becomes_a_session_too(void **state)
     assert_false(session_is_v2(k->client.session));
 }
 
-static void a_wrong_secret_waits_for_its_answer(void **state)
+static void a_wrong_secret_is_told(void **state)
 {
     struct kit *k = *state;
-    struct opening_config cfg = {.secret = "wrong"};
-    kit_open(k, &k->client, &cfg);
-    kit_open(k, &k->server, NULL);
-    stub_ready(k->server.tp, false);
-    stub_ready(k->client.tp, false);
+    begin_waiting(k, "wrong", false);
+    stub_feed(k->server.tp, KIT_SECRET "\n", sizeof KIT_SECRET);
+    opening_judge(k->server.opening);
     kit_join(k);
     assert_int_equal(k->server.auth_failed, 1);
-    stub_feed(k->server.tp, KIT_SECRET "\n", sizeof KIT_SECRET);
     assert_int_equal(k->server.authenticated, 0); /* one guess a connection */
-    opening_reject(k->server.opening, 0);
-    kit_join(k);
     assert_int_equal(k->server.reason, END_AUTH);
     assert_int_equal(k->client.reason, END_AUTH);
     assert_non_null(strstr(k->client.why.text, "Invalid Secret"));
@@ -286,11 +344,12 @@ static void one_line_is_one_guess(void **state)
     static const char text[] = "wrong\n" KIT_SECRET "\nwrong\n" KIT_SECRET "\n";
     struct kit *k = *state;
     for (unsigned cut = 0; cut < sizeof text; cut++) {
+        k->server.keeps_waiting = cut % 2;
         say_in_two(k, text, sizeof text - 1, cut);
+        if (k->server.keeps_waiting)
+            opening_judge(k->server.opening);
         assert_int_equal(k->server.auth_failed, cut + 1); /* every one is counted, once */
-        stub_feed(k->server.tp, text, sizeof text - 1);   /* also what comes after the verdict */
-        opening_reject(k->server.opening, 0);
-        stub_feed(k->server.tp, KIT_SECRET "\n", sizeof KIT_SECRET);
+        stub_turn(&k->loop);
         assert_int_equal(k->server.failed, cut + 1);
         assert_int_equal(k->server.reason, END_AUTH);
         assert_string_equal((char *)k->server.tp->out, "ERROR: Invalid Secret\n");
@@ -299,20 +358,7 @@ static void one_line_is_one_guess(void **state)
     assert_int_equal(k->server.authenticated, 0);
 }
 
-/* Who does not wait for its verdict has guessed all the same. */
-static void a_guess_counts_though_its_sender_has_left(void **state)
-{
-    struct kit *k = *state;
-    kit_open(k, &k->server, NULL);
-    stub_ready(k->server.tp, false);
-    k->server.tp->error = ERR_RESET; /* behind the line */
-    stub_feed(k->server.tp, "wrong\n", 6);
-    assert_int_equal(k->server.auth_failed, 1);
-    assert_int_equal(k->server.failed, 1);
-    assert_int_equal(k->server.authenticated, 0);
-}
-
-/* Nor is it answered; a secret that looks like one is a secret. */
+/* It is not answered; a secret that looks like one is a secret. */
 static void an_http_request_is_no_guess(void **state)
 {
     static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -330,6 +376,10 @@ static void an_http_request_is_no_guess(void **state)
     stub_ready(k->server.tp, false);
     stub_feed(k->server.tp, get, sizeof get - 1);
     assert_int_equal(k->server.authenticated, 1);
+    kit_open(k, &k->server, &cfg);
+    stub_ready(k->server.tp, false);
+    stub_feed(k->server.tp, "GET /a HTTP/1.1\n", 16);
+    assert_int_equal(k->server.auth_failed, 1); /* then another one is a guess */
 }
 
 static void what_follows_the_right_line_is_the_session_s(void **state)
@@ -340,7 +390,10 @@ static void what_follows_the_right_line_is_the_session_s(void **state)
                                           "{\"remote_port\": 8080}\n";
     struct kit *k = *state;
     for (unsigned cut = 0; cut < sizeof text; cut++) {
+        k->server.keeps_waiting = cut % 2;
         say_in_two(k, text, sizeof text - 1, cut);
+        if (k->server.keeps_waiting)
+            opening_judge(k->server.opening);
         assert_int_equal(k->server.authenticated, cut + 1);
         assert_int_equal(k->server.asked, cut + 1);
         assert_int_equal(k->server.port, 8080);
@@ -431,7 +484,11 @@ int main(void)
         T(take_and_mine_are_said),
         T(a_server_s_window_is_no_longer_than_its_client_s),
         T(who_is_behind_a_balancer_is_the_peer),
+        T(nothing_is_compared_before_its_turn),
         T(nothing_counts_after_a_wrong_proof),
+        T(who_is_turned_away_learns_nothing),
+        T(an_early_flood_ends_it),
+        T(who_leaves_while_it_waits_is_told_of),
         T(a_flood_is_read_in_parts),
         T(a_refusal_says_why),
         T(a_server_that_stops_puts_off),
@@ -440,9 +497,8 @@ int main(void)
         T(an_opening_that_is_closed_tells_nothing),
         T(a_broken_connection_is_told_once),
         T(the_legacy_wire_becomes_a_session_too),
-        T(a_wrong_secret_waits_for_its_answer),
+        T(a_wrong_secret_is_told),
         T(one_line_is_one_guess),
-        T(a_guess_counts_though_its_sender_has_left),
         T(an_http_request_is_no_guess),
         T(what_follows_the_right_line_is_the_session_s),
         T(legacy_never_is_never),
