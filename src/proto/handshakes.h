@@ -12,7 +12,7 @@
  * What a source has used is kept as the time at which its allowance is full again ("paid_at", as in
  * GCRA): 1/rate s further with each handshake, and a stranger's may lie up to a second ahead. The table
  * is of a fixed size. In a full set a new source takes the place of the one that is paid first and
- * goes on from there, as in proto/ratelimit.h: nobody ever has more than his share, and which sources
+ * goes on from there, as in proto/penalty.h: nobody ever has more than his share, and which sources
  * share a set nobody can know, as the hash has a key.
  */
 #pragma once
