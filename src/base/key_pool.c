@@ -16,7 +16,8 @@ static uint8_t *pool; /* constant once there are threads */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint16_t length[UNITS]; /* of the piece that begins here; under the lock */
 static bool is_taken[UNITS];   /* under the lock */
-static _Thread_local bool is_inside;
+/* We are a program: nothing that is loaded later needs it, and so no call that asks where it is. */
+static _Thread_local bool is_inside __attribute__((tls_model("initial-exec")));
 
 void key_pool_init(void)
 {

@@ -86,7 +86,7 @@ def test_through_a_balancer_the_client_is_seen(lab, echo, balancer):
 
 def test_one_source_has_its_share_whatever_the_balancer(lab):
     """64 places for those that have not authenticated are of a source, not of the balancer."""
-    server = lab.server(flags=("-trusted-proxy", BALANCER))
+    server = lab.server(flags=("-trusted-proxy", BALANCER, "-handshakes", "10000,10000"))  # nobody waits for his turn
     text = hello(server)
     other = proxied(server, v2("198.51.100.2") + text)
     server.wait_log("event=connected src=198.51.100.2 ")

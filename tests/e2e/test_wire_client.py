@@ -118,13 +118,15 @@ def test_the_server_s_words_are_escaped_and_cut_d28(lab, fake):
     w.close()
 
 
-def test_the_answer_to_the_secret_is_waited_for_five_seconds(lab, fake):
+@pytest.mark.patient
+def test_the_answer_to_the_secret_is_waited_for_35_seconds(lab, fake):
+    """Longer than a server lets one wait for a verdict: who left before would have failed."""
     client_of(lab, fake)
     w = fake.accept()
     w.line()
     began = time.monotonic()
-    w.wait_closed(30)
-    assert 3 < time.monotonic() - began < 20
+    w.wait_closed(90)
+    assert 30 < time.monotonic() - began
 
 
 def test_an_endless_answer_is_cut_d12(lab, fake):

@@ -286,9 +286,10 @@ def test_p9_a_blip_costs_no_client_its_session(lab):
     for i in range(200):
         peers.append(wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id()))
         assert peers[-1].open()["ok"]
+    fds = server.fds()
     for peer in peers:
         peer.drop()
-    wait_for("the server to notice", lambda: server.log().count("the connection broke") == len(peers))
+    wait_for("the server to notice", lambda: server.fds() <= fds - len(peers))  # not all of them have a line
     for peer in peers:
         peer.resume()
         peer.tls.close()
