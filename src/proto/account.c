@@ -7,6 +7,7 @@ enum {
     GATE_PART = 16,
     STRANGERS_PART = 10,
     KEPT_PART = 10,
+    WAITING_PART = 32, /* of what is beyond the least */
     KNOWN_PART = 4,
     STRANGERS_SOURCE_PART = 3,
     SESSIONS_PART = 4, /* one session for so many descriptors */
@@ -46,9 +47,11 @@ bool account_of_server(struct account *ret, uint64_t descriptors, unsigned loops
         .own = part(all, OWN_PART, ACCOUNT_OWN_MIN, ACCOUNT_OWN_MAX) + (uint32_t)further,
         .gate = part(all, GATE_PART, ACCOUNT_PLACES_MIN, ACCOUNT_PLACES_MAX),
         .strangers = part(all, STRANGERS_PART, ACCOUNT_PLACES_MIN, ACCOUNT_PLACES_MAX),
+        .waiting =
+            part(all - ACCOUNT_DESCRIPTORS_MIN - further, WAITING_PART, 0, ACCOUNT_WAITING_MAX),
         .sessions_kept = part(all, KEPT_PART, ACCOUNT_PLACES_MIN, ACCOUNT_MAX),
     };
-    uint64_t given = (uint64_t)a.own + a.gate + a.strangers;
+    uint64_t given = (uint64_t)a.own + a.gate + a.strangers + a.waiting;
     if (all < given + a.sessions_kept + ACCOUNT_PLACES_MIN)
         return false; /* too many loops for it */
     a.pool = (uint32_t)(all - given);

@@ -10,6 +10,8 @@
  *   the gate       D/16, 4 to 256: connections that have not sent a whole ClientHello
  *   strangers      D/10, 4 to 256: those that have, and have not authenticated; a quarter of them
  *                  for sources that are known, and a third of the others for one source
+ *   who waits      1/32 of what there is beyond the least, up to 64: those whose verdict is rationed
+ *                  (proto/verdicts), which have left the strangers' places
  *   the pool       all the rest, for sessions (two each: connection and public port) and users
  *
  * In the pool sessions have D/10, at least 4, for themselves, and may have three quarters of it, up
@@ -39,6 +41,7 @@ enum {
     ACCOUNT_LOOP = 6,
     ACCOUNT_PLACES_MIN = 4, /* at the gate, of strangers, of users, and for sessions */
     ACCOUNT_PLACES_MAX = 256,
+    ACCOUNT_WAITING_MAX = 64,
     ACCOUNT_SESSION = 2, /* descriptors of one */
     /* Of the connections of users a client, or all of one source, leaves this part to others. */
     ACCOUNT_USERS_PART = 8,
@@ -52,6 +55,7 @@ struct account {
     uint32_t gate;
     uint32_t strangers; /* known among them */
     uint32_t known;
+    uint32_t waiting; /* for a verdict; 0: nobody can */
     uint32_t pool;
     uint32_t sessions_kept; /* of the pool, for sessions alone */
     uint32_t sessions_max;  /* sessions */

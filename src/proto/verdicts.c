@@ -12,7 +12,15 @@ int verdicts_init(struct verdicts *v, const uint8_t key[KEYED_HASH_KEY_BYTES])
     list_init(&v->held);
     list_init(&v->waiting);
     list_init(&v->compared);
+    verdicts_limit(v, VERDICTS_WAIT_ALL + VERDICTS_IDS);
     return penalties_init(&v->penalties, key);
+}
+
+void verdicts_limit(struct verdicts *v, unsigned waiting)
+{
+    unsigned ids = waiting / 2, others = waiting - ids;
+    v->wait_all = others < VERDICTS_WAIT_ALL ? others : VERDICTS_WAIT_ALL;
+    v->ids = ids < VERDICTS_IDS ? ids : VERDICTS_IDS;
 }
 
 void verdicts_fini(struct verdicts *v)
@@ -95,7 +103,7 @@ static struct verdict_place *place_of_id(struct verdicts *v, const struct verdic
     unsigned of_source = 0;
     if (e->id == 0)
         return NULL;
-    for (struct verdict_place *p = v->places; p < v->places + VERDICTS_IDS; p++) {
+    for (struct verdict_place *p = v->places; p < v->places + v->ids; p++) {
         bool is_used = p->is_taken || p->at > now;
         if (is_used && p->id == e->id)
             return p->is_taken ? NULL : p;
@@ -121,7 +129,7 @@ static bool has_room(const struct verdicts *v, const struct penalty_record *r, m
         all++;
         same += ration_of(v, o, now) == r;
     }
-    return all < VERDICTS_WAIT_ALL && same < VERDICTS_WAIT_SOURCE;
+    return all < v->wait_all && same < VERDICTS_WAIT_SOURCE;
 }
 
 /* True: *ret says what becomes of e. */

@@ -31,8 +31,8 @@
 
 enum {
     VERDICTS_WAIT_SOURCE = 8,    /* of one penalised source or network, without places of ids */
-    VERDICTS_WAIT_ALL = 32,      /* of all together: each holds a TLS state of some 50 KB */
-    VERDICTS_IDS = 32,           /* places of ids, of all sources */
+    VERDICTS_WAIT_ALL = 32,      /* of all together: each holds a TLS state of some 50 KB, */
+    VERDICTS_IDS = 32,           /* places of ids, of all sources; and each a descriptor */
     VERDICTS_IDS_SOURCE = 8,     /* of one */
     VERDICTS_ID_PACE_MS = 12000, /* 5 a minute */
     VERDICTS_WAIT_MS = 30000,    /* then it is BUSY */
@@ -88,10 +88,15 @@ struct verdicts {
     /* private */
     struct list held, waiting, compared;
     struct verdict_place places[VERDICTS_IDS];
+    unsigned wait_all, ids; /* as VERDICTS_WAIT_ALL and VERDICTS_IDS, or fewer */
 };
 
 /* v must not move. 0, or ERR_NOMEM; key: random bytes that nobody else knows. */
 int verdicts_init(struct verdicts *v, const uint8_t key[KEYED_HASH_KEY_BYTES]) MUST_USE;
+
+/* Fewer may wait at once: `waiting`, of these half in places of ids. With 0 who is penalised is BUSY at
+   once. Right after verdicts_init(). */
+void verdicts_limit(struct verdicts *v, unsigned waiting);
 
 /* Harmless on a zeroed or already finished one. Entries are forgotten. */
 void verdicts_fini(struct verdicts *v);

@@ -471,6 +471,7 @@ int reception_init(struct server *srv)
     uv_timer_init(&srv->loop.uv, &srv->strangers_sum);
     srv->strangers_sum.data = srv;
     const struct account *a = &srv->account;
+    verdicts_limit(&srv->verdicts, a->waiting);
     admission_init(&srv->admission, &srv->rng);
     admission_limit(&srv->admission, a->strangers - a->known, account_strangers_of_source(a));
     admission_init(&srv->known_places, NULL);

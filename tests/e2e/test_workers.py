@@ -300,7 +300,7 @@ def test_the_user_limit_is_one_for_all_workers_d22(lab, echo):
     server = server_with(lab, 3, wrapper=("prlimit", "--nofile=100:100"))
     busy, other, third = (lab.client(server, echo.port) for _ in range(3))
     most = int(re.search(r"up to (\d+) connections", server.log()).group(1))
-    assert 40 <= most <= 80
+    assert 32 <= most <= 80
     with ExitStack() as stack:
         crowd = crowd_of(stack, busy.port, most + 5)
         server.wait_log("some are left to others")

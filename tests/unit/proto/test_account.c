@@ -22,8 +22,8 @@ enum { MOST = 3000000 };
 
 static uint64_t sum(const struct account *a, uint32_t sessions)
 {
-    return (uint64_t)a->own + a->gate + a->strangers + (uint64_t)sessions * ACCOUNT_SESSION +
-           account_users(a, sessions);
+    return (uint64_t)a->own + a->gate + a->strangers + a->waiting +
+           (uint64_t)sessions * ACCOUNT_SESSION + account_users(a, sessions);
 }
 
 static void the_parts_never_exceed_the_whole(void **state)
@@ -61,13 +61,14 @@ static void each_party_has_its_least(void **state)
 static void the_sums_of_common_limits(void **state)
 {
     static const struct {
-        uint32_t descriptors, own, gate, strangers, sessions, of_source, users, users_least;
+        uint32_t descriptors, own, gate, strangers, waiting, sessions, of_source, users,
+            users_least;
     } rows[] = {
-        {32, 16, 4, 4, 3, 3, 4, 2},
-        {64, 16, 4, 6, 14, 11, 32, 10},
-        {1024, 128, 64, 102, 256, 192, 628, 218},
-        {65536, 256, 256, 256, 16384, 12288, 58215, 32000},
-        {1048576, 256, 256, 256, 100000, 75000, 100000, 100000},
+        {32, 16, 4, 4, 0, 3, 3, 4, 2},
+        {64, 16, 4, 6, 1, 14, 11, 31, 9},
+        {1024, 128, 64, 102, 31, 256, 192, 597, 187},
+        {65536, 256, 256, 256, 64, 16384, 12288, 58151, 31936},
+        {1048576, 256, 256, 256, 64, 100000, 75000, 100000, 100000},
     };
     struct account a;
     (void)state;
@@ -76,6 +77,7 @@ static void the_sums_of_common_limits(void **state)
         assert_int_equal(a.own, rows[i].own);
         assert_int_equal(a.gate, rows[i].gate);
         assert_int_equal(a.strangers, rows[i].strangers);
+        assert_int_equal(a.waiting, rows[i].waiting);
         assert_int_equal(a.sessions_max, rows[i].sessions);
         assert_int_equal(account_sessions_of_source(&a), rows[i].of_source);
         assert_int_equal(account_users(&a, 0), rows[i].users);

@@ -225,6 +225,30 @@ static void many_sources_share_the_places(void **state)
     assert_int_equal(count('w'), VERDICTS_WAIT_ALL);
 }
 
+/* Each that waits is a descriptor. */
+static void where_descriptors_are_few_fewer_wait(void **state)
+{
+    static const unsigned limits[] = {0, 1, 2, 5, 41, 1000};
+    for (size_t k = 0; k < ARRAY_LEN(limits); k++) {
+        (void)teardown(state);
+        (void)setup(state);
+        verdicts_limit(&s.v, limits[k]);
+        for (unsigned source = 0; source < 8; source++) {
+            struct address from = {.family = ADDRESS_IPV4, .ip = {10, 0, 0, (uint8_t)source}};
+            penalise(&from);
+            for (unsigned i = source * 10; i < source * 10 + 10; i++)
+                (void)ask_as(i, &from, true, 1 + i / 2); /* two name the same id */
+            for (unsigned i = source * 10; i < source * 10 + 10; i++)
+                if (s.told[i] == 'c') { /* its id was heard at once: its next waits */
+                    (void)over(i, VERDICT_WRONG);
+                    (void)ask_as(i, &from, true, 1 + i / 2);
+                }
+        }
+        unsigned all = VERDICTS_WAIT_ALL + VERDICTS_IDS;
+        assert_int_equal(count('w'), limits[k] < all ? limits[k] : all);
+    }
+}
+
 /* ---- networks ---- */
 
 static void a_network_shares_one_ration(void **state)
@@ -425,6 +449,7 @@ int main(void)
         T(after_thirty_seconds_it_is_busy),
         T(when_the_penalty_is_over_who_waits_is_free),
         T(many_sources_share_the_places),
+        T(where_descriptors_are_few_fewer_wait),
         T(a_network_shares_one_ration),
         T(an_id_has_a_place_and_a_pace_of_its_own),
         T(a_source_has_eight_such_ids),

@@ -290,25 +290,25 @@ static void sessions_and_users_share_descriptors(void **state)
     char id[8];
     assert_true(account_of_server(&srv->account, 64, 1)); /* 3 sessions for sure, 11 of a source */
     quota_init(&srv->connections, account_users(&srv->account, 0));
-    assert_int_equal(quota_max(&srv->connections), 32);
+    assert_int_equal(quota_max(&srv->connections), 31);
     for (int i = 0; i < 5; i++) {
         (void)snprintf(id, sizeof id, "%d", i);
         serve(come("192.0.2.1"), id, 1000 + i);
     }
     assert_int_equal(quota_max(&srv->connections), account_users(&srv->account, 5));
-    assert_int_equal(quota_max(&srv->connections), 38 - 5 * 2 - 2);
+    assert_int_equal(quota_max(&srv->connections), 37 - 5 * 2 - 2);
     while (!quota_is_full(&srv->connections))
         quota_take(&srv->connections);
     struct agent *more = come("192.0.2.1");
     ask(more, "more", 1010, true);
     assert_int_equal(more->refusal.answer.error, HELLO_ERR_BUSY);
-    assert_int_equal(quota_max(&srv->connections), 26); /* as before */
+    assert_int_equal(quota_max(&srv->connections), 25); /* as before */
     end(more, END_REFUSED);
     serve(come("192.0.2.2"), "other", 1011); /* the last place is for a source that has none */
-    assert_int_equal(quota_max(&srv->connections), 24);
+    assert_int_equal(quota_max(&srv->connections), 23);
     for (unsigned i = 0; i < 5; i++)
         end(rig.agents[i], END_PEER);
-    assert_int_equal(quota_max(&srv->connections), 32);
+    assert_int_equal(quota_max(&srv->connections), 31);
 }
 
 static void a_port_is_asked_for(void **state)

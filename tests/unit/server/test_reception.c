@@ -322,6 +322,28 @@ static void a_penalised_source_waits(void **state)
     over(home, END_PEER);
 }
 
+/* Who waits has left the strangers' places: it is in the account of descriptors on its own. */
+static void where_descriptors_are_few_fewer_wait(void **state)
+{
+    struct agent *many[4];
+    (void)state;
+    verdicts_fini(&kit.srv.verdicts);
+    assert_true(account_of_server(&kit.srv.account, 160, 1));
+    assert_int_equal(reception_init(&kit.srv), 0);
+    struct agent *home = come("203.0.113.9");
+    kit_run(&home->auth_ok);
+    penalise("203.0.113.9");
+    for (unsigned i = 0; i < 4; i++) {
+        many[i] = come("203.0.113.9");
+        quietly();
+        says_line(many[i], "");
+        KIT_DID(i < kit.srv.account.waiting / 2 ? "" : "a>turn_away ");
+    }
+    for (unsigned i = 0; i < 4; i++)
+        over(many[i], END_SHUTDOWN);
+    over(home, END_PEER);
+}
+
 static void who_leaves_before_his_verdict_has_failed(void **state)
 {
     (void)state;
@@ -487,6 +509,7 @@ int main(void)
         T(a_port_scan_fills_no_disk),
         T(a_line_of_a_free_source_is_judged_at_once),
         T(a_penalised_source_waits),
+        T(where_descriptors_are_few_fewer_wait),
         T(who_leaves_before_his_verdict_has_failed),
         T(what_is_no_failure),
         T(before_tls_a_stranger_of_a_penalised_source_is_refused),

@@ -739,7 +739,7 @@ static void script_status(void)
     KIT_LINES(""); /* the totals are below the lines of all */
     server_worker_told(srv);
     KIT_LINES(
-        "status: 3 sessions, 1 of at most 46 connections, 6000000000 bytes received, 201 sent\n");
+        "status: 3 sessions, 1 of at most 45 connections, 6000000000 bytes received, 201 sent\n");
     rig.ops->status(srv);
     KIT_DID("1>status 2>status ");
     rig.ops->end(srv);
