@@ -262,6 +262,10 @@ void reception_fini(struct server *srv);
    fewest. Takes fd. */
 void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms);
 
+/* Who has a session has proved itself until now: more often than once in KNOWN_MS, or a session that
+   lasts longer comes back as a stranger. */
+void reception_keep_known(struct server *srv);
+
 /* Whether somebody has authenticated from peer's source in the last KNOWN_MS. */
 bool reception_knows(struct server *srv, const struct sockaddr *peer);
 

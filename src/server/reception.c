@@ -178,6 +178,15 @@ static const char *home_of(const struct agent *a)
     return *a->seen_at ? a->seen_at : a->source;
 }
 
+void reception_keep_known(struct server *srv)
+{
+    list_foreach (n, &srv->agents) {
+        const struct agent *a = LIST_ENTRY(n, struct agent, of_server);
+        if (a->is_trusted)
+            make_known(srv, home_of(a), a->claim.id);
+    }
+}
+
 /* Known, or the source of a session that is there, or waits. */
 static bool is_at_home(const struct server *srv, const char *source)
 {

@@ -257,10 +257,12 @@ static void keep_identity(struct server *srv)
     }
 }
 
-/* Where nobody connects for long: the file on disk stays fresh all the same. */
+/* Where nobody connects for long: the file on disk stays fresh all the same, and so does who is
+   known. */
 static void on_renewal(uv_timer_t *t)
 {
     keep_identity(t->data);
+    reception_keep_known(t->data);
 }
 
 /* ---- start-up ---- */

@@ -16,6 +16,9 @@
 static char next_letter;
 static struct agent *newest;
 
+static unsigned closed;         /* handles */
+static uv_timer_cb on_verdicts; /* the last of verdicts_due; NULL: none */
+
 /* ---- stubs ---- */
 
 void agent_init(struct agent *a)
@@ -59,8 +62,8 @@ int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t)
 int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat);
 int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat)
 {
-    (void)t;
-    (void)cb;
+    if (t == &kit.srv.verdicts_due)
+        on_verdicts = cb;
     (void)timeout;
     (void)repeat;
     return 0;
@@ -71,6 +74,7 @@ void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb)
 {
     (void)h;
     (void)cb;
+    closed++;
 }
 
 /* ---- the bench ---- */
@@ -84,6 +88,7 @@ static int setup(void **state)
     kit.srv.workers = &kit.worker;
     kit.srv.workers_count = 1;
     next_letter = 'a';
+    on_verdicts = NULL;
     return 0;
 }
 
@@ -95,6 +100,15 @@ static int teardown(void **state)
     verdicts_fini(&kit.srv.verdicts);
     SSL_CTX_free(kit.srv.tls);
     return 0;
+}
+
+static struct agent *come6(const char *ip)
+{
+    struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_port = htons(4711)};
+    assert_int_equal(inet_pton(AF_INET6, ip, &from.sin6_addr), 1);
+    reception_accept(&kit.srv, 50, (struct sockaddr *)&from, 0);
+    SSL_CTX_free(newest->tls);
+    return newest;
 }
 
 static struct agent *come(const char *ip)
@@ -216,6 +230,43 @@ static void a_source_that_has_proved_itself_is_known(void **state)
     assert_int_equal(kit.srv.known.next_source, 2);
 }
 
+/* A session may last for months: when it comes back after a cut it is no stranger. */
+static void who_has_a_session_stays_known(void **state)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    (void)state;
+    assert_int_equal(inet_pton(AF_INET, "192.0.2.1", &from.sin_addr), 1);
+    struct agent *a = come("192.0.2.1"), *stranger = come("192.0.2.2");
+    kit_run(&a->auth_ok);
+    for (int hours = 0; hours < 1000; hours++) {
+        kit.now += 3600 * 1000;
+        reception_keep_known(&kit.srv);
+    }
+    assert_true(reception_knows(&kit.srv, (struct sockaddr *)&from));
+    assert_int_equal(inet_pton(AF_INET, "192.0.2.2", &from.sin_addr), 1);
+    assert_false(reception_knows(&kit.srv, (struct sockaddr *)&from));
+    over(stranger, END_SHUTDOWN);
+    over(a, END_PEER);
+}
+
+/* Who finds no place to wait has no line: its source's penalty has one. */
+static void who_is_turned_away_has_no_line(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1");
+    quietly();
+    over(a, END_PUT_OFF);
+    KIT_LINES("");
+}
+
+static void at_the_end_no_timer_is_open(void **state)
+{
+    (void)state;
+    closed = 0;
+    reception_fini(&kit.srv);
+    assert_int_equal(closed, 2); /* verdicts_due, strangers_sum */
+}
+
 static void an_unknown_session_proves_nothing(void **state)
 {
     struct agent *a = come("192.0.2.1");
@@ -315,10 +366,58 @@ static void a_penalised_source_waits(void **state)
     }
     assert_int_equal(kit.srv.known_places.count, 2); /* who waits has a place of its own */
     kit.now += PENALTY_DEBT_MS;
-    kit_run(&many[9]->line); /* any message makes it look again */
+    on_verdicts(&kit.srv.verdicts_due);
     assert_non_null(strstr(kit.did, "w>judge "));
     for (int i = 0; i < 10; i++)
         over(many[i], END_SHUTDOWN);
+    over(home, END_PEER);
+}
+
+/* So many are compared at once as may fail; what becomes of one decides about the next. */
+static void who_is_held_is_told_when_another_is_over(void **state)
+{
+    struct agent *many[PENALTY_FAILURES + 2];
+    (void)state;
+    for (int i = 0; i < PENALTY_FAILURES + 2; i++) {
+        many[i] = come("203.0.113.9");
+        quietly();
+        says_line(many[i], "");
+        KIT_DID(i < PENALTY_FAILURES ? "a>judge " : "");
+    }
+    kit_run(&many[0]->auth_ok);
+    KIT_DID("a>judge ");
+    over(many[1], END_LOCAL);
+    assert_non_null(strstr(kit.did, "a>judge "));
+    over(many[0], END_PEER);
+    for (int i = 2; i < PENALTY_FAILURES + 2; i++)
+        over(many[i], END_SHUTDOWN);
+}
+
+/* Its network's penalty does not touch a source with a client of ours. */
+static void a_home_in_a_penalised_network_does_not_wait(void **state)
+{
+    char ip[40];
+    (void)state;
+    struct agent *home = come6("2001:db8:0:1::1"), *a;
+    kit_run(&home->auth_ok);
+    for (int i = 0; i < PENALTY_NET56_FAILURES; i++) {
+        (void)snprintf(ip, sizeof ip, "2001:db8:0:%x::1", 2 + i / PENALTY_FAILURES);
+        a = come6(ip);
+        says_line(a, "");
+        kit_run(&a->auth_failed);
+        over(a, END_AUTH);
+    }
+    kit.now += 2000;
+    a = come6("2001:db8:0:99::1");
+    quietly();
+    says_line(a, "");
+    KIT_DID(""); /* it waits */
+    over(a, END_SHUTDOWN);
+    a = come6("2001:db8:0:1::2");
+    quietly();
+    says_line(a, "");
+    KIT_DID("a>judge ");
+    over(a, END_SHUTDOWN);
     over(home, END_PEER);
 }
 
@@ -369,6 +468,9 @@ static void what_is_no_failure(void **state)
         a = come("203.0.113.9");
         says_line(a, "");
         over(a, END_LOCAL);
+        a = come("203.0.113.9");
+        says_line(a, "");
+        over(a, END_DEADLINE); /* ours: whoever waits is told before */
     }
     assert_int_equal(kit_count("event=penalty "), 0);
     quietly();
@@ -505,11 +607,16 @@ int main(void)
         T(the_end_of_a_stranger_is_a_line),
         T(what_a_stranger_says_is_escaped),
         T(a_source_that_has_proved_itself_is_known),
+        T(who_has_a_session_stays_known),
+        T(who_is_turned_away_has_no_line),
+        T(at_the_end_no_timer_is_open),
         T(an_unknown_session_proves_nothing),
         T(a_port_scan_fills_no_disk),
         T(a_line_of_a_free_source_is_judged_at_once),
         T(a_penalised_source_waits),
         T(where_descriptors_are_few_fewer_wait),
+        T(who_is_held_is_told_when_another_is_over),
+        T(a_home_in_a_penalised_network_does_not_wait),
         T(who_leaves_before_his_verdict_has_failed),
         T(what_is_no_failure),
         T(before_tls_a_stranger_of_a_penalised_source_is_refused),

@@ -25,6 +25,7 @@ static struct {
     void (*script)(void);
     const struct signals_ops *ops;
     uv_timer_cb renewal;
+    unsigned kept_known;                     /* how often */
     unsigned threads, descriptors, fails_at; /* the worker that cannot begin; 0: none */
     int wire_err, pki_err, tls_err, signals_err, cage_err;
     enum pki_news news;
@@ -320,6 +321,12 @@ bool reception_knows(struct server *srv, const struct sockaddr *peer)
     (void)srv;
     (void)peer;
     return false;
+}
+
+void reception_keep_known(struct server *srv)
+{
+    assert_ptr_equal(srv, rig.srv);
+    rig.kept_known++;
 }
 
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer)
@@ -782,6 +789,7 @@ static void script_renewed(void)
     KIT_LINES("");
     rig.cert = CERT(0);
     rig.renewal(&srv->renewal); /* nobody connects for an hour */
+    assert_int_equal(rig.kept_known, 1);
     KIT_LINES("the server certificate was renewed.\n");
     assert_int_equal(rig.tls_made, 3);
     rig.ops->end(srv);
