@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "kit.h"
+#include "tunnel/opening_internal.h"
 
 static int setup(void **state)
 {
@@ -154,6 +155,27 @@ static void nothing_is_compared_before_its_turn(void **state)
         kit_join(k);
         assert_int_equal(k->server.auth_failed, !is_right);
         assert_int_equal(k->server.asked, is_right);
+        if (!is_right)
+            continue;
+        opening_judge(k->server.opening); /* it has had its verdict */
+        opening_turn_away(k->server.opening);
+        kit_join(k);
+        assert_int_equal(k->server.asked, 1);
+        assert_int_equal(k->server.failed, 0);
+    }
+}
+
+/* However long the line took: who waits has a time of its own, and it is not without end. */
+static void who_waits_has_its_own_time(void **state)
+{
+    struct kit *k = *state;
+    for (int is_v2 = 0; is_v2 <= 1; is_v2++) {
+        kit_fini(k);
+        kit_init(k);
+        begin_waiting(k, KIT_SECRET, is_v2);
+        mtime_ms left = k->server.opening->deadline - loop_now(&k->loop);
+        assert_in_range(left, OPENING_TURN_MS - 5000, OPENING_TURN_MS);
+        assert_true(uv_is_active((uv_handle_t *)&k->server.opening->timer));
     }
 }
 
@@ -485,6 +507,7 @@ int main(void)
         T(a_server_s_window_is_no_longer_than_its_client_s),
         T(who_is_behind_a_balancer_is_the_peer),
         T(nothing_is_compared_before_its_turn),
+        T(who_waits_has_its_own_time),
         T(nothing_counts_after_a_wrong_proof),
         T(who_is_turned_away_learns_nothing),
         T(an_early_flood_ends_it),
