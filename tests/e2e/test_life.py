@@ -249,7 +249,7 @@ def test_what_a_killed_program_cut_does_not_look_complete(lab, who):
 
 
 def test_at_the_descriptor_limit_d22(lab, echo):
-    server = lab.server(wrapper=("prlimit", "--nofile=64:64"))
+    server = lab.server(threads=1, wrapper=("prlimit", "--nofile=64:64"))
     client = lab.client(server, echo.port)
     most = int(re.search(r"up to (\d+) connections", server.log()).group(1))
     assert 16 <= most < 64
