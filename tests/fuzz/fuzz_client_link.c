@@ -31,7 +31,7 @@ enum {
     CONNS = 8,
     STEPS_MAX = 400,
     HANDSHAKE_MS = 10000,
-    OPENING_MS = HANDSHAKE_MS + OPENING_LINE_MS + OPENING_ANSWER_MS,
+    OPENING_MS = HANDSHAKE_MS + OPENING_TURN_MS + OPENING_ANSWER_MS,
     WINDOW_MS = 60000,
     SOME_SOCKET = 1 << 20, /* the stub closes what it is given: nobody's */
 };

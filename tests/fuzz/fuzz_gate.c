@@ -207,7 +207,7 @@ static void on_end(void *ctx, enum gate_end why, const struct sockaddr *peer)
         assert(loop_now(&rig.loop) - s->since >= PATIENCE_MS);
         break;
     case GATE_CROWDED:
-        assert(count_waiting(NULL) + 1 >= rig.max || count_waiting(s) + 1 >= rig.max / 4);
+        assert(2 * (count_waiting(NULL) + 1) >= rig.max || count_waiting(s) + 1 >= rig.max / 4);
         break;
     case GATE_LEFT:
         assert((s->over || s->failed) && verdict_of(s) == CLIENT_HELLO_MORE);
