@@ -29,9 +29,8 @@
 
 enum {
     RENEWAL_CHECK_MS = 3600 * 1000,
-    PROXY_SHARE =
-        4, /* a quarter of the gate's places for a PROXY header, where balancers are trusted */
-    PROXY_MS = 3000,    /* for that; the time for the ClientHello begins behind it */
+    PROXY_SHARE = 4,    /* of the gate's places a quarter, where balancers are trusted */
+    PROXY_MS = 3000,    /* for a PROXY header; the time for the ClientHello begins behind it */
     TUNNEL_BATCH = 4,   /* connections accepted in a turn: more wait in the kernel, not sessions */
     DEFER_ACCEPT_S = 5, /* the kernel keeps connections that say nothing to itself */
 };
