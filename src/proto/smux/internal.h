@@ -88,6 +88,8 @@ struct ring_gauge {
     uint32_t turnovers;  /* timed ones, at this size */
     mtime_ms smaller_ms; /* least turnover before the ring last grew; MTIME_NEVER: that paid */
     mtime_ms no_growth_until;
+    mtime_ms larger_ms; /* least turnover before the half was tried; MTIME_NEVER: that is judged */
+    mtime_ms no_half_until;
 };
 
 /* What a session of gotunnel/2 knows of the two byte counts: see replay.c. */

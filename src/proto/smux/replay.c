@@ -10,7 +10,7 @@
  * frame, and no frame is ever seen twice.
  *
  * ACK must not ask for ACK, or two idle ends would talk for ever. So it is written
- *   - when a quarter MiB has come since the last one, whatever it was;
+ *   - when an eighth of a MiB has come since the last one, whatever it was;
  *   - 100 ms after any frame but ACK;
  *   - together with anything else, once 16 KiB have come.
  * It is a mark until there is room for it, and always says the newest count.
@@ -26,7 +26,8 @@
 #include "base/err.h"
 
 enum {
-    ACK_BYTES = 256 << 10, /* a quarter of the ring that a peer begins with */
+    ACK_BYTES =
+        128 << 10, /* an eighth of the ring that a peer begins with, a quarter of the least */
     ACK_ANYWAY = 16 << 10, /* a record is under way anyway: 16 bytes more cost nothing */
     /* What may stand in front of an ACK: what the peer has staged, its socket's buffer (Linux: up
        to 4 MB) and a queue on the way. When more has come and still no ACK, it does not come. */

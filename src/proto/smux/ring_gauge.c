@@ -17,6 +17,11 @@
  * would be enough of much less, or when two looks have not used the other half. As it may be full
  * all the time, it first takes no more data than the half (limit), and shrinks when ACKs have made
  * it so empty.
+ *
+ * Where the path's rate holds it up, what the ring holds is a queue somewhere on the path, and a
+ * keystroke waits behind it. So when growing has not paid, or turns take twice as long as the last
+ * PING, and BOUND_MS, it becomes half as large, down to half of the first size, and stays so if
+ * that costs no rate: then more does not pay either.
  */
 #include "proto/smux/internal.h"
 
@@ -28,6 +33,10 @@ enum {
     /* A growth that did not pay is not tried again for so long: the path may have changed. */
     NO_GROWTH_MS = 30000,
     SPARE = 64 << 10, /* more than data leaves alone, and a frame */
+    /* Half of the first size takes FAR_MS then; a faster path has no queue worth it. */
+    BOUND_MS = 2 * FAR_MS,
+    HALF_MIN = 256 << 10, /* two ACKs (replay.c): less would stand still between them */
+    NO_HALF_MS = 30000,   /* a half that cost rate is not tried again for so long */
 };
 
 static void look_anew(struct smux_session *s)
@@ -44,16 +53,7 @@ static void look_anew(struct smux_session *s)
 void ring_gauge_init(struct smux_session *s)
 {
     look_anew(s);
-    s->replay.gauge.smaller_ms = MTIME_NEVER;
-}
-
-void ring_gauge_resumed(struct smux_session *s)
-{
-    look_anew(s);
-    s->replay.gauge.mark[0] = s->replay.gauge.mark[1] = (struct ring_mark){s->out.sent, s->now};
-    s->replay.gauge.cannot_grow = false;
-    s->replay.gauge.smaller_ms = MTIME_NEVER;
-    s->replay.gauge.no_growth_until = 0;
+    s->replay.gauge.smaller_ms = s->replay.gauge.larger_ms = MTIME_NEVER;
 }
 
 static mtime_ms earlier(mtime_ms a, mtime_ms b)
@@ -100,6 +100,17 @@ static bool resize(struct smux_session *s, size_t size)
     return done;
 }
 
+void ring_gauge_resumed(struct smux_session *s)
+{
+    look_anew(s);
+    s->replay.gauge.mark[0] = s->replay.gauge.mark[1] = (struct ring_mark){s->out.sent, s->now};
+    s->replay.gauge.cannot_grow = false;
+    s->replay.gauge.smaller_ms = s->replay.gauge.larger_ms = MTIME_NEVER;
+    s->replay.gauge.no_growth_until = s->replay.gauge.no_half_until = 0;
+    if (s->out.size < s->cfg.ring_bytes)
+        (void)resize(s, s->cfg.ring_bytes); /* else it grows later */
+}
+
 /* ---- growing ---- */
 
 /* So many milliseconds for a turn of the ring let less pass than is enough. */
@@ -115,11 +126,17 @@ static bool is_far(const struct smux_session *s)
     return earlier(least_turnover(g), ping) >= FAR_MS || g->last_least_ms != MTIME_NEVER;
 }
 
-/* Twice the size has not come to twice the time. */
+/* A ring of twice the size takes twice the time: its size is not what holds it up. */
+static bool is_held_up(mtime_ms larger, mtime_ms smaller)
+{
+    return larger * 10 >= smaller * 19;
+}
+
 static bool has_paid(const struct ring_gauge *g)
 {
     mtime_ms least = least_turnover(g);
-    return g->smaller_ms == MTIME_NEVER || least == MTIME_NEVER || least * 10 < g->smaller_ms * 19;
+    return g->smaller_ms == MTIME_NEVER || least == MTIME_NEVER ||
+           !is_held_up(least, g->smaller_ms);
 }
 
 bool ring_can_grow(const struct smux_session *s)
@@ -139,17 +156,49 @@ bool ring_grow(struct smux_session *s)
     size_t size = s->out.size * 2 < s->cfg.ring_max ? s->out.size * 2 : s->cfg.ring_max;
     mtime_ms before = least_turnover(g);
     g->cannot_grow = !is_affordable(s, size) || !resize(s, size);
-    if (!g->cannot_grow)
+    if (!g->cannot_grow) {
         g->smaller_ms = before;
+        g->larger_ms = MTIME_NEVER;
+    }
     return !g->cannot_grow;
 }
 
 /* ---- shrinking ---- */
 
+/* Not below the first size. */
 static size_t half_of(const struct smux_session *s)
 {
-    size_t half = s->out.size / 2;
-    return half > s->cfg.ring_bytes ? half : s->cfg.ring_bytes;
+    size_t half = s->out.size / 2, least = s->cfg.ring_bytes;
+    if (s->out.size <= least)
+        return s->out.size;
+    return half > least ? half : least;
+}
+
+/* Half of what the ring began with, if an ACK leaves room in that. */
+static size_t least_size(const struct smux_session *s)
+{
+    size_t half = s->cfg.ring_bytes / 2;
+    return half >= HALF_MIN ? half : s->cfg.ring_bytes;
+}
+
+/* Tries half the ring, which turns over in this time. */
+static void try_half(struct smux_session *s, mtime_ms turnover)
+{
+    struct ring_gauge *g = &s->replay.gauge;
+    if (turnover == MTIME_NEVER || turnover < BOUND_MS || s->now < g->no_half_until ||
+        g->limit != s->out.size || s->out.size / 2 < least_size(s))
+        return;
+    g->limit = s->out.size / 2;
+    g->larger_ms = turnover;
+}
+
+/* A growth did not pay: it is taken back, and not tried again for a while. */
+static void take_back(struct smux_session *s)
+{
+    struct ring_gauge *g = &s->replay.gauge;
+    g->limit = s->out.size / 2;
+    g->smaller_ms = MTIME_NEVER;
+    g->no_growth_until = s->now + NO_GROWTH_MS;
 }
 
 /* A look is over. */
@@ -188,6 +237,43 @@ static bool is_of_filling(const struct ring_gauge *g, mtime_ms took)
     return g->turnovers == 0 && g->smaller_ms != MTIME_NEVER && took * 4 > g->smaller_ms * 5;
 }
 
+/* A ring that was twice as large has turned over some times. It stays so if that costs no rate. */
+static void judge_half(struct smux_session *s)
+{
+    struct ring_gauge *g = &s->replay.gauge;
+    mtime_ms least = least_turnover(g);
+    if (is_held_up(g->larger_ms, least)) {
+        g->larger_ms = MTIME_NEVER;
+        if (g->no_growth_until < s->now)
+            g->no_growth_until = s->now + NO_GROWTH_MS;
+    } else if (resize(s, s->out.size * 2)) { /* without memory: again after the next turn */
+        g->larger_ms = MTIME_NEVER;
+        g->smaller_ms = least;
+        g->no_half_until = s->now + NO_HALF_MS;
+    }
+}
+
+/* Turns take much longer than the path is far. */
+static bool is_queue(const struct smux_session *s)
+{
+    mtime_ms ping = (mtime_ms)(s->live.rtt_us / 1000);
+    return s->live.rtt_us > 0 && ping * 2 < least_turnover(&s->replay.gauge);
+}
+
+static void judge_turns(struct smux_session *s)
+{
+    struct ring_gauge *g = &s->replay.gauge;
+    if (!has_paid(g)) {
+        take_back(s);
+    } else if (g->larger_ms != MTIME_NEVER && g->limit == s->out.size) {
+        judge_half(s);
+    } else if (s->out.size < s->cfg.ring_bytes && least_turnover(g) < FAR_MS) {
+        (void)resize(s, s->cfg.ring_bytes); /* the path has become faster */
+    } else if (s->now < g->no_growth_until || is_queue(s)) {
+        try_half(s, least_turnover(g));
+    }
+}
+
 static void turned_over(struct smux_session *s)
 {
     struct ring_gauge *g = &s->replay.gauge;
@@ -195,12 +281,8 @@ static void turned_over(struct smux_session *s)
     g->turnover_to = 0;
     if (!is_of_filling(g, took))
         g->least_ms = earlier(g->least_ms, took);
-    g->turnovers++;
-    if (has_paid(g) || g->turnovers < TURNOVERS_MIN)
-        return;
-    g->limit = half_of(s);
-    g->smaller_ms = MTIME_NEVER;
-    g->no_growth_until = s->now + NO_GROWTH_MS;
+    if (++g->turnovers >= TURNOVERS_MIN)
+        judge_turns(s);
 }
 
 /* Remembers when bytes were sent: those of mark[1] have so many behind them that the peer
