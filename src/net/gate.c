@@ -146,10 +146,21 @@ static void gate_on_timer(uv_timer_t *t)
     await(g);
 }
 
+static bool may_pass(const struct gate *g, bool is_known, const struct sockaddr *peer)
+{
+    return is_known || !g->ev->may_pass || g->ev->may_pass(g->ctx, peer);
+}
+
 /* The hello is whole: from here on only its turn is waited for, or its end. */
 static void queue(struct waiter *w)
 {
+    struct sockaddr_storage sa;
     struct gate *g = w->gate;
+    (void)sock_sockaddr(&sa, &w->peer);
+    if (!may_pass(g, w->is_known, (struct sockaddr *)&sa)) {
+        end(w, GATE_REFUSED);
+        return;
+    }
     w->need = 0;
     handshakes_wait(&g->turns, &w->turn, w->source, w->is_known);
     (void)serve(g, NULL);
@@ -250,9 +261,11 @@ void gate_enter(struct gate *g, int fd, const struct sockaddr *peer)
         bool is_whole = look.verdict == CLIENT_HELLO_WHOLE;
         c.is_known = g->ev->is_known && g->ev->is_known(g->ctx, peer);
         sock_source(c.source, peer);
-        if (is_whole && is_served(g, &c))
+        if (is_whole && !may_pass(g, c.is_known, peer))
+            why = GATE_REFUSED;
+        else if (is_whole && is_served(g, &c))
             return;
-        if (wait_at(g, &c, is_whole ? 0 : look.need) == 0)
+        else if (wait_at(g, &c, is_whole ? 0 : look.need) == 0)
             return;
     }
     (void)close(fd);

@@ -4,7 +4,7 @@
  * ClientHello (proto/client_hello.h) lies in the socket. Nothing is read: the bytes are looked at
  * and stay for the TLS library. Until then a connection costs a descriptor and one small struct.
  *
- *   enter --whole hello--> its turn --> on_pass
+ *   enter --whole hello, may_pass--> its turn --> on_pass
  *         --anything else, the peer leaves, time, others need the place--> on_end, closed
  *
  * Whose turn it is, and when, is proto/handshakes' decision: a handshake is dear, and there are so
@@ -44,6 +44,7 @@ enum gate_end {
     GATE_LATE,    /* its hello took longer than patience_ms */
     GATE_CROWDED, /* its place went to another, its turn did not come, or there was no memory */
     GATE_LEFT,    /* the peer has closed, or the connection failed */
+    GATE_REFUSED, /* may_pass() said so: it took no turn */
 };
 
 /* Handlers may call any function here but gate_close(). peer lives as long as the call. */
@@ -55,6 +56,9 @@ struct gate_events {
     void (*on_end)(void *ctx, enum gate_end why, const struct sockaddr *peer);
     /* Whether somebody has authenticated from there. May be NULL: nobody has. */
     bool (*is_known)(void *ctx, const struct sockaddr *peer);
+    /* Whether a connection from there, which was not known when it came, may wait for its turn: asked
+       once, when its hello is whole. May be NULL: all may. */
+    bool (*may_pass)(void *ctx, const struct sockaddr *peer);
 };
 
 struct gate_config {

@@ -269,7 +269,11 @@ void reception_keep_known(struct server *srv);
 /* Whether somebody has authenticated from peer's source in the last KNOWN_MS. */
 bool reception_knows(struct server *srv, const struct sockaddr *peer);
 
-/* One that never had it is closed. */
+/* Whether one from there may wait for its handshake: of a source that has failed too often, with nothing
+   of ours there, one a second. Asked once for each. */
+bool reception_may_pass(struct server *srv, const struct sockaddr *peer);
+
+/* One that never had it, or may not, is closed. */
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer);
 
 /* Whether peer is in -trusted-proxy: a PROXY header comes first on its connections. */

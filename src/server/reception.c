@@ -352,7 +352,7 @@ static void log_end_of_stranger(struct agent *a)
 }
 
 /* A peer that leaves before it has said anything whole (a health check, one address of several that
-   were tried at once) is no line. */
+   were tried at once) is no line; and the penalty of who is refused has one. */
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer)
 {
     static const enum stranger_kind kinds[] = {
@@ -363,7 +363,9 @@ void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr
     char name[SOCK_NAME_MAX], host[SOCK_NAME_MAX], source[SOCK_NAME_MAX];
     struct stranger s = {stranger_host(srv, host, peer), sock_name(name, peer),
                          sock_source(source, peer)};
-    if (why == GATE_LEFT || is_known(srv, source))
+    if (why == GATE_REFUSED)
+        log_debug("a connection from %s is refused: too many of its source have failed", name);
+    else if (why == GATE_LEFT || is_known(srv, source))
         log_debug("a connection from %s ended before its ClientHello", name);
     else
         tell(srv, kinds[why], &s, "");
@@ -434,8 +436,7 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     return a;
 }
 
-/* Before it costs a handshake: has its source failed too often, and nothing of ours there? */
-static bool may_pass(struct server *srv, const struct sockaddr *peer)
+bool reception_may_pass(struct server *srv, const struct sockaddr *peer)
 {
     char source[SOCK_NAME_MAX];
     struct address from = sock_address(peer);
@@ -445,7 +446,7 @@ static bool may_pass(struct server *srv, const struct sockaddr *peer)
 
 void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms)
 {
-    struct agent *a = may_pass(srv, peer) ? new_agent(srv, fd, peer) : NULL;
+    struct agent *a = new_agent(srv, fd, peer);
     if (!a) {
         sock_close_reset(fd);
         return;

@@ -302,6 +302,11 @@ static bool is_known(void *ctx, const struct sockaddr *peer)
     return reception_knows(ctx, peer);
 }
 
+static bool may_pass(void *ctx, const struct sockaddr *peer)
+{
+    return reception_may_pass(ctx, peer);
+}
+
 static void on_tunnel_pause(void *ctx, int err)
 {
     (void)ctx;
@@ -344,7 +349,7 @@ static int listen_at(struct server *srv)
 /* Who waits there and who waits at the gate share its places. */
 static int open_gates(struct server *srv)
 {
-    static const struct gate_events events = {on_hello, on_gone, is_known};
+    static const struct gate_events events = {on_hello, on_gone, is_known, may_pass};
     static const struct proxy_gate_events proxy_events = {on_proxied, on_not_proxied};
     unsigned share = srv->opt->trusted_proxy.count > 0 ? srv->account.gate / PROXY_SHARE : 0;
     struct gate_config cfg = {.max = srv->account.gate - share,

@@ -69,6 +69,23 @@ def test_a_flood_of_hellos_begins_so_many_handshakes(lab, sources, flags, rate, 
     assert burst <= begun(server) - 1 - friends <= most
 
 
+def test_who_is_penalised_takes_no_turn(lab):
+    """More come of it than may wait at the gate; they are refused before that, all but one a second."""
+    server, guesser = lab.server(flags=("-handshakes", "5,5")), "127.15.2.1"
+    for _ in range(5):
+        with wire.dial(server.port, server.ca, source=(guesser, 0), timeout=60) as w:
+            w.send(b"a-wrong-secret\n")
+            assert w.line() == b"ERROR: Invalid Secret\n"
+    server.wait_log(f"event=penalty src={guesser} ")
+    began, text = time.monotonic(), hello(server.ca)
+    held = [hold(server, guesser, text) for _ in range(100)]
+    passed = sum(answered(s) for s in held)
+    for s in held:
+        s.close()
+    assert 1 <= passed <= 1 + 2 * (time.monotonic() - began)
+    assert "event=limit" not in server.log()
+
+
 class FarAway:
     """A client to which every answer takes 0.1 s."""
 

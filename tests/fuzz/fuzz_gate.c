@@ -212,6 +212,8 @@ static void on_end(void *ctx, enum gate_end why, const struct sockaddr *peer)
     case GATE_LEFT:
         assert((s->over || s->failed) && verdict_of(s) == CLIENT_HELLO_MORE);
         break;
+    case GATE_REFUSED:
+        abort(); /* nobody asks */
     }
 }
 
@@ -347,7 +349,7 @@ static void step(unsigned what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct gate_events events = {on_pass, on_end, NULL};
+    static const struct gate_events events = {on_pass, on_end, NULL, NULL};
     rig.p = data;
     rig.n = size;
     rig.count = 0;

@@ -42,7 +42,9 @@ static struct {
     mtime_ms waited;
     enum gate_end why;
     struct address peer;
-    uint8_t known; /* 192.0.2.x has authenticated; 0: nobody */
+    uint8_t known;   /* 192.0.2.x has authenticated; 0: nobody */
+    uint8_t refused; /* 192.0.2.x may not pass; 0: all may */
+    int asked;       /* whether one may */
 } rig;
 
 static void on_pass(void *ctx, int fd, const struct sockaddr *peer, mtime_ms waited)
@@ -68,10 +70,17 @@ static bool is_known(void *ctx, const struct sockaddr *peer)
     return sock_address(peer).ip[3] == rig.known;
 }
 
+static bool may_pass(void *ctx, const struct sockaddr *peer)
+{
+    assert_ptr_equal(ctx, &rig);
+    rig.asked++;
+    return rig.refused == 0 || sock_address(peer).ip[3] != rig.refused;
+}
+
 static void begin_with(struct kit *k, const struct gate_config *cfg, uint8_t known)
 {
-    static const struct gate_events events = {on_pass, on_end, NULL};
-    static const struct gate_events knowing = {on_pass, on_end, is_known};
+    static const struct gate_events events = {on_pass, on_end, NULL, may_pass};
+    static const struct gate_events knowing = {on_pass, on_end, is_known, may_pass};
     memset(&rig, 0, sizeof rig);
     rig.k = k;
     rig.known = known;
@@ -422,6 +431,52 @@ static void who_waits_for_a_turn_may_leave_or_be_late(void **state)
     }
 }
 
+/* One turn a second: none of it is spent on who is refused, whether its hello comes in one piece or
+   in two. Asked is when it is whole, and once. */
+static void who_may_not_pass_takes_no_turn(void **state)
+{
+    struct gate_config cfg = {16, PATIENCE_MS, 1, 1};
+    begin_with(*state, &cfg, 200);
+    rig.refused = 9;
+    int parts = come(9, hello, 700);
+    kit_pass(rig.k, 2);
+    assert_int_equal(rig.asked, 0);
+    for (int i = 0; i < 20; i++) {
+        int fd = come(9, hello, HELLO);
+        assert_int_equal(__real_recv(fd, hello, 1, 0), -1); /* what it said is unread */
+        assert_int_equal(errno, ECONNRESET);
+        (void)close(fd);
+    }
+    assert_int_equal(write(parts, hello + 700, HELLO - 700), HELLO - 700);
+    KIT_UNTIL(rig.k, rig.ended == 21);
+    assert_int_equal(rig.asked, 21);
+    assert_int_equal(rig.why, GATE_REFUSED);
+    assert_int_equal(rig.peer.ip[3], 9);
+    assert_true(is_closed(parts));
+    assert_int_equal(rig.passed + gate_waiting(rig.g), 0);
+    int other = come(1, hello, HELLO);
+    assert_passed(HELLO); /* at once: the turn is there */
+    (void)close(other);
+    (void)close(parts);
+    finish();
+}
+
+static void who_is_known_is_not_asked_about(void **state)
+{
+    struct gate_config cfg = {16, PATIENCE_MS, 1000, 1000};
+    begin_with(*state, &cfg, 200);
+    rig.refused = 200;
+    int at_once = come(200, hello, HELLO), parts = come(200, hello, 700);
+    assert_passed(HELLO);
+    assert_int_equal(write(parts, hello + 700, HELLO - 700), HELLO - 700);
+    KIT_UNTIL(rig.k, rig.passed == 2);
+    assert_int_equal(rig.asked + rig.ended, 0);
+    (void)close(rig.fd);
+    (void)close(at_once);
+    (void)close(parts);
+    finish();
+}
+
 static void no_stranger_takes_the_place_of_who_is_known(void **state)
 {
     enum { MAX = 16, COUNT = 60 };
@@ -493,6 +548,8 @@ int main(void)
         T(one_source_waits_while_others_pass),
         T(who_is_known_passes_first),
         T(who_waits_for_a_turn_may_leave_or_be_late),
+        T(who_may_not_pass_takes_no_turn),
+        T(who_is_known_is_not_asked_about),
         T(no_stranger_takes_the_place_of_who_is_known),
         T(what_waits_costs_little_and_ends_with_the_gate),
         T(the_gate_may_close_in_the_turn_in_which_one_left),

@@ -34,6 +34,7 @@ static struct {
     const struct gate_events *gate;
     void *gate_ctx;
     int gate_err;
+    bool refuses; /* who comes may not pass */
     unsigned gate_max, proxy_gate_max;
     const struct proxy_gate_events *proxy_gate;
     void *proxy_gate_ctx;
@@ -323,6 +324,13 @@ bool reception_knows(struct server *srv, const struct sockaddr *peer)
     return false;
 }
 
+bool reception_may_pass(struct server *srv, const struct sockaddr *peer)
+{
+    assert_ptr_equal(srv, rig.srv);
+    (void)peer;
+    return !rig.refuses;
+}
+
 void reception_keep_known(struct server *srv)
 {
     assert_ptr_equal(srv, rig.srv);
@@ -352,7 +360,10 @@ int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gat
 void gate_enter(struct gate *g, int fd, const struct sockaddr *peer)
 {
     assert_non_null(g);
-    rig.gate->on_pass(rig.gate_ctx, fd, peer, 0);
+    if (rig.gate->may_pass(rig.gate_ctx, peer))
+        rig.gate->on_pass(rig.gate_ctx, fd, peer, 0);
+    else
+        rig.gate->on_end(rig.gate_ctx, GATE_REFUSED, peer);
 }
 
 void gate_close(struct gate *g)
@@ -454,6 +465,9 @@ static void script_ready(void)
     assert_int_equal(kit_count("server mode: the tunnel listens on [::]:8080"), 1);
     l->ev->on_accept(l->ctx, 50, NULL);
     KIT_DID("accept:50 ");
+    rig.refuses = true;
+    l->ev->on_accept(l->ctx, 51, NULL);
+    KIT_DID("gone:4 "); /* GATE_REFUSED */
     l->ev->on_pause(l->ctx, ERR_LIMIT);
     assert_int_equal(kit_count("accepting TLS connections failed: "), 1);
     rig.ops->end(rig.srv);
