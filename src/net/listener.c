@@ -24,6 +24,7 @@ struct listener {
     int fd;
     int closing; /* handles still closing; freed when it comes to 0 */
     int batch;
+    bool for_users;
     bool paused;        /* by the owner */
     mtime_ms failed_at; /* the last failure of accept(), to know a new series from the old one */
     char address[SOCK_NAME_MAX];
@@ -92,6 +93,10 @@ static bool accept_one(struct listener *l)
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
     int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0 && l->for_users && sock_is_dead(fd)) {
+        (void)close(fd); /* a flood of these costs neither frames nor dials */
+        return true;
+    }
     if (fd >= 0) {
         l->ev->on_accept(l->ctx, fd, (struct sockaddr *)&sa);
         return true;
@@ -231,8 +236,9 @@ static void name_address(struct listener *l)
 }
 
 /* A listener for fd, which is its from now on. 0 or ERR_NOMEM. */
-static int begin(struct loop *loop, int fd, int batch, const struct listener_events *ev, void *ctx,
-                 struct listener **ret, struct errmsg *why)
+static int begin(struct loop *loop, int fd, const struct listener_config *cfg,
+                 const struct listener_events *ev, void *ctx, struct listener **ret,
+                 struct errmsg *why)
 {
     struct listener *l = calloc(1, sizeof *l);
     if (!l || uv_poll_init(&loop->uv, &l->poll, fd) < 0) {
@@ -246,7 +252,8 @@ static int begin(struct loop *loop, int fd, int batch, const struct listener_eve
     l->ev = ev;
     l->ctx = ctx;
     l->fd = fd;
-    l->batch = batch > 0 ? batch : LISTENER_BATCH;
+    l->batch = cfg->batch > 0 ? cfg->batch : LISTENER_BATCH;
+    l->for_users = cfg->for_users;
     l->failed_at = loop_now(loop) - LISTENER_SERIES_MS;
     name_address(l);
     watch(l);
@@ -268,7 +275,7 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
         return ERR_RESOLVE;
     if (fd < 0)
         return errmsg_set(why, err_from_errno(-fd), "bind: %s", strerror(-fd));
-    return begin(loop, fd, cfg->batch, ev, ctx, ret, why);
+    return begin(loop, fd, cfg, ev, ctx, ret, why);
 }
 
 /* A number that the socket fd says of itself, -1 if it does not, or is no socket. */
@@ -296,5 +303,5 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_config *cfg,
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return errmsg_set(why, ERR_IO, "fcntl: %s", strerror(errno));
     set_options(fd, cfg);
-    return begin(loop, fd, cfg->batch, ev, ctx, ret, why);
+    return begin(loop, fd, cfg, ev, ctx, ret, why);
 }

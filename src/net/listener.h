@@ -47,7 +47,8 @@ struct listener_config {
     int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
     int batch;          /* connections accepted in a turn; 0: LISTENER_BATCH */
     bool for_users;     /* accepted sockets have sock_keepalive(), are sock_abortive(), and
-                           hold LISTENER_USER_UNSENT at most */
+                           hold LISTENER_USER_UNSENT at most; who is sock_is_dead() already is
+                           closed, and on_accept does not hear of it */
 };
 
 /* Binds (SO_REUSEADDR) and listens. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO

@@ -260,6 +260,12 @@ bool sock_is_writable(int fd)
     return poll(&p, 1, 0) > 0;
 }
 
+bool sock_is_dead(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EINTR;
+}
+
 void sock_wake_at(int fd, size_t bytes)
 {
     int n = bytes < INT_MAX ? (int)bytes : INT_MAX;

@@ -70,6 +70,9 @@ void sock_unsent_max(int fd, size_t bytes);
 /* True if fd takes bytes now; if not, an edge follows as soon as it does. */
 bool sock_is_writable(int fd);
 
+/* Whether the peer has reset it, with nothing left to read. Bytes that lie there are not taken. */
+bool sock_is_dead(int fd);
+
 /* fd is readable, to whoever waits for it, when so many bytes are there, or the end (SO_RCVLOWAT);
    1 is what it was. If they are there already an edge follows. Reading itself does not mind. A
    hint: errors are ignored on purpose. */

@@ -516,6 +516,35 @@ static void users_that_have_gone_already(void **state)
     owner_close(&o);
 }
 
+/* Users that were reset before they said a word are nobody's business; one whose words are there, or who
+   has only ended, is. Where no users come nothing is asked. */
+static void users_that_are_dead_already(void **state)
+{
+    for (int users = 0; users < 2; users++) {
+        struct owner o = {.k = *state};
+        struct errmsg why = {""};
+        struct listener_config cfg = {.host = "127.0.0.1", .for_users = users};
+        char byte = 0;
+        assert_int_equal(listener_open(&o.k->loop, &cfg, &events, &o, &o.l, &why), 0);
+        for (int i = 0; i < 10; i++)
+            sock_close_reset(kit_connect(listener_port(o.l)));
+        int said = kit_connect(listener_port(o.l)), over = kit_connect(listener_port(o.l));
+        assert_int_equal(write(said, "x", 1), 1);
+        sock_close_reset(said);
+        (void)close(over);
+        int c = kit_connect(listener_port(o.l)), low = dup(c);
+        (void)close(low);
+        KIT_UNTIL(o.k, o.accepted >= (users ? 3 : 13));
+        kit_pass(o.k, 20);
+        assert_int_equal(o.accepted, users ? 3 : 13);
+        assert_int_equal(read(o.fd[users ? 0 : 10], &byte, 1), 1); /* not taken */
+        assert_int_equal(byte, 'x');
+        assert_int_equal(o.fd[0], low); /* nothing is left open */
+        (void)close(c);
+        owner_close(&o);
+    }
+}
+
 /* ---- where IPv6 is off ---- */
 
 static int ipv4_only_child(void *arg)
@@ -563,6 +592,7 @@ int main(void)
         TEST(d22_no_descriptors_left),
         TEST(a_sick_socket_does_not_spin),
         TEST(users_that_have_gone_already),
+        TEST(users_that_are_dead_already),
         TEST(ipv4_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
