@@ -18,6 +18,7 @@
  *   hostile reset    connect and reset, for -t seconds
  *
  *   hostile burn     no traffic: keeps one processor busy for -t seconds
+ *   hostile doze     the same with what nobody else wants: a processor that does not sleep
  */
 #include "bench/hostile.h"
 
@@ -25,6 +26,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,6 +306,14 @@ static int burn(const struct hostile_options *o)
     return 0;
 }
 
+static int doze(const struct hostile_options *o)
+{
+    struct sched_param none = {0};
+    if (sched_setscheduler(0, SCHED_IDLE, &none))
+        hostile_die("sched_setscheduler");
+    return burn(o);
+}
+
 /* ---- command line ---- */
 
 static const struct {
@@ -311,12 +321,12 @@ static const struct {
     int (*run)(const struct hostile_options *o);
 } modes[] = {
     {"shake", shake}, {"hold", hold}, {"guess", hostile_guess}, {"stall", stall}, {"quiet", quiet},
-    {"half", half},   {"drip", drip}, {"reset", reset},         {"burn", burn},
+    {"half", half},   {"drip", drip}, {"reset", reset},         {"burn", burn},   {"doze", doze},
 };
 
 static _Noreturn void usage(void)
 {
-    fputs("usage: hostile shake|hold|guess|stall|quiet|half|drip|reset|burn -p PORT [-c "
+    fputs("usage: hostile shake|hold|guess|stall|quiet|half|drip|reset|burn|doze -p PORT [-c "
           "CONNECTIONS]\n"
           "               [-n SOURCES] [-f FIRST] [-t SECONDS] [-r PER_SECOND] [-w SECONDS] [-b "
           "BYTES]\n"

@@ -2,6 +2,7 @@
 """How hostile traffic is measured: what it does to others, beside what they have without it, in the same run. Measures
 as in measures.py; bench/hostile.c makes the traffic."""
 
+import contextlib
 import json
 import os
 import re
@@ -21,6 +22,8 @@ METRICS.update({
     "p99_ratio": Metric("p99, of the quiet one", True, 2),
     "p99_quiet_us": Metric("p99 µs quiet", True, 0),
     "p99_hostile_us": Metric("p99 µs beside them", True, 0),
+    "p99_alone_us": Metric("p99 µs with nothing beside", True, 0),
+    "awake_ratio": Metric("p99, of the quiet one, processors awake", True, 2),
     "hostile_per_s": Metric("of theirs/s", False, 0),
     "known_s": Metric("s until a known client is in", True, 2),
     "stranger_s": Metric("s until a good stranger is in", True, 2),
@@ -124,17 +127,27 @@ def _wait_back(tunnel, before, patience):
 # ---- the tunnel port ----
 
 
-def handshakes(bench, tunnel, figure):
-    """A live user's p99 beside a flood of handshakes, and beside a process that burns the other processor."""
+def _beside_handshakes(bench, tunnel, figure):
+    """A live user's p99 beside a process that burns one processor, beside a flood of handshakes, and what that did."""
     seconds = _seconds(bench, figure)
     user = _quiet_user(seconds)
     with Hostile(bench, "burn", "-t", LONG):
         quiet = _p99(bench, tunnel, figure, user)
     with Hostile(bench, "shake", "-p", tunnel.inner_port, "-c", 64, "-n", 1000, "-t", seconds + 2) as flood:
-        beside = _p99(bench, tunnel, figure, user)
-        done = flood.line()
-    return {"p99_ratio": beside / quiet, "p99_quiet_us": quiet, "p99_hostile_us": beside,
-            "hostile_per_s": done["answered"] / done["seconds"]}
+        return quiet, _p99(bench, tunnel, figure, user), flood.line()
+
+
+def handshakes(bench, tunnel, figure):
+    """A live user's p99 in a flood of handshakes: of that beside a busy processor; the same while no processor sleeps,
+    which they do in a flood that is held to so few a second; and with nothing beside."""
+    quiet, beside, done = _beside_handshakes(bench, tunnel, figure)
+    alone = _p99(bench, tunnel, figure, _quiet_user(_seconds(bench, figure)))
+    with contextlib.ExitStack() as stack:
+        for _ in range(os.cpu_count()):
+            stack.enter_context(Hostile(bench, "doze", "-t", LONG))
+        quiet_awake, beside_awake, _ = _beside_handshakes(bench, tunnel, figure)
+    return {"p99_ratio": beside / quiet, "p99_quiet_us": quiet, "p99_hostile_us": beside, "p99_alone_us": alone,
+            "awake_ratio": beside_awake / quiet_awake, "hostile_per_s": done["answered"] / done["seconds"]}
 
 
 def _way_in(bench, tunnel, figure, source, name):
