@@ -236,7 +236,7 @@ def test_guesses_are_rationed(lab, patience):
 def test_a_known_client_comes_in_beside_a_guesser(lab, echo):
     """Behind the guesser's own address: its id was there before, so it has a place of its own."""
     server = lab.server()
-    client = lab.client(server, echo.port)
+    client = lab.client(server, echo.port, flags=("-id", "nas"))
     guessers = [Guesser(server, "127.0.0.1", patience) for patience in (0, 0, 0.025)]
     for g in guessers:
         g.start()
@@ -246,7 +246,7 @@ def test_a_known_client_comes_in_beside_a_guesser(lab, echo):
         assert read_exactly(user, 1) == b"x"
     client.kill(signal.SIGTERM)
     assert client.wait(30) == 0
-    again = lab.client(server, echo.port)
+    again = lab.client(server, echo.port, flags=("-id", "nas"))
     with connect(again.port) as user:
         user.sendall(b"y")
         assert read_exactly(user, 1) == b"y"
