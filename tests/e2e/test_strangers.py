@@ -5,13 +5,12 @@ import re
 import signal
 import socket
 import ssl
-import struct
-import threading
 import time
 
 import pytest
 
 from lib import wire
+from lib.guess import Guesser
 from lib.procs import SANITIZED, wait_for
 from lib.services import connect, read_exactly
 
@@ -182,33 +181,6 @@ def test_what_is_not_tls_is_closed_at_once(server):
             assert time.monotonic() - began < 2
     server.wait_log("event=tls_not src=127.0.0.1 ")
     assert "auth" not in server.log()
-
-
-class Guesser(threading.Thread):
-    """Guesses from one address without pause; `patience` 0 waits for each verdict, else resets after so long. Counts
-    the verdicts that it has heard."""
-
-    def __init__(self, server, source, patience=0):
-        super().__init__(daemon=True)
-        self.server, self.source, self.patience = server, source, patience
-        self.tries = self.heard = 0
-        self.stopped = threading.Event()
-
-    def guess(self):
-        with wire.dial(self.server.port, self.server.ca, source=(self.source, 0), timeout=40) as w:
-            if self.patience:
-                w.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                w.sock.settimeout(self.patience)
-            w.send(b"guess\n")
-            self.tries += 1
-            self.heard += w.line() == b"ERROR: Invalid Secret\n"
-
-    def run(self):
-        while not self.stopped.is_set():
-            try:
-                self.guess()
-            except (OSError, wire.Closed):
-                pass  # refused, turned away, or out of patience
 
 
 @pytest.mark.parametrize("patience", [0, 0.025], ids=["waits", "resets after 25 ms"])

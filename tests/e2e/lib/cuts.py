@@ -98,12 +98,12 @@ class Rig:
 # ---- the new wire by hand, as far as that goes without its proof ----
 
 
-def dial(server, source=None, alpn=True, port=None):
+def dial(server, source=None, alpn=True, port=None, **how):
     """TLS to a server, with or without the new wire's name."""
     context = wire.client_context(server.ca)
     if alpn:
         context.set_alpn_protocols([ALPN])
-    return wire.dial(port or server.port, server.ca, context=context, source=source)
+    return wire.dial(port or server.port, server.ca, context=context, source=source, **how)
 
 
 def agreed(w):
