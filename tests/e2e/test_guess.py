@@ -4,10 +4,11 @@ little, on either wire."""
 
 import signal
 import time
+from contextlib import ExitStack
 
 import pytest
 
-from lib import cuts
+from lib import cuts, netns, services, wire
 from lib.cutter import Cutter
 from lib.guess import Guessers
 from lib.procs import PATIENCE, wait_for
@@ -104,3 +105,104 @@ def test_behind_a_guesser_s_address_sessions_resume_and_come_anew(lab, echo, n, 
         assert 0 < heard <= (20 + 5 * len(named)) * minutes
         assert sum(g.heard for g in them.all[: len(strange)]) <= 20 * minutes
         assert not any("the server listens on" in c.log() for c in wrong)
+
+
+# ---- networks of IPv6 ----
+
+SERVER6, CLIENT6 = "fd77::1", "fd77::2"
+NET48, OTHER48 = "2001:db8:5", "2001:db8:6"
+
+
+def in_net(net56, net64, net48=NET48):
+    """An address of the /48, in this /56 and /64 of it."""
+    return f"{net48}:{net56 << 8 | net64:x}::1"
+
+
+AT_HOME = in_net(0, 1)  # where a real client is
+
+
+class Provider:
+    """A server, and a host that has each address of two /48."""
+
+    def __init__(self, lab, hosts):
+        self.hosts = hosts
+        for host, address in ((hosts.server, SERVER6), (hosts.client, CLIENT6)):
+            host.ip("-6", "addr", "add", f"{address}/64", "dev", host.device, "nodad")
+        hosts.client.run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind")
+        for net in (NET48, OTHER48):
+            hosts.client.ip("-6", "route", "add", "local", f"{net}::/48", "dev", "lo")
+            hosts.server.ip("-6", "route", "add", f"{net}::/48", "via", CLIENT6)
+        hosts.client.ip("-6", "addr", "add", f"{AT_HOME}/128", "dev", hosts.client.device, "nodad")
+        hosts.client.ip("-6", "route", "add", f"{SERVER6}/128", "dev", hosts.client.device, "src", AT_HOME)
+        self.server = lab.server(listen=f"[{SERVER6}]:0", wrapper=hosts.server.wrapper)
+
+    def dial(self, address):
+        with self.hosts.client.inside():
+            return wire.dial(self.server.port, self.server.ca, source=(address, 0), host=SERVER6, timeout=40)
+
+    def fail(self, *addresses):
+        """Five failures from each: they are penalised."""
+        with ExitStack() as stack:
+            failing = [stack.enter_context(self.dial(a)) for a in addresses for _ in range(5)]
+            for w in failing:
+                w.send(b"guess\n")
+            for w in failing:
+                assert w.line() == b"ERROR: Invalid Secret\n"
+
+    def comes_in(self, address):
+        with self.dial(address) as w:
+            w.login(self.server.secret)
+
+    def is_rationed(self, address):
+        """Whether some connections from there are refused before TLS: at most two a second pass."""
+        for _ in range(30):
+            try:
+                self.dial(address).close()
+            except OSError:
+                return True
+        return False
+
+
+@pytest.fixture
+def provider(lab):
+    with netns.Hosts() as hosts:
+        yield Provider(lab, hosts)
+
+
+def test_guesses_from_many_networks_penalise_what_they_are_in(provider):
+    """Four /64 their /56 and sixteen their /48, no more; one of them alone nobody but itself."""
+    provider.fail(in_net(1, 0), in_net(1, 1), in_net(1, 2))
+    assert provider.is_rationed(in_net(1, 0))
+    for _ in range(3):
+        provider.comes_in(in_net(1, 100))
+    provider.fail(in_net(1, 3))
+    assert provider.is_rationed(in_net(1, 101))
+    for _ in range(3):
+        provider.comes_in(in_net(2, 100))
+    for net56 in range(2, 6):
+        provider.fail(*(in_net(net56, net64) for net64 in range(3)))
+    assert provider.is_rationed(in_net(99, 0))
+    provider.comes_in(in_net(1, 0, OTHER48))
+
+
+def test_who_is_known_in_a_penalised_network_is_never_refused(lab, provider):
+    """Nor does the session of a real client notice, or its return."""
+    hosts, server = provider.hosts, provider.server
+    with hosts.client.inside():
+        echo = services.Service(services.echo)
+    client = lab.client(server, echo.port, host=f"[{SERVER6}]", wrapper=hosts.client.wrapper,
+                        flags=("-id", cuts.fresh_id()))
+    assert f"[{AT_HOME}]" in server.log()
+    with hosts.server.inside():
+        user = connect(client.port)
+    says(user, b"a")
+    provider.comes_in(in_net(0, 2))
+    provider.fail(*(in_net(0, net64) for net64 in range(3, 7)))
+    assert provider.is_rationed(in_net(0, 100))
+    for _ in range(12):
+        provider.comes_in(in_net(0, 2))
+        provider.comes_in(AT_HOME)
+    hosts.client.run("ss", "-K", "dst", f"[{SERVER6}]", "dport", "=", str(server.port))
+    client.wait_log("the session goes on after")
+    says(user, b"b")
+    user.close()

@@ -143,9 +143,9 @@ def client_context(ca, version=None):
     return ctx
 
 
-def dial(port, ca, timeout=15, context=None, source=None):
-    """TLS to a server on loopback."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=source)
+def dial(port, ca, timeout=15, context=None, source=None, host="127.0.0.1"):
+    """TLS to a server, on loopback if nothing else is said."""
+    raw = socket.create_connection((host, port), timeout=timeout, source_address=source)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     ctx = context or client_context(ca)
     try:
