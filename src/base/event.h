@@ -118,6 +118,8 @@ enum event_kind {
 
 /* The same, said again: for the debug log. */
 #define EVENT_AGAIN_LEVEL(l) again ? LOG_LEVEL_DEBUG : LOG_LEVEL_##l
+#define EVENT_AGAIN0(w, l, t) \
+    EVENT(w, LOG_LEVEL_##l, t, (bool again), log_line(EVENT_AGAIN_LEVEL(l), _(t)), ({0}))
 #define EVENT_AGAIN1(w, l, t, a) \
     EVENT(w, LOG_LEVEL_##l, t, (bool again, EVENT_PARAM_##a), \
           log_line(EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a), (EVENT_FIELD_##a))

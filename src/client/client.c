@@ -123,7 +123,8 @@ static void client_open(struct client *c)
 {
     if (signals_stop_asked(&c->signals) || c->current)
         return;
-    event_connecting(c->opt->server);
+    c->is_quiet = c->rejections > 0;
+    event_connecting(c->is_quiet, c->opt->server);
     c->current = uplink_new(c);
     if (!c->current)
         client_retry(c, BACKOFF_OUTAGE);
@@ -141,7 +142,7 @@ static void client_on_retry(uv_timer_t *t)
 
 static void client_wait(struct client *c, mtime_ms wait)
 {
-    event_retry_planned((double)wait / 1000);
+    event_retry_planned(c->is_quiet, (double)wait / 1000);
     uv_timer_start(&c->retry, client_on_retry, (uint64_t)wait, 0);
 }
 
@@ -177,12 +178,15 @@ static bool is_port_held(const struct hello_answer *refusal)
 enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason reason,
                                       const struct hello_answer *refusal)
 {
+    if (c->rejections > 0)
+        return BACKOFF_SECRET;
     switch (reason) {
     case END_REFUSED:
         if (refusal && refusal->error == HELLO_ERR_TAKEN)
             return one_ends_beside(c) ? BACKOFF_HELD : BACKOFF_TAKEN;
         return c->was_up || is_port_held(refusal) ? BACKOFF_HELD : BACKOFF_REJECTED;
     case END_AUTH:
+        return BACKOFF_SECRET;
     case END_CERT:
     case END_LEGACY:
     case END_UNPROVEN:
@@ -232,7 +236,9 @@ static void log_loss(const struct uplink *u, enum end_reason reason, const struc
     char text[ESCAPE_BUF];
     const char *words = end_text(text, reason, why);
     if (reason == END_AUTH)
-        event_auth_refused(words);
+        client_tell_rejection(u->client, words);
+    else if (u->client->rejections > 0)
+        log_debug("after a rejection: %s", words);
     else if (reason == END_REFUSED)
         event_open_refused(words);
     else if (reason == END_CERT)
@@ -281,6 +287,7 @@ void client_uplink_up(struct client *c, struct uplink *u)
     list_foreach (n, &c->uplinks)
         stop_if_back(c, LIST_ENTRY(n, struct uplink, node));
     c->tls_failures = 0;
+    c->rejections = 0;
     c->was_up = true;
     *c->trouble.text = '\0';
     client_tell_manager(c);
@@ -331,6 +338,7 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
     if (!u->was_live && !u->is_secure)
         c->tls_failures++;
     backoff_down(&c->backoff, loop_now(&c->loop));
+    client_note_rejection(c, u, reason);
     log_loss(u, reason, why);
     note_trouble(c, reason, why);
     if (reason == END_UNKNOWN)

@@ -88,10 +88,22 @@ struct client {
     struct list uplinks;
     struct uplink *current; /* that serves, or is to; NULL: the next one waits for `retry` */
     unsigned tls_failures;  /* in a row, of opens */
-    bool was_up;            /* once since the start: an old server may hold the port for a minute */
-    bool ended;             /* nothing may finish any more */
-    bool closing;           /* the handles are */
+    unsigned rejections;    /* of our secret, in a row, by a server that is there */
+    mtime_ms rejection_told_at;
+    bool is_quiet; /* the open that runs follows a rejection: its lines are for the debug log */
+    bool was_up;   /* once since the start: an old server may hold the port for a minute */
+    bool ended;    /* nothing may finish any more */
+    bool closing;  /* the handles are */
 };
+
+/* ---- rejection.c ---- */
+
+/* An open of u has ended so: counts client.rejections, or forgets them, and whether to be quiet. */
+void client_note_rejection(struct client *c, const struct uplink *u, enum end_reason reason);
+
+/* The line for END_AUTH, after it was noted: the first time, and once an hour. words: as end_text()
+   has them. */
+void client_tell_rejection(struct client *c, const char *words);
 
 /* ---- uplink.c ---- */
 

@@ -232,7 +232,7 @@ static void uplink_on_secure(void *ctx)
 {
     struct uplink *u = ctx;
     u->is_secure = true;
-    event_tls_established();
+    event_tls_established(u->client->is_quiet);
 }
 
 /* Before the secret is sent: is that what this server used to ask for? */
@@ -273,7 +273,7 @@ static void uplink_on_authenticated(void *ctx)
 {
     struct uplink *u = ctx;
     u->is_authenticated = true;
-    event_open_sent();
+    event_open_sent(u->client->is_quiet);
     log_debug("%s", opening_tls_info(u->opening));
 }
 
@@ -283,7 +283,7 @@ static void uplink_on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES
     memcpy(u->nonce, nonce, sizeof u->nonce);
     u->has_nonce = true;
     standing_asked(&u->client->standing, nonce);
-    event_open_sent();
+    event_open_sent(u->client->is_quiet);
 }
 
 static void log_up(const struct uplink *u, const char *message, const char *address)

@@ -45,6 +45,13 @@ static mtime_ms rejection(struct backoff *b)
     return bound;
 }
 
+static mtime_ms secret(struct backoff *b)
+{
+    if (b->rejected_bound < BACKOFF_SECRET_MS)
+        b->rejected_bound = BACKOFF_SECRET_MS;
+    return rejection(b);
+}
+
 /* The same bound for a while, then as a rejection. */
 static mtime_ms held(struct backoff *b, mtime_ms each, mtime_ms so_long, mtime_ms now)
 {
@@ -63,6 +70,8 @@ static mtime_ms bound_of(struct backoff *b, enum backoff_kind kind, mtime_ms now
         return outage(b, BACKOFF_BESIDE_MS, now);
     case BACKOFF_REJECTED:
         return rejection(b);
+    case BACKOFF_SECRET:
+        return secret(b);
     case BACKOFF_HELD:
         return held(b, BACKOFF_HELD_MS, BACKOFF_HELD_FOR, now);
     case BACKOFF_TAKEN:

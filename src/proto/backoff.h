@@ -12,8 +12,9 @@
  *              2.5-5 s in the first two minutes, then as a rejection.
  *   taken      another client has our id: 5-10 s in the first minute, then as a rejection. Asking
  *              takes nothing away from it.
- *   rejection  the server is there and says no (secret, port, certificate). 2.5-5 s, then about
+ *   rejection  the server is there and says no (port, certificate). 2.5-5 s, then about
  *              twice as long each time, to the maximum.
+ *   secret     the rejection of a secret, which a person has to mend: 5-10 s, then likewise.
  *
  * And `at once`: a server that is there has no session of ours for new users any more. That may be
  * so again and again, so only the first open in BACKOFF_LASTED_MS does not wait.
@@ -29,15 +30,18 @@
 #include "base/rng.h"
 
 enum {
-    BACKOFF_OUTAGE_MS = 200,     /* bound of the first wait in an outage */
-    BACKOFF_EARLY_MS = 2000,     /* bound of the waits in the first minute of an outage ... */
-    BACKOFF_EARLY_FOR = 60000,   /* ... which is this long */
-    BACKOFF_BESIDE_MS = 1000,    /* the same while a session of ours ends */
-    BACKOFF_HELD_MS = 5000,      /* bound of each wait for a port that is held ... */
-    BACKOFF_HELD_FOR = 120000,   /* ... for so long: an old server holds it 30 to 61 s */
-    BACKOFF_TAKEN_MS = 10000,    /* bound of each wait for an id that another has ... */
-    BACKOFF_TAKEN_FOR = 60000,   /* ... for so long */
-    BACKOFF_REJECTED_MS = 5000,  /* bound of the first wait after a rejection */
+    BACKOFF_OUTAGE_MS = 200,    /* bound of the first wait in an outage */
+    BACKOFF_EARLY_MS = 2000,    /* bound of the waits in the first minute of an outage ... */
+    BACKOFF_EARLY_FOR = 60000,  /* ... which is this long */
+    BACKOFF_BESIDE_MS = 1000,   /* the same while a session of ours ends */
+    BACKOFF_HELD_MS = 5000,     /* bound of each wait for a port that is held ... */
+    BACKOFF_HELD_FOR = 120000,  /* ... for so long: an old server holds it 30 to 61 s */
+    BACKOFF_TAKEN_MS = 10000,   /* bound of each wait for an id that another has ... */
+    BACKOFF_TAKEN_FOR = 60000,  /* ... for so long */
+    BACKOFF_REJECTED_MS = 5000, /* bound of the first wait after a rejection */
+    /* The same, if it is the secret: so one client is wrong 4 times in its first minute, and none
+       after it, and not 5 times, from which on its address is penalised (proto/penalty). */
+    BACKOFF_SECRET_MS = 10000,
     BACKOFF_LASTED_MS = 10000,   /* a shorter session changes nothing: a server that accepts and
                                     falls over is not dialled in a loop */
     BACKOFF_MAX_FLOOR_MS = 1000, /* a smaller maximum (or 0, or a negative one) is a busy loop with
@@ -49,6 +53,7 @@ enum backoff_kind {
     BACKOFF_OUTAGE,
     BACKOFF_BESIDE,
     BACKOFF_REJECTED,
+    BACKOFF_SECRET,
     BACKOFF_HELD,
     BACKOFF_TAKEN,
 };

@@ -107,6 +107,22 @@ def test_behind_a_guesser_s_address_sessions_resume_and_come_anew(lab, echo, n, 
         assert not any("the server listens on" in c.log() for c in wrong)
 
 
+def test_clients_with_an_old_secret_are_quiet_and_in_nobody_s_way(lab, echo):
+    """Three that try for ever: each says so once. Those behind the same address go on, and new ones come in."""
+    with Office(lab, echo, 2) as office:
+        wrong = [office.wrong(cuts.fresh_id()) for _ in range(3)]
+        office.server.wait_log(f"event=penalty src={HERE} ")  # at the second try of two of them
+        new = office.start(cuts.fresh_id())
+        with connect(new.port) as user:
+            says(user, b"c")
+        assert office.cut() < RESUMED_SECONDS
+        wait_for("six failures", lambda: office.server.log().count("event=auth_failed") >= 6, 2 * PATIENCE)
+        for c in wrong:
+            assert c.log().count("the secret is not the server's") == 1
+            assert c.log().count("connecting to server") == 1
+            assert c.log().count("retrying in") == 1
+
+
 # ---- networks of IPv6 ----
 
 SERVER6, CLIENT6 = "fd77::1", "fd77::2"

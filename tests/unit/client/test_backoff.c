@@ -59,7 +59,7 @@ static void test_an_id_that_another_has(void **state)
 static void test_the_others(void **state)
 {
     (void)state;
-    assert_int_equal(kind_of(true, false, END_AUTH, NULL), BACKOFF_REJECTED);
+    assert_int_equal(kind_of(true, false, END_AUTH, NULL), BACKOFF_SECRET);
     assert_int_equal(kind_of(true, false, END_CERT, NULL), BACKOFF_REJECTED);
     assert_int_equal(kind_of(true, false, END_SILENT, NULL), BACKOFF_OUTAGE);
     assert_int_equal(kind_of(true, true, END_PEER, NULL), BACKOFF_BESIDE);

@@ -55,7 +55,7 @@ static void after_an_end(void)
         mtime_ms least, beyond;
     } rows[] = {
         {END_PEER, 100, 200},      {END_SILENT, 100, 200},      {END_EXPIRED, 100, 200},
-        {END_DRAINED, 100, 200},   {END_REPLACED, 5000, 10000}, {END_AUTH, 2500, 5000},
+        {END_DRAINED, 100, 200},   {END_REPLACED, 5000, 10000}, {END_AUTH, 5000, 10000},
         {END_REFUSED, 2500, 5000},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -177,6 +177,69 @@ static void opening_is_refused(void)
     }
 }
 
+static void reached_and_over(enum end_reason reason)
+{
+    stub_connected(stub_dial(), 1);
+    struct opening *o = stub_opening();
+    o->cfg.ops->on_secure(o->cfg.ctx);
+    stub_failed(o, reason, NULL);
+    expect_gone();
+}
+
+/* A wrong secret is said once and then once an hour, and not asked for often, though a server that
+   has had enough puts us off on any of its ways. */
+static void the_secret_is_wrong(void)
+{
+    static const enum end_reason put_off[] = {END_PUT_OFF, END_PEER, END_TLS, END_DEADLINE};
+    reached_and_over(END_AUTH);
+    assert_int_equal(stub_lines("the secret is not the server's"), 1);
+    mtime_ms began = stub.now;
+    stub_wait();
+    for (unsigned i = 0; stub.now - began < 3000000; i++) {
+        reached_and_over(i % 5 < ARRAY_LEN(put_off) ? put_off[i % 5] : END_AUTH);
+        assert_int_equal(stub_lines(""), 0);
+        assert_in_range(stub.wait, i < 3 ? 5000 : 30000, 60000);
+        stub_wait();
+    }
+    while (stub.now - began <= 3600000) {
+        reached_and_over(END_PUT_OFF);
+        stub_wait();
+    }
+    assert_int_equal(stub_lines(""), 0);
+    reached_and_over(END_AUTH);
+    assert_int_equal(stub_lines("the server answered: the secret was rejected"), 1);
+}
+
+/* It is away: who comes back may be another. All is said again, and it is soon asked again. */
+static void a_wrong_secret_is_forgotten(void)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        reached_and_over(END_AUTH);
+        stub_wait();
+    }
+    (void)stub_lines("");
+    stub_dial_failed(stub_dial(), ERR_NOMEM);
+    assert_int_equal(stub_lines("retrying in"), 1);
+    assert_in_range(stub.wait, 100, 200);
+    stub_wait();
+    assert_int_equal(stub_lines("connecting to server"), 1);
+    reached_and_over(END_AUTH);
+    assert_int_equal(stub_lines("the secret is not the server's"), 1);
+    stub_wait();
+    reached_and_over(END_AUTH);
+    stub_wait();
+    (void)stub_lines("");
+    (void)live(0);
+    assert_int_equal(stub.client->rejections, 0);
+}
+
+static void a_wrong_secret(void **state)
+{
+    (void)state;
+    RUN("", the_secret_is_wrong);
+    RUN("", a_wrong_secret_is_forgotten);
+}
+
 static void ways_out_of_opening(void **state)
 {
     (void)state;
@@ -590,6 +653,7 @@ int main(void)
         cmocka_unit_test(an_uplink_dials_opens_serves_and_ends),
         cmocka_unit_test(ways_out_of_dialling),
         cmocka_unit_test(ways_out_of_opening),
+        cmocka_unit_test(a_wrong_secret),
         cmocka_unit_test(an_address_that_answered_is_no_bad_one),
         cmocka_unit_test(a_slow_handshake_gets_longer_each_time),
         cmocka_unit_test(a_person_who_asks_hears_the_state),

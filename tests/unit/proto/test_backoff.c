@@ -139,6 +139,25 @@ static void a_rejection_waits_longer_d15(void **state)
     }
 }
 
+/* With the longest waits as they are given without -max-retry-interval, whatever the draws. */
+static void a_wrong_secret_is_never_shown_five_times_in_a_minute(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    for (uint64_t seed = 1; seed <= 1000; seed++) {
+        rng_seed(&rng, seed);
+        backoff_init(&b, 60000);
+        mtime_ms shown[12] = {0};
+        for (int i = 1; i < 12; i++) {
+            shown[i] = shown[i - 1] + backoff_next(&b, BACKOFF_SECRET, shown[i - 1], &rng);
+            assert_true(i < 4 || shown[i] - shown[i - 4] > 60000);
+        }
+        assert_in_range(shown[1], 5000, 10000);
+        assert_in_range(shown[11] - shown[10], 30000, 60000);
+    }
+}
+
 static void only_a_session_that_lasted_resets_d15(void **state)
 {
     (void)state;
@@ -229,6 +248,7 @@ int main(void)
         cmocka_unit_test(an_id_that_another_has_is_asked_for),
         cmocka_unit_test(a_restart_is_looked_for_every_second),
         cmocka_unit_test(a_rejection_waits_longer_d15),
+        cmocka_unit_test(a_wrong_secret_is_never_shown_five_times_in_a_minute),
         cmocka_unit_test(only_a_session_that_lasted_resets_d15),
         cmocka_unit_test(a_rejection_ends_an_outage),
         cmocka_unit_test(any_maximum_d16),
