@@ -118,43 +118,104 @@ static struct verdict_place *place_of_id(struct verdicts *v, const struct verdic
     return unused;
 }
 
-/* Is there room among those who share ration r? */
-static bool has_room(const struct verdicts *v, const struct penalty_record *r, mtime_ms now)
+/* Those who wait without a place of their own, and whose ration each shares. */
+struct shared {
+    struct verdict_entry *entries[VERDICTS_WAIT_ALL];
+    const struct penalty_record *rations[VERDICTS_WAIT_ALL];
+    unsigned n;
+};
+
+static struct shared who_shares(const struct verdicts *v, mtime_ms now)
 {
-    unsigned all = 0, same = 0;
+    struct shared s = {.n = 0};
     list_foreach (n, &v->waiting) {
-        const struct verdict_entry *o = entry_of(n);
-        if (o->place)
+        struct verdict_entry *e = entry_of(n);
+        if (e->place)
             continue;
-        all++;
-        same += ration_of(v, o, now) == r;
+        assert(s.n < VERDICTS_WAIT_ALL);
+        s.entries[s.n] = e;
+        s.rations[s.n++] = ration_of(v, e, now);
     }
-    return all < v->wait_all && same < VERDICTS_WAIT_SOURCE;
+    return s;
 }
 
-/* True: *ret says what becomes of e. */
-static bool decide(struct verdicts *v, struct verdict_entry *e, mtime_ms now, enum verdict *ret)
+static unsigned count_of(const struct shared *s, const struct penalty_record *r)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->n; i++)
+        n += s->rations[i] == r;
+    return n;
+}
+
+/* One of the ration that has most, each as likely, if that is two more than `theirs` or more; NULL:
+   nobody. */
+static struct verdict_entry *who_gives_way(const struct shared *s, unsigned theirs, struct rng *rng)
+{
+    const struct penalty_record *most = NULL;
+    struct verdict_entry *drawn = NULL;
+    unsigned n_most = theirs + 1;
+    for (unsigned i = 0; i < s->n; i++) {
+        unsigned n = count_of(s, s->rations[i]);
+        if (n > n_most) {
+            most = s->rations[i];
+            n_most = n;
+        }
+    }
+    uint32_t lots = 0;
+    for (unsigned i = 0; i < s->n && most; i++)
+        if (s->rations[i] == most && rng_below(rng, ++lots) == 0)
+            drawn = s->entries[i];
+    return drawn;
+}
+
+static struct verdict_entry *put_off(struct verdict_entry *e, enum verdict *ret)
+{
+    leave(e);
+    *ret = VERDICT_BUSY;
+    return e;
+}
+
+static struct verdict_entry *wait_for_it(struct verdicts *v, struct verdict_entry *e, mtime_ms now,
+                                         enum verdict *ret)
+{
+    e->since = now;
+    move(e, &v->waiting, VERDICT_WAITING);
+    *ret = VERDICT_WAITS;
+    return e;
+}
+
+/* Who shares ration r: it waits, or is put off; or first another is, whose place it takes. */
+static struct verdict_entry *find_room(struct verdicts *v, struct verdict_entry *e,
+                                       const struct penalty_record *r, mtime_ms now,
+                                       struct rng *rng, enum verdict *ret)
+{
+    struct shared s = who_shares(v, now);
+    unsigned theirs = count_of(&s, r);
+    if (theirs >= VERDICTS_WAIT_SOURCE)
+        return put_off(e, ret);
+    if (s.n < v->wait_all)
+        return wait_for_it(v, e, now, ret);
+    struct verdict_entry *other = who_gives_way(&s, theirs, rng);
+    return put_off(other ? other : e, ret);
+}
+
+/* Whom to tell *ret, because e is there; NULL: nobody. */
+static struct verdict_entry *decide(struct verdicts *v, struct verdict_entry *e, mtime_ms now,
+                                    struct rng *rng, enum verdict *ret)
 {
     const struct penalty_record *r = ration_of(v, e, now);
     if (!r) {
         if (!may_be_compared(v, e, now))
-            return false;
+            return NULL;
         compare(v, e, false);
         *ret = VERDICT_COMPARE;
-        return true;
+        return e;
     }
     e->place = place_of_id(v, e, now);
-    if (e->place) {
-        e->place->is_taken = true;
-    } else if (!has_room(v, r, now)) {
-        leave(e);
-        *ret = VERDICT_BUSY;
-        return true;
-    }
-    e->since = now;
-    move(e, &v->waiting, VERDICT_WAITING);
-    *ret = VERDICT_WAITS;
-    return true;
+    if (!e->place)
+        return find_room(v, e, r, now, rng, ret);
+    e->place->is_taken = true;
+    return wait_for_it(v, e, now, ret);
 }
 
 /* ---- who waits ---- */
@@ -222,11 +283,8 @@ struct verdict_entry *verdicts_next(struct verdicts *v, mtime_ms now, struct rng
 {
     free_the_forgiven(v, now);
     struct verdict_entry *e = who_waited_too_long(v, now);
-    if (e) {
-        leave(e);
-        *ret = VERDICT_BUSY;
-        return e;
-    }
+    if (e)
+        return put_off(e, ret);
     e = whose_place_is_due(v, now);
     if (!e)
         e = draw(v, now, rng);
@@ -235,9 +293,11 @@ struct verdict_entry *verdicts_next(struct verdicts *v, mtime_ms now, struct rng
         *ret = VERDICT_COMPARE;
         return e;
     }
-    list_foreach (n, &v->held)
-        if (decide(v, entry_of(n), now, ret))
-            return entry_of(n);
+    list_foreach (n, &v->held) {
+        e = decide(v, entry_of(n), now, rng, ret);
+        if (e)
+            return e;
+    }
     return NULL;
 }
 

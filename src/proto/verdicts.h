@@ -9,7 +9,9 @@
  *
  * Of a free source as many are compared at once as it has failures left until it is penalised; the
  * others are held until one of these is over, which takes no time. Of a penalised one (proto/penalty)
- * at most VERDICTS_WAIT_SOURCE wait; whenever its pace allows a verdict one of them is drawn. An id
+ * at most VERDICTS_WAIT_SOURCE wait; whenever its pace allows a verdict one of them is drawn. Where
+ * all places are taken, one that shares a ration with fewer takes the place of one of the ration with
+ * most, drawn too, who is BUSY: so a few sources do not keep others from any verdict. An id
  * that is known at its source has one place, and a slower pace, of its own: whoever fails there
  * can neither take its turn nor crowd it out, unless he names it.
  *

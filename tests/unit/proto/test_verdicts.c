@@ -225,6 +225,72 @@ static void many_sources_share_the_places(void **state)
     assert_int_equal(count('w'), VERDICTS_WAIT_ALL);
 }
 
+static struct address source(unsigned k)
+{
+    return (struct address){.family = ADDRESS_IPV4, .ip = {10, 0, 0, (uint8_t)k}};
+}
+
+/* So many sources have all places, and take each again that becomes free. */
+static void besieged_by(unsigned sources)
+{
+    for (unsigned i = 0; i < sources * VERDICTS_WAIT_SOURCE; i++) {
+        struct address from = source(i / VERDICTS_WAIT_SOURCE);
+        if (s.told[i] == 'c')
+            (void)over(i, VERDICT_WRONG);
+        if (s.told[i] != 'w')
+            (void)ask(i, &from);
+    }
+}
+
+static unsigned waiting_of(unsigned k)
+{
+    unsigned n = 0;
+    for (unsigned i = k * VERDICTS_WAIT_SOURCE; i < (k + 1) * VERDICTS_WAIT_SOURCE; i++)
+        n += s.told[i] == 'w';
+    return n;
+}
+
+/* Four sources that never leave a place free are eight too many for a fifth. */
+static void a_further_source_takes_a_place_of_who_has_most(void **state)
+{
+    enum { SOURCES = VERDICTS_WAIT_ALL / VERDICTS_WAIT_SOURCE, LATE = 50 };
+    struct address from = source(SOURCES);
+    (void)state;
+    for (unsigned k = 0; k <= SOURCES; k++) {
+        struct address each = source(k);
+        penalise(&each);
+    }
+    besieged_by(SOURCES);
+    assert_int_equal(count('w'), VERDICTS_WAIT_ALL);
+    for (unsigned i = 0; i < VERDICTS_WAIT_SOURCE; i++) { /* up to as many as the others have */
+        assert_int_equal(ask(LATE + i, &from), i < 6 ? 'w' : 'b');
+        assert_int_equal(count('w'), VERDICTS_WAIT_ALL);
+    }
+    for (unsigned k = 0; k < SOURCES; k++)
+        assert_in_range(waiting_of(k), 6, 7);
+    besieged_by(SOURCES); /* nor do they get them back */
+    for (mtime_ms until = s.now + VERDICTS_WAIT_MS; s.told[LATE] == 'w' && s.now < until;) {
+        for (unsigned i = LATE + 1; i < LATE + VERDICTS_WAIT_SOURCE; i++)
+            if (s.told[i] == 'w')
+                (void)over(i, VERDICT_DROPPED), s.told[i] = 0;
+        wait_for_deadline();
+        besieged_by(SOURCES);
+    }
+    assert_int_equal(s.told[LATE], 'c'); /* its ration is its own */
+}
+
+/* Nobody is sent away for one that would have as many. */
+static void who_has_one_place_keeps_it(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k <= VERDICTS_WAIT_ALL; k++) {
+        struct address from = source(k);
+        penalise(&from);
+        assert_int_equal(ask(k, &from), k < VERDICTS_WAIT_ALL ? 'w' : 'b');
+    }
+    assert_int_equal(count('w'), VERDICTS_WAIT_ALL);
+}
+
 /* Each that waits is a descriptor. */
 static void where_descriptors_are_few_fewer_wait(void **state)
 {
@@ -233,12 +299,12 @@ static void where_descriptors_are_few_fewer_wait(void **state)
         (void)teardown(state);
         (void)setup(state);
         verdicts_limit(&s.v, limits[k]);
-        for (unsigned source = 0; source < 8; source++) {
-            struct address from = {.family = ADDRESS_IPV4, .ip = {10, 0, 0, (uint8_t)source}};
+        for (unsigned j = 0; j < 8; j++) {
+            struct address from = source(j);
             penalise(&from);
-            for (unsigned i = source * 10; i < source * 10 + 10; i++)
+            for (unsigned i = j * 10; i < j * 10 + 10; i++)
                 (void)ask_as(i, &from, true, 1 + i / 2); /* two name the same id */
-            for (unsigned i = source * 10; i < source * 10 + 10; i++)
+            for (unsigned i = j * 10; i < j * 10 + 10; i++)
                 if (s.told[i] == 'c') { /* its id was heard at once: its next waits */
                     (void)over(i, VERDICT_WRONG);
                     (void)ask_as(i, &from, true, 1 + i / 2);
@@ -449,6 +515,8 @@ int main(void)
         T(after_thirty_seconds_it_is_busy),
         T(when_the_penalty_is_over_who_waits_is_free),
         T(many_sources_share_the_places),
+        T(a_further_source_takes_a_place_of_who_has_most),
+        T(who_has_one_place_keeps_it),
         T(where_descriptors_are_few_fewer_wait),
         T(a_network_shares_one_ration),
         T(an_id_has_a_place_and_a_pace_of_its_own),
