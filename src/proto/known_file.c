@@ -8,7 +8,14 @@
 
 #include "base/endian.h"
 
-enum { DAY = KNOWN_MS / 1000, KEY_AT = 8, WRITTEN_AT = 24, SOURCES_AT = 32, IDS_AT = 36 };
+enum {
+    DAY = KNOWN_MS / 1000,
+    VERSION_AT = 7,
+    KEY_AT = 8,
+    WRITTEN_AT = 24,
+    SOURCES_AT = 32,
+    IDS_AT = 36
+};
 
 static const char magic[] = "GTKNOWN1";
 
@@ -51,10 +58,18 @@ size_t known_file_write(const struct known *k, mtime_ms now, uint64_t wall,
     return mark_of(out, n, out + n) ? n + KNOWN_FILE_MARK : 0;
 }
 
-static bool whole(const uint8_t *p, size_t n)
+static enum known_file_result judge_head(const uint8_t *p, size_t n)
+{
+    if (n < KEY_AT || memcmp(p, magic, VERSION_AT) != 0)
+        return KNOWN_FILE_DAMAGED;
+    return p[VERSION_AT] == magic[VERSION_AT] ? KNOWN_FILE_OK : KNOWN_FILE_VERSION;
+}
+
+/* As long as its numbers say, and as it was written. */
+static bool is_whole(const uint8_t *p, size_t n)
 {
     uint8_t mark[KNOWN_FILE_MARK];
-    if (n < KNOWN_FILE_HEAD + KNOWN_FILE_MARK || memcmp(p, magic, KEY_AT) != 0)
+    if (n < KNOWN_FILE_HEAD + KNOWN_FILE_MARK)
         return false;
     uint32_t sources = get_le32(p + SOURCES_AT), ids = get_le32(p + IDS_AT);
     if (sources > KNOWN_SOURCES || ids > KNOWN_IDS)
@@ -64,41 +79,55 @@ static bool whole(const uint8_t *p, size_t n)
            memcmp(mark, p + end, sizeof mark) == 0;
 }
 
-/* Reads count entries into table; *used: those that still stand. False: one cannot be right. */
-static bool read_entries(struct known_entry *table, const uint8_t *p, uint32_t count,
-                         uint64_t written, mtime_ms now, uint64_t wall, unsigned *used)
+/* A day from the writing at the most, and not before it; a source stands for itself. */
+static bool can_be(const uint8_t *entry, bool is_source, uint64_t written)
 {
-    for (; count > 0; count--, p += KNOWN_FILE_ENTRY) {
-        struct known_entry e = {.hash = get_le64(p), .source = get_le64(p + 8)};
-        uint64_t end = get_le64(p + 16);
-        if (e.hash == 0 || e.source == 0 || end <= written || end - written > DAY)
+    uint64_t hash = get_le64(entry), source = get_le64(entry + 8);
+    uint64_t lasts = get_le64(entry + 16) - written; /* huge if it ended before */
+    return hash != 0 && source != 0 && (!is_source || hash == source) && lasts <= DAY;
+}
+
+static bool are_possible(const uint8_t *p, uint32_t sources, uint32_t ids, uint64_t written)
+{
+    for (uint32_t i = 0; i < sources + ids; i++)
+        if (!can_be(p + (size_t)i * KNOWN_FILE_ENTRY, i < sources, written))
             return false;
-        if (end <= wall)
-            continue;
-        e.before = now + (mtime_ms)(end - wall) * 1000;
-        table[(*used)++] = e;
-    }
     return true;
+}
+
+/* The entries that still stand at wall, into an empty table; how many. */
+static unsigned read_entries(struct known_entry *table, const uint8_t *p, uint32_t count,
+                             mtime_ms now, uint64_t wall)
+{
+    unsigned used = 0;
+    for (; count > 0; count--, p += KNOWN_FILE_ENTRY) {
+        uint64_t end = get_le64(p + 16);
+        if (end > wall)
+            table[used++] = (struct known_entry){get_le64(p), get_le64(p + 8),
+                                                 now + (mtime_ms)(end - wall) * 1000};
+    }
+    return used;
 }
 
 enum known_file_result known_file_parse(struct known *k, const uint8_t *p, size_t n, mtime_ms now,
                                         uint64_t wall)
 {
-    static _Thread_local struct known t; /* 48 KB: not for a stack */
-    if (!whole(p, n))
+    enum known_file_result head = judge_head(p, n);
+    if (head != KNOWN_FILE_OK)
+        return head;
+    if (!is_whole(p, n))
         return KNOWN_FILE_DAMAGED;
     uint64_t written = get_le64(p + WRITTEN_AT);
-    if (written > wall)
-        return KNOWN_FILE_FUTURE;
     uint32_t sources = get_le32(p + SOURCES_AT), ids = get_le32(p + IDS_AT);
-    const uint8_t *entries = p + KNOWN_FILE_HEAD;
-    known_init(&t, p + KEY_AT);
-    if (!read_entries(t.sources, entries, sources, written, now, wall, &t.next_source) ||
-        !read_entries(t.ids, entries + (size_t)sources * KNOWN_FILE_ENTRY, ids, written, now, wall,
-                      &t.next_id))
+    const uint8_t *of_sources = p + KNOWN_FILE_HEAD;
+    const uint8_t *of_ids = of_sources + (size_t)sources * KNOWN_FILE_ENTRY;
+    if (!are_possible(of_sources, sources, ids, written))
         return KNOWN_FILE_DAMAGED;
-    t.next_source %= KNOWN_SOURCES;
-    t.next_id %= KNOWN_IDS;
-    *k = t;
+    if (written > wall && written - wall > KNOWN_FILE_SKEW_S)
+        return KNOWN_FILE_FUTURE;
+    wall = written > wall ? written : wall; /* as if no time had passed */
+    known_init(k, p + KEY_AT);
+    k->next_source = read_entries(k->sources, of_sources, sources, now, wall) % KNOWN_SOURCES;
+    k->next_id = read_entries(k->ids, of_ids, ids, now, wall) % KNOWN_IDS;
     return KNOWN_FILE_OK;
 }
