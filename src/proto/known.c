@@ -68,14 +68,22 @@ static struct known_entry *id_entry(struct known *k, uint64_t source, uint64_t h
     return next_of(k->ids, KNOWN_IDS, &k->next_id);
 }
 
-void known_add(struct known *k, const char *source, const char *id, mtime_ms now)
+/* Fills e, the place of hash, from now on; whether hash was not known before. */
+static bool renew(struct known_entry *e, uint64_t hash, uint64_t source, mtime_ms now)
+{
+    bool is_new = e->hash != hash || e->before <= now;
+    *e = (struct known_entry){hash, source, now + KNOWN_MS};
+    return is_new;
+}
+
+bool known_add(struct known *k, const char *source, const char *id, mtime_ms now)
 {
     uint64_t at = hash_of(k, source, "");
-    *source_entry(k, at) = (struct known_entry){at, at, now + KNOWN_MS};
+    bool is_new = renew(source_entry(k, at), at, at, now);
     if (!*id)
-        return;
+        return is_new;
     uint64_t hash = hash_of(k, source, id);
-    *id_entry(k, at, hash) = (struct known_entry){hash, at, now + KNOWN_MS};
+    return renew(id_entry(k, at, hash), hash, at, now) || is_new;
 }
 
 bool known_source(const struct known *k, const char *source, mtime_ms now)

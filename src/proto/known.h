@@ -40,8 +40,8 @@ struct known {
 void known_init(struct known *k, const uint8_t key[KEYED_HASH_KEY_BYTES]);
 
 /* source (any text that stands for "the same peer") has proved itself at now, as id; "": it has
-   none. */
-void known_add(struct known *k, const char *source, const char *id, mtime_ms now);
+   none. True: source, or id there, was not known before; else only their day begins anew. */
+bool known_add(struct known *k, const char *source, const char *id, mtime_ms now);
 
 bool known_source(const struct known *k, const char *source, mtime_ms now);
 

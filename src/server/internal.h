@@ -41,6 +41,12 @@
 enum {
     /* At the limit every user who leaves makes room for one who waits: once a minute is enough. */
     TELL_FULL_MS = 60000,
+    /* Who is known is written once in so long at the most; where nobody is new, and only days begin
+       again, it waits longer. Meanwhile a kill or a power cut loses what has changed. */
+    KEEPER_WRITE_MS = 60000,
+    KEEPER_RENEWED_MS = 3600 * 1000,
+    KEEPER_LOOK_MS = 1000, /* whether a writing is over */
+    KEEPER_END_MS = 5000,  /* so long the end of the program waits for a disk, twice at the most */
     /* Sources by which a worker counts the sessions it tells of, by hash: some may share one. */
     TOLD_SOURCES = 256,
     /* "address id" and its NUL. */
@@ -189,6 +195,17 @@ struct agent {
     struct message ended;    /* answered by forgotten */
 };
 
+/* Who is known, over restarts of the server: the file `known` in -certs. The main thread's. */
+struct keeper {
+    int dirfd; /* the folder; -1: nothing is kept */
+    uv_timer_t due;
+    struct keeper_write *write; /* under way, in a thread of its own; NULL */
+    mtime_ms not_before;        /* the next one */
+    mtime_ms changed_at;        /* since when the file is behind; MTIME_NEVER: it is not */
+    bool has_new;               /* of somebody who was not known before */
+    bool has_told;              /* that it cannot be written */
+};
+
 struct server {
     struct snapshot *options;
     const struct server_options *opt; /* what they say */
@@ -225,10 +242,11 @@ struct server {
     struct admission known_places; /* the same for sources in known: a flood of strangers, from
                                       however many addresses, takes none of these */
     struct known known;            /* who has authenticated in the last 24 h */
-    mtime_ms tell_full_at;         /* "no room for more users" is not logged again before */
-    struct account account;        /* of descriptors */
-    uint32_t sessions;             /* that count in it */
-    mtime_ms tell_sessions_at;     /* "no room for more sessions": the same */
+    struct keeper keeper;
+    mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
+    struct account account;    /* of descriptors */
+    uint32_t sessions;         /* that count in it */
+    mtime_ms tell_sessions_at; /* "no room for more sessions": the same */
     bool draining, ended;
 };
 
@@ -286,6 +304,18 @@ void reception_not_proxied(struct server *srv, enum proxy_gate_end why,
 /* Users have to wait; they need no longer. */
 void reception_full(struct server *srv);
 void reception_room(struct server *srv);
+
+/* ---- keeper.c: who is known, kept over a restart ---- */
+
+/* Reads srv->known, its key included, if there is a file for it. Before anybody comes, and before
+   the cage: root may read what it can open. What is wrong is logged; the server goes on. */
+void keeper_begin(struct server *srv);
+
+/* srv->known has changed; is_new: somebody was not known before. */
+void keeper_changed(struct server *srv, bool is_new);
+
+/* Writes what is not written yet. May wait for the disk, twice KEEPER_END_MS at the most. */
+void keeper_end(struct server *srv);
 
 /* ---- registry.c: ids, ports and what waits, on the main thread ---- */
 

@@ -169,7 +169,7 @@ bool reception_knows(struct server *srv, const struct sockaddr *peer)
 
 static void make_known(struct server *srv, const char *source, const char *id)
 {
-    known_add(&srv->known, source, id, loop_now(&srv->loop));
+    keeper_changed(srv, known_add(&srv->known, source, id, loop_now(&srv->loop)));
 }
 
 /* Where its client was last. */
@@ -466,16 +466,23 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
 
 /* ---- life ---- */
 
+static void make_key(struct rng *rng, uint8_t ret[KEYED_HASH_KEY_BYTES])
+{
+    for (size_t i = 0; i < KEYED_HASH_KEY_BYTES; i++)
+        ret[i] = (uint8_t)rng->next(rng);
+}
+
 int reception_init(struct server *srv)
 {
     uint8_t key[KEYED_HASH_KEY_BYTES];
     rng_system(&srv->rng);
-    for (size_t i = 0; i < sizeof key; i++)
-        key[i] = (uint8_t)srv->rng.next(&srv->rng);
+    make_key(&srv->rng, key);
     int err = verdicts_init(&srv->verdicts, key);
     if (err < 0)
         return err;
+    make_key(&srv->rng, key); /* another one: this goes to the disk */
     known_init(&srv->known, key);
+    keeper_begin(srv); /* its key counts, if there is a file */
     uv_timer_init(&srv->loop.uv, &srv->verdicts_due);
     srv->verdicts_due.data = srv;
     uv_timer_init(&srv->loop.uv, &srv->strangers_sum);
@@ -493,5 +500,6 @@ void reception_fini(struct server *srv)
 {
     uv_close((uv_handle_t *)&srv->verdicts_due, NULL);
     uv_close((uv_handle_t *)&srv->strangers_sum, NULL);
+    keeper_end(srv);
     sum_up(srv);
 }

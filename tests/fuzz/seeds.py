@@ -6,6 +6,7 @@ What each byte of a script means is in the target's step(). The other files ther
 a run from these seeds and made few: docs/recipes.md, A test.
 """
 
+import hmac
 import sys
 from pathlib import Path
 
@@ -188,9 +189,40 @@ def state_seeds():
     yield "secret-too-long", b(3) + b"s" * 4096
 
 
+def known_seeds():
+    def le(bytes_, *numbers):
+        return b"".join(n.to_bytes(bytes_, "little") for n in numbers)
+
+    def table(sources, ids, lasts=86400, written=1700000000):
+        head = b"GTKNOWN1" + bytes(range(16)) + le(8, written) + le(4, len(sources), len(ids))
+        return (head + b"".join(le(8, n, n, written + lasts) for n in sources)
+                + b"".join(le(8, n + 1000, n, written + lasts) for n in ids))
+
+    def signed(text, raw=0):
+        return b(raw) + text + hmac.digest(text[8:24], text, "sha256")
+
+    few, full = table([1, 2, 3], [1, 1, 2]), table(range(1, 1025), range(1, 1025))
+    room = bytes(32)
+    for clock in range(8):
+        yield f"few-clock-{clock}", signed(few, 3 * clock)
+    yield "empty", signed(table([], []))
+    yield "full", signed(full)
+    yield "full-and-more", b(2) + full + bytes(24) + room
+    yield "cut", signed(few)[:-1]
+    yield "no-mark", b(0) + few + room
+    yield "another-version", signed(few.replace(b"GTKNOWN1", b"GTKNOWN2"))
+    yield "to-be-signed", b(1) + few + room
+    yield "too-long-a-day", b(1) + table([1], [1], lasts=86401) + room
+    yield "ends-before", b(1) + table([1], [1], lasts=-1) + room
+    yield "one-that-is-none", b(1) + table([0], []) + room
+    yield "wrapping-numbers", b(1) + few[:32] + le(4, 0xFFFFFFFF, 7) + few[40:] + room
+    yield "end-of-time", b(1) + table([1], [], lasts=0, written=2**64 - 1) + room
+    yield "to-be-fitted", b(2) + few + room
+
+
 def main():
     root = Path(sys.argv[1]) / "corpus"
-    for target, seeds in (("gate", gate_seeds()), ("state", state_seeds())):
+    for target, seeds in (("gate", gate_seeds()), ("known", known_seeds()), ("state", state_seeds())):
         for name, text in seeds:
             (root / target / name).write_bytes(text)
     for target, seeds in (("server_link", server_seeds()), ("client_link", client_seeds())):

@@ -50,6 +50,17 @@ static void an_id_is_known_where_it_came_from(void **state)
     assert_true(known_id(&k, "192.0.2.1", "nas", 2000) == nas);
 }
 
+static void who_is_new_is_told_from_who_comes_again(void **state)
+{
+    (void)state;
+    assert_true(known_add(&k, "192.0.2.1", "", 1000));
+    assert_false(known_add(&k, "192.0.2.1", "", 1001));
+    assert_true(known_add(&k, "192.0.2.1", "nas", 1002));
+    assert_false(known_add(&k, "192.0.2.1", "nas", 1003));
+    assert_true(known_add(&k, "192.0.2.2", "nas", 1004));
+    assert_true(known_add(&k, "192.0.2.1", "nas", 1003 + KNOWN_MS)); /* forgotten meanwhile */
+}
+
 static void beyond_the_bound_the_first_is_forgotten(void **state)
 {
     (void)state;
@@ -101,11 +112,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
-        T(a_source_is_known_for_a_day),
-        T(an_id_is_known_where_it_came_from),
-        T(beyond_the_bound_the_first_is_forgotten),
-        T(a_source_with_many_ids_forgets_its_own),
-        T(another_key_gives_other_numbers),
+        T(who_is_new_is_told_from_who_comes_again), T(a_source_is_known_for_a_day),
+        T(an_id_is_known_where_it_came_from),       T(beyond_the_bound_the_first_is_forgotten),
+        T(a_source_with_many_ids_forgets_its_own),  T(another_key_gives_other_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,22 @@ static struct {
 
 /* ---- stubs ---- */
 
+void keeper_begin(struct server *srv)
+{
+    (void)srv;
+}
+
+void keeper_changed(struct server *srv, bool is_new)
+{
+    (void)srv;
+    (void)is_new;
+}
+
+void keeper_end(struct server *srv)
+{
+    (void)srv;
+}
+
 void server_session_gone(struct server *srv)
 {
     assert_ptr_equal(srv, &rig.srv);

@@ -16,6 +16,7 @@
 static char next_letter;
 static struct agent *newest;
 
+static unsigned changes, news;  /* of who is known */
 static unsigned closed;         /* handles */
 static uv_timer_cb on_verdicts; /* the last of verdicts_due; NULL: none */
 
@@ -43,6 +44,24 @@ struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES]
     (void)sid;
     struct list *n = list_first(&srv->agents);
     return n ? LIST_ENTRY(n, struct agent, of_server) : NULL; /* the oldest has it */
+}
+
+void keeper_begin(struct server *srv)
+{
+    assert_ptr_equal(srv, &kit.srv);
+}
+
+void keeper_changed(struct server *srv, bool is_new)
+{
+    assert_ptr_equal(srv, &kit.srv);
+    changes++;
+    news += is_new;
+}
+
+void keeper_end(struct server *srv)
+{
+    assert_ptr_equal(srv, &kit.srv);
+    kit_did("kept");
 }
 
 void server_session_gone(struct server *srv)
@@ -259,11 +278,34 @@ static void who_is_turned_away_has_no_line(void **state)
     KIT_LINES("");
 }
 
+static void what_is_to_be_kept_is_told(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1");
+    changes = news = 0;
+    kit_run(&a->auth_ok);
+    assert_true(changes == 1 && news == 1);
+    reception_keep_known(&kit.srv);
+    assert_true(changes == 2 && news == 1);
+    over(a, END_PEER);
+    assert_true(changes == 3 && news == 1);
+}
+
+/* What is kept on the disk has a key of its own. */
+static void verdicts_have_another_key(void **state)
+{
+    (void)state;
+    assert_memory_not_equal(kit.srv.known.key, kit.srv.verdicts.penalties.key,
+                            KEYED_HASH_KEY_BYTES);
+}
+
 static void at_the_end_no_timer_is_open(void **state)
 {
     (void)state;
     closed = 0;
+    quietly();
     reception_fini(&kit.srv);
+    KIT_DID("kept ");
     assert_int_equal(closed, 2); /* verdicts_due, strangers_sum */
 }
 
@@ -606,6 +648,8 @@ int main(void)
         T(a_source_that_has_proved_itself_is_known),
         T(who_has_a_session_stays_known),
         T(who_is_turned_away_has_no_line),
+        T(what_is_to_be_kept_is_told),
+        T(verdicts_have_another_key),
         T(at_the_end_no_timer_is_open),
         T(an_unknown_session_proves_nothing),
         T(a_port_scan_fills_no_disk),

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* server/keeper: when the file of who is known is written. A real folder and a real thread; the
+ * clock is kit.now, and the timer is the test's. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kit.h"
+#include "server/known_store.h"
+
+#define HOUR_MS (3600 * 1000)
+
+static char dir[64];
+static uv_timer_cb on_due; /* NULL: the timer does not run */
+static mtime_ms due_at;
+static unsigned closed;
+
+int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t);
+int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t)
+{
+    (void)loop;
+    memset(t, 0, sizeof *t);
+    return 0;
+}
+
+int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat);
+int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat)
+{
+    assert_ptr_equal(t, &kit.srv.keeper.due);
+    assert_int_equal(repeat, 0);
+    on_due = cb;
+    due_at = kit.now + (mtime_ms)timeout;
+    return 0;
+}
+
+void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb);
+void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb)
+{
+    (void)cb;
+    assert_ptr_equal(h, &kit.srv.keeper.due);
+    closed++;
+}
+
+int __real_pthread_join(pthread_t thread, void **ret);
+int __wrap_pthread_join(pthread_t thread, void **ret);
+int __wrap_pthread_join(pthread_t thread, void **ret)
+{
+    return __real_pthread_join(thread, ret);
+}
+
+/* ---- the bench ---- */
+
+static void begin(void)
+{
+    static const uint8_t key[KEYED_HASH_KEY_BYTES] = "0123456789abcde";
+    memset(&kit.srv.keeper, 0, sizeof kit.srv.keeper);
+    known_init(&kit.srv.known, key);
+    on_due = NULL;
+    closed = 0;
+    keeper_begin(&kit.srv);
+}
+
+static int setup(void **state)
+{
+    (void)kit_setup(state);
+    (void)snprintf(dir, sizeof dir, "/tmp/gotunnel-keeper-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    kit.opt.certs = dir;
+    begin();
+    return 0;
+}
+
+static void remove_file(const char *name)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    (void)unlink(path);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (closed == 0)
+        keeper_end(&kit.srv);
+    remove_file("known");
+    (void)rmdir(dir);
+    return 0;
+}
+
+static void proves_itself(const char *source, const char *id)
+{
+    keeper_changed(&kit.srv, known_add(&kit.srv.known, source, id, kit.now));
+}
+
+/* The timer runs when it is due. */
+static void wait_until(mtime_ms at)
+{
+    while (on_due && due_at <= at) {
+        uv_timer_cb cb = on_due;
+        kit.now = due_at > kit.now ? due_at : kit.now;
+        on_due = NULL;
+        cb(&kit.srv.keeper.due);
+    }
+    kit.now = at;
+}
+
+/* Until no writing is under way any more, a minute at most, in which the clock stands. */
+static void settle(void)
+{
+    for (int i = 0; i < 60000 && kit.srv.keeper.write; i++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        on_due(&kit.srv.keeper.due);
+    }
+    assert_null(kit.srv.keeper.write);
+}
+
+/* What a server that starts now would know of source. */
+static bool is_on_disk(const char *source)
+{
+    static struct known k;
+    struct errmsg why;
+    uint8_t key[KEYED_HASH_KEY_BYTES] = {0};
+    known_init(&k, key);
+    int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(known_store_read(dirfd, dir, &k, kit.now, (uint64_t)time(NULL), &why), 0);
+    (void)close(dirfd);
+    return known_source(&k, source, kit.now);
+}
+
+/* ---- when ---- */
+
+static void a_new_one_is_written_at_once_and_then_once_a_minute(void **state)
+{
+    mtime_ms began = kit.now;
+    (void)state;
+    proves_itself("192.0.2.1", "nas");
+    wait_until(kit.now);
+    settle();
+    assert_true(is_on_disk("192.0.2.1"));
+    proves_itself("192.0.2.2", "nas");
+    assert_int_equal(due_at, began + KEEPER_WRITE_MS);
+    wait_until(began + KEEPER_WRITE_MS - 1);
+    assert_null(kit.srv.keeper.write);
+    assert_false(is_on_disk("192.0.2.2"));
+    wait_until(began + KEEPER_WRITE_MS);
+    settle();
+    assert_true(is_on_disk("192.0.2.2"));
+    KIT_LINES("");
+}
+
+/* A client whose connection is cut each minute does not wear out a disk. */
+static void who_only_comes_again_is_written_once_an_hour(void **state)
+{
+    (void)state;
+    proves_itself("192.0.2.1", "nas");
+    wait_until(kit.now);
+    settle();
+    remove_file("known");
+    mtime_ms began = kit.now;
+    for (int minute = 0; minute < 60; minute++) {
+        wait_until(began + minute * 60000);
+        proves_itself("192.0.2.1", "nas");
+        assert_null(kit.srv.keeper.write);
+    }
+    assert_false(is_on_disk("192.0.2.1"));
+    wait_until(began + HOUR_MS);
+    settle();
+    assert_true(is_on_disk("192.0.2.1"));
+}
+
+static void nothing_changed_writes_nothing(void **state)
+{
+    (void)state;
+    wait_until(kit.now + 48 * HOUR_MS);
+    assert_null(on_due);
+    keeper_end(&kit.srv);
+    assert_false(is_on_disk("192.0.2.1"));
+    assert_int_equal(closed, 1);
+}
+
+static void the_end_writes_what_is_not_written_yet(void **state)
+{
+    (void)state;
+    proves_itself("192.0.2.1", "nas");
+    wait_until(kit.now);
+    proves_itself("192.0.2.2", "nas"); /* while the first is under way, or was just over */
+    keeper_end(&kit.srv);
+    assert_true(is_on_disk("192.0.2.2"));
+    assert_int_equal(closed, 1);
+    KIT_LINES("");
+}
+
+static void the_next_run_knows_them_by_the_same_numbers(void **state)
+{
+    (void)state;
+    proves_itself("192.0.2.1", "nas");
+    uint64_t id = known_id(&kit.srv.known, "192.0.2.1", "nas", kit.now);
+    keeper_end(&kit.srv);
+    kit.now += HOUR_MS; /* another boot's clock */
+    begin();
+    assert_true(known_source(&kit.srv.known, "192.0.2.1", kit.now));
+    assert_false(known_source(&kit.srv.known, "192.0.2.2", kit.now));
+    assert_true(known_id(&kit.srv.known, "192.0.2.1", "nas", kit.now) == id);
+    KIT_LINES("");
+}
+
+/* ---- what goes wrong ---- */
+
+static void put(const void *p, size_t n)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/known", dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && write(fd, p, n) == (ssize_t)n);
+    (void)close(fd);
+}
+
+static void a_damaged_file_is_one_line_and_is_replaced(void **state)
+{
+    (void)state;
+    keeper_end(&kit.srv);
+    put("nothing of ours", 15);
+    begin();
+    assert_int_equal(kit_count("every address counts as a stranger's"), 1);
+    assert_int_equal(kit_count("/known is damaged"), 1);
+    proves_itself("192.0.2.1", "nas");
+    wait_until(kit.now);
+    settle();
+    assert_true(is_on_disk("192.0.2.1"));
+    assert_int_equal(kit_count(""), 1);
+}
+
+static void what_cannot_be_written_is_one_line(void **state)
+{
+    (void)state;
+    assert_int_equal(rmdir(dir), 0);
+    proves_itself("192.0.2.1", "nas");
+    for (int minute = 0; minute < 10; minute++) {
+        wait_until(kit.now + 60000);
+        settle();
+    }
+    assert_int_equal(kit_count("cannot be kept over a restart: cannot write "), 1);
+    assert_int_equal(kit_count(""), 1);
+    keeper_end(&kit.srv);
+    assert_int_equal(kit_count(""), 1);
+}
+
+static void what_can_be_written_again_is(void **state)
+{
+    (void)state;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/known", dir);
+    assert_int_equal(mkdir(path, 0700), 0); /* nothing is renamed over a folder */
+    proves_itself("192.0.2.1", "nas");
+    wait_until(kit.now);
+    settle();
+    assert_int_equal(kit_count("cannot be kept over a restart: "), 1);
+    assert_int_equal(rmdir(path), 0);
+    wait_until(kit.now + KEEPER_WRITE_MS);
+    settle();
+    assert_true(is_on_disk("192.0.2.1"));
+    assert_int_equal(kit_count(""), 1);
+    remove_file("known"); /* once more: that is news again */
+    assert_int_equal(mkdir(path, 0700), 0);
+    proves_itself("192.0.2.2", "nas");
+    wait_until(kit.now + KEEPER_WRITE_MS);
+    settle();
+    assert_int_equal(kit_count(""), 2);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void without_a_folder_it_goes_on(void **state)
+{
+    (void)state;
+    keeper_end(&kit.srv);
+    kit.opt.certs = "/nonexistent/certs";
+    begin();
+    assert_int_equal(kit_count("cannot be kept over a restart: "), 1);
+    proves_itself("192.0.2.1", "nas");
+    assert_null(on_due);
+    keeper_end(&kit.srv);
+    assert_int_equal(kit_count(""), 1);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_new_one_is_written_at_once_and_then_once_a_minute),
+        T(who_only_comes_again_is_written_once_an_hour),
+        T(nothing_changed_writes_nothing),
+        T(the_end_writes_what_is_not_written_yet),
+        T(the_next_run_knows_them_by_the_same_numbers),
+        T(a_damaged_file_is_one_line_and_is_replaced),
+        T(what_cannot_be_written_is_one_line),
+        T(what_can_be_written_again_is),
+        T(without_a_folder_it_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
