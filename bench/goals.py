@@ -88,6 +88,7 @@ HOSTILE = [
       for how, words in (("patient", "patient"), ("impatient", "25 ms each"), ("lines", "3 lines each"), ("proofs", "proofs"))),
     Goal("lines of the log that they write", ("hostile-guesses",), "lines_a_minute", 60 + 5),
     Goal("100 users' p99 beside 5,000 who read nothing, of that without", ("hostile-stalled",), "p99_ratio", 2, unit="×"),
+    Goal("times TCP is short of memory beside them", ("hostile-stalled",), "short", 0),
     Goal("rate of a download beside resets, of that beside a busy processor", ("hostile-resets",), "rate_ratio", 0.9, (),
          True, "×"),
     Goal("descriptors are back after them", ("hostile-resets",), "back_s", 2, unit="s"),

@@ -32,6 +32,7 @@ METRICS.update({
     "back_s": Metric("s until descriptors are back", True, 2),
     "fds_more": Metric("descriptors more after", True, 0),
     "there": Metric("users", False, 0),
+    "short": Metric("times TCP was short of memory", True, 0),
     "held_fds": Metric("descriptors for them", True, 0),
     **{f"{end}_rss_{when}_mb": Metric(f"MB RSS, {end}, {when}", True, 1)
        for when in ("before", "during", "after") for end in ("server", "client")},
@@ -77,6 +78,12 @@ def _kernel_mb():
     """What the kernel holds for TCP on this machine, whosever it is."""
     pages = re.search(r"^TCP:.* mem (\d+)$", open("/proc/net/sockstat", encoding="ascii").read(), re.M)
     return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") / MB
+
+
+def _times_short():
+    """How often the kernel has been short of memory for TCP, in this network namespace."""
+    names, values = [line.split() for line in open("/proc/net/netstat", encoding="ascii") if line.startswith("TcpExt:")]
+    return int(dict(zip(names, values))["TCPMemoryPressures"])
 
 
 def _memory(tunnel, when):
@@ -215,13 +222,14 @@ def stalled(bench, tunnel, figure):
     seconds, n = _seconds(bench, figure), figure.steps[bench.profile]
     user = ["pp", "-c", 100, "-s", 64, "-w", 0.2, "-t", seconds]
     quiet, before, fds = _p99(bench, tunnel, figure, user), _memory(tunnel, "before"), _fds(tunnel)
+    short = _times_short()
     with Hostile(bench, "stall", "-p", tunnel.port, "-c", n, "-n", 250) as crowd:
         there = crowd.line()["open"]
         held = _settle(tunnel) - fds
         beside, during = _p99(bench, tunnel, figure, user), _memory(tunnel, "during")
     time.sleep(2)
     return {"p99_ratio": beside / quiet, "p99_quiet_us": quiet, "p99_hostile_us": beside, "there": there,
-            "held_fds": held, **before, **during, **_memory(tunnel, "after")}
+            "short": _times_short() - short, "held_fds": held, **before, **during, **_memory(tunnel, "after")}
 
 
 def _download(bench, tunnel, seconds, *beside):

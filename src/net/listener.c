@@ -169,8 +169,9 @@ static void set_options(int fd, const struct listener_config *cfg)
     if (cfg->for_users) {
         sock_keepalive(fd);
         sock_abortive(fd, true);
-        sock_unsent_max(fd, LISTENER_USER_UNSENT);
     }
+    if (cfg->unsent_max > 0)
+        sock_unsent_max(fd, cfg->unsent_max);
 }
 
 /* A bound, listening socket on one address, or a negative errno. */

@@ -20,9 +20,6 @@ enum {
     LISTENER_PAUSE_MS = 100,
     LISTENER_SERIES_MS = 1000,
     LISTENER_BACKLOG = 4096,
-    /* Bytes that the kernel takes for a user who reads nothing, besides what is in flight: else on
-       loopback 2.5 MB, which nobody accounts. */
-    LISTENER_USER_UNSENT = 256 << 10,
 };
 
 struct listener;
@@ -46,9 +43,9 @@ struct listener_config {
     int port;           /* 0..65535; 0: the system chooses */
     int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
     int batch;          /* connections accepted in a turn; 0: LISTENER_BATCH */
-    bool for_users;     /* accepted sockets have sock_keepalive(), are sock_abortive(), and
-                           hold LISTENER_USER_UNSENT at most; who is sock_is_dead() already is
-                           closed, and on_accept does not hear of it */
+    bool for_users;     /* accepted sockets have sock_keepalive() and are sock_abortive(); who is
+                           sock_is_dead() already is closed, and on_accept does not hear of it */
+    size_t unsent_max;  /* sock_unsent_max() of accepted sockets; 0 leaves it */
 };
 
 /* Binds (SO_REUSEADDR) and listens. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO

@@ -5,6 +5,7 @@
 #include "net/sock.h"
 #include "proto/hash.h"
 #include "proto/smux/session.h"
+#include "proto/unsent.h"
 #include "server/internal.h"
 
 static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
@@ -31,6 +32,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (log_enabled(LOG_LEVEL_DEBUG))
         event_user_connected(a->name, sock_name(user, addr));
     relay_set_source(r, hash_text(sock_source(user, addr)));
+    relay_bound_unsent(r);
     relay_attach(r, fd);
     if (quota_is_full(w->relays.quota))
         worker_full(w);
@@ -71,8 +73,10 @@ int endpoint_open(struct agent *a, int port, struct errmsg *why)
     static const struct listener_events events = {.on_accept = endpoint_on_user,
                                                   .on_pause = endpoint_on_pause,
                                                   .may_accept = endpoint_may_accept};
-    struct listener_config cfg = {
-        .host = a->worker->srv->public_host, .port = port, .for_users = true};
+    struct listener_config cfg = {.host = a->worker->srv->public_host,
+                                  .port = port,
+                                  .for_users = true,
+                                  .unsent_max = UNSENT_FIRST};
     int err = listener_open(a->worker->loop, &cfg, &events, a, &a->endpoint.listener, why);
     if (err == 0)
         endpoint_users(a, SESSION_USERS_HOLD);

@@ -114,6 +114,8 @@ static void relay_end(struct relay *r, bool reset)
     relay_leave_session(r);
     turn_idle(&r->reader);
     relay_late_clear(r);
+    if (r->unsent > 0)
+        unsent_gone(&r->rs->unsent, r->unsent * UNSENT_FIRST);
     relay_pool_bury(r);
 }
 
@@ -284,6 +286,11 @@ struct relay *relay_new(struct relays *rs, struct session *session, struct smux_
 void relay_set_source(struct relay *r, uint64_t source)
 {
     r->source = source;
+}
+
+void relay_bound_unsent(struct relay *r)
+{
+    r->unsent = 1;
 }
 
 void relay_set_pending(struct relay *r, struct relay_pending *m)

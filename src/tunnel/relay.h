@@ -23,6 +23,7 @@
 #include "base/log_budget.h"
 #include "net/loop.h"
 #include "proto/smux/session.h"
+#include "proto/unsent.h"
 
 struct dial_result;
 struct waiting;
@@ -56,6 +57,10 @@ enum {
     /* Each of them counts so much at least: the first buffer, and what a stalled connection costs
        besides. */
     RELAYS_LATE_FLOOR = 8 << 10,
+    /* What the kernel may hold for users beyond UNSENT_FIRST each is this part of what is kept for
+       readers that stand still: of a quarter of the machine's memory one 32nd, half of what Linux
+       lets TCP have before it is short of it (tcp_mem). */
+    RELAYS_UNSENT_PART = 8,
     RELAYS_SHED_LINE_MS = 60000, /* between two lines about those that were cut for it */
 };
 
@@ -74,6 +79,7 @@ struct relays {
     struct smux_budget windows;  /* max is RELAYS_WINDOW_BYTES; many loops divide it */
     struct smux_budget replay;   /* the same of RELAYS_REPLAY_BYTES */
     struct waiting *late;        /* what waits for readers that stand still */
+    struct unsent unsent;        /* what the kernel may hold for users beyond UNSENT_FIRST each */
     uint32_t count;              /* sockets and pending dials */
     uint64_t received, sent;     /* bytes of all streams so far: from the peers, to them */
     struct log_budget cut_lines; /* what half-closed connections may put into the log */
@@ -99,7 +105,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota) MUST_
 
 /* Of what the process may hold in memory for others, bytes are for this loop: for readers that
    stand still, and half of it each for larger windows and for what is kept to be sent again, up to
-   the constants above. */
+   the constants above. The kernel may hold the RELAYS_UNSENT_PART of it for users besides. */
 void relays_memory(struct relays *rs, uint64_t bytes);
 
 /* Cuts every relay that has outlived its session. The sessions must be closed before. */
@@ -136,6 +142,11 @@ void relay_reset(struct relay *r, enum smux_reset_code code);
 /* source: a number that stands for "the same peer" (proto/hash.h); who has the most waiting loses
    connections first. */
 void relay_set_source(struct relay *r, uint64_t source);
+
+/* The socket that relay_attach() will bring takes UNSENT_FIRST at most before some was sent
+   (sock_unsent_max()): it gets more when its reader has taken it (proto/unsent.h). What it may have
+   counts as held for a reader that stands still. */
+void relay_bound_unsent(struct relay *r);
 
 /* Embed in what brings the socket (the client's dial): on_cancel is called if the relay ends before
    relay_attach(), so that it can be given up. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "net/sock.h"
 #include "tunnel/relay_internal.h"
 
 /* So many bytes, from the head of what is late if there is any, have been passed on or dropped. */
@@ -112,8 +113,21 @@ void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n)
     s->gather[s->gather_n++] = (struct iovec){(uint8_t *)(uintptr_t)p, n};
 }
 
+/* The reader has taken what was there. */
+static void down_allow_more(struct relay *r)
+{
+    uint32_t own = r->unsent * UNSENT_FIRST;
+    uint32_t more = own > 0 ? unsent_more(&r->rs->unsent, own) : 0;
+    if (more == own)
+        return;
+    r->unsent = (uint8_t)(more / UNSENT_FIRST);
+    sock_unsent_max(r->socket.fd, more);
+    relay_late_count(r);
+}
+
 void relay_down_writable(struct relay *r)
 {
+    down_allow_more(r);
     struct iovec pieces[2]; /* both at once: edges are told only after a send that took less */
     ssize_t n = down_send(r, pieces, relay_late_pieces(r, pieces));
     if (n < 0) {

@@ -48,6 +48,7 @@ struct relay {
     uint8_t up;      /* enum relay_up */
     uint8_t down;    /* enum relay_down */
     bool hangup;     /* the socket's end has come for sure: a short read does not mean drained */
+    uint8_t unsent;  /* how often UNSENT_FIRST the kernel may hold for it; 0: it is not bounded */
     bool failed;     /* the socket has failed; what it said before may still be unread */
 };
 
@@ -115,6 +116,9 @@ size_t relay_late_bytes(const struct relay *r);
 /* Appends a copy of n bytes. 0, or as backlog_put(). If it is too much for all relays, some end at
    the end of the turn: maybe this one. */
 int relay_late_put(struct relay *r, const void *p, size_t n) MUST_USE;
+
+/* What the kernel may hold for it has changed, which counts with what is late. */
+void relay_late_count(struct relay *r);
 
 /* As backlog_pieces(). */
 int relay_late_pieces(const struct relay *r, struct iovec ret[2]);

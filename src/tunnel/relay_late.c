@@ -21,9 +21,21 @@ size_t relay_late_bytes(const struct relay *r)
     return r->late ? r->late->bytes.len : 0;
 }
 
+static void late_check(struct relays *rs)
+{
+    if (waiting_exceeds(rs->late))
+        loop_defer(rs->loop, &rs->shedder);
+}
+
+void relay_late_count(struct relay *r)
+{
+    uint64_t held = r->late->bytes.cap + (uint64_t)r->unsent * UNSENT_FIRST;
+    waiting_put(r->rs->late, &r->late->entry, r->source, held, 1);
+    late_check(r->rs);
+}
+
 int relay_late_put(struct relay *r, const void *p, size_t n)
 {
-    struct relays *rs = r->rs;
     struct late *late = r->late;
     if (n == 0)
         return 0;
@@ -42,9 +54,9 @@ int relay_late_put(struct relay *r, const void *p, size_t n)
     }
     r->late = late;
     if (late->bytes.cap != cap)
-        waiting_put(rs->late, &late->entry, r->source, late->bytes.cap, 1);
-    if (waiting_exceeds(rs->late))
-        loop_defer(rs->loop, &rs->shedder);
+        relay_late_count(r);
+    else
+        late_check(r->rs);
     return 0;
 }
 

@@ -163,6 +163,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     rs->quota = quota;
     rs->windows.max = RELAYS_WINDOW_BYTES;
     rs->replay.max = RELAYS_REPLAY_BYTES;
+    rs->unsent.max = RELAYS_LATE_BYTES / RELAYS_UNSENT_PART;
     for (int kind = 0; kind < RELAY_CUT_KINDS; kind++) {
         list_init(&rs->cuts[kind]);
         rs->cut_after[kind] = cut_after[kind];
@@ -181,6 +182,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
 void relays_memory(struct relays *rs, uint64_t bytes)
 {
     rs->late->max = bytes;
+    rs->unsent.max = bytes / RELAYS_UNSENT_PART;
     rs->windows.max = bytes / 2 < RELAYS_WINDOW_BYTES ? bytes / 2 : RELAYS_WINDOW_BYTES;
     rs->replay.max = bytes / 2 < RELAYS_REPLAY_BYTES ? bytes / 2 : RELAYS_REPLAY_BYTES;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Users who ask and do not read: what waits for them is bounded, and others go on."""
 
+import os
 import socket
 import time
 
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.patient
 SIZE = 1 << 20
 MANY = 150
 MEMORY_KIB = 16 << 10
+KERNEL_USERS = 200
+KERNEL_BYTES = 48 << 10  # 16 KB, and what is in flight
 DATA = bytes(i * 7 % 251 for i in range(1 << 16)) * (SIZE >> 16)
 
 
@@ -70,3 +73,29 @@ def grows(server):
     first = server.status("VmRSS")
     time.sleep(0.5)
     return server.status("VmRSS") > first + 1024
+
+
+def held_by_the_kernel(port):
+    """Bytes that wait in the kernel, of each connection of the public port."""
+    rows = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if os.path.exists(table):
+            with open(table, encoding="ascii") as lines:
+                rows += [line.split() for line in lines][1:]
+    return [int(row[4].split(":")[0], 16) for row in rows if row[3] == "01" and int(row[1].split(":")[1], 16) == port]
+
+
+def test_the_kernel_holds_little_for_users_who_do_not_read(lab):
+    """And who reads after all has every byte."""
+    with services.Service(gives_a_megabyte) as service:
+        server = lab.server(threads=1)
+        client = lab.client(server, service.port)
+        users = [stalled(client.port, f"127.0.0.{2 + i % 8}") for i in range(KERNEL_USERS)]
+        wait_for("all to stand still", lambda: len([n for n in held_by_the_kernel(client.port) if n > 0]) == KERNEL_USERS)
+        wait_for("the windows to be full", lambda: not grows(server))
+        held = held_by_the_kernel(client.port)
+        assert len(held) == KERNEL_USERS and sum(held) < KERNEL_USERS * KERNEL_BYTES
+        for s in users[::KERNEL_USERS // 4]:
+            assert read_exactly(s, SIZE) == DATA
+        for s in users:
+            s.close()

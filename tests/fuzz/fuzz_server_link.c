@@ -348,6 +348,7 @@ static void user_comes(struct session *s)
         abort();
     if (r) {
         relay_set_source(r, (uint64_t)fd);
+        relay_bound_unsent(r);
         relay_attach(r, fd);
     } else {
         sock_close_reset(fd);

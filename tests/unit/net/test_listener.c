@@ -173,9 +173,10 @@ static void accepted_sockets_inherit_their_options(void **state)
 {
     for (int users = 0; users <= 1; users++) {
         struct owner o = {.k = *state};
-        struct listener_config cfg = {.host = "127.0.0.1", .for_users = users};
+        struct listener_config cfg = {
+            .host = "127.0.0.1", .for_users = users, .unsent_max = users ? 12345 : 0};
         struct errmsg why = {""};
-        int on = -1, idle = -1;
+        int on = -1, idle = -1, unsent = -1;
         socklen_t len = sizeof on;
         assert_int_equal(listener_open(&o.k->loop, &cfg, &events, &o, &o.l, &why), 0);
         int c = kit_connect(listener_port(o.l));
@@ -184,6 +185,8 @@ static void accepted_sockets_inherit_their_options(void **state)
         assert_int_equal(on, users);
         assert_int_equal(getsockopt(o.fd[0], IPPROTO_TCP, TCP_KEEPIDLE, &idle, &len), 0);
         assert_int_equal(idle == 60, users);
+        assert_int_equal(getsockopt(o.fd[0], IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, &len), 0);
+        assert_int_equal(unsent == 12345, users);
         struct linger hard;
         socklen_t hard_len = sizeof hard;
         assert_int_equal(getsockopt(o.fd[0], SOL_SOCKET, SO_LINGER, &hard, &hard_len), 0);

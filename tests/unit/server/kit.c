@@ -402,6 +402,12 @@ struct relay *relay_new(struct relays *rs, struct session *session, struct smux_
     return kit.no_relay ? NULL : (struct relay *)&relay;
 }
 
+void relay_bound_unsent(struct relay *r)
+{
+    (void)r;
+    kit.unsent_bound = true;
+}
+
 void relay_set_source(struct relay *r, uint64_t source)
 {
     (void)r;

@@ -26,9 +26,10 @@ struct opening {
 };
 
 struct kit {
-    char did[2048];  /* what the stubs were told: "a>ended listen:8080 " */
-    char *lines;     /* the log, from info on: lines_seen */
-    uint64_t source; /* of the last relay */
+    char did[2048];    /* what the stubs were told: "a>ended listen:8080 " */
+    char *lines;       /* the log, from info on: lines_seen */
+    uint64_t source;   /* of the last relay */
+    bool unsent_bound; /* it is */
     mtime_ms now;
     struct server srv;
     struct server_options opt;

@@ -70,12 +70,15 @@ static void users_wait_until_they_are_admitted(void **state)
     (void)state;
     open_port();
     assert_true(kit.listener.cfg.for_users);
+    assert_int_equal(kit.listener.cfg.unsent_max, UNSENT_FIRST);
+    assert_false(kit.unsent_bound);
     assert_true(kit.listener.paused); /* the client does not know of its port yet */
     endpoint_users(a, SESSION_USERS_ADMIT);
     assert_false(kit.listener.paused);
     user(50);
     KIT_DID("stream relay:50 ");
     assert_int_equal(kit.source, hash_text("0.0.0.0"));
+    assert_true(kit.unsent_bound);
     KIT_LINES("");
 }
 

@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@
 #include "base/quota.h"
 #include "net/sock.h"
 #include "tunnel/internal.h"
+#include "tunnel/relay_internal.h"
 
 static struct rig {
     struct kit *k;
@@ -521,6 +524,116 @@ static void what_was_taken_counts_no_more(void **state)
     assert_true(rig.rs.late->bytes <= 16384);
 }
 
+/* ---- what the kernel holds for a user ---- */
+
+static int unsent_max_of(const struct relay *r)
+{
+    int n = -1;
+    socklen_t len = sizeof n;
+    assert_int_equal(getsockopt(r->socket.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &n, &len), 0);
+    return n;
+}
+
+/* The socket is bounded as those of a public port are. The user's receive buffer stays as large as
+   it is to begin with. */
+static void attach_bounded(void)
+{
+    int fd[2], buffer = 65536;
+    kit_tcp_pair(fd);
+    rig.user = fd[1];
+    (void)setsockopt(rig.user, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    sock_unsent_max(fd[0], UNSENT_FIRST);
+    relay_bound_unsent(rig.r);
+    relay_attach(rig.r, fd[0]);
+}
+
+/* A turn in which the peer says what it may. Bytes. */
+static size_t peer_says_more(void)
+{
+    size_t room = 0;
+    uint8_t *to;
+    if (smux_stream_reserve(rig.there, &to, &room) == 0)
+        smux_stream_commit(rig.there, room);
+    else
+        room = 0;
+    pump();
+    return room;
+}
+
+/* The peer says as much as the window lets it. Bytes. */
+static size_t peer_fills(void)
+{
+    size_t sum = 0, n;
+    for (mtime_ms quiet = kit_clock(); kit_clock() - quiet < 200; sum += n) {
+        n = peer_says_more();
+        if (n > 0)
+            quiet = kit_clock();
+    }
+    return sum;
+}
+
+static void for_a_user_who_reads_nothing_the_kernel_holds_little(void **state)
+{
+    (void)state;
+    attach_bounded();
+    size_t n = peer_fills(), kept = sock_unsent(rig.r->socket.fd);
+    assert_true(n > 200000);
+    assert_in_range(kept, 1, UNSENT_FIRST + 65536); /* to the end of a segment */
+    assert_int_equal(unsent_max_of(rig.r), UNSENT_FIRST);
+    assert_int_equal(rig.rs.unsent.used, 0);
+}
+
+static void what_it_may_hold_counts_with_what_waits(void **state)
+{
+    (void)state;
+    struct relay *a = rig.r, *b = another(2);
+    relay_bound_unsent(b);
+    holds(a, 20000);
+    uint64_t alone = rig.rs.late->bytes;
+    holds(b, 20000);
+    assert_int_equal(rig.rs.late->bytes, 2 * alone + UNSENT_FIRST);
+}
+
+static void it_holds_more_for_one_who_reads(void **state)
+{
+    (void)state;
+    static uint8_t heap[1 << 20];
+    attach_bounded();
+    while (rig.r->unsent < UNSENT_MOST / UNSENT_FIRST / 2) { /* then the kernel takes all */
+        unsigned before = rig.r->unsent;
+        (void)peer_fills();
+        uint64_t counted = rig.rs.late->bytes;
+        rig.k->began = kit_clock();
+        while (rig.r->unsent == before) {
+            (void)recv(rig.user, heap, sizeof heap, 0);
+            pump();
+        }
+        uint64_t own = (uint64_t)rig.r->unsent * UNSENT_FIRST;
+        assert_int_equal(unsent_max_of(rig.r), own);
+        assert_int_equal(rig.rs.unsent.used, own - UNSENT_FIRST);
+        assert_true(rig.r->late || before > 1); /* then the kernel has taken all */
+        if (rig.r->late)
+            assert_int_equal(rig.rs.late->bytes, counted + own / 2);
+    }
+    relay_reset(rig.r, SMUX_RST_SHUTDOWN);
+    assert_int_equal(rig.rs.unsent.used, 0);
+}
+
+static void a_socket_that_is_not_bounded_stays_so(void **state)
+{
+    (void)state;
+    int before;
+    static uint8_t heap[1 << 20];
+    attach();
+    before = unsent_max_of(rig.r);
+    for (int i = 0; i < 3; i++) {
+        (void)peer_fills();
+        (void)recv(rig.user, heap, sizeof heap, 0);
+    }
+    assert_int_equal(unsent_max_of(rig.r), before);
+    assert_int_equal(rig.rs.unsent.used, 0);
+}
+
 static void the_line_about_them_comes_once_a_minute(void **state)
 {
     (void)state;
@@ -546,6 +659,7 @@ static void half_of_the_memory_is_for_windows(void **state)
     relays_memory(&rig.rs, 64 << 20);
     assert_true(rig.rs.late->max == 64 << 20);
     assert_true(rig.rs.windows.max == 32 << 20 && rig.rs.replay.max == 32 << 20);
+    assert_true(rig.rs.unsent.max == 8 << 20);
     relays_memory(&rig.rs, UINT64_C(1) << 40);
     assert_true(rig.rs.windows.max == RELAYS_WINDOW_BYTES);
     assert_true(rig.rs.replay.max == RELAYS_REPLAY_BYTES);
@@ -571,6 +685,10 @@ int main(void)
         TEST(a_prefix_comes_in_time_or_not_at_all),
         TEST(who_holds_most_loses_what_stood_longest),
         TEST(what_was_taken_counts_no_more),
+        TEST(for_a_user_who_reads_nothing_the_kernel_holds_little),
+        TEST(what_it_may_hold_counts_with_what_waits),
+        TEST(it_holds_more_for_one_who_reads),
+        TEST(a_socket_that_is_not_bounded_stays_so),
         TEST(the_line_about_them_comes_once_a_minute),
         TEST(half_of_the_memory_is_for_windows),
     };
