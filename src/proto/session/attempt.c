@@ -49,6 +49,7 @@ void attempt_dial(struct life *l)
 {
     mtime_ms last = last_start(l);
     l->attempt = LIFE_ATTEMPT_DIALLING;
+    l->ask_at = MTIME_NEVER;
     l->attempt_at = l->hurried_at = l->now;
     /* the dialer keeps its time itself, and says why; this is for one that does not */
     l->attempt_deadline = l->now + LIFE_PATIENCE_MAX_MS + LIFE_GRACE_MS;
@@ -188,13 +189,38 @@ void life_dialled(struct life *l, bool ok, mtime_ms connect_ms, mtime_ms now)
     life_leave(l, LIFE_IN_DIALLED, before);
 }
 
+void attempt_ask(struct life *l)
+{
+    l->ask_at = MTIME_NEVER;
+    l->attempt = LIFE_ATTEMPT_ASKED;
+    l->frozen = l->state == LIFE_SUSPECTED;
+    life_push(l, (struct life_action){.kind = LIFE_ASK, .epoch = ++l->epoch});
+}
+
+/* One that was lost meanwhile is spared no longer. */
+mtime_ms attempt_ask_at(const struct life *l)
+{
+    if (l->attempt != LIFE_ATTEMPT_SECURING || l->ask_at == MTIME_NEVER)
+        return MTIME_NEVER;
+    return l->state == LIFE_SUSPECTED ? l->ask_at : l->now;
+}
+
+/* May TCP still mend the suspected connection by itself? Not after a change of the network, and
+   not where it had its time on the connection before. */
+static bool is_spared(const struct life *l)
+{
+    return l->state == LIFE_SUSPECTED && l->doubted_until <= l->now && l->unproven_resumes == 0 &&
+           l->now < l->suspected_at + LIFE_SPARE_MS;
+}
+
 void life_secured(struct life *l, mtime_ms now)
 {
     struct life_before before = life_enter(l, now);
-    if (l->attempt == LIFE_ATTEMPT_SECURING) {
-        l->attempt = LIFE_ATTEMPT_ASKED;
-        l->frozen = l->state == LIFE_SUSPECTED;
-        life_push(l, (struct life_action){.kind = LIFE_ASK, .epoch = ++l->epoch});
+    if (l->attempt == LIFE_ATTEMPT_SECURING && is_spared(l)) {
+        l->ask_at = l->suspected_at + LIFE_SPARE_MS;
+        l->attempt_deadline = l->ask_at + attempt_patience(l);
+    } else if (l->attempt == LIFE_ATTEMPT_SECURING) {
+        attempt_ask(l);
     }
     life_leave(l, LIFE_IN_SECURED, before);
 }

@@ -67,9 +67,11 @@ void life_switched(struct life *l, uint64_t peer_rx);
    the one it has, and grants the most. */
 mtime_ms attempt_patience(const struct life *l);
 
-void attempt_dial(struct life *l);      /* now */
-void attempt_wait(struct life *l);      /* DIAL follows, later with each time */
-void attempt_stop(struct life *l);      /* not wanted: CANCEL and UNFREEZE as needed; NONE */
+void attempt_dial(struct life *l); /* now */
+void attempt_wait(struct life *l); /* DIAL follows, later with each time */
+void attempt_stop(struct life *l); /* not wanted: CANCEL and UNFREEZE as needed; NONE */
+void attempt_ask(struct life *l);  /* for the resume: TLS stands */
+mtime_ms attempt_ask_at(const struct life *l);
 void attempt_timed_out(struct life *l); /* its deadline is here: dial, or give it up */
 
 /* The session's end is known, or nearer than it was: the dial under way is told. */

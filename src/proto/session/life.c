@@ -191,6 +191,7 @@ void life_suspect(struct life *l, bool changed)
 {
     l->quiet = !changed && hints_broken(l);
     l->state = LIFE_SUSPECTED;
+    l->suspected_at = l->now;
     life_tell(l, LIFE_TELL_SUSPECTED, changed ? 0 : l->now - l->waiting_since, l->quiet);
     users_hold(l);
     if (l->cfg.is_client)
@@ -424,6 +425,7 @@ static const struct {
     {give_up_at, give_up},
     {suspect_at, suspect},
     {recover_at, recover},
+    {attempt_ask_at, attempt_ask},
     {attempt_at, attempt_timed_out},
     {attempt_remind_at, attempt_end_is_known},
     {users_refuse_at, users_refuse},

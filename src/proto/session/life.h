@@ -47,6 +47,10 @@ enum {
        trips, if that is more): a false alarm costs one handshake, TCP alone would take 5-23 s
        more. */
     LIFE_SUSPECT_MS = 3000,
+    /* A suspected connection whose address answers has so much longer before the resume is asked
+       for, which ends it: in an MTU black hole TCP's probing finds the smaller packet size 3.0 to
+       3.2 s after what was lost, and on another connection it would begin anew. */
+    LIFE_SPARE_MS = 500,
     /* After a resume that was followed by no acknowledgement the next suspicion waits twice as
        long, up to this: TCP needs some 3 s to find the smaller packet size of an MTU black hole. */
     LIFE_SUSPECT_MAX_MS = 24000,
@@ -224,6 +228,7 @@ struct life {
     bool unproven; /* resumed, and nothing acknowledged since */
     uint32_t unproven_resumes;
     mtime_ms stalled_since; /* first byte that waits, across unproven resumes; MTIME_NEVER */
+    mtime_ms suspected_at;
     mtime_ms doubted_until; /* for a change of the network; 0: not doubted */
     mtime_ms gap_since;     /* the last byte before the stall */
     mtime_ms rtt_ms;        /* least on this connection: a stall shall not pass for a long path */
@@ -240,6 +245,8 @@ struct life {
     uint64_t epoch; /* server: the highest one served */
     bool frozen;
     mtime_ms attempt_at, attempt_deadline, retry_ms, connect_ms;
+    mtime_ms
+        ask_at; /* SECURING: TLS stands, and the old connection is spared until then; or NEVER */
     mtime_ms last_start; /* the dial under way knows; MTIME_NEVER: of none */
     mtime_ms hurried_at, renewed_at;
     uint32_t answer_timeouts; /* in a row */

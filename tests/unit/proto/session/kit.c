@@ -153,12 +153,22 @@ void kit_asked(struct kit *k, uint64_t epoch)
     assert_true(life_resume_asked(&k->l, &ask, &no, k->now));
 }
 
+void kit_secured(struct kit *k)
+{
+    life_secured(&k->l, k->now);
+    if (k->l.attempt != LIFE_ATTEMPT_SECURING)
+        return;
+    k->now = life_deadline(&k->l);
+    life_tick(&k->l, k->now);
+    assert_int_equal(k->l.attempt, LIFE_ATTEMPT_ASKED);
+}
+
 void kit_resume(struct kit *k)
 {
     struct life_action a;
     life_dialled(&k->l, true, 1, k->now);
     assert_false(life_next(&k->l, &a));
-    life_secured(&k->l, k->now);
+    kit_secured(k);
     assert_true(life_next(&k->l, &a));
     assert_int_equal(a.kind, LIFE_ASK);
     assert_false(life_next(&k->l, &a));

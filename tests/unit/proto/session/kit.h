@@ -45,5 +45,8 @@ void kit_wait(struct kit *k, mtime_ms heard_ms);
 /* Server: asked to resume with this epoch, and it must be granted. */
 void kit_asked(struct kit *k, uint64_t epoch);
 
+/* TLS stands; a suspected connection is spared first (LIFE_SPARE_MS), and the time moves on. */
+void kit_secured(struct kit *k);
+
 /* Through TCP, TLS and the answer at this moment; checks the actions on the way. */
 void kit_resume(struct kit *k);

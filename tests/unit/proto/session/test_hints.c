@@ -29,14 +29,14 @@ static void test_idle_connections_are_cut(void **state)
     struct kit k;
     (void)state;
     kit_client(&k, KIT_WINDOW, 1);
-    cut_after(&k, 3400, "+suspected 3000; dial", "switch; +resumed 6400");
-    cut_after(&k, 5000, "+suspected 3000; dial", "switch; +resumed 8000");
-    cut_after(&k, 3100, "+suspected 3000; dial", "switch; +idle 3100; +resumed 6100");
+    cut_after(&k, 3400, "+suspected 3000; dial", "switch; +resumed 6900");
+    cut_after(&k, 5000, "+suspected 3000; dial", "switch; +resumed 8500");
+    cut_after(&k, 3100, "+suspected 3000; dial", "switch; +idle 3100; +resumed 6600");
     /* from now on it is known: no pair of lines each time */
-    cut_after(&k, 4000, "-suspected 3000; dial", "switch; -resumed 7000");
-    cut_after(&k, 5000, "-suspected 3000; dial", "switch; -resumed 8000");
+    cut_after(&k, 4000, "-suspected 3000; dial", "switch; -resumed 7500");
+    cut_after(&k, 5000, "-suspected 3000; dial", "switch; -resumed 8500");
     /* another kind of trouble is told */
-    cut_after(&k, 0, "+suspected 3000; dial", "switch; +resumed 3000");
+    cut_after(&k, 0, "+suspected 3000; dial", "switch; +resumed 3500");
 }
 
 static void test_or_reset(void **state)
@@ -64,20 +64,20 @@ static void test_no_row_no_hint(void **state)
     struct kit k;
     (void)state;
     kit_client(&k, KIT_WINDOW, 1);
-    cut_after(&k, 1000, "+suspected 3000; dial", "switch; +resumed 4000");
-    cut_after(&k, 5000, "+suspected 3000; dial", "switch; +resumed 8000");
-    cut_after(&k, 1500, "+suspected 3000; dial", "switch; +resumed 4500");
-    cut_after(&k, 4000, "+suspected 3000; dial", "switch; +resumed 7000");
+    cut_after(&k, 1000, "+suspected 3000; dial", "switch; +resumed 4500");
+    cut_after(&k, 5000, "+suspected 3000; dial", "switch; +resumed 8500");
+    cut_after(&k, 1500, "+suspected 3000; dial", "switch; +resumed 5000");
+    cut_after(&k, 4000, "+suspected 3000; dial", "switch; +resumed 7500");
 
     kit_client(&k, KIT_WINDOW, 1);
-    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
-    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6500");
+    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6500");
     mtime_ms heard = k.now - KIT_T0;
     pass_to(&k, heard + 3500);
     kit_wait(&k, heard);
     k.now += 20;
     kit_heard(&k, 1, -1); /* acknowledged after a rest as long */
-    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+    cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6500");
 }
 
 /* Alike is up to twice as long. */
@@ -100,7 +100,7 @@ static void test_alike(void **state)
                 tells ? snprintf(resumed, sizeof resumed, "switch; +idle %d; ", (int)rows[i].told)
                       : snprintf(resumed, sizeof resumed, "switch; ");
             (void)snprintf(resumed + at, sizeof resumed - (size_t)at, "+resumed %d",
-                           (int)idle + 3000);
+                           (int)idle + 3500);
             cut_after(&k, idle, "+suspected 3000; dial", resumed);
         }
     }
@@ -114,15 +114,15 @@ static void test_a_survived_rest_ends_the_row(void **state)
         struct kit k;
         kit_client(&k, KIT_WINDOW, 1);
         for (int i = 0; i < breaks; i++)
-            cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+            cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6500");
         mtime_ms heard = k.now - KIT_T0;
         pass_to(&k, heard + 3000);
         kit_wait(&k, heard);
         k.now += 20;
         kit_heard(&k, 1, -1);
-        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
-        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
-        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +idle 3000; +resumed 6000");
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6500");
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6500");
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +idle 3000; +resumed 6500");
     }
 }
 
@@ -133,10 +133,10 @@ static void test_a_break_while_busy_ends_the_row(void **state)
     (void)state;
     kit_client(&k, KIT_WINDOW, 1);
     for (int i = 0; i < 2; i++)
-        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
-    cut_after(&k, 0, "+suspected 3000; dial", "switch; +resumed 3000");
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6500");
+    cut_after(&k, 0, "+suspected 3000; dial", "switch; +resumed 3500");
     for (int i = 0; i < 2; i++)
-        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6000");
+        cut_after(&k, 3000, "+suspected 3000; dial", "switch; +resumed 6500");
 }
 
 static void test_a_slow_answer_is_no_break(void **state)
@@ -158,7 +158,7 @@ static void test_a_slow_answer_is_no_break(void **state)
 }
 
 /* An MTU black hole: resumes are accepted, what is sent then is not acknowledged. The second one was
-   at 9000. */
+   at 9500. */
 static void black_hole(struct kit *k)
 {
     kit_client(k, KIT_WINDOW, 1);
@@ -166,12 +166,12 @@ static void black_hole(struct kit *k)
     pass_to(k, 3000);
     expect(k, "+suspected 3000; dial");
     kit_resume(k);
-    expect(k, "switch; +resumed 3000");
+    expect(k, "switch; +resumed 3500");
     kit_wait(k, 0);
-    pass_to(k, 9000);
+    pass_to(k, 9500);
     expect(k, "-suspected 6000; dial small");
     kit_resume(k);
-    expect(k, "switch; -resumed 9000");
+    expect(k, "switch; -resumed 9500");
     kit_wait(k, 0);
 }
 

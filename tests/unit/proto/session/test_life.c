@@ -93,8 +93,8 @@ static void test_the_suspicion_grows_until_proven(void **state)
     pass_to(&k, 3000);
     expect(&k, "+suspected 3000; dial");
     for (size_t i = 0; i < 2; i++) {
-        mtime_ms at = k.now - KIT_T0;
         kit_resume(&k);
+        mtime_ms at = k.now - KIT_T0;
         kit_drop(&k);
         kit_wait(&k, 0);
         if (at + grows[i] >= 15000)
@@ -464,7 +464,7 @@ static void test_goaway_while_suspected(void **state)
     pass_to(&k, 3000);
     kit_drop(&k);
     life_dialled(&k.l, true, 1, k.now);
-    life_secured(&k.l, k.now);
+    kit_secured(&k);
     kit_drop(&k);
     life_goaway(&k.l, SMUX_GOAWAY_SHUTDOWN, 30000, k.now);
     expect(&k, "cancel; unfreeze; +draining 0 30000; beside");
