@@ -379,11 +379,11 @@ def test_a_new_session_serves_beside_the_one_that_is_asked_for(lab):
         link.reset()
         up = servers[1].match(r"listening on \S*:(\d+), ready to forward")
         assert told("new visitors have a port", start) < 3
-        assert served(int(up.group(1)))
+        assert served(int(up.group(1)), timeout=30)
         assert load.alive()
         wait_for("the old connections to be given up", lambda: all(e.state == "reset" for e in load.services), 20)
         assert 4.5 < told("the old connections were given up", start) < 15
-        assert served(int(up.group(1)))
+        assert served(int(up.group(1)), timeout=30)
         client.wait_count("the tunnel is up", 2)
 
 
@@ -403,7 +403,7 @@ def test_a_session_that_comes_back_after_all_drains_beside_the_new_one(lab):
         print(f"\nback: {max(load.wait_moved(20)):.2f} s")
         time.sleep(1)
         load.check()
-        assert served(int(up.group(1)))
+        assert served(int(up.group(1)), timeout=30)
         load.finish()
         servers[0].wait_log("session ended")
         assert cuts.accepts(int(up.group(1)))
@@ -486,16 +486,17 @@ def test_the_port_of_one_that_waits_goes_to_another_id_after_ten_seconds(lab, ki
         other.wait_log("the tunnel is up", timeout=60)
         took = told("the port changed hands", start)
         assert 9 < took < 20  # it asks every 5 s at most
-        assert served(rig.port)
+        assert served(rig.port, timeout=30)
         line = rig.server.match(rf".*public port {rig.port} goes to.*").group()
         assert first in line.split("goes to")[0] and other_id in line.split("goes to")[1]
         rig.link.heal()
         rig.client.wait_log("in use by a client with another id")
-        assert served(rig.port)
+        rig.server.wait_log("in use by the client", after=line)  # behind this one its own "ready to forward" is told from the other's
+        assert served(rig.port, timeout=30)
         other.kill()
         wait_for("the loser to have its port again", lambda: "ready to forward" in rig.server.log().split(line)[1]
                  .split("in use by the client")[-1], 60)
-        assert served(rig.port)
+        assert served(rig.port, timeout=30)
 
 
 def test_with_connections_it_keeps_the_port_for_thirty_seconds_and_drains_after(lab):
@@ -516,7 +517,7 @@ def test_with_connections_it_keeps_the_port_for_thirty_seconds_and_drains_after(
         rig.client.wait_log("in use by a client with another id")
         rig.load.mark()
         rig.load.wait_moved()
-        assert served(rig.port)
+        assert served(rig.port, timeout=30)
         rig.finish()
         other.kill()
         before = rig.client.log().count("the tunnel is up")
