@@ -15,19 +15,13 @@ from pathlib import Path
 import pytest
 
 from lib.procs import LANDLOCK, PROGRAM, SANDBOX, SANITIZED, SECRET, wait_for
-from lib.services import connect, free_port
+from lib.services import free_port, works
 from test_clock import FAKETIME, Clock
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534
 caged = pytest.mark.skipif(SANDBOX != "require", reason=f"-sandbox {SANDBOX} here")
 needs_root = pytest.mark.skipif(not ROOT, reason="looking into a process that forbids it needs root")
-
-
-def works(port):
-    with connect(port) as s:
-        s.sendall(b"ping")
-        return s.recv(4) == b"ping"
 
 
 # ---- secrets in memory ----
@@ -113,12 +107,14 @@ def test_a_secret_in_argv_is_warned_of_once(lab, echo):
     tunnel = lab.tunnel(echo.port)
     assert works(tunnel.port)
     for process in (tunnel.server, tunnel.client):
-        assert process.log().count("-secret: ") == 1
+        process.wait_count("-secret: ", 1)
         assert SECRET.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
     path = lab.path / "secret"
     path.write_text(SECRET)
     path.chmod(0o600)
-    assert "-secret: " not in lab.server(secret=None, flags=("-secret-file", path)).log()
+    quiet = lab.server(secret=None, flags=("-secret-file", path))
+    assert quiet.stop() == []
+    assert "-secret: " not in quiet.log()
 
 
 # ---- the cage ----
@@ -141,7 +137,7 @@ def test_all_threads_are_in_it_with_one_line(lab, echo):
     client = lab.client(server, echo.port, host="localhost")
     assert works(client.port)
     for process, capabilities in [(server, 1 << 10), (client, 0)]:
-        assert process.log().count("sandbox: ") == 1
+        process.wait_count("sandbox: ", 1)
         for task in tasks(process):
             assert (task["NoNewPrivs"], task["Seccomp"]) == ("1", "2"), task["Name"]
             assert int(task["CapPrm"], 16) == (capabilities if ROOT else 0), task["Name"]
@@ -155,7 +151,7 @@ def test_all_threads_are_in_it_with_one_line(lab, echo):
 
 def test_off_is_off(lab):
     server = lab.server(flags=("-sandbox", "off"))
-    assert "sandbox: off" in server.log()
+    server.wait_log("sandbox: off")
     assert all((task["NoNewPrivs"], task["Seccomp"]) == ("0", "0") for task in tasks(server))
 
 
@@ -178,7 +174,7 @@ def test_where_a_layer_is_missing(lab, echo):
     assert done.stderr.splitlines()[-1].endswith(
         "-sandbox require: not possible here: landlock (Function not implemented)")
     server = lab.server(wrapper=old, flags=("-sandbox", "auto"))
-    assert "no_new_privs, seccomp; not possible here: landlock" in server.log()
+    server.wait_log("no_new_privs, seccomp; not possible here: landlock")
     assert works(lab.client(server, echo.port).port)
 
 
@@ -210,7 +206,7 @@ def test_root_becomes_the_owner_of_the_state(lab, echo):
 def test_ports_of_allow_ports_are_opened(lab, echo):
     port = free_port()
     server = lab.server(flags=("-allow-ports", f"{port},0"))
-    assert "connect, bind)" in server.log()
+    server.wait_log("connect, bind)")
     assert works(lab.client(server, echo.port, remote_port=port, flags=("-id", "a")).port)
     assert works(lab.client(server, echo.port, remote_port=0, flags=("-id", "b")).port)
 

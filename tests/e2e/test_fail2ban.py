@@ -61,5 +61,5 @@ def test_as_the_program_writes_it_now(lab, tmp_path, language):
     with wire.dial(server.port, server.ca, source=("127.13.0.3", 0)) as w:
         w.login(server.secret)
     log = tmp_path / "log"
-    log.write_text(server.log())
+    log.write_text(server.wait_count("event=auth_failed src=127.13.", 4))
     assert found(log, "normal") == {"127.13.0.1": 2, "127.13.0.2": 2}

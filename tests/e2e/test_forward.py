@@ -289,22 +289,23 @@ def test_a_slow_service_gets_all_of_a_finished_upload_d2(lab, pairing):
 
 @pytest.mark.parametrize("pairing", ANSWERS_ARE_LOST_D5)
 def test_a_refused_target_closes_the_user_promptly(lab, pairing):
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        nobody = s.getsockname()[1]
-    t = lab.tunnel(nobody, pairing)
-    for _ in range(50):
-        try:
-            with connect(t.port, 20) as s:
-                assert s.recv(100) == b""
-        except ConnectionResetError:  # it may come before connect() has returned
-            pass
+    with socket.socket() as nobody:  # who does not listen, and has the port
+        nobody.bind(("127.0.0.1", 0))
+        t = lab.tunnel(nobody.getsockname()[1], pairing)
+        for _ in range(50):
+            try:
+                with connect(t.port, 20) as s:
+                    assert s.recv(100) == b""
+            except ConnectionResetError:  # it may come before connect() has returned
+                pass
 
 
 def test_a_user_s_reset_reaches_the_service(lab):
-    seen = []
+    seen, arrived = [], threading.Event()
 
     def serve(s):
         s.recv(100)
+        arrived.set()
         try:
             seen.append(s.recv(100))
         except ConnectionResetError:
@@ -314,7 +315,7 @@ def test_a_user_s_reset_reaches_the_service(lab):
         t = lab.tunnel(service.port)
         s = connect(t.port)
         s.sendall(b"x")
-        time.sleep(0.3)
+        assert arrived.wait(services.TIMEOUT)
         reset(s)
         wait_for("the service's view", lambda: seen)
         assert seen == ["reset"]
@@ -322,11 +323,12 @@ def test_a_user_s_reset_reaches_the_service(lab):
 
 def test_a_service_s_reset_reaches_the_user(lab):
     """A download that was cut must not look complete."""
+    arrived = threading.Event()
 
     def serve(s):
         s.recv(100)
         s.sendall(b"half")
-        time.sleep(0.3)
+        arrived.wait(services.TIMEOUT)
         reset(s)
 
     with services.Service(serve) as service:
@@ -334,6 +336,7 @@ def test_a_service_s_reset_reaches_the_user(lab):
         with connect(t.port) as s:
             s.sendall(b"x")
             assert read_exactly(s, 4) == b"half"
+            arrived.set()
             with pytest.raises(ConnectionResetError):
                 s.recv(100)
 
@@ -354,14 +357,14 @@ def test_services_that_speak_first_d5(lab, pairing):
 
 def test_nothing_is_left_of_finished_connections(lab, echo):
     t = lab.tunnel(echo.port)
-    before = (t.server.fds(), t.client.fds())
+    before = t.server.fds(), t.client.fds()
     for i in range(100):
         with connect(t.port) as s:
             s.sendall(b"x")
             assert read_exactly(s, 1) == b"x"
             if i % 3 == 0:
                 reset(s)
-    wait_for("descriptors to return", lambda: (t.server.fds(), t.client.fds()) == before)
+    wait_for("descriptors to return", lambda: t.server.fds() <= before[0] and t.client.fds() <= before[1])
 
 
 @pytest.mark.parametrize("pairing", ["c-go16", "go16-c"])

@@ -42,10 +42,16 @@ def another(hand):
     return other
 
 
-def for_a_while():
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
+def for_a_while(least):
+    """Rounds for some seconds, and until there have been so many: a machine that stands still makes none meanwhile."""
+    end, rounds = time.monotonic() + SECONDS, 0
+    while time.monotonic() < end or rounds < least:
         yield
+        rounds += 1
+
+
+def opens_most(began):
+    return OPENS_MOST * max(1, (time.monotonic() - began) / SECONDS)
 
 
 def bounded(client, log_lines, cpu_seconds=2):
@@ -58,8 +64,8 @@ def bounded(client, log_lines, cpu_seconds=2):
 @pytest.mark.parametrize("busy", [True, False])
 def test_goaway_again_and_again_is_no_loop(lab, hand, echo, busy, code):
     client = client_of(lab, hand, echo)
-    sessions = []
-    for _ in for_a_while():
+    sessions, began = [], time.monotonic()
+    for _ in for_a_while(3):
         session = another(hand)
         session.open()
         sessions.append(session)
@@ -67,25 +73,25 @@ def test_goaway_again_and_again_is_no_loop(lab, hand, echo, busy, code):
             session.send_bytes(frame(SYN, 2) + frame(PSH, 2, b"x"))
             session.data(2, 1)
         session.send(GOAWAY, 0, struct.pack("<II", code, 2**32 - 1))
-    fds = client.fds()
+    most, fds = opens_most(began), client.fds()
     for session in sessions:
         session.tls.close()
-    assert 3 <= len(sessions) <= OPENS_MOST
+    assert 3 <= len(sessions) <= most
     assert fds < 40  # a few sessions, whatever their number was
-    bounded(client, 15 * OPENS_MOST)
+    bounded(client, 15 * most)
 
 
 def test_unknown_again_and_again_is_no_loop(lab, hand, echo):
     """A session is granted, cut, and not known any more."""
     client = client_of(lab, hand, echo)
-    opens = 0
-    for _ in for_a_while():
+    opens, began = 0, time.monotonic()
+    for _ in for_a_while(3):
         hand.open()
         opens += 1
         hand.drop()
         hand.refuse("unknown")
-    assert 3 <= opens <= OPENS_MOST
-    bounded(client, 15 * OPENS_MOST)
+    assert 3 <= opens <= opens_most(began)
+    bounded(client, 15 * opens_most(began))
 
 
 def test_resumed_and_cut_again_and_again_is_no_loop(lab, hand, echo):
@@ -94,8 +100,8 @@ def test_resumed_and_cut_again_and_again_is_no_loop(lab, hand, echo):
     hand.open()
     hand.send_bytes(frame(SYN, 2) + frame(PSH, 2, b"x"))
     hand.data(2, 1)
-    resumes = 0
-    for _ in for_a_while():
+    resumes, began = 0, time.monotonic()
+    for _ in for_a_while(5):
         for word in (b"12345678", b"87654321"):
             hand.send(PING, 0, word)
             hand.until(PONG)
@@ -103,15 +109,15 @@ def test_resumed_and_cut_again_and_again_is_no_loop(lab, hand, echo):
         hand.drop()
         hand.resume()
         resumes += 1
-    assert 5 <= resumes <= OPENS_MOST
-    bounded(client, 5 * OPENS_MOST)
+    assert 5 <= resumes <= opens_most(began)
+    bounded(client, 5 * opens_most(began))
 
 
 def test_many_sessions_of_one_source_leave_room_for_others(lab):
     """With 1,024 descriptors a client that asks for 700 sessions has 192 of at most 256; another source gets its port, and
     users. What is refused is one line a minute."""
     server = lab.server(wrapper=("prlimit", "--nofile=1024:1024"))
-    held, refused = [], 0
+    held, refused, began = [], 0, time.monotonic()
     for i in range(700):
         c = wire2.Client(server.port, server.ca, SECRET, id=f"hoarder{i}")
         answer = c.open()
@@ -122,7 +128,8 @@ def test_many_sessions_of_one_source_leave_room_for_others(lab):
             refused += 1
             c.tls.close()
     assert (len(held), refused) == (192, 508)
-    assert server.log().count("one more session") == 1
+    minutes = 1 + (time.monotonic() - began) // 60
+    assert server.wait_log("one more session").count("one more session") <= minutes
     other = wire2.Client(server.port, server.ca, SECRET, id="other")
     other.connect = functools.partial(other.connect, ("127.0.0.2", 0))
     with connect(other.open()["port"]):

@@ -14,22 +14,12 @@ from lib import cuts, services, wire2
 from lib.cuts import Rig
 from lib.cutter import Cutter
 from lib.procs import PATIENCE, SANITIZED, SECRET, wait_for
-from lib.services import connect, free_port
+from lib.services import free_port, works
 
 pytestmark = pytest.mark.patient
 long = pytest.mark.long
 UP = "the server listens on"
-
-
-def works(port):
-    try:
-        with connect(port, 5) as s:
-            s.sendall(b"12345678")
-            return services.read_exactly(s, 8) == b"12345678"
-    except OSError:
-        return False
-    except EOFError:
-        return False
+TAKEN = "its place is taken"
 
 
 class Clones:
@@ -63,7 +53,7 @@ class Clones:
         return [i for i, c in enumerate(self.clients) if is_up(c)]
 
     def takeovers(self):
-        return self.server.log().count("its place is taken")
+        return self.server.log().count(TAKEN)
 
 
 @pytest.mark.parametrize("seconds", [25, pytest.param(300, marks=long)])
@@ -72,9 +62,9 @@ def test_clones_take_once_for_each_start(lab, server, echo, n, seconds):
     """The state file was copied; one takeover for each start of a process, and none after."""
     clones = Clones(lab, server, echo.port, n)
     clones.more()
-    assert clones.takeovers() == n - 1
+    server.wait_count(TAKEN, n - 1)
     time.sleep(seconds)
-    assert clones.takeovers() == n - 1
+    server.wait_count(TAKEN, n - 1)
     assert clones.up() == [n - 1] and works(clones.port)
     for loser in clones.clients[:-1]:
         loser.match(r"another client has the id '[^']+': 127\.0\.0\.1:\d+")  # is told who has it
@@ -85,9 +75,10 @@ def test_the_replaced_one_is_up_again_when_the_id_is_free(lab, server, echo, n):
     """It keeps asking without taking."""
     clones = Clones(lab, server, echo.port, n)
     clones.more()
+    server.wait_count(TAKEN, n - 1)
     clones.clients[-1].kill(signal.SIGTERM)
     start = time.monotonic()
-    wait_for("another to be up", lambda: len(clones.up()) == 1 and works(clones.port), 45)
+    wait_for("another to be up", lambda: len(clones.up()) == 1 and works(clones.port, 5), 45)
     print(f"\nup again after {time.monotonic() - start:.1f} s")
     assert clones.takeovers() == n - 1
 
@@ -95,7 +86,7 @@ def test_the_replaced_one_is_up_again_when_the_id_is_free(lab, server, echo, n):
 @pytest.mark.parametrize("how", ["kill", "term"])
 def test_clones_do_not_take_after_a_restart_of_the_server(lab, echo, how):
     """Whoever was replaced before; the server is gone for 1 s."""
-    server = lab.server()
+    server = lab.server(listen=f"127.0.0.1:{free_port()}")
     clones = Clones(lab, server, echo.port, 3)
     clones.more()
     for _ in range(2):
@@ -104,7 +95,7 @@ def test_clones_do_not_take_after_a_restart_of_the_server(lab, echo, how):
         clones.server.wait()
         time.sleep(1)
         clones.server = lab.server(listen=f"127.0.0.1:{port}")
-        wait_for("one to be up", lambda: works(clones.port), 30)
+        wait_for("one to be up", lambda: works(clones.port, 5), 30)
         time.sleep(8)
         assert clones.takeovers() == 0, clones.server.log()
         assert len(clones.up()) >= 1 and works(clones.port)
@@ -120,14 +111,15 @@ def test_clones_do_not_take_after_a_cut(lab, server, echo, kind):
         clones.clients = [clones.start(0, link.port)]
         clones.clients[0].wait_log(UP)
         clones.more(link.port)
-        before = clones.takeovers()
+        server.wait_count(TAKEN, 1)
         for _ in range(3):
             link.cut(kind)
             time.sleep(2 if kind == "reset" else 5)
             link.heal()
-            wait_for("the port to be served", lambda: works(clones.port), 30)
+            wait_for("the port to be served", lambda: works(clones.port, 5), 30)
             time.sleep(4)
-        assert clones.takeovers() == before and works(clones.port)
+        server.wait_count(TAKEN, 1)
+        assert works(clones.port)
 
 
 def test_the_same_id_twice_by_hand(lab, server, echo):
@@ -136,12 +128,13 @@ def test_the_same_id_twice_by_hand(lab, server, echo):
     test = lab.client(server, echo.port, remote_port=free_port(), flags=("-id", "x"))
     unit.wait_log("taken its place")
     time.sleep(6)
-    assert server.log().count("its place is taken") == 1 and works(test.port) and not works(unit.port)
+    server.wait_count(TAKEN, 1)
+    assert works(test.port) and not works(unit.port)
     test.kill(signal.SIGTERM)
     start = time.monotonic()
-    wait_for("the unit to be up again", lambda: works(unit.port), 45)
+    wait_for("the unit to be up again", lambda: works(unit.port, 5), 45)
     print(f"\nup again after {time.monotonic() - start:.1f} s")
-    assert server.log().count("its place is taken") == 1
+    server.wait_count(TAKEN, 1)
 
 
 def end_of_answer(down):
@@ -176,10 +169,10 @@ def test_the_ghost_of_an_own_open_is_ended_by_the_next(lab, server, echo, less):
             client.wait_log(UP)
         link.heal()
         client.wait_log(UP, timeout=60)
-        wait_for("the port", lambda: works(port), 10)
+        wait_for("the port", lambda: works(port, 5), 10)
         print(f"\n{less} bytes of {whole} lost: up after {time.monotonic() - start:.1f} s, "
               f"{server.log().count('its place is taken')} ended")
-        assert time.monotonic() - start < 36  # 10 s of patience for an answer, and the next attempt
+        assert time.monotonic() - start < 55  # 35 s of patience for an answer, and the next attempt
 
 
 def test_an_open_that_is_overtaken_hears_so_and_does_not_evict_the_winner(lab):
@@ -199,13 +192,17 @@ def test_an_open_that_is_overtaken_hears_so_and_does_not_evict_the_winner(lab):
         for t in threads:
             t.start()
         for t in threads:
-            t.join(20)
+            t.join(2 * PATIENCE)
         granted = [p for p, a in zip(peers, answers) if a and a["ok"]]
         assert granted
         assert all(a["ok"] or a["error"] in ("taken", "busy") for a in answers), answers
-        time.sleep(0.2)
-        alive = [p for p in granted if not is_over(p)]
-        assert len(alive) == 1, (len(alive), answers)
+        alive = []
+
+        def one_is_left():
+            alive[:] = [p for p in granted if not is_over(p)]
+            return len(alive) == 1
+
+        wait_for(f"one to be left of {answers}", one_is_left)
         time.sleep(0.5)
         assert not is_over(alive[0])  # nobody who was overtaken evicts it a moment later
         for p in peers:

@@ -14,19 +14,9 @@ import pytest
 
 from lib import services
 from lib.procs import PROGRAM, SANITIZED, SECRET, rest, wait_for
-from lib.services import connect, free_port, pattern, read_all, read_exactly
+from lib.services import connect, free_port, pattern, read_all, read_exactly, works
 
 RELEASE_ONLY = pytest.mark.skipif(SANITIZED, reason="memory of a sanitizer's build says nothing")
-
-
-def works(port):
-    """True when an echo comes back through the public port."""
-    try:
-        with connect(port, 5) as s:
-            s.sendall(b"ping")
-            return read_exactly(s, 4) == b"ping"
-    except (OSError, EOFError):
-        return False
 
 
 def listens(port):
@@ -53,7 +43,6 @@ def test_kill_9_of_the_client_and_its_restart_d6_d7(lab, echo):
         server.wait_log("the connection broke")
         lab.client(server, echo.port, remote_port=port)
         assert works(port)
-        s.settimeout(10)
         with pytest.raises(ConnectionResetError):
             s.recv(1)
 
@@ -64,12 +53,12 @@ def test_kill_9_of_a_client_gives_its_port_to_another_id(lab, echo):
     port = free_port()
     server = lab.server()
     client = lab.client(server, echo.port, remote_port=port)
+    began = time.monotonic()
     client.kill()
     server.wait_log("the connection broke")
-    began = time.monotonic()
     lab.client(server, echo.port, remote_port=port, ready=False, flags=("-id", "another"))
-    wait_for("the port", lambda: works(port), timeout=60)
-    assert time.monotonic() - began > 8
+    wait_for("the port", lambda: works(port, 5), timeout=60)
+    assert time.monotonic() - began > 9
 
 
 def test_kill_9_of_the_server_and_its_restart(lab, echo):
@@ -80,17 +69,16 @@ def test_kill_9_of_the_server_and_its_restart(lab, echo):
         assert works(port)
         server.kill()
         server = lab.server(listen=f"127.0.0.1:{tunnel_port}")
-        wait_for("the tunnel to be back", lambda: works(port))
+        wait_for("the tunnel to be back", lambda: works(port, 5))
 
 
 def test_a_client_waits_for_its_server(lab, echo):
     tunnel_port, port = free_port(), free_port()
     maker = lab.server()
     client = lab.client(tunnel_port, echo.port, ca=maker.ca, remote_port=port, ready=False)
-    client.wait_log("retrying in")
-    assert "connection refused" in client.log().lower()
+    assert "connection refused" in client.wait_log("retrying in").lower()
     lab.server(listen=f"127.0.0.1:{tunnel_port}")
-    wait_for("the tunnel", lambda: works(port))
+    wait_for("the tunnel", lambda: works(port, 5))
 
 
 def test_restart_of_the_client(lab, echo):
@@ -101,6 +89,8 @@ def test_restart_of_the_client(lab, echo):
         assert works(port)
         client.kill(signal.SIGTERM)
         assert client.wait() == 0
+    server.kill(signal.SIGTERM)
+    assert server.wait() == 0
     assert "Address already in use" not in server.log()
 
 
@@ -113,7 +103,7 @@ def test_a_port_that_is_taken_is_had_when_it_is_free(lab, echo):
     assert works(port)
     first.kill(signal.SIGTERM)
     second.wait_log("the server listens on")
-    wait_for("the second client's tunnel", lambda: works(port))
+    wait_for("the second client's tunnel", lambda: works(port, 5))
 
 
 def test_many_clients_each_with_its_port(lab, echo):
@@ -198,7 +188,7 @@ def test_stopping_with_nothing_to_do_is_immediate(lab):
     client.wait_log("retrying in")
     for p in (client, server):
         p.kill(signal.SIGTERM)
-        assert p.wait(10) == 0
+        assert p.wait(20) == 0  # not after the 30 s of -drain
 
 
 # ---- users and targets that vanish ----
@@ -251,7 +241,7 @@ def test_what_a_killed_program_cut_does_not_look_complete(lab, who):
 def test_at_the_descriptor_limit_d22(lab, echo):
     server = lab.server(threads=1, wrapper=("prlimit", "--nofile=64:64"))
     client = lab.client(server, echo.port)
-    most = int(re.search(r"up to (\d+) connections", server.log()).group(1))
+    most = int(server.match(r"up to (\d+) connections").group(1))
     assert 16 <= most < 64
     with connect(client.port) as first:
         first.sendall(b"a")
@@ -265,7 +255,9 @@ def test_at_the_descriptor_limit_d22(lab, echo):
         assert read_exactly(first, 1) == b"b"
         for s in crowd:
             s.close()
-    wait_for("new users to be served", lambda: works(client.port))
+    wait_for("new users to be served", lambda: works(client.port, 5))
+    server.kill(signal.SIGTERM)
+    assert server.wait(20) == 0
     assert server.log().count("some are left to others") == 1  # not for each who leaves
 
 
@@ -273,7 +265,7 @@ def test_at_the_descriptor_limit_d22(lab, echo):
 def test_any_limit_is_started_with(lab, echo, limit):
     server = lab.server(wrapper=("prlimit", f"--nofile={limit}:{limit}"), threads=None)
     client = lab.client(server, echo.port, wrapper=("prlimit", f"--nofile={limit}:{limit}"))
-    assert f"descriptor limit {limit}" in server.log()
+    server.wait_log(f"descriptor limit {limit}")
     assert works(client.port)
 
 
@@ -478,8 +470,9 @@ def test_secret_files_that_are_not_taken(lab, content, mode, word):
 def test_the_banner_shows_the_secret_on_a_terminal_only_d9(lab):
     server = lab.server()
     wait_for("the banner", lambda: "-ca ./ca.crt" in server.stdout())
+    wait_for("the certificate", lambda: "BEGIN CERTIFICATE" in server.stdout())
+    server.wait_log("-secret: ")  # the line about it, which does not show it either
     assert SECRET not in server.stdout() + server.log()
-    assert "BEGIN CERTIFICATE" in server.stdout()
     master, slave = pty.openpty()
     p = subprocess.Popen([PROGRAM, "server", "-secret", SECRET, "-listen", "127.0.0.1:0"], cwd=lab.path,
                          stdout=slave, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
@@ -500,9 +493,8 @@ def test_a_wrong_secret_is_told_on_both_sides_d15(lab, echo):
     server = lab.server()
     client = lab.client(server, echo.port, secret="wrong", ready=False)
     client.wait_log("ERROR: Invalid Secret")
-    server.wait_log("127.0.0.1")
-    assert "retrying in" in client.wait_log("retrying in")
-    wait = float(re.search(r"retrying in ([\d.]+)", client.log()).group(1))
+    server.wait_log("event=auth_failed src=127.0.0.1 ")
+    wait = float(client.match(r"retrying in ([\d.]+)").group(1))
     assert wait >= 2  # a rejection is not an outage
     assert "wrong" not in client.log() or SECRET not in client.log()
 
@@ -531,7 +523,7 @@ def test_ipv6_and_names(lab, echo):
                            "-remote-port", "0", "-local-target", target)
         public = lab.port_of(client)
         assert works(public)
-        with socket.create_connection(("::1", public), 10) as s:  # dual-stack
+        with socket.create_connection(("::1", public), 60) as s:  # dual-stack
             s.sendall(b"six")
             assert read_exactly(s, 3) == b"six"
     service.close()
@@ -583,14 +575,14 @@ def test_the_original_s_chinese_in_daily_life(lab, echo):
                  f"服务端模式：隧道监听于 127.0.0.1:{server.port}", "正在进行应用层 PSK 认证...",
                  "已通过 PSK 认证", "等待客户端发送控制指令...", "收到控制指令：请求转发公网端口 :0",
                  "上监听, 准备转发流量", "接受公网连接..."):
-        assert line in server.log(), line
+        server.wait_log(line)
     for line in (f"客户端模式启动：目标服务端 127.0.0.1:{server.port} (安全)",
                  f"-> 远程端口 :0 -> 本地目标 127.0.0.1:{echo.port}", "正在尝试建立到服务端",
                  "TLS 连接成功，正在进行应用层 PSK 认证...", "PSK 认证成功！隧道已建立。",
                  "正在打开控制流以发送端口转发请求...", "服务端成功响应: 成功在",
                  "控制指令发送成功，开始监听并转发流量..."):
-        assert line in client.log(), line
-    assert "监听地址 (Listening on)" in server.stdout()
+        client.wait_log(line)
+    wait_for("the banner", lambda: "监听地址 (Listening on)" in server.stdout())
     server.kill(signal.SIGTERM)
     server.wait()
     client.wait_log("秒后重试...")

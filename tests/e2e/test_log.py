@@ -41,11 +41,16 @@ class Stuck:
         size = fcntl.ioctl(self.read_end, 0x541B, b"\0\0\0\0")  # FIONREAD
         return int.from_bytes(size, "little") > 3000
 
-    def read_all(self):
+    def read_into(self, parts):
         os.set_blocking(self.read_end, True)
-        with os.fdopen(self.read_end, "rb") as f:
+        with os.fdopen(self.read_end, "rb", buffering=0) as f:
             self.read_end = None
-            return f.read().decode()
+            while part := f.read(1 << 16):
+                parts.append(part)
+
+    def read_all(self):
+        self.read_into(parts := [])
+        return b"".join(parts).decode()
 
     def stop(self):
         rest(self.popen)
@@ -102,7 +107,7 @@ def test_a_server_serves_on_and_says_later_what_was_lost(lab, echo, nonblocking)
         while strangers < 8:  # enough debug lines to fill the pipe, and the queue behind it
             services.in_threads([lambda: use(client.port, USERS)] * 2)
             strangers += 1
-        assert server.is_stuck()
+        wait_for("the pipe to be full", server.is_stuck)
         server.stop()  # ends, though nobody reads
         assert server.popen.wait(PATIENCE) == 0
         log = server.read_all()
@@ -122,19 +127,20 @@ def test_what_was_lost_is_counted(lab, echo):
             services.in_threads([lambda: use(client.port, 1000)] * 2)
             users += 2000
         got = []
-        reader = threading.Thread(target=lambda: got.append(server.read_all()))
+        reader = threading.Thread(target=server.read_into, args=(got,))
         reader.start()
-        time.sleep(0.5)  # the queue empties
+        wait_for("the queue to be empty", lambda: LOST.search(b"".join(got).decode(errors="replace")))
         use(client.port, 1)
         server.stop()
         server.popen.wait(PATIENCE)
         reader.join(PATIENCE)
-    lines_of(got[0])
-    lost = [int(n) for n in LOST.findall(got[0])]
+    log = b"".join(got).decode()
+    lines_of(log)
+    lost = [int(n) for n in LOST.findall(log)]
     assert len(lost) == 1  # one line
-    there = got[0].count(" connected\n") + got[0].count("] connection ")
+    there = log.count(" connected\n") + log.count("] connection ")
     assert there + lost[0] == 2 * (users + 1) and lost[0] > 0
-    assert "session ended: " in "".join(got[0].splitlines()[-2:])  # the last lines came too
+    assert "session ended: " in "".join(log.splitlines()[-2:])  # the last lines came too
 
 
 def test_a_client_serves_on(lab, echo):

@@ -13,7 +13,7 @@ from lib.cutter import Cutter
 from lib.procs import wait_for
 from lib.services import connect, pattern, read_all, reset
 
-GONE = 10  # seconds: a relay keeps 0.25 s for last words; without the remedy it is minutes
+GONE = 20  # seconds: a relay keeps 0.25 s for last words; without the remedy it is minutes
 USERS = 5
 
 
@@ -69,7 +69,7 @@ def given_back(t, pairing="c-c"):
     server, client = pairing.split("-")
     ours = [p for p, impl in ((t.server, server), (t.client, client)) if impl == "c"]
     before = [p.fds() for p in ours]
-    return lambda: wait_for("descriptors to return", lambda: [p.fds() for p in ours] == before, timeout=GONE)
+    return lambda: wait_for("descriptors to return", lambda: all(p.fds() <= n for p, n in zip(ours, before)), timeout=GONE)
 
 
 # The original notices nothing while it has no credit: ours is the end that is reset.
@@ -158,10 +158,10 @@ def test_a_user_is_reset_while_the_tunnel_is_away(lab, much):
             (service,) = still.accept()
             before = server.fds()
             cutter.cut("reset")
-            wait_for("the server to notice the cut", lambda: server.fds() == before - 1)
+            wait_for("the server to notice the cut", lambda: server.fds() <= before - 1)
             fill([user]) if much else user.sendall(b"x")
             reset(user)
-            wait_for("the user's descriptor to return", lambda: server.fds() == before - 2, timeout=GONE)
+            wait_for("the user's descriptor to return", lambda: server.fds() <= before - 2, timeout=GONE)
             cutter.heal()
             assert is_reset(service)
 

@@ -12,16 +12,10 @@ import time
 
 import pytest
 
-from lib.procs import PATIENCE, PROGRAM, SANITIZED, SECRET, wait_for
-from lib.services import connect, free_port, read_exactly
+from lib.procs import PATIENCE, PROGRAM, SECRET, wait_for
+from lib.services import connect, free_port, read_exactly, works
 
 BOTH = pytest.mark.parametrize("who", ["server", "client"])
-
-
-def works(port):
-    with connect(port) as s:
-        s.sendall(b"ping")
-        return read_exactly(s, 4) == b"ping"
 
 
 # ---- signals that must not kill ----
@@ -256,7 +250,7 @@ def test_status_of_a_server(lab, echo):
         assert re.search(r"status: 4 sessions, .*, 2 bytes received, 2 sent\n", log)
         assert log.index("status: 4 sessions") > max(log.index(f"id client-{i}: up") for i in range(4))
     clients[3].kill()
-    wait_for("a session that waits", lambda: "its users wait" in server.log())
+    server.wait_log("its users wait")
     server.kill(signal.SIGUSR1)
     server.wait_log("id client-3: waits for its client to come back, 0 connections", after="4 sessions")
 
@@ -266,13 +260,17 @@ def test_status_is_written_whatever_the_level(lab, echo):
     quiet = lab.client(server, echo.port, remote_port=free_port(), flags=("-log-level", "error", "-id", "quiet"),
                        ready=False)
     server.wait_log("accepting public connections")
-    quiet.kill(signal.SIGUSR1)
-    log = quiet.wait_log("status: 1 sessions, 0 of at most")
-    assert re.search(rf"status: server 127\.0\.0\.1:{server.port}, id quiet: up, 0 connections, "
-                     r"0 bytes received, 0 sent\n", log)
+
+    def says(pattern):
+        """It is asked until what it answers is so: nothing else that it does can be seen."""
+        quiet.kill(signal.SIGUSR1)
+        return re.search(pattern, quiet.log())
+
+    wait_for("one that is up", lambda: says(
+        rf"status: server 127\.0\.0\.1:{server.port}, id quiet: up, 0 connections, 0 bytes received, 0 sent\n.*"
+        r"status: 1 sessions, 0 of at most"), step=0.2)
     server.kill()
-    quiet.kill(signal.SIGUSR1)
-    quiet.wait_log("id quiet: ", after="1 sessions")
+    wait_for("one that is not", lambda: says(r"id quiet: (?!up)"), step=0.2)
 
 
 @BOTH
@@ -322,7 +320,8 @@ def test_no_drain(lab, echo, who, drain):
     p = getattr(t, who)
     with open_connection(t.port):
         p.kill(signal.SIGTERM)
-        assert p.wait(PATIENCE if SANITIZED else 10) == 0
+        assert p.wait(20) == 0
+    assert t.client.stop() + t.server.stop() == []  # the other one's lines are there, too
     assert "stopping" in p.log() and "up to 0 seconds" not in t.server.log() + t.client.log()
     if drain == "0":
         assert "may finish" not in t.server.log() + t.client.log()

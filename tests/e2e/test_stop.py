@@ -14,17 +14,17 @@ import pytest
 from lib import services, wire2
 from lib.cutter import Cutter
 from lib.procs import SECRET, wait_for
-from lib.services import connect, free_port, read_exactly
+from lib.services import connect, free_port, read_exactly, works
 from lib.wire2 import ACK, FIN, GOAWAY, PING, PONG, PSH, SYN
 
-SOON = 6  # seconds: three times what is promised
+SOON = 10  # seconds: five times what is promised; whatever ends later by itself has more
 SHUTDOWN = 0
 
 
 class Talk:
     """A user's running connection to an echo service."""
 
-    def __init__(self, port, timeout=20):
+    def __init__(self, port, timeout=60):
         self.s = connect(port, timeout)
         assert self.runs()
 
@@ -51,15 +51,6 @@ class Talk:
         self.close()
 
 
-def works(port):
-    try:
-        with connect(port, 5) as s:
-            s.sendall(b"ping")
-            return read_exactly(s, 4) == b"ping"
-    except (OSError, EOFError):
-        return False
-
-
 def is_free(port):
     """Another program could listen there."""
     with socket.socket() as s:
@@ -73,7 +64,7 @@ def is_free(port):
 
 
 def serves_again(port, since):
-    wait_for("new users to be served", lambda: works(port), timeout=30)
+    wait_for("new users to be served", lambda: works(port, 5), timeout=30)
     seconds = time.monotonic() - since
     print(f"served after {seconds:.2f} s")
     return seconds
@@ -98,12 +89,12 @@ def quiet_about_strangers(*servers):
 @pytest.mark.parametrize("busy", [0, 3])
 def test_a_stopping_server_gives_its_ports_back_at_once(lab, echo, busy, threads):
     at, port = free_port(), free_port()
-    server = lab.server(listen=f"127.0.0.1:{at}", threads=threads, flags=("-drain", "4s"))
+    server = lab.server(listen=f"127.0.0.1:{at}", threads=threads, flags=("-drain", "20s"))
     lab.client(server, echo.port, remote_port=port)
     with contextlib.ExitStack() as stack:
         talks = [stack.enter_context(Talk(port)) for _ in range(busy)]
         server.kill(signal.SIGTERM)
-        wait_for("the ports to be free", lambda: is_free(at) and is_free(port), 2)
+        wait_for("the ports to be free", lambda: is_free(at) and is_free(port), SOON)
         assert all(t.runs() for t in talks)
         if busy:
             assert server.alive()
@@ -115,12 +106,12 @@ def test_a_stopping_server_gives_its_ports_back_at_once(lab, echo, busy, threads
 def test_the_successor_of_a_server_serves_at_once_beside_what_drains(lab, echo, busy, pause, threads):
     """pause: seconds until it starts; the client asks all the while."""
     at, port = free_port(), free_port()
-    first = lab.server(listen=f"127.0.0.1:{at}", threads=threads, flags=("-drain", "12s"))
+    first = lab.server(listen=f"127.0.0.1:{at}", threads=threads, flags=("-drain", "16s"))
     client = lab.client(first, echo.port, remote_port=port)
     talk = Talk(port) if busy else None
-    first.kill(signal.SIGTERM)
     stopped = time.monotonic()
-    wait_for("the port to be free", lambda: is_free(at), 2)
+    first.kill(signal.SIGTERM)
+    wait_for("the port to be free", lambda: is_free(at), SOON)
     time.sleep(pause)
     began = time.monotonic()
     second = lab.server(listen=f"127.0.0.1:{at}", threads=threads)
@@ -128,7 +119,7 @@ def test_the_successor_of_a_server_serves_at_once_beside_what_drains(lab, echo, 
     if busy:
         assert first.alive() and talk.runs()
         talk.cut_after()
-        assert 10 < time.monotonic() - stopped < 20
+        assert 15 < time.monotonic() - stopped < 26
     ended(first)
     assert works(port)  # the end of what drained changed nothing
     quiet_about_strangers(first, second)
@@ -141,7 +132,7 @@ def test_what_drains_ends_with_its_last_connection(lab, echo):
     lab.client(first, echo.port, remote_port=port)
     talk = Talk(port)
     first.kill(signal.SIGTERM)
-    wait_for("the port to be free", lambda: is_free(at), 2)
+    wait_for("the port to be free", lambda: is_free(at), SOON)
     lab.server(listen=f"127.0.0.1:{at}")
     serves_again(port, time.monotonic())
     talk.s.shutdown(socket.SHUT_WR)
@@ -153,12 +144,12 @@ def test_what_drains_ends_with_its_last_connection(lab, echo):
 def test_a_draining_session_is_not_resumed(lab, echo):
     """Its server listens no more: a cut ends it, and costs the next session nothing."""
     port = free_port()
-    first = lab.server()
+    first = lab.server(listen=f"127.0.0.1:{free_port()}")
     with Cutter(first.port) as cutter:
         client = lab.client(cutter.port, echo.port, ca=first.ca, remote_port=port)
         talk = Talk(port)
         first.kill(signal.SIGTERM)
-        wait_for("the port to be free", lambda: is_free(first.port), 2)
+        wait_for("the port to be free", lambda: is_free(first.port), SOON)
         second = lab.server(listen=f"127.0.0.1:{first.port}")
         serves_again(port, time.monotonic())
         with Talk(port) as kept:
@@ -168,7 +159,7 @@ def test_a_draining_session_is_not_resumed(lab, echo):
             assert kept.runs()  # this one resumes
         assert works(port)
         quiet_about_strangers(first, second)
-        assert client.log().count("the tunnel is up") == 2
+        client.wait_count("the tunnel is up", 2)
 
 
 def test_the_client_asks_until_it_has_its_port(lab, echo):
@@ -177,7 +168,7 @@ def test_the_client_asks_until_it_has_its_port(lab, echo):
     client = lab.client(first, echo.port, remote_port=port)
     with Talk(port) as talk:
         first.kill(signal.SIGTERM)
-        wait_for("the ports to be free", lambda: is_free(at) and is_free(port), 2)
+        wait_for("the ports to be free", lambda: is_free(at) and is_free(port), SOON)
         with socket.create_server(("", port)):
             lab.server(listen=f"127.0.0.1:{at}")
             client.wait_log(f"public port {port}: it is in use at the server")
@@ -197,7 +188,7 @@ def test_twice_in_a_row(lab, echo):
         for _ in range(2):
             talks.append(stack.enter_context(Talk(port)))
             servers[-1].kill(signal.SIGTERM)
-            wait_for("the port to be free", lambda: is_free(at), 2)
+            wait_for("the port to be free", lambda: is_free(at), SOON)
             servers.append(lab.server(listen=f"127.0.0.1:{at}"))
             assert serves_again(port, time.monotonic()) < SOON
         assert all(t.runs() for t in talks)
@@ -214,7 +205,7 @@ def test_more_servers_stop_than_a_client_keeps_sessions(lab, echo):
     for _ in range(5):
         talks.append(Talk(port))
         server.kill(signal.SIGTERM)
-        wait_for("the port to be free", lambda: is_free(at), 2)
+        wait_for("the port to be free", lambda: is_free(at), SOON)
         server = lab.server(listen=f"127.0.0.1:{at}", flags=("-drain", "60s"))
         serves_again(port, time.monotonic())
     assert talks[0].cut_after() < SOON  # the oldest goes first
@@ -255,21 +246,21 @@ def test_the_second_signal_ends_now(lab, echo, end):
 def test_the_successor_of_a_client_serves_at_once_and_resets_nothing(lab, echo, busy):
     port = free_port()
     server = lab.server()
-    first = lab.client(server, echo.port, remote_port=port, flags=("-drain", "8s"))
+    first = lab.client(server, echo.port, remote_port=port, flags=("-drain", "16s"))
     talk = Talk(port) if busy else None
-    first.kill(signal.SIGTERM)
     stopped = time.monotonic()
-    wait_for("the port to be free", lambda: is_free(port), 2)
+    first.kill(signal.SIGTERM)
+    wait_for("the port to be free", lambda: is_free(port), SOON)
     second = lab.client(server, echo.port, remote_port=port)
     assert serves_again(port, stopped) < SOON
     if busy:
         assert first.alive() and talk.runs()
         talk.cut_after()
-        assert 6 < time.monotonic() - stopped < 16
+        assert 15 < time.monotonic() - stopped < 26
     ended(first)
     assert works(port)
     assert "its place is taken" not in server.log()
-    assert second.log().count("the tunnel is up") == 1
+    second.wait_count("the tunnel is up", 1)
 
 
 def test_a_stopping_client_survives_a_cut(lab, echo):
@@ -278,15 +269,15 @@ def test_a_stopping_client_survives_a_cut(lab, echo):
     with Cutter(server.port) as cutter:
         client = lab.client(cutter.port, echo.port, ca=server.ca, flags=("-drain", "10s"))
         talk = Talk(client.port)
-        client.kill(signal.SIGTERM)
         stopped = time.monotonic()
+        client.kill(signal.SIGTERM)
         client.wait_log("stopping")
         cutter.cut("reset")
         time.sleep(1)
         cutter.heal()
         assert talk.runs()
         talk.cut_after()
-        assert 8 < time.monotonic() - stopped < 18
+        assert 9 < time.monotonic() - stopped < 20
         ended(client)
 
 
@@ -300,7 +291,7 @@ def test_an_original_client_of_a_stopping_server(lab, echo, busy):
     client = lab.client(server, echo.port, impl="go16", remote_port=port)
     talk = Talk(port) if busy else None
     server.kill(signal.SIGTERM)
-    wait_for("the ports to be free", lambda: is_free(at) and is_free(port), 2)
+    wait_for("the ports to be free", lambda: is_free(at) and is_free(port), SOON)
     if busy:
         time.sleep(1)
         assert server.alive() and talk.runs()
@@ -309,7 +300,7 @@ def test_an_original_client_of_a_stopping_server(lab, echo, busy):
     ended(server)
     assert client.alive()
     lab.server(listen=f"127.0.0.1:{at}")
-    wait_for("the original to be back", lambda: works(port), timeout=60)
+    wait_for("the original to be back", lambda: works(port, 5), timeout=60)
 
 
 @pytest.mark.parametrize("busy", [True, False])
@@ -330,8 +321,8 @@ def test_our_client_stops_at_an_original_server(lab, echo, busy):
 DRAIN = 3
 
 
-def stopped_client(lab, port, ca, target, **how):
-    return lab.client(port, target, ca=ca, ready=False, remote_port=0, flags=("-drain", f"{DRAIN}s"), **how)
+def stopped_client(lab, port, ca, target, drain=DRAIN, **how):
+    return lab.client(port, target, ca=ca, ready=False, remote_port=0, flags=("-drain", f"{drain}s"), **how)
 
 
 def test_a_client_stops_while_it_dials(lab, server):
@@ -387,7 +378,8 @@ def test_a_client_stops_before_the_answer_to_its_open(lab, hand):
 
 def test_a_client_stops_while_the_answer_to_its_resume_is_awaited(lab, hand, echo):
     """The old connection is frozen."""
-    client = stopped_client(lab, hand.port, hand.ca, echo.port, secret=SECRET)
+    drain = 15  # all of this within it
+    client = stopped_client(lab, hand.port, hand.ca, echo.port, drain, secret=SECRET)
     hand.open()
     hand.send(SYN, 2)
     hand.send(PSH, 2, b"ping")
@@ -401,8 +393,8 @@ def test_a_client_stops_while_the_answer_to_its_resume_is_awaited(lab, hand, ech
     hand.tls = tls
     tls.send(hand.log[theirs:])
     code, ms = struct.unpack("<II", hand.until(GOAWAY).data)
-    assert code == SHUTDOWN and 0 < ms <= DRAIN * 1000
-    ended(client, DRAIN + SOON)
+    assert code == SHUTDOWN and 0 < ms <= drain * 1000
+    ended(client, drain + SOON)
 
 
 @pytest.mark.parametrize("end", ["server", "client"])
@@ -553,24 +545,24 @@ def test_goaway_with_time(lab, hand, echo):
     """The stream goes on, new ones are served by the next session, which does not end this one."""
     session_with_a_stream(lab, hand, echo)
     nonce = hand.nc
-    goaway(hand, 5000)
     said = time.monotonic()
+    goaway(hand, 10000)
     other = next_session(hand)
     line = other.open()
     assert time.monotonic() - said < SOON
     assert line["take"] is False and nonce.hex() not in line["mine"]
     other.send(SYN, 2)
     assert echoed(other) and echoed(hand)
-    closes(hand, 20)
-    assert 4.5 < time.monotonic() - said < 12
+    closes(hand, 30)
+    assert 9 < time.monotonic() - said < 20
     assert echoed(other)
     other.tls.close()
 
 
 def test_goaway_with_little_time(lab, hand, echo):
     session_with_a_stream(lab, hand, echo)
-    goaway(hand, 500)
     said = time.monotonic()
+    goaway(hand, 500)
     closes(hand, 20)
     assert 0.4 < time.monotonic() - said < SOON
 
@@ -598,16 +590,16 @@ def test_goaway_for_ever(lab, hand, echo):
     other.tls.close()
 
 
-@pytest.mark.parametrize("second,least,most", [(1000, 0.5, 6), (60000, 3, 12), (0, 0, 3.5)])
+@pytest.mark.parametrize("second,least,most", [(1000, 0.5, 9), (60000, 9, 20), (0, 0, 9)])
 def test_goaway_twice(lab, hand, echo, second, least, most):
     """The earlier end counts."""
     session_with_a_stream(lab, hand, echo)
-    goaway(hand, 4000)
     said = time.monotonic()
+    goaway(hand, 10000)
     other = next_session(hand)
     other.open()
     goaway(hand, second)
-    closes(hand, 20)
+    closes(hand, 30)
     assert least < time.monotonic() - said < most
     other.send(SYN, 2)
     assert echoed(other)
@@ -619,8 +611,8 @@ def test_goaway_without_streams_ends_it_now(lab, hand, echo):
     hand.send(FIN, 2)
     hand.until(FIN, 2)
     acknowledge(hand)
-    goaway(hand, 8000)
-    assert closes(hand, 20) < SOON
+    goaway(hand, 30000)
+    assert closes(hand, 40) < SOON
     other = next_session(hand)
     other.open()
     other.tls.close()
@@ -629,7 +621,7 @@ def test_goaway_without_streams_ends_it_now(lab, hand, echo):
 def test_goaway_then_a_cut_ends_what_drains(lab, hand, echo):
     """A server that stops cannot be come back to."""
     session_with_a_stream(lab, hand, echo)
-    goaway(hand, 8000)
+    goaway(hand, 30000)
     other = next_session(hand)
     other.open()
     hand.drop()
@@ -649,11 +641,11 @@ def test_goaway_is_among_what_a_resume_brings(lab, hand, echo):
     theirs = hand.answer(tls, line)
     hand.tls = tls
     tls.send(hand.log[theirs:])
-    goaway(hand, 4000)
+    goaway(hand, 10000)
     other = next_session(hand)
     other.open()
     assert echoed(hand)
-    closes(hand, 20)
+    closes(hand, 30)
     other.tls.close()
 
 
@@ -685,21 +677,20 @@ def peer_with_a_stream(server, port):
     return peer, user, st, answer["port"]
 
 
-@pytest.mark.parametrize("ms", [0, 500, 4000])
+@pytest.mark.parametrize("ms", [0, 500, 12000])
 def test_a_client_says_goaway(server, ms):
     """Port and id are free at once; the session has its time."""
     port = free_port()
     peer, user, st, _ = peer_with_a_stream(server, port)
-    goaway(peer, ms)
     said = time.monotonic()
-    wait_for("the port to be free", lambda: is_free(port), 2)
+    goaway(peer, ms)
+    wait_for("the port to be free", lambda: is_free(port), SOON)
     again = wire2.Client(server.port, server.ca, SECRET, "by-hand")
     assert again.open(port)["ok"]
     if ms > 2000:
         peer.send(PSH, st, b"part two")
         assert read_exactly(user, 8) == b"part two"
     acknowledge(peer)
-    user.settimeout(20)
     with pytest.raises(ConnectionResetError):
         user.recv(1)
     assert ms / 1000 - 0.6 < time.monotonic() - said < ms / 1000 + SOON
@@ -716,8 +707,8 @@ def test_a_draining_session_of_a_client_is_resumed(server):
     """Its server listens as ever."""
     port = free_port()
     peer, user, st, _ = peer_with_a_stream(server, port)
-    goaway(peer, 8000)
-    wait_for("the port to be free", lambda: is_free(port), 2)
+    goaway(peer, 30000)
+    wait_for("the port to be free", lambda: is_free(port), SOON)
     peer.drop()
     peer.resume()
     peer.send(PSH, st, b"part two")
@@ -727,11 +718,11 @@ def test_a_draining_session_of_a_client_is_resumed(server):
 
 
 def test_a_stopping_server_says_how_long(lab):
-    server = lab.server(flags=("-drain", "5s"))
+    server = lab.server(flags=("-drain", "10s"))
     peer, user, st, port = peer_with_a_stream(server, 0)
     server.kill(signal.SIGTERM)
     code, ms = struct.unpack("<II", peer.until(GOAWAY).data)
-    assert code == SHUTDOWN and 4000 < ms <= 5000
+    assert code == SHUTDOWN and 5000 < ms <= 10000
     peer.send(PSH, st, b"part two")
     assert read_exactly(user, 8) == b"part two"
     code, ms = struct.unpack("<II", peer.until(GOAWAY).data)
@@ -831,7 +822,7 @@ def test_a_whole_life_is_told_in_one_language(lab, echo, lang):
             cutter.heal()
             assert talk.runs()
             first.kill(signal.SIGTERM)
-            wait_for("the port to be free", lambda: is_free(at), 2)
+            wait_for("the port to be free", lambda: is_free(at), SOON)
             lab.server(listen=f"127.0.0.1:{at}", env=other_language(lang))
             serves_again(port, time.monotonic())
         ended(first)

@@ -11,7 +11,7 @@ import pytest
 
 from lib import wire
 from lib.guess import Guesser
-from lib.procs import SANITIZED, wait_for
+from lib.procs import PATIENCE, SANITIZED, wait_for
 from lib.services import connect, read_exactly
 
 
@@ -63,8 +63,8 @@ def test_half_a_handshake_is_not_waited_for(server):
 
 @pytest.mark.parametrize("drip", [False, True], ids=["nothing", "a byte a second"])
 def test_the_secret_is_waited_for_five_seconds(server, drip):
+    began = time.monotonic()  # before the server's clock runs
     w = shake_hands(server)
-    began = time.monotonic()
     w.sock.settimeout(1)
     while time.monotonic() - began < 30:
         try:
@@ -112,10 +112,10 @@ def test_half_hellos_take_no_place_and_little_memory(lab, echo):
         source = (f"127.9.{i % 5}.{i // 5 + 1}", 0)
         crowd.append(socket.create_connection(("127.0.0.1", server.port), source_address=source))
         crowd[-1].sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100))
+    wait_for("the crowd to be there", lambda: server.fds() > fds + 100)
     wait_for("the crowd to be let go", lambda: server.fds() <= fds + 256)
     with wire.dial(server.port, server.ca) as w:
         w.login(server.secret)
-    assert server.fds() > fds + 100  # they were there
     if not SANITIZED:
         assert server.status("VmRSS") - rss < 1 << 10
     with connect(live.port) as user:
@@ -136,6 +136,7 @@ def test_a_crowd_of_whole_hellos_takes_no_place_of_a_known_source(lab):
     wait_for("strangers to be dropped", lambda: server.log().count("event=limit src=127.14.") >= 10)
     with wire.dial(server.port, server.ca, source=("127.14.0.1", 0)) as w:
         w.login(server.secret)
+    server.wait_count("passed PSK", 2)
     assert "event=limit src=127.14.0.1 " not in server.log()
     for s in known:
         s.settimeout(0.1)
@@ -154,7 +155,7 @@ def test_a_slow_hello_passes(server):
     hello = come.read()
     with socket.create_connection(("127.0.0.1", server.port)) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        s.settimeout(20)
+        s.settimeout(PATIENCE)
         for b in hello:
             s.send(bytes([b]))
             time.sleep(1 / len(hello))
@@ -178,9 +179,8 @@ def test_what_is_not_tls_is_closed_at_once(server):
             s.sendall(text)
             began = time.monotonic()
             assert ended(s, 20)
-            assert time.monotonic() - began < 2
-    server.wait_log("event=tls_not src=127.0.0.1 ")
-    assert "auth" not in server.log()
+            assert time.monotonic() - began < 8  # silence is waited for 10 s
+    assert "auth" not in server.wait_count("event=tls_not src=127.0.0.1 ", 4)
 
 
 @pytest.mark.parametrize("patience", [0, 0.025], ids=["waits", "resets after 25 ms"])
@@ -200,8 +200,8 @@ def test_guesses_are_rationed(lab, patience):
         g.stopped.set()
     heard, minutes = sum(g.heard for g in guessers), int((time.monotonic() - began) // 60) + 1
     assert heard <= 20 * minutes
-    assert server.log().count("event=penalty src=127.15.0.1 ") == 1
-    assert "passed PSK" in server.log()
+    server.wait_count("passed PSK", 10)
+    assert 1 <= server.log().count("event=penalty src=127.15.0.1 ") <= minutes
 
 
 @pytest.mark.patient
@@ -241,8 +241,8 @@ def test_one_line_one_verdict(server, together):
             assert w.wait_closed() in ([no] if together else [no, b""])
     server.kill(signal.SIGTERM)
     assert server.wait(20) == 0
-    left_out = re.search(r"event=left_out src=- .* auth_failed=(\d+)", server.log())
-    assert server.log().count("event=auth_failed src=127.7.") + int(left_out[1]) == 50
+    left_out = re.findall(r"event=left_out src=- .* auth_failed=(\d+)", server.log())
+    assert server.log().count("event=auth_failed src=127.7.") + sum(map(int, left_out)) == 50
     assert "passed PSK" not in server.log()
 
 
@@ -259,7 +259,7 @@ def test_waiting_guesses_hold_up_nobody(lab, echo):
             began = time.monotonic()
             s.sendall(b"x")
             assert read_exactly(s, 1) == b"x"
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10  # a guess waits for up to 30 s
     for w in waiting:
         w.close()
 
@@ -271,7 +271,7 @@ def test_a_port_scan_does_not_fill_the_log(server):
         s.close()
     with shake_hands(server) as w:
         w.login(server.secret)
-    assert server.log().count("\n") < 300
+    assert server.wait_log("passed PSK").count("\n") < 300
 
 
 @pytest.mark.parametrize("language", ["C.UTF-8", "zh_CN.UTF-8"])
@@ -313,7 +313,7 @@ def test_one_budget_for_the_lines_of_all_strangers(server):
         with socket.create_connection(("127.0.0.1", server.port), source_address=source) as s:
             s.sendall(b"SSH-2.0-x\r\n")
             assert ended(s, 20)
-    assert server.log().count("event=") == 60
+    server.wait_count("event=", 60)
     server.kill(signal.SIGTERM)
     assert server.wait(20) == 0
     assert re.search(r" event=left_out src=- 240 .*: tls_not=240\n", server.log())

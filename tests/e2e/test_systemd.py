@@ -89,7 +89,7 @@ def test_a_client_feeds_the_watchdog_also_without_a_server(lab):
         server.stop()
         lab.client(server, 1, ca=server.ca, env=manager.env, ready=False)
         for _ in range(3):
-            manager.wait("WATCHDOG", timeout=5)
+            manager.wait("WATCHDOG")
 
 
 # ---- a start that can never succeed ----

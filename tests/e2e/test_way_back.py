@@ -164,7 +164,7 @@ def test_a_moved_address_is_followed_while_idle(lab, net, who, window):
         net.names(tun_test=[NEW])
         wait_for("a connection to the new address", lambda: site.connected(NEW), 40, 0.2)
         assert told(f"served again, idle, {who}, window {window}", start) < 30
-        assert wait_for("the port to be served", site.served, 5)
+        wait_for("the port to be served", site.served)
 
 
 def test_a_moved_address_is_followed_when_the_name_follows_late(lab, net):
@@ -258,7 +258,10 @@ def black_hole(lab, net, probing, largest=1300, window=None):
             time.sleep(0.1)
             if all(e.received > b + 50000 for e, b in zip(site.load.ends(), before)):
                 went = time.monotonic() - start - 50000 / site.load.rate  # what these bytes take without any fault
-        return went, site.load.alive(), site.client.log(), site.server.log()
+        alive = site.load.alive()
+        net.largest = 65536
+        assert site.client.stop() + site.server.stop() == []  # all their lines are there
+        return went, alive, site.client.log(), site.server.log()
 
 
 def test_an_mtu_black_hole_is_passed_with_probing(lab, net):
@@ -376,12 +379,12 @@ def test_a_new_session_serves_beside_the_one_that_is_asked_for(lab):
         link.reset()
         up = servers[1].match(r"listening on \S*:(\d+), ready to forward")
         assert told("new visitors have a port", start) < 3
-        assert served(int(up.group(1)))
+        assert served(int(up.group(1)), timeout=30)
         assert load.alive()
         wait_for("the old connections to be given up", lambda: all(e.state == "reset" for e in load.services), 20)
         assert 4.5 < told("the old connections were given up", start) < 15
-        assert served(int(up.group(1)))
-        assert client.log().count("the tunnel is up") == 2
+        assert served(int(up.group(1)), timeout=30)
+        client.wait_count("the tunnel is up", 2)
 
 
 def test_a_session_that_comes_back_after_all_drains_beside_the_new_one(lab):
@@ -400,9 +403,9 @@ def test_a_session_that_comes_back_after_all_drains_beside_the_new_one(lab):
         print(f"\nback: {max(load.wait_moved(20)):.2f} s")
         time.sleep(1)
         load.check()
-        assert served(int(up.group(1)))
+        assert served(int(up.group(1)), timeout=30)
         load.finish()
-        servers[0].wait_log("session ended", timeout=5)
+        servers[0].wait_log("session ended")
         assert cuts.accepts(int(up.group(1)))
 
 
@@ -413,8 +416,8 @@ def test_kill_9_and_restart_of_a_single_server_is_served_at_once(lab):
             port = rig.server.port
             rig.server.kill()
             time.sleep(0.3)
-            start = time.monotonic()
             rig.server = lab.server(listen=f"127.0.0.1:{port}")
+            start = time.monotonic()
             wait_for("the port to be served", lambda: served(rig.port), 20)
             assert told(f"kill -9 and restart with {n} connections", start) < 4.5
 
@@ -476,30 +479,31 @@ def test_the_port_of_one_that_waits_goes_to_another_id_after_ten_seconds(lab, ki
     with Rig(lab, n=0) as rig:
         first = rig.id
         rig.link.cut(kind)
-        start = time.monotonic()
+        start = rig.link.cut_at
         other_id = cuts.fresh_id()
         other = lab.client(rig.server.port, rig.load.port, remote_port=rig.port, ca=rig.server.ca, flags=("-id", other_id),
                            ready=False)
         other.wait_log("the tunnel is up", timeout=60)
         took = told("the port changed hands", start)
         assert 9 < took < 20  # it asks every 5 s at most
-        assert served(rig.port)
-        line = next(x for x in rig.server.log().splitlines() if f"public port {rig.port} goes to" in x)
+        assert served(rig.port, timeout=30)
+        line = rig.server.match(rf".*public port {rig.port} goes to.*").group()
         assert first in line.split("goes to")[0] and other_id in line.split("goes to")[1]
         rig.link.heal()
         rig.client.wait_log("in use by a client with another id")
-        assert served(rig.port)
+        rig.server.wait_log("in use by the client", after=line)  # behind this one its own "ready to forward" is told from the other's
+        assert served(rig.port, timeout=30)
         other.kill()
         wait_for("the loser to have its port again", lambda: "ready to forward" in rig.server.log().split(line)[1]
                  .split("in use by the client")[-1], 60)
-        assert served(rig.port)
+        assert served(rig.port, timeout=30)
 
 
 def test_with_connections_it_keeps_the_port_for_thirty_seconds_and_drains_after(lab):
     """It loses its port 30 s after the break, resumes, hears GOAWAY at once, its connections drain, and it asks again."""
     with Rig(lab, n=3) as rig:
         rig.link.cut("finish")
-        start = time.monotonic()
+        start = rig.link.cut_at
         other_id = cuts.fresh_id()
         other = lab.client(rig.server.port, rig.load.port, remote_port=rig.port, ca=rig.server.ca, ready=False,
                            flags=("-id", other_id))
@@ -509,11 +513,11 @@ def test_with_connections_it_keeps_the_port_for_thirty_seconds_and_drains_after(
         assert 29 < told("the port changed hands", start) < 50
         rig.heal()
         rig.client.wait_log(f"public port {rig.port} was given to another client")
-        assert f"{rig.id}] public port {rig.port} goes to" in rig.server.log()
+        rig.server.wait_log(f"{rig.id}] public port {rig.port} goes to")
         rig.client.wait_log("in use by a client with another id")
         rig.load.mark()
         rig.load.wait_moved()
-        assert served(rig.port)
+        assert served(rig.port, timeout=30)
         rig.finish()
         other.kill()
         before = rig.client.log().count("the tunnel is up")
@@ -692,4 +696,4 @@ def test_unknown_resumes_are_no_guesses(lab):
         assert not re.search(r"authentication.* failed", rig.server.log())
         start = time.monotonic()
         lab.client(rig.server, rig.load.port)
-        assert told("a client after 30 unknown resumes", start) < 3
+        assert told("a client after 30 unknown resumes", start) < 10

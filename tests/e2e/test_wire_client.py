@@ -97,7 +97,7 @@ def test_anything_else_is_a_rejection(lab, fake, answer):
     w = fake.accept()
     w.line()
     w.send(answer)
-    w.wait_closed(20)
+    w.wait_closed()
     client.wait_log("authentication failed")
     client.wait_log("retrying in")
 
@@ -152,7 +152,7 @@ def test_another_ca_gets_no_secret(lab, fake, tmp_path):
     client = client_of(lab, fake)
     with pytest.raises((ssl.SSLError, Closed, ConnectionResetError)):
         w = fake.accept()
-        got = w.wait_closed(10)
+        got = w.wait_closed()
         assert got == b""
         raise Closed()
     client.wait_log("not signed by the CA")
@@ -181,7 +181,7 @@ def test_certificates_that_are_refused(lab, certs, subject, extra, days, word):
         listener.ca = certs / "ca.crt"
         client = client_of(lab, listener)
         with pytest.raises((ssl.SSLError, Closed, ConnectionResetError)):
-            assert listener.accept().wait_closed(10) == b""
+            assert listener.accept().wait_closed() == b""
             raise Closed()
         client.wait_log(word)
         wait = float(client.match(r"retrying in ([\d.]+)").group(1))
@@ -215,7 +215,7 @@ def test_answers_that_are_no_success(lab, fake, answer, word):
     sid = w.until(SYN).sid
     w.until(PSH, sid)
     w.send(frame(PSH, sid, answer))
-    w.wait_closed(10)
+    w.wait_closed()
     assert "\x1b" not in client.wait_log(word)
     assert "tunnel is up" not in client.log()  # the secret was right, the port was not granted
     wait = float(client.match(r"retrying in ([\d.]+)").group(1))
@@ -248,7 +248,7 @@ def test_port_zero_is_told(lab, fake):
 def test_a_protocol_error_ends_the_session_d19(lab, fake, bad):
     client, w = up(lab, fake)
     w.send(bad)
-    w.wait_closed(5)
+    w.wait_closed()
     client.wait_log("retrying in")
     again, _ = fake.serve(SECRET)  # it comes back
     again.close()
@@ -325,14 +325,14 @@ def test_a_lost_session_is_left_at_once_d17(lab, fake):
         began = time.monotonic()
         w.abort()
         again, _ = fake.serve(SECRET)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         again.close()
         wait_for("the service's connections to end", lambda: service.open == 0)
 
 
 def test_silence_ends_the_session_d6(lab, fake):
+    began = time.monotonic()  # before the client's clock runs
     client, w = up(lab, fake)
-    began = time.monotonic()
     seen = []
     w.sock.settimeout(60)
     try:
@@ -340,7 +340,7 @@ def test_silence_ends_the_session_d6(lab, fake):
             seen.append(w.frame().cmd)
     except Closed:
         pass
-    assert 25 < time.monotonic() - began < 45
+    assert 28 < time.monotonic() - began < 60
     assert seen.count(NOP) >= 2  # it said something every ten seconds
     client.wait_log("nothing was heard from the other side")
 
@@ -373,7 +373,7 @@ def test_a_peer_that_takes_nothing_is_given_up_d24(lab, fake):
             except OSError:
                 break
             time.sleep(2)
-        client.wait_log("took no data for 60 seconds", timeout=10)
+        client.wait_log("took no data for 60 seconds")
 
 
 def test_rejections_are_not_repeated_in_a_hurry_d15(lab, fake):
@@ -394,12 +394,11 @@ def test_rejections_are_not_repeated_in_a_hurry_d15(lab, fake):
 
 
 def test_a_small_retry_maximum_is_no_busy_loop_d16(lab, certs):
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        port = s.getsockname()[1]
-    client = lab.client(port, 1, ca=certs / "ca.crt", ready=False, flags=("-max-retry-interval", "0"))
+    client = lab.client(services.free_port(), 1, ca=certs / "ca.crt", ready=False, flags=("-max-retry-interval", "0"))
     time.sleep(4)
+    client.wait_log("retrying in")
     assert client.log().count("retrying in") < 20
-    assert "one second is used" in client.log()
+    client.wait_log("one second is used")
 
 
 def test_names_resolve_anew_and_unknown_ones_are_said(lab, certs):

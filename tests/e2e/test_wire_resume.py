@@ -338,7 +338,7 @@ def test_p1_p2_the_documents_are_enough_to_speak_with_our_client(lab, hand, echo
     assert echoed(hand, 2)
     hand.send(FIN, 2)
     hand.until(FIN, 2)
-    assert "127.0.0.1:4711" in client.log()
+    client.wait_log("127.0.0.1:4711")
 
 
 def test_p4_our_client_resumes_at_every_byte(lab, hand, echo):

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lib import wire
+from lib.procs import PATIENCE
 from lib.wire import FIN, NOP, PSH, SYN, UPD, Closed, frame, header, upd
 
 INVALID = {"status": "error", "message": "Invalid control message"}
@@ -24,7 +25,7 @@ def up(server, port=0):
 
 
 def user(port):
-    s = socket.create_connection(("127.0.0.1", port), timeout=15)
+    s = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return s
 
@@ -43,8 +44,7 @@ def test_wrong_secret(server, line):
         w.send(line)
         assert w.line() == b"ERROR: Invalid Secret\n"
         w.wait_closed()
-    server.wait_log("wrong secret")
-    assert "127.0.0.1" in server.log()
+    server.match(r"src=127\.0\.0\.1 .*wrong secret")
 
 
 def test_secret_with_blanks_around_is_taken_d11(server):
@@ -103,7 +103,7 @@ def test_eof_before_the_line_ends(server):
 def test_a_message_that_is_not_understood(server, message):
     with wire.dial(server.port, server.ca) as w:
         assert w.login(server.secret).ask(message) == INVALID
-        w.wait_closed(5)
+        w.wait_closed()
 
 
 def test_a_message_cut_short(server):
@@ -120,7 +120,7 @@ def test_a_port_out_of_range(server, port):
             "status": "error",
             "message": f"监听公网端口 :{port} 失败: listen tcp: address {port}: invalid port",
         }
-        w.wait_closed(5)
+        w.wait_closed()
 
 
 def test_a_port_that_is_taken_and_others_untouched(server):
@@ -130,7 +130,7 @@ def test_a_port_that_is_taken_and_others_untouched(server):
             "status": "error",
             "message": f"监听公网端口 :{port} 失败: listen tcp :{port}: bind: address already in use",
         }
-        w.wait_closed(5)
+        w.wait_closed()
         with user(port) as u:
             u.sendall(b"still here")
             syn = first.until(SYN)
@@ -153,7 +153,7 @@ def test_a_message_in_single_bytes(server):
 
 
 def test_no_message_is_not_waited_for_for_ever_d14(server):
-    with wire.dial(server.port, server.ca, timeout=30) as w:
+    with wire.dial(server.port, server.ca, timeout=PATIENCE) as w:
         w.login(server.secret)
         began = time.monotonic()
         w.wait_closed()
@@ -197,9 +197,9 @@ BROKEN = {
 def test_a_protocol_error_ends_the_session_and_frees_the_port_d19_d7(server, bad):
     w, port = up(server)
     w.send(bad)
-    w.wait_closed(5)
+    w.wait_closed()
     with pytest.raises(OSError):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             user(port).close()
             time.sleep(0.02)
@@ -226,7 +226,7 @@ def test_a_flood_of_streams_ends_the_session_d20(server):
                 w.send(frame(SYN, 5 + 2 * i))
         except OSError:
             pass
-        w.wait_closed(10)
+        w.wait_closed()
     other, _ = up(server)
     other.close()
 
@@ -267,11 +267,9 @@ def test_more_consumed_than_sent_breaks_only_that_stream(server):
         second = w.until(SYN).sid
         w.until(PSH, second)
         w.send(upd(first, 1000))
-        a.settimeout(10)
         with pytest.raises(ConnectionResetError):
             a.recv(1000)
         w.send(frame(PSH, second, b"fine"))
-        b.settimeout(10)
         assert b.recv(10) == b"fine"
         b.close()
 
@@ -285,13 +283,13 @@ def test_start_window_towards_a_go_peer_d18(server):
     with w, user(port) as u:
         threading.Thread(target=lambda: _push(u, 1 << 20), daemon=True).start()
         sid = w.until(SYN).sid
-        got = 0
+        got = len(w.data(sid, 65536))
         w.sock.settimeout(2)
         with pytest.raises(socket.timeout):
             while True:
                 got += len(w.until(PSH, sid).data)
         assert got == 65536
-        w.sock.settimeout(15)
+        w.sock.settimeout(PATIENCE)
         w.send(upd(sid, got, 65536))
         assert len(w.data(sid, 65536)) == 65536
 
@@ -311,15 +309,16 @@ def test_stalled_streams_stop_nobody_else_d18(server):
         for s in stalled:
             threading.Thread(target=_push, args=(s, 1 << 20), daemon=True).start()
         got = {}
-        w.sock.settimeout(3)
         try:
             while True:
                 f = w.frame()
                 if f.cmd == PSH:
                     got[f.sid] = got.get(f.sid, 0) + len(f.data)
+                if len(got) == 64:
+                    w.sock.settimeout(3)  # and then silence
         except socket.timeout:
             pass
-        w.sock.settimeout(15)
+        w.sock.settimeout(PATIENCE)
         assert len(got) == 64 and max(got.values()) <= 65536
         # a Go peer's shared bucket of 4 MiB is never emptied
         assert sum(max(0, n - 32767) for n in got.values()) <= 3 << 20
@@ -383,7 +382,7 @@ def test_no_session_to_resume(server):
 
 @pytest.mark.parametrize("hello", [b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n", b"\x00" * 100, b"\x16\x03\x01\xff\xff" + b"x" * 70000])
 def test_what_is_not_tls_is_closed(server, hello):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=15) as s:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as s:
         try:
             s.sendall(hello)
             while s.recv(4096):
@@ -416,7 +415,6 @@ def test_users_are_reset_when_the_tunnel_breaks(server):
         w.send(frame(PSH, sid, b"half an ans"))
         assert u.recv(100) == b"half an ans"
         w.abort()
-        u.settimeout(10)
         with pytest.raises(ConnectionResetError):
             u.recv(100)
 
@@ -433,7 +431,6 @@ def test_what_was_whole_is_delivered_although_the_tunnel_broke(server):
         w.send(frame(NOP, 0))
         time.sleep(0.3)
         w.close()
-        u.settimeout(10)
         got = b""
         while part := u.recv(65536):
             got += part

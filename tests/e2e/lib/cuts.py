@@ -46,6 +46,7 @@ def window_flags(seconds):
 class Rig:
     def __init__(self, lab, n=10, window=None, rate=20000, record=False, server_flags=(), client_flags=(), **how):
         self.lab = lab
+        how.setdefault("listen", f"127.0.0.1:{free_port()}")  # tests start it again at its port
         self.server = lab.server(flags=(*window_flags(window), *server_flags), **how)
         self.link = Cutter(self.server.port, record=record)
         self.load = Keyed(n, rate)

@@ -112,7 +112,11 @@ class Process:
         return self.popen.pid
 
     def log(self):
-        return self.err.read_text(errors="replace")
+        """The lines that have reached the file, no part of one while the program runs. They come later than what they tell
+        of: a test that has seen that elsewhere waits for its line."""
+        running = self.alive()
+        log = self.err.read_text(errors="replace")
+        return log[:log.rfind("\n") + 1] if running else log
 
     def stdout(self):
         return self.out.read_text(errors="replace")
@@ -129,6 +133,15 @@ class Process:
             return log if at >= 0 and text in log[at:] else None
 
         return wait_for(f"{text!r} in the log of {self.name}:\n{self.log()[-2000:]}", check, timeout)
+
+    def wait_count(self, text, n, timeout=PATIENCE):
+        """The log once `text` stands in it n times (1 or more). It must not stand there more often; what could add one more is
+        for the test to wait for before."""
+        wait_for(f"{n} times {text!r} in the log of {self.name}:\n{self.log()[-2000:]}",
+                 lambda: self.log().count(text) >= n, timeout)
+        log = self.log()
+        assert log.count(text) == n, log
+        return log
 
     def match(self, pattern, timeout=PATIENCE):
         """The first match of a regular expression in the log."""
@@ -235,7 +248,8 @@ class Lab:
 
     def server(self, impl="c", listen=None, secret=SECRET, flags=(), ready=True, threads=THREADS,
                **how):
-        """A server; port, ca and secret say how to reach it."""
+        """A server; port, ca and secret say how to reach it. One that is started again at its port has it from free_port():
+        of those that the system gives, its client could have it meanwhile, as the port it dials from."""
         at = listen if listen is not None else "127.0.0.1:0" if impl == "c" else "0"
         given = ("-secret", secret) if secret else ()
         if impl == "c" and threads:

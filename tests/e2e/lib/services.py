@@ -22,10 +22,17 @@ def pattern(key, n):
     return b"".join(out)[:n]
 
 
+_given = set()
+
+
 def free_port():
-    """One below those that the system gives to others (net.ipv4.ip_local_port_range) between now and its use."""
+    """One below those that the system gives to others (net.ipv4.ip_local_port_range) between now and its use, and never the
+    same twice: a test that asks for two must have two."""
     while True:
         port = random.SystemRandom().randrange(20000, 32000)  # tests seed the other one
+        if port in _given:
+            continue
+        _given.add(port)
         try:
             with socket.create_server(("127.0.0.1", port)):
                 return port
@@ -37,6 +44,16 @@ def connect(port, timeout=TIMEOUT):
     s = socket.create_connection(("127.0.0.1", port), timeout=timeout)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return s
+
+
+def works(port, timeout=TIMEOUT):
+    """True when an echo comes back through a public port. Where it is asked again and again: a short timeout."""
+    try:
+        with connect(port, timeout) as s:
+            s.sendall(b"ping")
+            return read_exactly(s, 4) == b"ping"
+    except (OSError, EOFError):
+        return False
 
 
 def read_all(s):

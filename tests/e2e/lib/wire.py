@@ -11,6 +11,8 @@ import ssl
 import struct
 from collections import namedtuple
 
+from lib.procs import PATIENCE
+
 SYN, FIN, PSH, NOP, UPD = range(5)
 NAMES = {SYN: "SYN", FIN: "FIN", PSH: "PSH", NOP: "NOP", UPD: "UPD"}
 SERVER_NAME = "gotunnel.internal"
@@ -44,7 +46,7 @@ class Closed(Exception):
 class Wire:
     """One TLS connection, with lines and frames on it."""
 
-    def __init__(self, sock, timeout=15):
+    def __init__(self, sock, timeout=PATIENCE):
         self.sock = sock
         self.sock.settimeout(timeout)
         self.buf = b""
@@ -143,7 +145,7 @@ def client_context(ca, version=None):
     return ctx
 
 
-def dial(port, ca, timeout=15, context=None, source=None, host="127.0.0.1"):
+def dial(port, ca, timeout=PATIENCE, context=None, source=None, host="127.0.0.1"):
     """TLS to a server, on loopback if nothing else is said."""
     raw = socket.create_connection((host, port), timeout=timeout, source_address=source)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -158,7 +160,7 @@ def dial(port, ca, timeout=15, context=None, source=None, host="127.0.0.1"):
 class Listener:
     """A server of the test's own, on a free port of loopback."""
 
-    def __init__(self, cert, key, timeout=15):
+    def __init__(self, cert, key, timeout=PATIENCE):
         self.ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ctx.load_cert_chain(cert, key)
         self.sock = socket.create_server(("127.0.0.1", 0))

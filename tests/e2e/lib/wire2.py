@@ -18,6 +18,7 @@ import socket
 import struct
 from collections import namedtuple
 
+from lib.procs import PATIENCE
 from lib.wire import Closed
 
 ALPN = b"gotunnel/2"
@@ -61,7 +62,7 @@ def server_context(cert, key):
 class Tls:
     """A TLS connection over a blocking socket with a time-out."""
 
-    def __init__(self, sock, ctx, server=False, timeout=15):
+    def __init__(self, sock, ctx, server=False, timeout=PATIENCE):
         sock.setblocking(True)
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", timeout, 0))
@@ -238,7 +239,7 @@ class Client(Session):
         self.epoch, self.sid, self.key = 0, None, None
 
     def connect(self, source=None):
-        return Tls(socket.create_connection(("127.0.0.1", self.port), 15, source), self.ctx)
+        return Tls(socket.create_connection(("127.0.0.1", self.port), PATIENCE, source), self.ctx)
 
     def open(self, port=0, window_ms=60000, take=True, mine=(), caps=(), extra=None, distort=None):
         """Opens a session, and checks the server's proof, also of a refusal that has one. The answer.
@@ -291,7 +292,7 @@ class Client(Session):
 class Server(Session):
     """One session of a real client that dials `port`."""
 
-    def __init__(self, cert, key, secret, timeout=30):
+    def __init__(self, cert, key, secret, timeout=PATIENCE):
         super().__init__()
         self.ctx, self.secret = server_context(cert, key), secret
         self.listener = socket.create_server(("127.0.0.1", 0))
