@@ -544,6 +544,7 @@ def test_allowed_ports_d27(lab, echo):
     for port in (free_port(), 0):
         other = lab.client(server, echo.port, remote_port=port, ready=False)
         other.wait_log(f"public port {port}: not in -allow-ports")
+        server.wait_log(f"cannot listen on public port :{port}: not in -allow-ports")
         old = lab.client(server, echo.port, remote_port=port, ready=False, impl="go16")
         old.wait_log("bind: permission denied")
 
