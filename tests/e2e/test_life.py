@@ -462,7 +462,7 @@ def test_a_flag_wins_over_the_file_and_the_file_over_the_environment(lab):
 
 @pytest.mark.parametrize("content,mode,word", [
     (b"s", 0o644, "chmod 600"), (b"", 0o600, "empty"), (b"\n", 0o600, "empty"),
-    (b"a\0b", 0o600, "zero byte"), (b"a\nb", 0o600, "line feed"), (b"x" * 5000, 0o600, "4095"),
+    (b"a\0b", 0o600, "zero byte"), (b"a\nb", 0o600, "secret has a line feed in it: a secret is one line"), (b"x" * 5000, 0o600, "4095"),
     (None, 0, "No such file")])
 def test_secret_files_that_are_not_taken(lab, content, mode, word):
     path = lab.path / "secret"
