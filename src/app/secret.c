@@ -59,6 +59,9 @@ static int take_secret(struct common_options *o, const char *text, size_t n, con
         return errmsg_set(why, ERR_LIMIT, _("%s has more than %d bytes"), from, OPTION_SECRET_MAX);
     if (memchr(text, '\0', n))
         return errmsg_set(why, ERR_INVAL, _("%s has a zero byte in it"), from);
+    if (memchr(text, '\n', n))
+        return errmsg_set(why, ERR_INVAL, _("%s has a line feed in it: a secret is one line"),
+                          from);
     memcpy(o->secret, text, n);
     o->secret[n] = '\0';
     return 0;
@@ -114,9 +117,9 @@ int secret_find(struct common_options *o, struct errmsg *why)
     int err = from_environment(o, !in_argv && !in_file, why);
     if (err == 0 && in_file)
         err = from_file(o, why);
-    if (err == 0 && strchr(o->secret, '\n'))
-        err = errmsg_set(why, ERR_INVAL, "%s",
-                         _("it has a line feed in it, which cannot be sent to the other side"));
+    if (in_argv && strchr(o->secret, '\n'))
+        err = errmsg_set(why, ERR_INVAL, _("%s has a line feed in it: a secret is one line"),
+                         "-secret");
     return err;
 }
 

@@ -193,8 +193,8 @@ static enum flags_outcome bad_value(struct flags_error *why, const struct option
         return bad(why, "invalid value %s for flag -%s: must be a number from 1 to %d", value,
                    o->name, OPTION_THREADS_MAX);
     if (o->type == OPTION_WINDOW)
-        return bad(why, "invalid value %s for flag -%s: must be a duration from 0 to %dm", value,
-                   o->name, OPTION_WINDOW_MAX_S / 60);
+        return bad(why, "invalid value %s for flag -%s: must be a duration from 0 to %dm, like 30s",
+                   value, o->name, OPTION_WINDOW_MAX_S / 60);
     if (o->type == OPTION_MEMORY)
         return bad(why, "invalid value %s for flag -%s: must be a size from %dM to %dT, like 64M",
                    value, o->name, OPTION_MEMORY_MIN_MIB, OPTION_MEMORY_MAX_MIB >> 20);

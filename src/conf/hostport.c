@@ -45,6 +45,8 @@ static int take_port(const char *text, struct hostport *hp, struct errmsg *why)
 static int split(const char *text, struct hostport *hp, struct errmsg *why)
 {
     const char *host = text, *end, *colon;
+    if (strstr(text, "://"))
+        return errmsg_set(why, ERR_INVAL, _("'%s' is a URL: write only host:port"), text);
     if (*text == '[') {
         host = text + 1;
         end = strchr(text, ']');

@@ -183,8 +183,10 @@ static void refuse_port(struct agent *a, int err)
                                             .refused_port = a->claim.wanted},
                                  .err = err};
     (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
+    bool is_policy = err == ERR_PERM && !port_is_allowed(a, a->claim.wanted);
     if (!a->is_quiet)
-        event_port_failed(a->name, a->claim.wanted, err_text(err));
+        event_port_failed(a->name, a->claim.wanted,
+                          is_policy ? _("not in -allow-ports") : err_text(err));
     opening_refuse(a->opening, &no);
 }
 

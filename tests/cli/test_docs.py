@@ -88,3 +88,29 @@ def test_the_readme_names_every_option(readme):
         assert f"-{flag}" in text, flag
     for command in ("make demo", "make test"):
         assert command in text
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+@pytest.mark.parametrize("mode", ["server", "client"])
+def test_the_readme_s_tables_have_the_options_and_defaults_of_the_help(mode, readme):
+    done = subprocess.run([PROGRAM, mode, "-h"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True,
+                          timeout=60)
+    helped = {flag: re.search(r'\(default "?([^")]+)"?\)$', text)
+              for flag, text in re.findall(r"(?m)^  -([a-z-]+).*\n    \t(.*)$", done.stderr)}
+    table = (ROOT / readme).read_text().split(f"### gotunnel {mode}\n")[1].split("\n#")[0].replace("\\|", "/")
+    shown = {flag: default for flag, default in re.findall(r"(?m)^\| `-([a-z-]+)[^|]*\| ([^|]*?) ?\|", table)}
+    assert set(shown) - {"h"} == set(helped)
+    for flag, default in helped.items():
+        if default:
+            assert shown[flag].strip("`") == default[1], flag
+
+
+def test_both_readmes_have_the_same_commands():
+    """Every block of code, but for its comments and for pictures that have words in them."""
+    def blocks(readme):
+        text = (ROOT / readme).read_text()
+        found = [re.sub(r"(?m) *# .*$", "", block) for block in re.findall(r"(?ms)^ *```\n(.*?)^ *```$", text)]
+        return [block for block in found if "→" not in block and "►" not in block]
+
+    english = blocks("README.md")
+    assert len(english) > 5 and english == blocks("README.zh-CN.md")

@@ -103,7 +103,7 @@ def test_an_argument_left_over_is_an_error(argv, tmp_path):
     (["client", "-sandbox", "on"], "must be one of: auto require off"),
     (["server", "-resume-window", "10m1s"], "must be a duration from 0 to 10m"),
     (["client", "-resume-window", "-1s"], "must be a duration from 0 to 10m"),
-    (["client", "-resume-window", "60"], "must be a duration from 0 to 10m"),
+    (["client", "-resume-window", "60"], "must be a duration from 0 to 10m, like 30s"),
     (["client", "-version=maybe"], "parse error")])
 def test_values_that_are_not_taken(argv, words, tmp_path):
     done = run(argv, tmp_path)

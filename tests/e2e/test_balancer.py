@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """`-trusted-proxy`: a balancer in front of the tunnel port says whose connection it is."""
 
+import os
 import re
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +84,48 @@ def test_through_a_balancer_the_client_is_seen(lab, echo, balancer):
     assert re.search(r"\[127\.0\.0\.1:\d+ \S+\] listening on ", log)
     assert BALANCER not in log and " src=-" not in log  # health checks are no lines either
     assert {m for m in re.findall(r"event=(\w+)", log)} <= {"connected", "auth_failed"}
+
+
+def of_readme(readme, name):
+    """What a README has for a file of a balancer."""
+    text = (Path(__file__).resolve().parents[2] / readme).read_text()
+    return re.search(rf"(?ms)^```\n# {re.escape(name)}\n(.*?)^```$", text)[1]
+
+
+def run_haproxy(lab, target, text):
+    def command(port):
+        config.write_text(text.replace("bind :7000", f"bind 127.0.0.1:{port}").replace("10.0.0.9:7000",
+                                                                                       f"127.0.0.1:{target}"))
+        programs.run(program, "-c", "-dW", "-f", config)  # a warning is a fault
+        return program, "-db", "-f", config
+
+    program, config = programs.tool("haproxy", "haproxy"), lab.path / "haproxy.cfg"
+    return programs.start(lab, "haproxy", command)
+
+
+def run_nginx(lab, target, text):
+    def command(port):
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        config.write_text(
+            f"load_module {programs.stream_module()};\n{user}daemon off;\nworker_processes 1;\n"
+            f"pid {lab.path}/nginx.pid;\nerror_log stderr;\nevents {{ }}\n"
+            + text.replace("listen 7000", f"listen 127.0.0.1:{port}").replace("10.0.0.9:7000", f"127.0.0.1:{target}"))
+        return program, "-p", lab.path, "-e", "stderr", "-c", config
+
+    program, config = programs.tool("nginx", "nginx-light"), lab.path / "nginx.conf"
+    return programs.start(lab, "nginx", command)
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+@pytest.mark.parametrize("name,run", [("haproxy.cfg", run_haproxy), ("nginx.conf", run_nginx)])
+def test_the_readme_s_balancers_work(lab, readme, name, run):
+    """As they stand there, but for addresses and ports."""
+    server = lab.server(flags=("-trusted-proxy", "127.0.0.1"))
+    front = run(lab, server.port, of_readme(readme, name))
+    with wire.dial(front, server.ca, source=("127.31.0.1", 0), timeout=60) as w:
+        w.send(b"a wrong secret\n")
+        assert w.line() == b"ERROR: Invalid Secret\n"
+    server.wait_log("event=auth_failed src=127.31.0.1 ")
 
 
 def test_one_source_has_its_share_whatever_the_balancer(lab):

@@ -454,7 +454,7 @@ def test_a_flag_wins_over_the_file_and_the_file_over_the_environment(lab):
 
 @pytest.mark.parametrize("content,mode,word", [
     (b"s", 0o644, "chmod 600"), (b"", 0o600, "empty"), (b"\n", 0o600, "empty"),
-    (b"a\0b", 0o600, "zero byte"), (b"a\nb", 0o600, "line feed"), (b"x" * 5000, 0o600, "4095"),
+    (b"a\0b", 0o600, "zero byte"), (b"a\nb", 0o600, "secret has a line feed in it: a secret is one line"), (b"x" * 5000, 0o600, "4095"),
     (None, 0, "No such file")])
 def test_secret_files_that_are_not_taken(lab, content, mode, word):
     path = lab.path / "secret"
@@ -536,6 +536,7 @@ def test_allowed_ports_d27(lab, echo):
     for port in (free_port(), 0):
         other = lab.client(server, echo.port, remote_port=port, ready=False)
         other.wait_log(f"public port {port}: not in -allow-ports")
+        server.wait_log(f"cannot listen on public port :{port}: not in -allow-ports")
         old = lab.client(server, echo.port, remote_port=port, ready=False, impl="go16")
         old.wait_log("bind: permission denied")
 

@@ -148,12 +148,16 @@ def haproxy(lab, target, says, source):
     return start(lab, "haproxy", command)
 
 
-def nginx_stream(lab, target, source):
-    """The same by nginx, which says version 1."""
-    program = tool("nginx", "nginx-light")
+def stream_module():
     module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
     if not module.exists():
         pytest.fail("nginx's stream module is missing: install the package libnginx-mod-stream")
+    return module
+
+
+def nginx_stream(lab, target, source):
+    """The same by nginx, which says version 1."""
+    program, module = tool("nginx", "nginx-light"), stream_module()
     config = lab.path / "nginx.conf"
 
     def command(port):

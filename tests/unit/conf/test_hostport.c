@@ -39,6 +39,7 @@ static const struct row dial[] = {
     {"[::1", ERR_INVAL, NULL, 0, NULL},
     {"[::1]x:7", ERR_INVAL, NULL, 0, NULL},
     {"h:abcdefghijklmnop", ERR_INVAL, NULL, 0, NULL},
+    {"http://h", ERR_INVAL, NULL, 0, NULL},
 };
 
 static const struct row listen_at[] = {
@@ -102,12 +103,25 @@ static void a_name_of_the_greatest_length(void **state)
     assert_int_equal(hostport_parse(text, &hp, &why), ERR_INVAL);
 }
 
+/* It has two colons, as an IPv6 address has. */
+static void a_url_is_called_one(void **state)
+{
+    (void)state;
+    struct hostport hp;
+    struct errmsg why;
+    assert_int_equal(hostport_parse("http://127.0.0.1:3000", &hp, &why), ERR_INVAL);
+    assert_string_equal(why.text, "'http://127.0.0.1:3000' is a URL: write only host:port");
+    assert_int_equal(hostport_parse_listen("https://[::1]:7000", &hp, &why), ERR_INVAL);
+    assert_non_null(strstr(why.text, " is a URL: "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_to_dial),
         cmocka_unit_test(addresses_to_listen_at),
         cmocka_unit_test(a_name_of_the_greatest_length),
+        cmocka_unit_test(a_url_is_called_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
