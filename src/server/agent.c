@@ -176,6 +176,18 @@ static const char *errno_word(const struct agent *a, int err)
     }
 }
 
+/* The same for whoever runs the server. */
+static const char *port_failure(const struct agent *a, int err)
+{
+    if (err != ERR_PERM)
+        return err_text(err);
+    if (!port_is_allowed(a, a->claim.wanted))
+        return _("not in -allow-ports");
+    return a->claim.wanted < 1024
+               ? _("permission denied: ports below 1024 take CAP_NET_BIND_SERVICE")
+               : err_text(err);
+}
+
 static void refuse_port(struct agent *a, int err)
 {
     struct opening_refusal no = {.answer = {.error = HELLO_ERR_PORT,
@@ -183,10 +195,8 @@ static void refuse_port(struct agent *a, int err)
                                             .refused_port = a->claim.wanted},
                                  .err = err};
     (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
-    bool is_policy = err == ERR_PERM && !port_is_allowed(a, a->claim.wanted);
     if (!a->is_quiet)
-        event_port_failed(a->name, a->claim.wanted,
-                          is_policy ? _("not in -allow-ports") : err_text(err));
+        event_port_failed(a->name, a->claim.wanted, port_failure(a, err));
     opening_refuse(a->opening, &no);
 }
 
