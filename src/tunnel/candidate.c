@@ -116,7 +116,6 @@ void candidate_ask(struct candidate *c, uint64_t epoch)
         .op = HELLO_RESUME, .epoch = epoch, .rx = smux_session_received(s->mux)};
     memcpy(q.sid, s->cfg.sid, sizeof q.sid);
     c->epoch = epoch;
-    hello_reader_init(&c->reader);
     int n = hello_resume_write(line, &q, s->cfg.resume_key, c->exporter);
     c->said = n < 0 ? NULL : strndup(line, (size_t)n - 1);
     if (c->said && transport_write(c->tp, line, (size_t)n) > 0)

@@ -161,7 +161,7 @@ static void candidate_steps(struct owner *o, unsigned what, uint8_t arg)
         accepts = arg % 7 == LIFE_ANSWER_ACCEPTED && o->candidate == ASKED;
         o->switches = accepts;
         ends = arg % 7 == LIFE_ANSWER_FAILED || arg % 7 == LIFE_ANSWER_UNKNOWN;
-        if (o->candidate == ASKED || (o->candidate == TCP && ends))
+        if (o->candidate == ASKED || ((o->candidate == TCP || o->candidate == TLS) && ends))
             o->candidate = NOBODY;
         life_answered(&o->l, (enum life_answer)(arg % 7), o->acked + arg, o->now);
         if (accepts)
