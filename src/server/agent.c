@@ -374,6 +374,7 @@ static void agent_on_accept(struct message *m)
     a->session = s;
     session_set_owner(s, &ops, a);
     session_set_name(s, a->name);
+    session_set_client(s, hash_text(a->source));
     session_count_at(s, &a->crowd->users);
     if (!a->is_quiet) {
         event_port_open(a->name, listener_address(l));

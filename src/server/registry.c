@@ -182,6 +182,7 @@ static void owners_on_waits(struct message *m)
         waiting_remove(w, &a->waiting);
         return;
     }
+    waiting_set_client(&a->waiting, hash_text(a->source));
     waiting_put(w, &a->waiting, hash_text(a->source), bytes - 1, atomic_load(&a->waiting_streams));
     for (struct waiting_entry *e; (e = waiting_victim(w));) {
         struct agent *v = CONTAINER_OF(e, struct agent, waiting);

@@ -37,6 +37,7 @@ struct session {
     struct transport *tp; /* NULL: detached */
     struct smux_session *mux;
     struct life life;
+    uint64_t client; /* session_set_client() */
 
     /* the end, carried out at the end of the turn */
     bool closed;

@@ -2,8 +2,8 @@
 /*
  * What a socket would not take waits here, and how much of it all relays of a loop may hold. A
  * reader that stands still costs memory: of one its stream's window, of thousands what a machine
- * has. So it is accounted by source, and beyond the bound the source that holds most loses the
- * connection that has stood still for longest (proto/session/waiting.h).
+ * has. So it is accounted by source and by client, and beyond a bound the source that holds most
+ * loses the connection that has stood still for longest (proto/session/waiting.h).
  */
 #include <stdlib.h>
 
@@ -44,6 +44,7 @@ int relay_late_put(struct relay *r, const void *p, size_t n)
         if (!late)
             return ERR_NOMEM;
         late->relay = r;
+        waiting_set_client(&late->entry, r->session ? r->session->client : 0);
     }
     uint32_t cap = late->bytes.cap;
     int err = backlog_put(&late->bytes, p, n);

@@ -152,7 +152,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
 {
     memset(rs, 0, sizeof *rs);
     rs->scratch = malloc(RELAYS_SCRATCH_BYTES);
-    rs->late = calloc(1, sizeof *rs->late); /* 200 KB, of which a page is used for each account */
+    rs->late = calloc(1, sizeof *rs->late); /* 220 KB, of which a page is used for each account */
     if (!rs->scratch || !rs->late) {
         free(rs->scratch);
         free(rs->late);
@@ -181,7 +181,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
 
 void relays_memory(struct relays *rs, uint64_t bytes)
 {
-    rs->late->max = bytes;
+    waiting_limit(rs->late, bytes);
     rs->unsent.max = bytes / RELAYS_UNSENT_PART;
     rs->windows.max = bytes / 2 < RELAYS_WINDOW_BYTES ? bytes / 2 : RELAYS_WINDOW_BYTES;
     rs->replay.max = bytes / 2 < RELAYS_REPLAY_BYTES ? bytes / 2 : RELAYS_REPLAY_BYTES;

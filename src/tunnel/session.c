@@ -522,6 +522,11 @@ void session_set_name(struct session *s, const char *name)
     s->name = name;
 }
 
+void session_set_client(struct session *s, uint64_t client)
+{
+    s->client = client;
+}
+
 const char *session_name(const struct session *s)
 {
     return s->name ? s->name : session_peer(s);

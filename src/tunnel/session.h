@@ -94,6 +94,9 @@ void session_set_owner(struct session *s, const struct session_ops *ops, void *c
 /* What its lines in the log begin with, instead of the peer's address. Must outlive it. */
 void session_set_name(struct session *s, const char *name);
 
+/* What waits for its users' readers counts on account of this client (waiting_set_client()). */
+void session_set_client(struct session *s, uint64_t client);
+
 /* Its running connections are counted in q as well, from the first one on. Must outlive the end that
    on_closed tells. */
 void session_count_at(struct session *s, struct quota *q);

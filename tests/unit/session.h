@@ -26,6 +26,7 @@ struct session {
     bool closed; /* session_close() was called: with reason, why */
     enum end_reason reason;
     struct errmsg why; /* also of the last answer to on_dial */
+    uint64_t client;
     struct quota *counted_at;
     unsigned stops, dials_answered, network_changes;
     mtime_ms drain_ms; /* of the last stop */

@@ -13,6 +13,12 @@ void waiting_init(struct waiting *w, uint64_t max, uint32_t floor)
     w->floor = floor;
 }
 
+void waiting_limit(struct waiting *w, uint64_t max)
+{
+    assert(w->count == 0);
+    w->max = max;
+}
+
 static uint64_t counted(const struct waiting *w, const struct waiting_entry *e)
 {
     return e->bytes > w->floor ? e->bytes : w->floor;
@@ -38,6 +44,43 @@ static struct waiting_account *account_of(struct waiting *w, uint64_t source)
     return unused ? unused : a;
 }
 
+/* As account_of(). */
+static struct waiting_client *client_of(struct waiting *w, uint64_t client)
+{
+    struct waiting_client *c = NULL, *unused = NULL;
+    for (unsigned i = 0; i < WAITING_LOOK_MAX; i++) {
+        c = &w->clients[(client + i) % WAITING_CLIENTS];
+        if (c->count > 0 && c->client == client)
+            return c;
+        if (c->count == 0 && !unused)
+            unused = c;
+    }
+    if (!unused)
+        return c;
+    *unused = (struct waiting_client){.client = client};
+    return unused;
+}
+
+static bool is_over(const struct waiting *w, const struct waiting_client *c)
+{
+    return c->count > 1 && c->bytes > w->max - w->max / WAITING_OTHERS_PART;
+}
+
+/* What the entry counts is added (1) or taken away (-1); to the client's it is one more or less. */
+static void count_in(struct waiting *w, struct waiting_entry *e, int sign, int entries)
+{
+    uint64_t bytes = (uint64_t)sign * counted(w, e);
+    struct waiting_client *c = e->of;
+    e->account->bytes += bytes;
+    w->bytes += bytes;
+    if (!c)
+        return;
+    w->over -= is_over(w, c);
+    c->bytes += bytes;
+    c->count += (uint32_t)entries;
+    w->over += is_over(w, c);
+}
+
 static void begin(struct waiting *w, struct waiting_entry *e, uint64_t source)
 {
     e->source = source;
@@ -45,22 +88,21 @@ static void begin(struct waiting *w, struct waiting_entry *e, uint64_t source)
     if (e->account->bytes == 0)
         list_init(&e->account->entries);
     list_push(&e->account->entries, &e->node);
+    e->of = e->client != 0 ? client_of(w, e->client) : NULL;
     w->count++;
 }
 
 void waiting_put(struct waiting *w, struct waiting_entry *e, uint64_t source, uint64_t bytes,
                  uint32_t streams)
 {
-    if (!e->account)
+    bool is_new = !e->account;
+    if (is_new)
         begin(w, e, source);
-    else {
-        e->account->bytes -= counted(w, e);
-        w->bytes -= counted(w, e);
-    }
+    else
+        count_in(w, e, -1, 0);
     e->bytes = bytes;
     e->streams = streams;
-    e->account->bytes += counted(w, e);
-    w->bytes += counted(w, e);
+    count_in(w, e, 1, is_new);
 }
 
 void waiting_moved(struct waiting_entry *e)
@@ -72,34 +114,66 @@ void waiting_remove(struct waiting *w, struct waiting_entry *e)
 {
     if (!e->account)
         return;
-    e->account->bytes -= counted(w, e);
-    w->bytes -= counted(w, e);
+    count_in(w, e, -1, -1);
     w->count--;
     list_del(&e->node);
     e->account = NULL;
+    e->of = NULL;
 }
 
-static struct waiting_account *largest(struct waiting *w)
+/* Bytes of the account that are the client's; of all if c is NULL. */
+static uint64_t share_of(const struct waiting *w, struct waiting_account *a,
+                         const struct waiting_client *c)
+{
+    uint64_t bytes = 0;
+    if (!c || a->bytes == 0)
+        return a->bytes;
+    list_foreach (n, &a->entries) {
+        const struct waiting_entry *e = LIST_ENTRY(n, struct waiting_entry, node);
+        bytes += e->of == c ? counted(w, e) : 0;
+    }
+    return bytes;
+}
+
+/* The account with most of it. One that has less in all is not looked through. */
+static struct waiting_account *largest(struct waiting *w, const struct waiting_client *c)
 {
     struct waiting_account *a = &w->accounts[0];
-    for (size_t i = 1; i < WAITING_SOURCES; i++)
-        if (w->accounts[i].bytes > a->bytes)
+    uint64_t most = share_of(w, a, c);
+    for (size_t i = 1; i < WAITING_SOURCES; i++) {
+        uint64_t bytes = w->accounts[i].bytes > most ? share_of(w, &w->accounts[i], c) : 0;
+        if (bytes > most) {
             a = &w->accounts[i];
+            most = bytes;
+        }
+    }
     return a;
+}
+
+/* Whose part is exceeded. NULL: nobody's, it is the whole that is. */
+static struct waiting_client *who_is_over(struct waiting *w)
+{
+    for (size_t i = 0; w->over > 0 && i < WAITING_CLIENTS; i++)
+        if (is_over(w, &w->clients[i]))
+            return &w->clients[i];
+    return NULL;
 }
 
 struct waiting_entry *waiting_victim(struct waiting *w)
 {
+    struct waiting_client *c = who_is_over(w);
     if (!waiting_exceeds(w) || w->count < 2)
         return NULL;
-    struct waiting_account *a = largest(w);
-    struct waiting_entry *victim = LIST_ENTRY(list_first(&a->entries), struct waiting_entry, node);
+    struct waiting_entry *victim = NULL;
+    struct waiting_account *a = largest(w, c);
     list_foreach (n, &a->entries) {
         struct waiting_entry *e = LIST_ENTRY(n, struct waiting_entry, node);
-        if (e->streams == 0) {
+        if (c && e->of != c)
+            continue;
+        if (!victim || e->streams == 0)
             victim = e;
+        if (e->streams == 0)
             break;
-        }
     }
     waiting_remove(w, victim);
     return victim;

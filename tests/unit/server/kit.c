@@ -313,6 +313,11 @@ void session_count_at(struct session *s, struct quota *q)
     s->counted_at = q;
 }
 
+void session_set_client(struct session *s, uint64_t client)
+{
+    s->client = client;
+}
+
 void session_set_name(struct session *s, const char *name)
 {
     (void)s;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "kit.h"
+#include "proto/hash.h"
 
 /* ---- stubs ---- */
 
@@ -213,6 +214,7 @@ static void a_client_proves_itself_and_asks(void **state)
     kit_run(&a->accept);
     KIT_DID("accepted name:192.0.2.1:4711 nas ");
     assert_false(kit.listener.paused);
+    assert_true(a->session->client == hash_text(a->source));
     over(a, END_PEER);
     KIT_DID("unlisten a>ended ");
     forget(a);

@@ -483,6 +483,25 @@ static bool is_there(const struct relay *r)
     return false;
 }
 
+/* Sources of their own, but of one client. */
+static void a_client_leaves_some_to_others(void **state)
+{
+    (void)state;
+    struct relay *r[8] = {rig.r};
+    rig.session.client = 7;
+    waiting_limit(rig.rs.late, 8 * RELAYS_LATE_FLOOR);
+    for (uint64_t i = 0; i < 8; i++) {
+        r[i] = i == 0 ? rig.r : another(i + 1);
+        relay_set_source(r[i], i + 1);
+    }
+    for (int i = 0; i < 7; i++)
+        holds(r[i], 100);
+    pump_for(1);
+    assert_int_equal(rig.rs.count, 8);
+    holds(r[7], 100);
+    PUMP_UNTIL(rig.rs.count == 7);
+}
+
 static void who_holds_most_loses_what_stood_longest(void **state)
 {
     (void)state;
@@ -683,6 +702,7 @@ int main(void)
         TEST(a_prefix_goes_out_alone),
         TEST(a_prefix_is_no_credit),
         TEST(a_prefix_comes_in_time_or_not_at_all),
+        TEST(a_client_leaves_some_to_others),
         TEST(who_holds_most_loses_what_stood_longest),
         TEST(what_was_taken_counts_no_more),
         TEST(for_a_user_who_reads_nothing_the_kernel_holds_little),

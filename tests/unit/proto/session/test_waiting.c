@@ -310,6 +310,111 @@ static void whatever_comes_and_goes(void **state)
     assert_true(victims > SEEDS * 20);
 }
 
+/* ---- on account of a client ---- */
+
+static void put_for(uint64_t client, struct waiting_entry *e, const char *source, uint64_t bytes)
+{
+    waiting_set_client(e, client);
+    put(e, source, bytes, 1);
+}
+
+static void a_client_leaves_an_eighth(void **state)
+{
+    (void)state;
+    struct waiting_entry a[15] = {0}, b[2] = {0};
+    char source[8];
+    init(16 * FLOOR);
+    put_for(2, &b[0], "b", FLOOR);
+    for (int i = 0; i < 14; i++) {
+        (void)snprintf(source, sizeof source, "%d", i);
+        put_for(1, &a[i], source, FLOOR);
+        assert_false(waiting_exceeds(&w));
+    }
+    put_for(1, &a[14], "14", FLOOR);
+    assert_true(waiting_exceeds(&w));
+    assert_int_equal(waiting_victim(&w)->client, 1);
+    assert_false(waiting_exceeds(&w));
+    put_for(2, &b[1], "c", FLOOR);
+    assert_false(waiting_exceeds(&w));
+    assert_null(waiting_victim(&w));
+}
+
+/* Not the source that holds most in all: that is another client's matter. */
+static void of_a_client_the_source_that_holds_most_of_it_pays(void **state)
+{
+    (void)state;
+    struct waiting_entry a[70] = {0}, b = {0};
+    char source[8];
+    init(80 * FLOOR);
+    put_for(2, &b, "large", 9 * FLOOR);
+    put_for(1, &a[0], "large", FLOOR);
+    put_for(1, &a[1], "middle", 2 * FLOOR);
+    put_for(1, &a[2], "middle", 3 * FLOOR);
+    for (unsigned i = 3; i < 67; i++) {
+        (void)snprintf(source, sizeof source, "%u", i);
+        put_for(1, &a[i], source, FLOOR);
+    }
+    assert_false(waiting_exceeds(&w));
+    put_for(1, &a[67], "one more", FLOOR);
+    assert_ptr_equal(waiting_victim(&w), &a[1]); /* which has waited longest there */
+    assert_false(waiting_exceeds(&w));
+    put_for(1, &a[0], "large", 5 * FLOOR);
+    assert_ptr_equal(waiting_victim(&w), &a[0]);
+    assert_null(waiting_victim(&w));
+}
+
+static void the_last_one_of_a_client_is_kept(void **state)
+{
+    (void)state;
+    struct waiting_entry a[2] = {0}, b = {0};
+    init(16 * FLOOR);
+    put_for(2, &b, "b", FLOOR);
+    put_for(1, &a[0], "a", 15 * FLOOR);
+    assert_false(waiting_exceeds(&w));
+    put_for(1, &a[1], "a", 0); /* all together have more now as well */
+    assert_ptr_equal(waiting_victim(&w), &a[0]);
+    assert_null(waiting_victim(&w));
+    waiting_remove(&w, &a[1]);
+    waiting_remove(&w, &b);
+    assert_true(w.over == 0 && w.bytes == 0 && w.count == 0);
+}
+
+/* More clients than accounts: some share one. Nothing is lost of what is counted. */
+static void clients_come_and_go(void **state)
+{
+    (void)state;
+    enum { CLIENTS = WAITING_CLIENTS + 300, MAX = 20 * FLOOR };
+    static struct waiting_entry e[CLIENTS];
+    struct rng rng;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        memset(e, 0, sizeof e);
+        rng_seed(&rng, seed);
+        init(seed % 2 ? MAX : (uint64_t)CLIENTS * FLOOR);
+        for (unsigned step = 0; step < 3000; step++) {
+            unsigned i = rng_below(&rng, seed % 2 ? 40 : CLIENTS);
+            uint64_t client = seed % 2 ? 1 + i % 3 : 1 + i;
+            if (rng_below(&rng, 4) == 0)
+                waiting_remove(&w, &e[i]);
+            else
+                put_for(client, &e[i], sources[i % SOURCES], rng_below(&rng, 3 * FLOOR));
+            for (struct waiting_entry *v; (v = waiting_victim(&w));)
+                assert_null(v->account);
+            assert_true(!waiting_exceeds(&w) || w.count == 1);
+            uint64_t of[3] = {0}, all = 0;
+            for (unsigned k = 0; k < 40; k++)
+                of[k % 3] += e[k].account ? (e[k].bytes > FLOOR ? e[k].bytes : FLOOR) : 0;
+            for (unsigned k = 0; seed % 2 && k < 3; k++)
+                assert_true(of[k] <= MAX - MAX / WAITING_OTHERS_PART);
+            for (unsigned k = 0; k < WAITING_CLIENTS; k++)
+                all += w.clients[k].bytes;
+            assert_true(all == w.bytes);
+        }
+        for (unsigned i = 0; i < CLIENTS; i++)
+            waiting_remove(&w, &e[i]);
+        assert_true(w.over == 0 && w.bytes == 0 && w.count == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +431,10 @@ int main(void)
         cmocka_unit_test(too_many_that_collide_are_one_source),
         cmocka_unit_test(any_account_may_be_the_largest),
         cmocka_unit_test(whatever_comes_and_goes),
+        cmocka_unit_test(a_client_leaves_an_eighth),
+        cmocka_unit_test(of_a_client_the_source_that_holds_most_of_it_pays),
+        cmocka_unit_test(the_last_one_of_a_client_is_kept),
+        cmocka_unit_test(clients_come_and_go),
     };
     return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);
 }
