@@ -127,6 +127,8 @@ class Cutter:
         if self._thread.is_alive():
             self._do(lambda: setattr(self, "_ending", True))
             self._thread.join(10)
+            for s in (self._wake_r, self._wake_w):  # not by the thread: it may have its last call before it is woken
+                s.close()
 
     def __enter__(self):
         return self
@@ -161,8 +163,7 @@ class Cutter:
                 except Exception as e:  # noqa: BLE001: raised in the caller
                     answer.put(e)
         self._each("reset")
-        for s in (self._listener, self._wake_r, self._wake_w):
-            s.close()
+        self._listener.close()
         self._select.close()
 
     def _accept(self):
