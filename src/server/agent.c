@@ -184,7 +184,7 @@ static const char *port_failure(const struct agent *a, int err)
     if (!port_is_allowed(a, a->claim.wanted))
         return _("not in -allow-ports");
     return a->claim.wanted < 1024
-               ? _("permission denied: ports below 1024 take CAP_NET_BIND_SERVICE")
+               ? _("permission denied: ports below 1024 need CAP_NET_BIND_SERVICE")
                : err_text(err);
 }
 

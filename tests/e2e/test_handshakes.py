@@ -83,6 +83,7 @@ def test_who_is_penalised_takes_no_turn(lab):
     for s in held:
         s.close()
     assert 1 <= passed <= 1 + 2 * (time.monotonic() - began)
+    assert server.stop() == []
     assert "event=limit" not in server.log()
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from lib import wire
-from lib.guess import Guesser
+from lib.guess import Guessers
 from lib.procs import PATIENCE, SANITIZED, wait_for
 from lib.services import connect, read_exactly
 
@@ -187,18 +187,13 @@ def test_what_is_not_tls_is_closed_at_once(server):
 def test_guesses_are_rationed(lab, patience):
     """However it guesses, an address learns 20 verdicts a minute; others and who has a session do not notice."""
     server = lab.server()
-    guessers = [Guesser(server, "127.15.0.1", patience) for _ in range(3)]
-    began = time.monotonic()
-    for g in guessers:
-        g.start()
-    server.wait_log("event=penalty src=127.15.0.1 ")
-    for i in range(10):
-        with wire.dial(server.port, server.ca, source=(f"127.15.1.{i + 1}", 0)) as w:
-            w.login(server.secret)  # nobody else's business
-    time.sleep(6)
-    for g in guessers:
-        g.stopped.set()
-    heard, minutes = sum(g.heard for g in guessers), int((time.monotonic() - began) // 60) + 1
+    with Guessers(server, *[("127.15.0.1", {"patience": patience})] * 3) as them:
+        server.wait_log("event=penalty src=127.15.0.1 ")
+        for i in range(10):
+            with wire.dial(server.port, server.ca, source=(f"127.15.1.{i + 1}", 0)) as w:
+                w.login(server.secret)  # nobody else's business
+        time.sleep(6)
+        heard, minutes = them.heard(), them.minutes()
     assert heard <= 20 * minutes
     server.wait_count("passed PSK", 10)
     assert 1 <= server.log().count("event=penalty src=127.15.0.1 ") <= minutes
@@ -209,21 +204,17 @@ def test_a_known_client_comes_in_beside_a_guesser(lab, echo):
     """Behind the guesser's own address: its id was there before, so it has a place of its own."""
     server = lab.server()
     client = lab.client(server, echo.port, flags=("-id", "nas"))
-    guessers = [Guesser(server, "127.0.0.1", patience) for patience in (0, 0, 0.025)]
-    for g in guessers:
-        g.start()
-    server.wait_log("event=penalty src=127.0.0.1 ")
-    with connect(client.port) as user:  # who has a session does not notice
-        user.sendall(b"x")
-        assert read_exactly(user, 1) == b"x"
-    client.kill(signal.SIGTERM)
-    assert client.wait(30) == 0
-    again = lab.client(server, echo.port, flags=("-id", "nas"))
-    with connect(again.port) as user:
-        user.sendall(b"y")
-        assert read_exactly(user, 1) == b"y"
-    for g in guessers:
-        g.stopped.set()
+    with Guessers(server, *[("127.0.0.1", {"patience": patience}) for patience in (0, 0, 0.025)]):
+        server.wait_log("event=penalty src=127.0.0.1 ")
+        with connect(client.port) as user:  # who has a session does not notice
+            user.sendall(b"x")
+            assert read_exactly(user, 1) == b"x"
+        client.kill(signal.SIGTERM)
+        assert client.wait(30) == 0
+        again = lab.client(server, echo.port, flags=("-id", "nas"))
+        with connect(again.port) as user:
+            user.sendall(b"y")
+            assert read_exactly(user, 1) == b"y"
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one record", "each in its own"])

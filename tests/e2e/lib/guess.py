@@ -24,7 +24,7 @@ class Guesser(threading.Thread):
         super().__init__(daemon=True)
         self.server, self.source, self.patience = server, source, patience
         self.ids = itertools.cycle(ids) if ids else None
-        self.tries = self.heard = self.put_off = 0
+        self.tries = self.heard = 0
         self.stopped = threading.Event()
 
     def _dial(self):
@@ -42,7 +42,6 @@ class Guesser(threading.Thread):
     def _hear(self, answer):
         error = json.loads(answer)["error"] if self.ids else answer
         self.heard += error in ("auth", b"ERROR: Invalid Secret\n")
-        self.put_off += error == "busy"
 
     def guess(self):
         with self._dial() as w:

@@ -583,8 +583,10 @@ static size_t peer_says_more(void)
 static size_t peer_fills(void)
 {
     size_t sum = 0, n;
-    for (mtime_ms quiet = kit_clock(); kit_clock() - quiet < 200; sum += n) {
+    int idle = 0; /* turns: a machine that stands still makes none */
+    for (mtime_ms quiet = kit_clock(); idle < 20 || kit_clock() - quiet < 200; sum += n) {
         n = peer_says_more();
+        idle = n > 0 ? 0 : idle + 1;
         if (n > 0)
             quiet = kit_clock();
     }
