@@ -10,6 +10,7 @@ the Go peer on smux 1.5.16 and on the newest smux. Every process is ended when t
 SIGTERM, and must then exit with 0.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -209,9 +210,17 @@ class Process:
     def cpu_seconds(self):
         return cpu_seconds(Path(f"/proc/{self.pid}"))
 
+    def tasks(self, file):
+        """What stands in this file of each thread's directory in /proc, by directory. Some threads come and go."""
+        texts = {}
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                texts[task] = (task / file).read_text()
+        return texts
+
     def threads(self):
         """The directories of its threads in /proc, by name."""
-        return {(task / "comm").read_text().strip(): task for task in Path(f"/proc/{self.pid}/task").iterdir()}
+        return {name.strip(): task for task, name in self.tasks("comm").items()}
 
 
 class Tunnel:
