@@ -167,7 +167,8 @@ void keeper_changed(struct server *srv, bool is_new)
     if (k->changed_at == MTIME_NEVER)
         k->changed_at = loop_now(&srv->loop);
     k->has_new = k->has_new || is_new;
-    keeper_arm(srv);
+    if (!k->write) /* else the timer runs, and must not be put off */
+        keeper_arm(srv);
 }
 
 void keeper_begin(struct server *srv)

@@ -58,8 +58,8 @@ enum {
        besides. */
     RELAYS_LATE_FLOOR = 8 << 10,
     /* What the kernel may hold for users beyond UNSENT_FIRST each is this part of what is kept for
-       readers that stand still: of a quarter of the machine's memory one 32nd, half of what Linux
-       lets TCP have before it is short of it (tcp_mem). */
+       readers that stand still: one 32nd of the machine's memory, half of what Linux lets TCP have
+       before it is short of it (tcp_mem); 64 MiB at most by default. */
     RELAYS_UNSENT_PART = 8,
     RELAYS_SHED_LINE_MS = 60000, /* between two lines about those that were cut for it */
 };

@@ -197,12 +197,19 @@ void attempt_ask(struct life *l)
     life_push(l, (struct life_action){.kind = LIFE_ASK, .epoch = ++l->epoch});
 }
 
-/* One that was lost meanwhile is spared no longer. */
+/* The answer has its time from here, also after a stop of the machine. */
+void attempt_ask_spared(struct life *l)
+{
+    l->attempt_deadline = l->now + attempt_patience(l);
+    attempt_ask(l);
+}
+
+/* One that was lost meanwhile, or whose network has changed, is spared no longer. */
 mtime_ms attempt_ask_at(const struct life *l)
 {
     if (l->attempt != LIFE_ATTEMPT_SECURING || l->ask_at == MTIME_NEVER)
         return MTIME_NEVER;
-    return l->state == LIFE_SUSPECTED ? l->ask_at : l->now;
+    return l->state == LIFE_SUSPECTED && l->doubted_until <= l->now ? l->ask_at : l->now;
 }
 
 /* May TCP still mend the suspected connection by itself? Not after a change of the network, and

@@ -71,6 +71,7 @@ void attempt_dial(struct life *l); /* now */
 void attempt_wait(struct life *l); /* DIAL follows, later with each time */
 void attempt_stop(struct life *l); /* not wanted: CANCEL and UNFREEZE as needed; NONE */
 void attempt_ask(struct life *l);  /* for the resume: TLS stands */
+void attempt_ask_spared(struct life *l);
 mtime_ms attempt_ask_at(const struct life *l);
 void attempt_timed_out(struct life *l); /* its deadline is here: dial, or give it up */
 

@@ -425,7 +425,7 @@ static const struct {
     {give_up_at, give_up},
     {suspect_at, suspect},
     {recover_at, recover},
-    {attempt_ask_at, attempt_ask},
+    {attempt_ask_at, attempt_ask_spared},
     {attempt_at, attempt_timed_out},
     {attempt_remind_at, attempt_end_is_known},
     {users_refuse_at, users_refuse},

@@ -245,8 +245,8 @@ struct life {
     uint64_t epoch; /* server: the highest one served */
     bool frozen;
     mtime_ms attempt_at, attempt_deadline, retry_ms, connect_ms;
-    mtime_ms
-        ask_at; /* SECURING: TLS stands, and the old connection is spared until then; or NEVER */
+    /* SECURING: TLS stands, and the old connection is spared until then; or NEVER */
+    mtime_ms ask_at;
     mtime_ms last_start; /* the dial under way knows; MTIME_NEVER: of none */
     mtime_ms hurried_at, renewed_at;
     uint32_t answer_timeouts; /* in a row */

@@ -56,6 +56,12 @@ void ring_gauge_init(struct smux_session *s)
     s->replay.gauge.smaller_ms = s->replay.gauge.larger_ms = MTIME_NEVER;
 }
 
+/* The size becomes another one for a reason of its own: what was compared says nothing any more. */
+static void forget_sizes(struct ring_gauge *g)
+{
+    g->smaller_ms = g->larger_ms = MTIME_NEVER;
+}
+
 static mtime_ms earlier(mtime_ms a, mtime_ms b)
 {
     return a < b ? a : b;
@@ -82,7 +88,8 @@ static void charge(struct smux_session *s)
 static bool is_affordable(const struct smux_session *s, size_t size)
 {
     const struct smux_budget *b = s->cfg.replay;
-    return !b || b->used + (size - s->out.size) <= b->max;
+    uint64_t extra = size > s->cfg.ring_bytes ? size - s->cfg.ring_bytes : 0;
+    return !b || b->used - s->replay.charged + extra <= b->max;
 }
 
 void ring_gauge_end(struct smux_session *s)
@@ -105,7 +112,7 @@ void ring_gauge_resumed(struct smux_session *s)
     look_anew(s);
     s->replay.gauge.mark[0] = s->replay.gauge.mark[1] = (struct ring_mark){s->out.sent, s->now};
     s->replay.gauge.cannot_grow = false;
-    s->replay.gauge.smaller_ms = s->replay.gauge.larger_ms = MTIME_NEVER;
+    forget_sizes(&s->replay.gauge);
     s->replay.gauge.no_growth_until = s->replay.gauge.no_half_until = 0;
     if (s->out.size < s->cfg.ring_bytes)
         (void)resize(s, s->cfg.ring_bytes); /* else it grows later */
@@ -189,6 +196,7 @@ static void try_half(struct smux_session *s, mtime_ms turnover)
         g->limit != s->out.size || s->out.size / 2 < least_size(s))
         return;
     g->limit = s->out.size / 2;
+    g->smaller_ms = MTIME_NEVER;
     g->larger_ms = turnover;
 }
 
@@ -196,7 +204,8 @@ static void try_half(struct smux_session *s, mtime_ms turnover)
 static void take_back(struct smux_session *s)
 {
     struct ring_gauge *g = &s->replay.gauge;
-    g->limit = s->out.size / 2;
+    if (s->out.size / 2 >= least_size(s))
+        g->limit = s->out.size / 2;
     g->smaller_ms = MTIME_NEVER;
     g->no_growth_until = s->now + NO_GROWTH_MS;
 }
@@ -209,8 +218,10 @@ static void judge(struct smux_session *s)
     mtime_ms least = g->last_least_ms;
     bool unused = g->looks >= 2 && held + SPARE <= s->out.size / 2;
     bool near = least != MTIME_NEVER && !is_slow(least, s->out.size / 8 * 3);
-    if (unused || near)
+    if ((unused || near) && half_of(s) < s->out.size) {
         g->limit = half_of(s);
+        forget_sizes(g);
+    }
 }
 
 /* The two looks of which is known are full ones, and the last ones. */
@@ -246,7 +257,8 @@ static void judge_half(struct smux_session *s)
         g->larger_ms = MTIME_NEVER;
         if (g->no_growth_until < s->now)
             g->no_growth_until = s->now + NO_GROWTH_MS;
-    } else if (resize(s, s->out.size * 2)) { /* without memory: again after the next turn */
+    } else if (is_affordable(s, s->out.size * 2) && resize(s, s->out.size * 2)) {
+        /* without memory: again after some turns */
         g->larger_ms = MTIME_NEVER;
         g->smaller_ms = least;
         g->no_half_until = s->now + NO_HALF_MS;
@@ -317,13 +329,14 @@ void ring_gauge_acked(struct smux_session *s, uint64_t count)
     if (g->turnover_to > 0 && count >= g->turnover_to)
         turned_over(s);
     next_look(s);
-    if (g->limit < s->out.size && smux_session_held(s) <= g->limit)
-        (void)resize(s, g->limit);
+    if (g->limit < s->out.size && smux_session_held(s) <= g->limit && !resize(s, g->limit))
+        forget_sizes(g);
 }
 
 void ring_gauge_trim(struct smux_session *s)
 {
     if (s->out.size <= s->cfg.ring_bytes || smux_session_held(s) > RING_TRIM_MAX)
         return;
+    forget_sizes(&s->replay.gauge);
     (void)resize(s, s->cfg.ring_bytes); /* else it stays as it is */
 }

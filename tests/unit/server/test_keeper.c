@@ -139,6 +139,20 @@ static bool is_on_disk(const char *source)
 
 /* ---- when ---- */
 
+/* Somebody comes each 0.9 s while it is written: that it is over is seen all the same. */
+static void nobody_puts_the_end_of_a_writing_off(void **state)
+{
+    (void)state;
+    proves_itself("192.0.2.1", "nas");
+    wait_until(kit.now);
+    assert_non_null(kit.srv.keeper.write);
+    mtime_ms looks_at = due_at;
+    kit.now += 900;
+    proves_itself("192.0.2.2", "nas");
+    assert_int_equal(due_at, looks_at);
+    settle();
+}
+
 static void a_new_one_is_written_at_once_and_then_once_a_minute(void **state)
 {
     mtime_ms began = kit.now;
@@ -296,6 +310,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(nobody_puts_the_end_of_a_writing_off),
         T(a_new_one_is_written_at_once_and_then_once_a_minute),
         T(who_only_comes_again_is_written_once_an_hour),
         T(nothing_changed_writes_nothing),

@@ -342,6 +342,13 @@ static void test_a_suspected_one_is_spared(void **state)
 
     suspect(&k, 1);
     secure(&k);
+    k.now = KIT_T0 + 10000; /* the process was stopped */
+    life_tick(&k.l, k.now);
+    expect(&k, "ask 1");
+    due_at(&k, 12004); /* an answer has its time all the same */
+
+    suspect(&k, 1);
+    secure(&k);
     pass_to(&k, 3300);
     life_answered(&k.l, LIFE_ANSWER_FAILED, 0, k.now); /* the other one was lost */
     expect(&k, "+attempt failed");

@@ -447,6 +447,55 @@ static void half_is_not_for_a_fast_path(void **state)
     kit_free(k);
 }
 
+/* What was compared before a rest is not compared behind it. */
+static void a_rest_ends_a_comparison(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_at(40, &st);
+    turn(k, st, 40, 1);
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    k->now += 40;
+    wire_upd(&k->in, 2, st->sent, 0x7fffffff);
+    wire_word(&k->in, SMUX_ACK, k->s->out.sent);
+    (void)fed(k);
+    ring_gauge_trim(k->s);
+    assert_int_equal(k->s->out.size, MIB);
+    turn(k, st, 80, 3); /* another path: not twice 40 for twice the size */
+    assert_in_range(k->s->out.size, 2 * MIB, 16 * MIB);
+    kit_free(k);
+}
+
+/* The first size is everybody's; what is beyond is the budget's. */
+static void half_is_given_back_as_the_budget_goes(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct smux_budget budget = {.max = 0};
+    struct kit *k = kit_at(31, &st);
+    k->s->cfg.replay = &budget;
+    turn(k, st, 84, 4);
+    assert_int_equal(k->s->out.size, MIB / 2);
+    turn(k, st, 60, 4); /* it cost rate */
+    assert_int_equal(k->s->out.size, MIB);
+    assert_true(budget.used == 0);
+    kit_free(k);
+
+    budget.max = MIB;
+    k = kit_at(40, &st);
+    k->s->cfg.replay = &budget;
+    turn(k, st, 84, 1);
+    turn(k, st, 168, 4); /* did not pay */
+    assert_int_equal(k->s->out.size, MIB);
+    k->s->replay.gauge.no_growth_until = 0;
+    k->s->replay.gauge.no_half_until = MTIME_NEVER;
+    turn(k, st, 84, 1);
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    assert_true(budget.used == MIB);
+    kit_free(k);
+    assert_true(budget.used == 0);
+}
+
 static void another_connection_begins_with_all(void **state)
 {
     (void)state;
@@ -481,6 +530,8 @@ int main(void)
         cmocka_unit_test(a_large_ring_goes_down_step_by_step),
         cmocka_unit_test(half_that_costs_rate_is_given_back),
         cmocka_unit_test(half_is_not_for_a_fast_path),
+        cmocka_unit_test(a_rest_ends_a_comparison),
+        cmocka_unit_test(half_is_given_back_as_the_budget_goes),
         cmocka_unit_test(another_connection_begins_with_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
