@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing to the end, and a rename that replaces nothing. */
+/* Reading and writing to the end, and a rename that replaces nothing. */
 #include "base/file.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { NOREPLACE = 1 }; /* RENAME_NOREPLACE: musl and older C libraries have no header for it */
+
+ssize_t file_read_all(int fd, void *to, size_t max)
+{
+    size_t have = 0;
+    while (have < max) {
+        ssize_t n = read(fd, (uint8_t *)to + have, max - have);
+        if (n == 0)
+            break;
+        if (n > 0)
+            have += (size_t)n;
+        else if (errno != EINTR)
+            return -1;
+    }
+    return (ssize_t)have;
+}
 
 size_t file_write_all(int fd, const void *data, size_t n)
 {

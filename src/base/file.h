@@ -3,8 +3,12 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/attr.h"
+
+/* Reads to the end of fd, or until max bytes. The count, or -1 with errno. */
+ssize_t file_read_all(int fd, void *to, size_t max);
 
 /*
  * Writes n bytes, in as few calls as it takes: goes on after a signal and after a part, and waits

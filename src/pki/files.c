@@ -78,22 +78,6 @@ static int check_file(const struct pki_dir *d, enum pki_file f, int fd, struct e
     return pki_file_is_key(f) ? check_key_access(d, name, &st, why) : 0;
 }
 
-/* Reads to the end, or until max bytes. The count, or -1 with errno. */
-static ssize_t read_all(int fd, uint8_t *to, size_t max)
-{
-    size_t have = 0;
-    while (have < max) {
-        ssize_t n = read(fd, to + have, max - have);
-        if (n == 0)
-            break;
-        if (n > 0)
-            have += (size_t)n;
-        else if (errno != EINTR)
-            return -1;
-    }
-    return (ssize_t)have;
-}
-
 static int read_checked(const struct pki_dir *d, enum pki_file f, int fd, struct pki_blob *ret,
                         struct errmsg *why)
 {
@@ -103,7 +87,7 @@ static int read_checked(const struct pki_dir *d, enum pki_file f, int fd, struct
     struct pki_blob b = {malloc(PKI_FILE_MAX), PKI_FILE_MAX};
     if (!b.data)
         return errmsg_set(why, ERR_NOMEM, "%s", err_name(ERR_NOMEM));
-    ssize_t n = read_all(fd, b.data, b.len);
+    ssize_t n = file_read_all(fd, b.data, b.len);
     if (n < 0) {
         err = cannot_read(d, pki_file_name[f], why);
         pki_blob_fini(&b);

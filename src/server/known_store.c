@@ -30,22 +30,6 @@ static int cannot_read(const char *dir, struct errmsg *why)
                       KNOWN_STORE_NAME, strerror(errnum));
 }
 
-/* Reads to the end, or until max bytes. The count, or -1 with errno. */
-static ssize_t read_all(int fd, uint8_t *to, size_t max)
-{
-    size_t have = 0;
-    while (have < max) {
-        ssize_t n = read(fd, to + have, max - have);
-        if (n == 0)
-            break;
-        if (n > 0)
-            have += (size_t)n;
-        else if (errno != EINTR)
-            return -1;
-    }
-    return (ssize_t)have;
-}
-
 static int conclude(enum known_file_result result, const char *dir, struct errmsg *why)
 {
     static const char *const words[] = {
@@ -66,7 +50,7 @@ static int read_file(int fd, const char *dir, struct known *k, mtime_ms now, uin
     uint8_t *bytes = malloc(KNOWN_FILE_MAX + 1);
     if (!bytes)
         return errmsg_set(why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-    ssize_t n = read_all(fd, bytes, KNOWN_FILE_MAX + 1);
+    ssize_t n = file_read_all(fd, bytes, KNOWN_FILE_MAX + 1);
     int err = n < 0 ? cannot_read(dir, why)
                     : conclude(known_file_parse(k, bytes, (size_t)n, now, wall), dir, why);
     free(bytes);
