@@ -50,6 +50,7 @@ struct relay {
     bool hangup;     /* the socket's end has come for sure: a short read does not mean drained */
     uint8_t unsent;  /* how often UNSENT_FIRST the kernel may hold for it; 0: it is not bounded */
     bool failed;     /* the socket has failed; what it said before may still be unread */
+    bool is_bulk;    /* the last read filled all the room there was */
 };
 
 /* With malloc's own 8 bytes that is 160, its step is 16: two pointers more cost 16 bytes of each

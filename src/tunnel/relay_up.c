@@ -5,8 +5,11 @@
  */
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "tunnel/relay_internal.h"
+
+enum { READ_FRAMES = TURN_SHARE / SMUX_FRAME_PAYLOAD }; /* at most with one system call */
 
 static void up_eof(struct relay *r)
 {
@@ -85,13 +88,37 @@ void relay_up_credit(struct stream_owner *o)
     relay_up_wake(r);
 }
 
+/* How much is read at once: of a socket that always has more, many frames. */
+static size_t up_most(const struct relay *r)
+{
+    size_t frames = turn_frames_left(&r->reader);
+    if (!r->is_bulk)
+        return SMUX_FRAME_PAYLOAD;
+    return (frames < READ_FRAMES ? frames : READ_FRAMES) * SMUX_FRAME_PAYLOAD;
+}
+
+/* Into the room that smux_stream_reserve_frames() gave. */
+static ssize_t up_receive(struct relay *r, uint8_t *p, size_t room)
+{
+    struct iovec pieces[READ_FRAMES];
+    int n = 0;
+    if (room <= SMUX_FRAME_PAYLOAD)
+        return recv(r->socket.fd, p, room, 0);
+    for (; room > 0; n++) {
+        size_t part = room < SMUX_FRAME_PAYLOAD ? room : SMUX_FRAME_PAYLOAD;
+        pieces[n] = (struct iovec){p + (size_t)n * SMUX_FRAME_BYTES, part};
+        room -= part;
+    }
+    return readv(r->socket.fd, pieces, n);
+}
+
 enum relay_progress relay_read(struct turn_node *reader)
 {
     struct relay *r = CONTAINER_OF(reader, struct relay, reader);
     while (turn_has_share(reader)) {
         uint8_t *p;
         size_t room;
-        int err = smux_stream_reserve(r->st, &p, &room);
+        int err = smux_stream_reserve_frames(r->st, up_most(r), &p, &room);
         if (err == ERR_LIMIT)
             return RELAY_FULL;
         if (err < 0) {
@@ -99,7 +126,8 @@ enum relay_progress relay_read(struct turn_node *reader)
             relay_up_no_credit(r);
             return RELAY_IDLE;
         }
-        ssize_t n = recv(r->socket.fd, p, room, 0);
+        ssize_t n = up_receive(r, p, room);
+        r->is_bulk = n == (ssize_t)room;
         if (n <= 0) {
             turn_idle(reader);
             up_nothing(r, n, errno);

@@ -69,6 +69,12 @@ static inline bool turn_has_share(const struct turn_node *n)
     return n->left >= TURN_LEAST;
 }
 
+/* What is left of its share, in whole frames. */
+static inline size_t turn_frames_left(const struct turn_node *n)
+{
+    return (size_t)n->left / TURN_LEAST;
+}
+
 /* n, that turn_next() has returned, has sent so many bytes; if its share is used up and it still
    has something to say (it was not taken out), the turn is passed on. */
 void turn_spend(struct turn *t, struct turn_node *n, size_t bytes);

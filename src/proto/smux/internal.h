@@ -249,6 +249,10 @@ uint8_t *output_frame(struct smux_session *s, enum smux_cmd cmd, uint16_t len, u
 /* True if the ring has room for a frame of data and leaves the reserves alone. */
 bool output_has_data_room(const struct smux_session *s);
 
+/* True if behind so many full frames of data, that are reserved but not staged, there is room for
+   one more in the ring as it is, and in the stage. */
+bool output_has_frame_room(const struct smux_session *s, size_t frames);
+
 /* True if data may be staged now; makes the ring grow for it if need be. */
 bool output_make_room(struct smux_session *s);
 

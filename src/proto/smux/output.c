@@ -119,16 +119,27 @@ void smux_session_trim(struct smux_session *s)
     ring_trim(&s->out);
 }
 
-bool output_has_data_room(const struct smux_session *s)
+/* For a frame of data behind so many that are reserved already. */
+static bool has_ring_room(const struct smux_session *s, size_t frames)
 {
-    size_t frame = SMUX_HEADER_BYTES + SMUX_FRAME_PAYLOAD;
     size_t reserve = CONTROL_RESERVE + (is_v2(s) ? REPLAY_RESERVE : 0);
-    return smux_session_held(s) + frame + reserve <= s->replay.gauge.limit;
+    return smux_session_held(s) + (frames + 1) * SMUX_FRAME_BYTES + reserve <=
+           s->replay.gauge.limit;
 }
 
-static bool is_stage_full(const struct smux_session *s)
+static bool has_stage_room(const struct smux_session *s, size_t frames)
 {
-    return s->out.staged - s->out.sent >= s->stage;
+    return s->out.staged - s->out.sent + frames * SMUX_FRAME_BYTES < s->stage;
+}
+
+bool output_has_data_room(const struct smux_session *s)
+{
+    return has_ring_room(s, 0);
+}
+
+bool output_has_frame_room(const struct smux_session *s, size_t frames)
+{
+    return has_stage_room(s, frames) && has_ring_room(s, frames);
 }
 
 void smux_session_set_stage(struct smux_session *s, uint32_t bytes)
@@ -139,11 +150,11 @@ void smux_session_set_stage(struct smux_session *s, uint32_t bytes)
 
 bool smux_session_can_stage(const struct smux_session *s)
 {
-    return !s->replay.detached && !is_stage_full(s) &&
+    return !s->replay.detached && has_stage_room(s, 0) &&
            (output_has_data_room(s) || ring_can_grow(s));
 }
 
 bool output_make_room(struct smux_session *s)
 {
-    return !is_stage_full(s) && (output_has_data_room(s) || ring_grow(s));
+    return has_stage_room(s, 0) && (output_has_data_room(s) || ring_grow(s));
 }

@@ -68,6 +68,7 @@ enum {
     SMUX_WINDOW_IDLE_MS = 10000,
     /* Header + payload fill one TLS record of 16,384 bytes. */
     SMUX_FRAME_PAYLOAD = 16376,
+    SMUX_FRAME_BYTES = SMUX_FRAME_PAYLOAD + 8, /* with its header (frame.h) */
     /* The least that may be staged: with less than a record of 16 KiB waiting, a link that has just
        become fast again would run dry. 64 kbit/s take 2 s for it. */
     SMUX_STAGE_MIN = 16384,
@@ -309,7 +310,14 @@ uint32_t smux_stream_id(const struct smux_stream *st);
  */
 int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_room) MUST_USE;
 
-/* n bytes, 0 < n <= room of the last reserve, were put there: they are staged as one frame. */
+/* The same for several frames at once, as many as hold `most` bytes (> 0): the room is pieces of
+   SMUX_FRAME_PAYLOAD bytes that begin SMUX_FRAME_BYTES apart, the last one may be shorter. What is
+   between them is the headers'. No frame more is given than one after the other would be. */
+int smux_stream_reserve_frames(struct smux_stream *st, size_t most, uint8_t **ret_p,
+                               size_t *ret_room) MUST_USE;
+
+/* n bytes, 0 < n <= room of the last reserve, were put there, the pieces before the last one are
+   full: they are staged, a frame each. */
 void smux_stream_commit(struct smux_stream *st, size_t n);
 
 /* The owner has passed n more of the DATA bytes on; n must not exceed what was delivered

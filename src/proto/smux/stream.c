@@ -301,7 +301,17 @@ void smux_stream_reset(struct smux_stream *st, enum smux_reset_code code, mtime_
 
 /* ---- data ---- */
 
-int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_room)
+_Static_assert(SMUX_FRAME_BYTES == SMUX_HEADER_BYTES + SMUX_FRAME_PAYLOAD, "session.h says 8");
+
+/* Bytes of so many frames that hold n. */
+static size_t payload_of(size_t frames, size_t n)
+{
+    size_t most = frames * SMUX_FRAME_PAYLOAD;
+    return n < most ? n : most;
+}
+
+int smux_stream_reserve_frames(struct smux_stream *st, size_t most, uint8_t **ret_p,
+                               size_t *ret_room)
 {
     struct smux_session *s = st->session;
     if (s->dead || st->send != HALF_OPEN || st->flags & ST_BROKEN)
@@ -319,8 +329,11 @@ int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_roo
     output_control(s); /* SYN, and other streams' control frames, go ahead of data */
     if (st->flags & ST_SYN_DUE || !output_make_room(s))
         return ERR_LIMIT;
-    size_t n = room < SMUX_FRAME_PAYLOAD ? (size_t)room : SMUX_FRAME_PAYLOAD;
-    uint8_t *p = ring_reserve(&s->out, SMUX_HEADER_BYTES + n);
+    size_t n = (uint64_t)room < most ? (size_t)room : most, frames = 1;
+    while (payload_of(frames, n) < n && output_has_frame_room(s, frames))
+        frames++;
+    n = payload_of(frames, n);
+    uint8_t *p = ring_reserve(&s->out, frames * SMUX_HEADER_BYTES + n);
     if (!p)
         return ERR_LIMIT;
     *ret_p = p + SMUX_HEADER_BYTES;
@@ -328,16 +341,25 @@ int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_roo
     return 0;
 }
 
+int smux_stream_reserve(struct smux_stream *st, uint8_t **ret_p, size_t *ret_room)
+{
+    return smux_stream_reserve_frames(st, SMUX_FRAME_PAYLOAD, ret_p, ret_room);
+}
+
 void smux_stream_commit(struct smux_stream *st, size_t n)
 {
     struct smux_session *s = st->session;
-    assert(n > 0 && n <= SMUX_FRAME_PAYLOAD && st->send == HALF_OPEN);
-    uint8_t *p = ring_reserve(&s->out, SMUX_HEADER_BYTES + n);
-    assert(p);
-    smux_header_put(p, s->cfg.version, SMUX_PSH, (uint16_t)n, st->node.key);
-    ring_commit(&s->out, SMUX_HEADER_BYTES + n);
-    replay_waits(s);
+    assert(n > 0 && st->send == HALF_OPEN);
     uint32_t before = excess_of(st);
+    for (size_t left = n; left > 0;) {
+        size_t part = payload_of(1, left);
+        uint8_t *p = ring_reserve(&s->out, SMUX_HEADER_BYTES + part);
+        assert(p);
+        smux_header_put(p, s->cfg.version, SMUX_PSH, (uint16_t)part, st->node.key);
+        ring_commit(&s->out, SMUX_HEADER_BYTES + part);
+        left -= part;
+    }
+    replay_waits(s);
     st->sent += (uint32_t)n;
     s->excess += excess_of(st) - before;
 }

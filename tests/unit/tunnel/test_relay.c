@@ -35,6 +35,7 @@ static struct rig {
     struct smux_session *peer;
     struct smux_stream *there; /* of the relay, at the peer */
     size_t got_n;              /* bytes that have come there */
+    size_t wrong;              /* ... of those that are not what counting() puts there */
     bool fin, reset;
     uint32_t reset_code;
     int user;    /* the other end of the relay's socket */
@@ -79,8 +80,16 @@ static void dispatch(const struct smux_event *ev)
         o->ops->on_credit(o);
 }
 
+/* What stands at a place where all of it is told apart. */
+static uint8_t counting(size_t place)
+{
+    return (uint8_t)(place % 251);
+}
+
 static void at_peer(const struct smux_event *ev)
 {
+    for (size_t i = 0; ev->type == SMUX_EV_DATA && i < ev->len; i++)
+        rig.wrong += ev->data[i] != counting(rig.got_n + i);
     if (ev->type == SMUX_EV_OPENED)
         rig.there = ev->stream;
     if (ev->type == SMUX_EV_DATA)
@@ -264,6 +273,38 @@ static void each_direction_ends_by_itself(void **state)
     char byte;
     assert_int_equal(recv(rig.user, &byte, 1, 0), 0); /* an end, not a reset */
     assert_false(rig.reset);
+}
+
+/* It is read in more than a frame at once; never more than is left of its share. */
+static void bulk_arrives_in_order_and_share_by_share(void **state)
+{
+    (void)state;
+    enum { BYTES = 200000 }; /* the peer gives credit for more */
+    static uint8_t block[BYTES];
+    size_t sent = 0, before;
+    bool was_bulk = false;
+    attach();
+    for (size_t i = 0; i < BYTES; i++)
+        block[i] = counting(i);
+    rig.k->began = kit_clock();
+    while (rig.got_n < BYTES) {
+        ssize_t n = send(rig.user, block + sent, BYTES - sent, MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        kit_turn(rig.k);
+        struct turn_node *reader = turn_next(&rig.session.readers);
+        if (reader && turn_frames_left(reader) == TURN_SHARE / TURN_LEAST)
+            turn_spend(&rig.session.readers, reader, TURN_LEAST); /* while less was staged */
+        size_t left = reader ? turn_frames_left(reader) * TURN_LEAST : 0;
+        before = rig.session.sent;
+        if (reader)
+            (void)relay_read(reader);
+        assert_in_range(rig.session.sent - before, 0, left);
+        was_bulk = was_bulk || rig.r->is_bulk;
+        carry(rig.session.mux, rig.peer, at_peer);
+    }
+    assert_int_equal(rig.got_n, BYTES);
+    assert_int_equal(rig.wrong, 0);
+    assert_true(was_bulk);
 }
 
 static void a_reset_is_noticed_without_credit(void **state)
@@ -691,6 +732,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(each_direction_ends_by_itself),
+        TEST(bulk_arrives_in_order_and_share_by_share),
         TEST(a_reset_is_noticed_without_credit),
         TEST(a_reset_is_noticed_while_late_data_waits),
         TEST(a_reset_is_noticed_while_detached),

@@ -99,6 +99,20 @@ static void a_turn_has_an_end(void **state)
                 assert_int_equal(step(), i); /* and no fifth call for what is left of 64 KB */
 }
 
+/* For who sends several at once. */
+static void what_is_left_of_a_share_is_whole_frames(void **state)
+{
+    (void)state;
+    give(0, 1 << 20);
+    struct turn_node *n = turn_next(&t);
+    for (size_t left = TURN_SHARE / TURN_LEAST; left > 0; left--) {
+        assert_int_equal(turn_frames_left(n), left);
+        turn_spend(&t, n, TURN_LEAST);
+    }
+    assert_int_equal(turn_frames_left(n), 0);
+    assert_false(turn_has_share(n));
+}
+
 /* How many frames the one whose turn it is sends before it is another's. */
 static int frames_of(int i)
 {
@@ -230,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup(those_who_come_go_in_order, setup),
         cmocka_unit_test_setup(the_first_round_has_shares, setup),
         cmocka_unit_test_setup(a_turn_has_an_end, setup),
+        cmocka_unit_test_setup(what_is_left_of_a_share_is_whole_frames, setup),
         cmocka_unit_test_setup(a_share_follows_the_link, setup),
         cmocka_unit_test_setup(what_is_left_of_a_share_is_kept, setup),
         cmocka_unit_test_setup(one_that_idles_keeps_its_share_used, setup),

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -111,6 +112,96 @@ static void staging_is_bounded(void **state)
     kit_free(k);
 }
 
+/* What would be staged one frame after the other, at most `most` bytes. */
+static size_t one_after_the_other(struct smux_stream *st, size_t most)
+{
+    size_t total = 0, room;
+    uint8_t *p;
+    while (total < most && smux_stream_reserve(st, &p, &room) == 0) {
+        room = room < most - total ? room : most - total;
+        smux_stream_commit(st, room);
+        total += room;
+    }
+    return total;
+}
+
+static struct kit *kit_with(size_t ring, uint32_t stage, uint32_t credit)
+{
+    struct smux_config cfg = smux_config_default(false, SMUX_WIRE_GOTUNNEL2);
+    cfg.ring_bytes = cfg.ring_max = ring;
+    struct kit *k = kit_new(false, &cfg);
+    (void)kit_open(k);
+    (void)sent(k);
+    wire_upd(&k->in, 2, 0, credit);
+    (void)fed(k);
+    smux_session_set_stage(k->s, stage);
+    return k;
+}
+
+/* Whatever bounds it: credit, the stage, the ring, or what was asked for. */
+static void frames_at_once_are_those_that_would_go_one_by_one(void **state)
+{
+    (void)state;
+    static const size_t rings[] = {64 << 10, 80 << 10, 1 << 20},
+                        stages[] = {0, 20000, 65536, UINT32_MAX},
+                        credits[] = {1, 16376, 16377, 40000, 1 << 20},
+                        mosts[] = {1, 16376, 16377, 49128, 65504, SIZE_MAX};
+    enum { ALL = ARRAY_LEN(rings) * ARRAY_LEN(stages) * ARRAY_LEN(credits) * ARRAY_LEN(mosts) };
+    bool many = false;
+    for (size_t i = 0, k = 0; i < ALL; k = ++i) {
+        size_t ring = rings[k % ARRAY_LEN(rings)],
+               stage_max = stages[(k /= ARRAY_LEN(rings)) % ARRAY_LEN(stages)];
+        size_t credit = credits[(k /= ARRAY_LEN(stages)) % ARRAY_LEN(credits)];
+        size_t most = mosts[k / ARRAY_LEN(credits)], room;
+        struct kit *a = kit_with(ring, (uint32_t)stage_max, (uint32_t)credit);
+        struct kit *b = kit_with(ring, (uint32_t)stage_max, (uint32_t)credit);
+        uint8_t *p;
+        assert_int_equal(smux_stream_reserve_frames(a->streams[2], most, &p, &room), 0);
+        smux_stream_commit(a->streams[2], room);
+        assert_int_equal(room, one_after_the_other(b->streams[2], most));
+        char one[KIT_TEXT];
+        memcpy(one, sent(b), sizeof one);
+        assert_string_equal(sent(a), one);
+        kit_check(a->s);
+        many = many || room > (size_t)3 * SMUX_FRAME_PAYLOAD;
+        kit_free(a);
+        kit_free(b);
+    }
+    assert_true(many);
+}
+
+/* As much of the room as was filled, which may end in any piece. */
+static void pieces_become_frames_in_order(void **state)
+{
+    static const size_t sizes[] = {1, 16375, 16376, 16377, 32752, 32753, 49128};
+    (void)state;
+    for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+        struct kit *a = kit_with(1 << 20, UINT32_MAX, 1 << 20);
+        uint8_t *p;
+        size_t room, n;
+        assert_int_equal(
+            smux_stream_reserve_frames(a->streams[2], (size_t)3 * SMUX_FRAME_PAYLOAD, &p, &room),
+            0);
+        assert_int_equal(room, 3 * SMUX_FRAME_PAYLOAD);
+        for (size_t i = 0; i < room; i++)
+            p[i + i / SMUX_FRAME_PAYLOAD * SMUX_HEADER_BYTES] = (uint8_t)(i % 251);
+        smux_stream_commit(a->streams[2], sizes[k]);
+        const uint8_t *out = smux_session_output(a->s, &n);
+        size_t frames = (sizes[k] + SMUX_FRAME_PAYLOAD - 1) / SMUX_FRAME_PAYLOAD;
+        assert_int_equal(n, sizes[k] + frames * SMUX_HEADER_BYTES);
+        for (size_t i = 0; i < sizes[k]; i++)
+            assert_int_equal(out[i + (i / SMUX_FRAME_PAYLOAD + 1) * SMUX_HEADER_BYTES], i % 251);
+        char want[KIT_TEXT] = "";
+        for (size_t left = sizes[k], part; left > 0; left -= part) {
+            part = left < SMUX_FRAME_PAYLOAD ? left : SMUX_FRAME_PAYLOAD;
+            (void)snprintf(want + strlen(want), sizeof want - strlen(want), "%sPSH:2:%zu",
+                           *want ? " " : "", part);
+        }
+        assert_string_equal(sent(a), want);
+        kit_free(a);
+    }
+}
+
 /* The three marks: a byte may be sent, and only then released. */
 static void any_part_of_the_output_may_be_sent(void **state)
 {
@@ -203,6 +294,8 @@ int main(void)
         cmocka_unit_test(fin_follows_the_data_that_was_staged_before_it),
         cmocka_unit_test(the_owner_may_have_less_staged),
         cmocka_unit_test(staging_is_bounded),
+        cmocka_unit_test(frames_at_once_are_those_that_would_go_one_by_one),
+        cmocka_unit_test(pieces_become_frames_in_order),
         cmocka_unit_test(any_part_of_the_output_may_be_sent),
         cmocka_unit_test(a_flood_of_control_frames_waits_for_room),
         cmocka_unit_test(an_idle_session_gives_its_memory_back),
