@@ -15,9 +15,11 @@
 #include "conf/flags.h"
 #include "conf/quote.h"
 
+static bool has_once; /* of the command line, as far as it was read */
+
 int cli_hopeless(int status)
 {
-    return notify_is_wanted() ? EXIT_STATUS_CONFIG : status;
+    return has_once || notify_is_wanted() ? EXIT_STATUS_CONFIG : status;
 }
 
 int cli_failed(int err)
@@ -87,7 +89,9 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
     struct errmsg why;
     int rest;
 
-    switch (flags_parse(m, argc, argv, common, &rest, &error)) {
+    enum flags_outcome parsed = flags_parse(m, argc, argv, common, &rest, &error);
+    has_once = common->once;
+    switch (parsed) {
     case FLAGS_OK:
         break;
     case FLAGS_HELP:

@@ -35,10 +35,8 @@
 #include "net/tls_ctx.h"
 #include "tunnel/relay.h"
 
-enum {
-    CAS_TOLD = 4
-}; /* lines about those in the -ca file; more than two, while one follows the
-                          other, make little sense */
+/* Lines about those in the -ca file; more than two, while one follows the other, make little sense. */
+enum { CAS_TOLD = 4 };
 
 /* ---- the end ---- */
 
@@ -74,7 +72,8 @@ static void close_one(struct uplink *u, mtime_ms arg)
 /* Everything is over once the last uplink has said so. */
 static void client_check_end(struct client *c)
 {
-    if (!signals_stop_asked(&c->signals) || !list_empty(&c->uplinks) || c->closing)
+    bool stops = c->ended || signals_stop_asked(&c->signals);
+    if (!stops || !list_empty(&c->uplinks) || c->closing)
         return;
     if (c->ended || c->relays.count == 0) {
         c->closing = true;
@@ -341,7 +340,9 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
     client_note_rejection(c, u, reason);
     log_loss(u, reason, why);
     note_trouble(c, reason, why);
-    if (reason == END_UNKNOWN)
+    if (client_once_is_over(c, reason))
+        client_end(c);
+    else if (reason == END_UNKNOWN)
         client_open_at_once(c);
     else
         client_retry(c, client_backoff_kind(c, reason, refusal));
@@ -583,8 +584,10 @@ int client_main(struct snapshot *options)
         pins_init(&c.pins); /* a file: before the cage */
     if (status == EXIT_STATUS_OK)
         status = begin(&c);
-    if (status == EXIT_STATUS_OK)
+    if (status == EXIT_STATUS_OK) {
         run(&c);
+        status = c.status;
+    }
     pins_fini(&c.pins);
     SSL_CTX_free(c.tls);
     notify_fini(&c.notify);

@@ -92,6 +92,7 @@ struct client {
     mtime_ms rejection_told_at;
     bool is_quiet; /* the open that runs follows a rejection: its lines are for the debug log */
     bool was_up;   /* once since the start: an old server may hold the port for a minute */
+    int status;    /* the exit status */
     bool ended;    /* nothing may finish any more */
     bool closing;  /* the handles are */
 };
@@ -104,6 +105,12 @@ void client_note_rejection(struct client *c, const struct uplink *u, enum end_re
 /* The line for END_AUTH, after it was noted: the first time, and once an hour. words: as end_text()
    has them. */
 void client_tell_rejection(struct client *c, const char *words);
+
+/* ---- once.c ---- */
+
+/* An open has ended so: true with -once, if there was no tunnel before. Then client.status is set,
+   and said. */
+bool client_once_is_over(struct client *c, enum end_reason reason);
 
 /* ---- uplink.c ---- */
 

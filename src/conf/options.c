@@ -59,6 +59,8 @@ static const struct option client_rows[] = {
      N_("longest wait between attempts to reconnect")},
     {"memory", OPTION_MEMORY, COMMON(client_options, memory), "", NULL, "SIZE",
      N_("memory for what waits for slow readers, e.g. 64M or 1G, 16M to 1T; a quarter of what there is, at most 512M, if not given")},
+    {"once", OPTION_BOOL, COMMON(client_options, once), "", NULL, NULL,
+     N_("if the first attempt fails, end instead of trying again; the exit status says why: 69 unreachable, 77 rejected, 78 a wrong option or file")},
     {"remote-port", OPTION_INT, offsetof(struct client_options, remote_port), "8080", NULL, "PORT",
      N_("public port to open on the server")},
     {"resume-window", OPTION_WINDOW, COMMON(client_options, resume_window_ns), "1m0s", NULL, "TIME",

@@ -84,6 +84,7 @@ struct common_options {
     int64_t memory;                     /* bytes for what waits; 0: as the machine has */
     int64_t drain_ns;                   /* how long a stopping program lets connections finish */
     bool version;
+    bool once; /* client: a first attempt that fails is the last */
 };
 
 struct server_options {

@@ -17,7 +17,7 @@ RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
 OUR_ROWS = ("allow-ports", "certs", "drain", "handshakes", "id", "legacy", "log-level", "memory", "public-bind",
-            "resume-window", "sandbox", "secret-file", "threads", "trusted-proxy", "version")
+            "once", "resume-window", "sandbox", "secret-file", "threads", "trusted-proxy", "version")
 
 
 def run(argv, path):
