@@ -29,6 +29,7 @@
 #include "proto/account.h"
 #include "proto/admission.h"
 #include "proto/hello.h"
+#include "proto/homes.h"
 #include "proto/known.h"
 #include "proto/session/registry.h"
 #include "proto/session/waiting.h"
@@ -140,6 +141,7 @@ struct agent {
     struct verdict_entry verdict;     /* from line until it has been told */
     bool is_trusted;                  /* auth_ok has come */
     char seen_at[SOCK_NAME_MAX];      /* the source from which its session was resumed last; "" */
+    struct home home;                 /* that, or else its own, while is_trusted */
     bool has_session;                 /* sid is the number of one, or of one to be */
     bool counts;                      /* as one of its source's sessions */
     struct crowd *crowd;              /* then; the worker's to count in while it has a session */
@@ -242,6 +244,7 @@ struct server {
     struct admission known_places; /* the same for sources in known: a flood of strangers, from
                                       however many addresses, takes none of these */
     struct known known;            /* who has authenticated in the last 24 h */
+    struct homes homes;            /* who has a session */
     struct keeper keeper;
     mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
     struct account account;    /* of descriptors */

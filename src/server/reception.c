@@ -187,17 +187,11 @@ void reception_keep_known(struct server *srv)
     }
 }
 
-/* Known, or the source of a session that is there, or waits. */
+/* Known, or the source of a session that is there, or waits. Asked for each connection of a source
+   that has failed too often. */
 static bool is_at_home(const struct server *srv, const char *source)
 {
-    if (is_known(srv, source))
-        return true;
-    list_foreach (n, &srv->agents) {
-        const struct agent *a = LIST_ENTRY(n, struct agent, of_server);
-        if (a->is_trusted && strcmp(home_of(a), source) == 0)
-            return true;
-    }
-    return false;
+    return homes_has(&srv->homes, source) || is_known(srv, source);
 }
 
 /* ---- verdicts ---- */
@@ -279,6 +273,7 @@ static void reception_on_auth_ok(struct message *m)
     make_known(srv, a->source, a->claim.id);
     a->worker->trusted++;
     a->is_trusted = true;
+    homes_enter(&srv->homes, &a->home, home_of(a));
     verdict_over(a, VERDICT_RIGHT);
 }
 
@@ -323,8 +318,10 @@ static void resumed(struct agent *a)
     struct server *srv = a->worker->srv;
     struct agent *t = owners_find(srv, a->handover.sid); /* not a->target, which may be gone */
     make_known(srv, a->source, t ? t->claim.id : "");
-    if (t && a->handover_error == HELLO_OK)
-        memcpy(t->seen_at, a->source, sizeof t->seen_at);
+    if (!t || a->handover_error != HELLO_OK)
+        return;
+    memcpy(t->seen_at, a->source, sizeof t->seen_at);
+    homes_enter(&srv->homes, &t->home, home_of(t));
 }
 
 /* The line for the end of somebody who has not authenticated; the others' worker has written it.
@@ -382,6 +379,7 @@ static void reception_on_ended(struct message *m)
         log_end_of_stranger(a);
         verdict_over(a, end_of(a));
     }
+    homes_leave(&w->srv->homes, &a->home);
     w->sessions--;
     admission_remove(a->places, &a->admission);
     list_del(&a->of_server);
@@ -480,6 +478,8 @@ int reception_init(struct server *srv)
     int err = verdicts_init(&srv->verdicts, key);
     if (err < 0)
         return err;
+    make_key(&srv->rng, key);
+    homes_init(&srv->homes, key);
     make_key(&srv->rng, key); /* another one: this goes to the disk */
     known_init(&srv->known, key);
     keeper_begin(srv); /* its key counts, if there is a file */

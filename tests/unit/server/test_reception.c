@@ -116,6 +116,7 @@ static int teardown(void **state)
     (void)state;
     assert_true(list_empty(&kit.srv.agents));
     assert_int_equal(kit.worker.sessions + kit.worker.trusted, 0);
+    assert_int_equal(map_count(&kit.srv.homes.sources), 0);
     verdicts_fini(&kit.srv.verdicts);
     SSL_CTX_free(kit.srv.tls);
     return 0;
@@ -292,9 +293,10 @@ static void what_is_to_be_kept_is_told(void **state)
 }
 
 /* What is kept on the disk has a key of its own. */
-static void verdicts_have_another_key(void **state)
+static void what_is_not_kept_has_another_key(void **state)
 {
     (void)state;
+    assert_memory_not_equal(kit.srv.known.key, kit.srv.homes.key, KEYED_HASH_KEY_BYTES);
     assert_memory_not_equal(kit.srv.known.key, kit.srv.verdicts.penalties.key,
                             KEYED_HASH_KEY_BYTES);
 }
@@ -553,6 +555,42 @@ static void a_source_with_clients_of_ours_is_never_refused(void **state)
     quietly();
 }
 
+enum { MANY = KNOWN_SOURCES + 10 };
+
+static const char *source_of(int n)
+{
+    static char ip[32];
+    (void)snprintf(ip, sizeof ip, "10.0.%d.%d", n / 256, n % 256);
+    return ip;
+}
+
+/* More sources with a session than are remembered as known: the first is refused no more than the
+   last. */
+static void no_home_is_refused_for_there_are_many(void **state)
+{
+    static struct agent *many[MANY];
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        many[i] = come(source_of(i));
+        kit_run(&many[i]->auth_ok);
+        kit_forget(many[i]);
+        quietly();
+    }
+    kit.now += STRANGERS_MINUTE_MS; /* lines may be written again */
+    assert_int_equal(map_count(&kit.srv.homes.sources), MANY);
+    penalise(source_of(0));
+    for (int i = 0; i < 10; i++)
+        assert_false(is_refused(source_of(0)));
+    penalise(source_of(MANY));
+    assert_false(is_refused(source_of(MANY)));
+    assert_true(is_refused(source_of(MANY)));
+    for (int i = 0; i < MANY; i++) {
+        kit_watch(many[i], 'm');
+        over(many[i], END_PEER);
+        quietly();
+    }
+}
+
 static void a_known_id_has_its_turn_beside_guessers(void **state)
 {
     (void)state;
@@ -649,7 +687,7 @@ int main(void)
         T(who_has_a_session_stays_known),
         T(who_is_turned_away_has_no_line),
         T(what_is_to_be_kept_is_told),
-        T(verdicts_have_another_key),
+        T(what_is_not_kept_has_another_key),
         T(at_the_end_no_timer_is_open),
         T(an_unknown_session_proves_nothing),
         T(a_port_scan_fills_no_disk),
@@ -662,6 +700,7 @@ int main(void)
         T(what_is_no_failure),
         T(before_tls_a_stranger_of_a_penalised_source_is_refused),
         T(a_source_with_clients_of_ours_is_never_refused),
+        T(no_home_is_refused_for_there_are_many),
         T(a_known_id_has_its_turn_beside_guessers),
         T(a_resume_does_not_wait),
         T(a_resume_is_sent_to_the_session),
