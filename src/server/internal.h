@@ -47,7 +47,7 @@ enum {
     KEEPER_WRITE_MS = 60000,
     KEEPER_RENEWED_MS = 3600 * 1000,
     KEEPER_LOOK_MS = 1000, /* whether a writing is over */
-    KEEPER_END_MS = 5000,  /* so long the end of the program waits for a disk, twice at the most */
+    KEEPER_END_MS = 2000, /* so long the end of the program, once all is closed, waits for a disk */
     /* Sources by which a worker counts the sessions it tells of, by hash: some may share one. */
     TOLD_SOURCES = 256,
     /* "address id" and its NUL. */
@@ -317,7 +317,8 @@ void keeper_begin(struct server *srv);
 /* srv->known has changed; is_new: somebody was not known before. */
 void keeper_changed(struct server *srv, bool is_new);
 
-/* Writes what is not written yet. May wait for the disk, twice KEEPER_END_MS at the most. */
+/* Writes what is not written yet. May block for the disk, KEEPER_END_MS at the most: only when every
+   worker has gone, so nobody is served any more, drained or waiting. */
 void keeper_end(struct server *srv);
 
 /* ---- registry.c: ids, ports and what waits, on the main thread ---- */

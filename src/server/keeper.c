@@ -72,10 +72,10 @@ static void *write_run(void *arg)
     return NULL;
 }
 
-/* Waits so long for its end, 0: only looks. */
-static bool write_is_over(struct keeper_write *w, mtime_ms wait_ms)
+/* Waits for its end, until then at the longest (uv_hrtime()); 0: only looks. */
+static bool write_is_over(struct keeper_write *w, uint64_t until)
 {
-    uint64_t until = uv_hrtime() + (uint64_t)wait_ms * 1000000, now;
+    uint64_t now;
     uv_mutex_lock(&w->lock);
     while (!w->is_over && (now = uv_hrtime()) < until)
         (void)uv_cond_timedwait(&w->over, &w->lock, until - now);
@@ -188,13 +188,13 @@ void keeper_begin(struct server *srv)
         event_known_unread(why.text);
 }
 
-/* True when no writing is under way any more. */
-static bool keeper_wait(struct server *srv)
+/* Waits for the writing under way, as write_is_over(). True: there is none any more. */
+static bool keeper_wait(struct server *srv, uint64_t until)
 {
     struct keeper *k = &srv->keeper;
     if (!k->write)
         return true;
-    if (!write_is_over(k->write, KEEPER_END_MS)) {
+    if (!write_is_over(k->write, until)) {
         (void)pthread_detach(k->write->thread); /* its memory and the folder stay with it */
         keeper_failed(srv, _("the disk takes too long"));
         return false;
@@ -206,12 +206,13 @@ static bool keeper_wait(struct server *srv)
 void keeper_end(struct server *srv)
 {
     struct keeper *k = &srv->keeper;
+    uint64_t until = uv_hrtime() + (uint64_t)KEEPER_END_MS * 1000000; /* of both writings */
     uv_close((uv_handle_t *)&k->due, NULL);
-    if (k->dirfd < 0 || !keeper_wait(srv))
+    if (k->dirfd < 0 || !keeper_wait(srv, until))
         return;
     if (k->changed_at != MTIME_NEVER)
         keeper_begin_write(srv);
-    if (keeper_wait(srv))
+    if (keeper_wait(srv, until))
         (void)close(k->dirfd); /* a folder */
     k->dirfd = -1;
 }

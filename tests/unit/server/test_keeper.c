@@ -49,11 +49,83 @@ void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb)
     closed++;
 }
 
+/* ---- a slow disk ---- */
+
+/* While it stands nothing gets onto it. Who waits for that moves the clock, which stands otherwise. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t moves;
+    bool stands;
+    unsigned waiting; /* in fsync() */
+    /* the main thread's */
+    mtime_ms first_takes; /* the writing under way ends after so much waiting; 0: never */
+    const uv_cond_t *moving;
+    uint64_t clock_ns;
+} disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .moves = PTHREAD_COND_INITIALIZER};
+
+static void disk_stands(bool stands)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.stands = stands;
+    pthread_cond_broadcast(&disk.moves);
+    pthread_mutex_unlock(&disk.lock);
+}
+
+/* A writing has come as far as that. */
+static void wait_for_the_disk(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    while (disk.waiting == 0)
+        pthread_cond_wait(&disk.moves, &disk.lock);
+    pthread_mutex_unlock(&disk.lock);
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.waiting++;
+    pthread_cond_broadcast(&disk.moves);
+    while (disk.stands)
+        pthread_cond_wait(&disk.moves, &disk.lock);
+    disk.waiting--;
+    pthread_mutex_unlock(&disk.lock);
+    return __real_fsync(fd);
+}
+
+uint64_t __wrap_uv_hrtime(void);
+uint64_t __wrap_uv_hrtime(void)
+{
+    return disk.clock_ns;
+}
+
+int __real_uv_cond_timedwait(uv_cond_t *c, uv_mutex_t *m, uint64_t ns);
+int __wrap_uv_cond_timedwait(uv_cond_t *c, uv_mutex_t *m, uint64_t ns);
+int __wrap_uv_cond_timedwait(uv_cond_t *c, uv_mutex_t *m, uint64_t ns)
+{
+    uint64_t takes_ns = (uint64_t)disk.first_takes * 1000000;
+    if (disk.stands && takes_ns > 0 && takes_ns <= ns) {
+        disk.clock_ns += takes_ns;
+        disk.first_takes = 0;
+        disk.moving = c;
+        disk_stands(false);
+    }
+    if (!disk.stands)
+        return __real_uv_cond_timedwait(c, m, 60 * UINT64_C(1000000000)); /* it is over soon */
+    disk.clock_ns += ns;
+    return UV_ETIMEDOUT;
+}
+
 int __real_pthread_join(pthread_t thread, void **ret);
 int __wrap_pthread_join(pthread_t thread, void **ret);
 int __wrap_pthread_join(pthread_t thread, void **ret)
 {
-    return __real_pthread_join(thread, ret);
+    int r = __real_pthread_join(thread, ret);
+    if (disk.moving)
+        disk_stands(true); /* once more */
+    disk.moving = NULL;
+    return r;
 }
 
 /* ---- the bench ---- */
@@ -306,6 +378,45 @@ static void without_a_folder_it_goes_on(void **state)
     assert_int_equal(kit_count(""), 1);
 }
 
+static void *volatile abandoned[2]; /* by the keeper: their threads have them */
+
+/* Ends with a disk that ends the writing under way after so long, 0: never, and then stands. */
+static void end_with_slow_disk(mtime_ms first_takes)
+{
+    uint64_t began_ns = disk.clock_ns;
+    char leftover[128];
+    (void)snprintf(leftover, sizeof leftover, "%s/.known.gotunnel-tmp", dir);
+    disk_stands(true);
+    proves_itself("192.0.2.1", "nas");
+    wait_until(kit.now);
+    wait_for_the_disk();
+    proves_itself("192.0.2.2", "nas");
+    disk.first_takes = first_takes;
+    keeper_end(&kit.srv);
+    assert_true(disk.clock_ns - began_ns == (uint64_t)KEEPER_END_MS * 1000000);
+    wait_for_the_disk();
+    abandoned[first_takes > 0] = kit.srv.keeper.write;
+    disk_stands(false);
+    while (faccessat(AT_FDCWD, leftover, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* Who stops the program does not wait for a dead disk, nor twice for a slow one. */
+static void the_end_waits_for_a_disk_two_seconds_at_most(void **state)
+{
+    (void)state;
+    assert_true(KEEPER_END_MS <= 2000);
+    end_with_slow_disk(0);
+    assert_int_equal(kit_count("cannot be kept over a restart: the disk takes too long"), 1);
+}
+
+static void the_time_of_two_writings_is_one(void **state)
+{
+    (void)state;
+    end_with_slow_disk(KEEPER_END_MS - 100);
+    assert_int_equal(kit_count("cannot be kept over a restart: the disk takes too long"), 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -320,6 +431,8 @@ int main(void)
         T(what_cannot_be_written_is_one_line),
         T(what_can_be_written_again_is),
         T(without_a_folder_it_goes_on),
+        T(the_end_waits_for_a_disk_two_seconds_at_most),
+        T(the_time_of_two_writings_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
