@@ -77,10 +77,11 @@ int known_store_read(int dirfd, const char *dir, struct known *k, mtime_ms now, 
 
 /* ---- writing ---- */
 
-/* What a crash left. 0, or -1 with errno: EWOULDBLOCK: it is no leftover. */
+/* What a crash left. 0, or -1 with errno: EWOULDBLOCK: it is no leftover. Opened for writing, without
+   which NFS does not lock. */
 static int remove_leftover(int dirfd)
 {
-    int fd = openat(dirfd, TMP, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    int fd = openat(dirfd, TMP, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     int failed = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK ? errno : 0;
     if (!failed && unlinkat(dirfd, TMP, 0) < 0 && errno != ENOENT)
         failed = errno;

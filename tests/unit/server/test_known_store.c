@@ -22,6 +22,18 @@
 
 enum { WALL = 1700000000, NOW = 5000 };
 
+/* As NFS, where it is a lock of fcntl(): an exclusive one is for who may write. */
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation)
+{
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY && (operation & LOCK_EX)) {
+        errno = EBADF;
+        return -1;
+    }
+    return __real_flock(fd, operation);
+}
+
 static char dir[64];
 static int dirfd;
 static struct known k, back;
@@ -213,7 +225,7 @@ static void who_is_writing_is_not_disturbed(void **state)
 {
     (void)state;
     put(TMP, "half", 4, 0600);
-    int other = openat(dirfd, TMP, O_RDONLY | O_CLOEXEC);
+    int other = openat(dirfd, TMP, O_RDWR | O_CLOEXEC);
     assert_int_equal(flock(other, LOCK_EX | LOCK_NB), 0);
     assert_int_equal(write_it(), ERR_AGAIN);
     assert_true(is_there(TMP) && !is_there("known"));
