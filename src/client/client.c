@@ -211,12 +211,15 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
     return one_ends_beside(c) ? BACKOFF_BESIDE : BACKOFF_OUTAGE;
 }
 
-/* For the service manager, until the next session is up. */
+/* For the service manager, until the next session is up. A wrong secret stays what is wrong where the
+   server merely puts us off (client_note_rejection()). */
 static void note_trouble(struct client *c, enum end_reason reason, const struct errmsg *why)
 {
     char text[ESCAPE_BUF];
     const char *words = end_text(text, reason, why);
     unsigned long long times = 0;
+    if (c->rejections > 0 && reason != END_AUTH)
+        return;
     if (reason == END_AUTH)
         times = event_count(EVENT_auth_refused);
     else if (reason == END_REFUSED)

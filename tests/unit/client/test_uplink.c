@@ -186,8 +186,15 @@ static void reached_and_over(enum end_reason reason)
     expect_gone();
 }
 
+/* What the service manager shows begins so. */
+static void expect_trouble(const char *text)
+{
+    if (strncmp(stub.client->trouble.text, text, strlen(text)) != 0)
+        fail_msg("%s", stub.client->trouble.text);
+}
+
 /* A wrong secret is said once and then once an hour, and not asked for often, though a server that
-   has had enough puts us off on any of its ways. */
+   has had enough puts us off on any of its ways. The service manager shows it all the time. */
 static void the_secret_is_wrong(void)
 {
     static const enum end_reason put_off[] = {END_PUT_OFF, END_PEER, END_TLS, END_DEADLINE};
@@ -199,6 +206,8 @@ static void the_secret_is_wrong(void)
         reached_and_over(i % 5 < ARRAY_LEN(put_off) ? put_off[i % 5] : END_AUTH);
         assert_int_equal(stub_lines(""), 0);
         assert_in_range(stub.wait, i < 3 ? 5000 : 30000, 60000);
+        expect_trouble("the server refuses (");
+        assert_non_null(strstr(stub.client->trouble.text, "the secret was rejected"));
         stub_wait();
     }
     while (stub.now - began <= 3600000) {
@@ -218,7 +227,9 @@ static void a_wrong_secret_is_forgotten(void)
         stub_wait();
     }
     (void)stub_lines("");
+    expect_trouble("the server refuses (");
     stub_dial_failed(stub_dial(), ERR_NOMEM);
+    expect_trouble("no tunnel: ");
     assert_int_equal(stub_lines("retrying in"), 1);
     assert_in_range(stub.wait, 100, 200);
     stub_wait();
@@ -231,6 +242,7 @@ static void a_wrong_secret_is_forgotten(void)
     (void)stub_lines("");
     (void)live(0);
     assert_int_equal(stub.client->rejections, 0);
+    assert_string_equal(stub.client->trouble.text, "");
 }
 
 static void a_wrong_secret(void **state)
