@@ -11,9 +11,14 @@
  * others are held until one of these is over, which takes no time. Of a penalised one (proto/penalty)
  * at most VERDICTS_WAIT_SOURCE wait; whenever its pace allows a verdict one of them is drawn. Where
  * all places are taken, one that shares a ration with fewer takes the place of one of the ration with
- * most, drawn too, who is BUSY: so a few sources do not keep others from any verdict. An id
- * that is known at its source has one place, and a slower pace, of its own: whoever fails there
- * can neither take its turn nor crowd it out, unless he names it.
+ * most, drawn too, who is BUSY: so a few sources do not keep others from any verdict. The price: where
+ * none has two more than the newcomer's, as when VERDICTS_WAIT_ALL have one each, it is he who is BUSY.
+ *
+ * An id that is known at its source has one place, and a slower pace, of its own: whoever fails there
+ * can neither take its turn nor crowd it out, unless he names it. A source has VERDICTS_IDS_SOURCE of
+ * these places, and who has had his verdict leaves his only when its pace allows the next: else each id
+ * that is named once more, or the next one, would have a verdict at once. So whoever names as many
+ * known ids leaves the others there only what all of the source share.
  *
  * Nobody learns by how it ends what he would not have learnt by waiting: an entry that goes before
  * its verdict was told is a failure (VERDICT_LEFT).
