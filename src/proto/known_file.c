@@ -8,14 +8,7 @@
 
 #include "base/endian.h"
 
-enum {
-    DAY = KNOWN_MS / 1000,
-    VERSION_AT = 7,
-    KEY_AT = 8,
-    WRITTEN_AT = 24,
-    SOURCES_AT = 32,
-    IDS_AT = 36
-};
+enum { VERSION_AT = 7, KEY_AT = 8, WRITTEN_AT = 24, SOURCES_AT = 32, IDS_AT = 36 };
 
 static const char magic[] = "GTKNOWN1";
 
@@ -79,12 +72,12 @@ static bool is_whole(const uint8_t *p, size_t n)
            memcmp(mark, p + end, sizeof mark) == 0;
 }
 
-/* A day from the writing at the most, and not before it; a source stands for itself. */
+/* KNOWN_MS from the writing at the most, and not before it; a source stands for itself. */
 static bool can_be(const uint8_t *entry, bool is_source, uint64_t written)
 {
     uint64_t hash = get_le64(entry), source = get_le64(entry + 8);
     uint64_t lasts = get_le64(entry + 16) - written; /* huge if it ended before */
-    return hash != 0 && source != 0 && (!is_source || hash == source) && lasts <= DAY;
+    return hash != 0 && source != 0 && (!is_source || hash == source) && lasts <= KNOWN_MS / 1000;
 }
 
 static bool are_possible(const uint8_t *p, uint32_t sources, uint32_t ids, uint64_t written)

@@ -182,8 +182,9 @@ static void owners_on_waits(struct message *m)
         waiting_remove(w, &a->waiting);
         return;
     }
-    waiting_set_client(&a->waiting, hash_text(a->source));
-    waiting_put(w, &a->waiting, hash_text(a->source), bytes - 1, atomic_load(&a->waiting_streams));
+    uint64_t source = hash_text(a->source); /* stands for its client too */
+    waiting_set_client(&a->waiting, source);
+    waiting_put(w, &a->waiting, source, bytes - 1, atomic_load(&a->waiting_streams));
     for (struct waiting_entry *e; (e = waiting_victim(w));) {
         struct agent *v = CONTAINER_OF(e, struct agent, waiting);
         tell_worker(v, &v->expire);

@@ -80,7 +80,7 @@ static struct claim *older_of(const struct registry *r, const struct claim *c)
 }
 
 /* The session or the open that has c's id, and that c may not replace; NULL: none. */
-static struct claim *keeper_of(const struct registry *r, const struct claim *c)
+static struct claim *taken_by(const struct registry *r, const struct claim *c)
 {
     list_foreach (n, &r->claims) {
         struct claim *o = LIST_ENTRY(n, struct claim, node);
@@ -182,9 +182,9 @@ void registry_ask(struct registry *r, struct claim *c)
     c->port = 0;
     c->waits_for = NULL;
     c->is_asked_to_yield = false;
-    struct claim *keeper = keeper_of(r, c);
-    if (keeper) {
-        refuse(r, c, HELLO_ERR_TAKEN, keeper);
+    struct claim *other = taken_by(r, c);
+    if (other) {
+        refuse(r, c, HELLO_ERR_TAKEN, other);
         return;
     }
     list_foreach (n, &r->claims) {

@@ -61,7 +61,8 @@ static struct waiting_client *client_of(struct waiting *w, uint64_t client)
     return unused;
 }
 
-static bool is_over(const struct waiting *w, const struct waiting_client *c)
+/* It holds more than a client may, and not in one entry alone. */
+static bool exceeds_part(const struct waiting *w, const struct waiting_client *c)
 {
     return c->count > 1 && c->bytes > w->max - w->max / WAITING_OTHERS_PART;
 }
@@ -70,15 +71,15 @@ static bool is_over(const struct waiting *w, const struct waiting_client *c)
 static void count_in(struct waiting *w, struct waiting_entry *e, int sign, int entries)
 {
     uint64_t bytes = (uint64_t)sign * counted(w, e);
-    struct waiting_client *c = e->of;
+    struct waiting_client *c = e->of_client;
     e->account->bytes += bytes;
     w->bytes += bytes;
     if (!c)
         return;
-    w->over -= is_over(w, c);
+    w->exceeding -= exceeds_part(w, c);
     c->bytes += bytes;
     c->count += (uint32_t)entries;
-    w->over += is_over(w, c);
+    w->exceeding += exceeds_part(w, c);
 }
 
 static void begin(struct waiting *w, struct waiting_entry *e, uint64_t source)
@@ -88,7 +89,7 @@ static void begin(struct waiting *w, struct waiting_entry *e, uint64_t source)
     if (e->account->bytes == 0)
         list_init(&e->account->entries);
     list_push(&e->account->entries, &e->node);
-    e->of = e->client != 0 ? client_of(w, e->client) : NULL;
+    e->of_client = e->client != 0 ? client_of(w, e->client) : NULL;
     w->count++;
 }
 
@@ -118,7 +119,7 @@ void waiting_remove(struct waiting *w, struct waiting_entry *e)
     w->count--;
     list_del(&e->node);
     e->account = NULL;
-    e->of = NULL;
+    e->of_client = NULL;
 }
 
 /* Bytes of the account that are the client's; of all if c is NULL. */
@@ -130,7 +131,7 @@ static uint64_t share_of(const struct waiting *w, struct waiting_account *a,
         return a->bytes;
     list_foreach (n, &a->entries) {
         const struct waiting_entry *e = LIST_ENTRY(n, struct waiting_entry, node);
-        bytes += e->of == c ? counted(w, e) : 0;
+        bytes += e->of_client == c ? counted(w, e) : 0;
     }
     return bytes;
 }
@@ -151,24 +152,24 @@ static struct waiting_account *largest(struct waiting *w, const struct waiting_c
 }
 
 /* Whose part is exceeded. NULL: nobody's, it is the whole that is. */
-static struct waiting_client *who_is_over(struct waiting *w)
+static struct waiting_client *who_exceeds(struct waiting *w)
 {
-    for (size_t i = 0; w->over > 0 && i < WAITING_CLIENTS; i++)
-        if (is_over(w, &w->clients[i]))
+    for (size_t i = 0; w->exceeding > 0 && i < WAITING_CLIENTS; i++)
+        if (exceeds_part(w, &w->clients[i]))
             return &w->clients[i];
     return NULL;
 }
 
 struct waiting_entry *waiting_victim(struct waiting *w)
 {
-    struct waiting_client *c = who_is_over(w);
+    struct waiting_client *c = who_exceeds(w);
     if (!waiting_exceeds(w) || w->count < 2)
         return NULL;
     struct waiting_entry *victim = NULL;
     struct waiting_account *a = largest(w, c);
     list_foreach (n, &a->entries) {
         struct waiting_entry *e = LIST_ENTRY(n, struct waiting_entry, node);
-        if (c && e->of != c)
+        if (c && e->of_client != c)
             continue;
         if (!victim || e->streams == 0)
             victim = e;

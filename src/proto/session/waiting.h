@@ -38,9 +38,9 @@ enum {
 /* Embedded in what the owner keeps for a session; zeroed: does not wait. */
 struct waiting_entry {
     /* private */
-    struct list node;                /* in its account, the one that has waited longest first */
-    struct waiting_account *account; /* NULL: does not wait */
-    struct waiting_client *of;       /* NULL: no client's, or does not wait */
+    struct list node;                 /* in its account, the one that has waited longest first */
+    struct waiting_account *account;  /* NULL: does not wait */
+    struct waiting_client *of_client; /* NULL: no client's, or does not wait */
     uint64_t source, bytes, client;
     uint32_t streams;
 };
@@ -57,7 +57,7 @@ struct waiting {
     } clients[WAITING_CLIENTS];
     uint64_t bytes, max;
     uint32_t floor, count;
-    uint32_t over; /* clients that hold more than they may */
+    uint32_t exceeding; /* clients that hold more than they may */
 };
 
 /* w is zeroed; it must not move afterwards. max: bytes of all together. floor: what each counts at
@@ -67,8 +67,9 @@ void waiting_init(struct waiting *w, uint64_t max, uint32_t floor);
 /* Nothing waits: another limit. */
 void waiting_limit(struct waiting *w, uint64_t max);
 
-/* e, which does not wait yet, will wait on account of a client: a number that stands for it (for its
-   address: it may have as many ids as it likes). 0, the default: of none. */
+/* From when it next begins to wait, e does so on account of a client: a number that stands for it (for
+   its address: it may have as many ids as it likes). 0, the default: of none. Nothing changes while e
+   waits. */
 static inline void waiting_set_client(struct waiting_entry *e, uint64_t client)
 {
     e->client = client;
@@ -89,7 +90,7 @@ void waiting_remove(struct waiting *w, struct waiting_entry *e);
 /* More waits than may, in all or of one client. */
 static inline bool waiting_exceeds(const struct waiting *w)
 {
-    return w->bytes > w->max || w->over > 0;
+    return w->bytes > w->max || w->exceeding > 0;
 }
 
 /* The next one that has to go while a limit is exceeded, taken out; NULL: it is kept. Never the

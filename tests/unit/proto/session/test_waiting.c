@@ -376,7 +376,7 @@ static void the_last_one_of_a_client_is_kept(void **state)
     assert_null(waiting_victim(&w));
     waiting_remove(&w, &a[1]);
     waiting_remove(&w, &b);
-    assert_true(w.over == 0 && w.bytes == 0 && w.count == 0);
+    assert_true(w.exceeding == 0 && w.bytes == 0 && w.count == 0);
 }
 
 /* More clients than accounts: some share one. Nothing is lost of what is counted. */
@@ -411,7 +411,7 @@ static void clients_come_and_go(void **state)
         }
         for (unsigned i = 0; i < CLIENTS; i++)
             waiting_remove(&w, &e[i]);
-        assert_true(w.over == 0 && w.bytes == 0 && w.count == 0);
+        assert_true(w.exceeding == 0 && w.bytes == 0 && w.count == 0);
     }
 }
 
