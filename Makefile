@@ -66,7 +66,7 @@ help:
 	@echo "make bench-full      the same, everything (BENCH='--rounds 9': more options)"
 	@echo 'make bench-hostile   what hostile traffic does to others, half an hour'
 	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected;'
-	@echo '                     UNITDIR: where units of systemd go (none: nowhere)'
+	@echo '                     UNITDIR: where units of systemd go (UNITDIR=none: not at all)'
 	@echo 'make deps            install what a build needs (Debian, Ubuntu)'
 	@echo 'make format          format the C files;  make check-format only looks'
 	@echo 'make clean           remove what was built'
