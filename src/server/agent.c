@@ -18,7 +18,7 @@
 /* After ended the main thread may forget it at any moment, so nothing is said any more. */
 static void agent_post(struct agent *a, struct message *m)
 {
-    if (!a->over)
+    if (!a->work.over)
         mailbox_post(&a->worker->srv->in, m);
 }
 
@@ -53,14 +53,15 @@ static bool agent_may_tell_later(const struct agent *a)
 {
     struct worker *w = a->worker;
     unsigned left_out; /* counted where they began */
-    return !a->is_quiet || log_budget_take(&w->told_later[hash_text(a->source) % TOLD_SOURCES],
-                                           loop_now(w->loop), &left_out);
+    return !a->work.is_quiet || log_budget_take(&w->told_later[hash_text(a->source) % TOLD_SOURCES],
+                                                loop_now(w->loop), &left_out);
 }
 
 /* The same as agent_may_tell() where no line may follow that could say it. */
 static void tell_left_out(struct agent *a)
 {
-    unsigned left_out = log_budget_left_out(&a->lines) + log_budget_left_out(&a->endpoint.lines);
+    unsigned left_out =
+        log_budget_left_out(&a->work.lines) + log_budget_left_out(&a->work.endpoint.lines);
     if (left_out > 0)
         event_session_left_out(a->name, left_out);
 }
@@ -71,27 +72,27 @@ static void tell_left_out(struct agent *a)
 static void log_end(struct agent *a, enum end_reason reason, const struct errmsg *why)
 {
     char text[ESCAPE_BUF];
-    if (!a->authenticated || reason == END_REFUSED)
+    if (!a->work.authenticated || reason == END_REFUSED)
         return; /* has its line already */
     if (!agent_may_tell_later(a))
         return;
     tell_left_out(a);
     const char *words = end_text(text, reason, why);
     event_session_ended(a->name, words);
-    if (a->endpoint.listener)
-        event_port_closed(a->name, listener_address(a->endpoint.listener));
+    if (a->work.endpoint.listener)
+        event_port_closed(a->name, listener_address(a->work.endpoint.listener));
 }
 
 static void agent_ended(struct agent *a, enum end_reason reason, const struct errmsg *why)
 {
     log_end(a, reason, why);
     endpoint_close(a);
-    a->opening = NULL;
-    a->session = NULL;
-    a->reason = reason;
-    a->why = *why;
-    agent_post(a, &a->ended);
-    a->over = true;
+    a->work.opening = NULL;
+    a->work.session = NULL;
+    a->work.reason = reason;
+    a->work.why = *why;
+    agent_post(a, &a->reports.ended);
+    a->work.over = true;
 }
 
 /* ---- authentication ---- */
@@ -99,38 +100,39 @@ static void agent_ended(struct agent *a, enum end_reason reason, const struct er
 static void agent_on_auth_failed(void *ctx)
 {
     struct agent *a = ctx;
-    agent_post(a, &a->auth_failed);
+    agent_post(a, &a->reports.auth_failed);
 }
 
 static void agent_on_line(void *ctx, const char *id)
 {
     struct agent *a = ctx;
     (void)snprintf(a->line_id, sizeof a->line_id, "%s", id);
-    agent_post(a, &a->line);
+    agent_post(a, &a->reports.line);
 }
 
 static void agent_on_judge(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, judge);
-    if (a->opening)
-        opening_judge(a->opening);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.judge);
+    if (a->work.opening)
+        opening_judge(a->work.opening);
 }
 
 static void agent_on_turn_away(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, turn_away);
-    if (a->opening)
-        opening_turn_away(a->opening);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.turn_away);
+    if (a->work.opening)
+        opening_turn_away(a->work.opening);
 }
 
 static void agent_on_authenticated(void *ctx)
 {
     struct agent *a = ctx;
-    a->authenticated = true;
-    a->is_quiet = !agent_may_tell_session(a);
-    agent_post(a, &a->auth_ok);
-    log_debug("[%s] %s, worker %u", a->name, opening_tls_info(a->opening), a->worker->index + 1);
-    if (a->is_quiet)
+    a->work.authenticated = true;
+    a->work.is_quiet = !agent_may_tell_session(a);
+    agent_post(a, &a->reports.auth_ok);
+    log_debug("[%s] %s, worker %u", a->name, opening_tls_info(a->work.opening),
+              a->worker->index + 1);
+    if (a->work.is_quiet)
         return;
     event_client_authenticated(a->name);
     event_open_awaited(a->name);
@@ -139,12 +141,12 @@ static void agent_on_authenticated(void *ctx)
 /* Too many strangers. It may have ended, or proved itself, while the message was on its way. */
 static void agent_on_drop(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, drop);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.drop);
     struct errmsg why;
-    if (!a->opening || a->authenticated)
+    if (!a->work.opening || a->work.authenticated)
         return;
     errmsg_set(&why, ERR_LIMIT, "%s", _("too many connections that have not authenticated"));
-    opening_close(a->opening);
+    opening_close(a->work.opening);
     agent_ended(a, END_LOCAL, &why);
 }
 
@@ -195,9 +197,9 @@ static void refuse_port(struct agent *a, int err)
                                             .refused_port = a->claim.wanted},
                                  .err = err};
     (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
-    if (!a->is_quiet)
+    if (!a->work.is_quiet)
         event_port_failed(a->name, a->claim.wanted, port_failure(a, err));
-    opening_refuse(a->opening, &no);
+    opening_refuse(a->work.opening, &no);
 }
 
 static void agent_on_asked(void *ctx, const struct opening_ask *ask)
@@ -217,51 +219,51 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
         agent_on_authenticated(a);
     }
     if (ask->err < 0) {
-        if (!a->is_quiet)
+        if (!a->work.is_quiet)
             event_open_malformed(a->name, err_text(ask->err));
-        opening_refuse(a->opening, &(struct opening_refusal){.err = ERR_PROTO});
+        opening_refuse(a->work.opening, &(struct opening_refusal){.err = ERR_PROTO});
         return;
     }
-    if (!a->is_quiet)
+    if (!a->work.is_quiet)
         event_open_received(a->name, ask->port);
     if (ask->port < 0 || ask->port > 65535)
         refuse_port(a, ERR_RANGE);
     else if (!port_is_allowed(a, ask->port))
         refuse_port(a, ERR_PERM);
     else
-        agent_post(a, &a->asked);
+        agent_post(a, &a->reports.asked);
 }
 
 static void agent_on_open_port(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, open_port);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.open_port);
     struct errmsg why = {""};
-    a->opened_port = 0;
-    if (a->opening) {
+    a->work.opened_port = 0;
+    if (a->work.opening) {
         int err = endpoint_open(a, (int)a->claim.wanted, &why);
         if (err == 0)
-            a->opened_port = listener_port(a->endpoint.listener);
+            a->work.opened_port = listener_port(a->work.endpoint.listener);
         else
             refuse_port(a, err);
         if (*why.text)
             log_debug("[%s] %s", a->name, why.text);
     }
-    agent_post(a, &a->opened);
+    agent_post(a, &a->reports.opened);
 }
 
 static void agent_on_refuse(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, refuse);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.refuse);
     endpoint_close(a);
-    if (!a->opening)
+    if (!a->work.opening)
         return;
-    if (a->is_quiet)
+    if (a->work.is_quiet)
         log_debug("[%s] refused", a->name);
-    else if (a->refusal.answer.error == HELLO_ERR_TAKEN)
-        event_id_refused(a->name, a->refusal.answer.by);
-    else if (a->refusal.answer.error != HELLO_ERR_BUSY) /* that has its line */
-        event_port_refused(a->name, a->claim.wanted, a->refusal.answer.by);
-    opening_refuse(a->opening, &a->refusal);
+    else if (a->main.refusal.answer.error == HELLO_ERR_TAKEN)
+        event_id_refused(a->name, a->main.refusal.answer.by);
+    else if (a->main.refusal.answer.error != HELLO_ERR_BUSY) /* that has its line */
+        event_port_refused(a->name, a->claim.wanted, a->main.refusal.answer.by);
+    opening_refuse(a->work.opening, &a->main.refusal);
 }
 
 /* ---- the session ---- */
@@ -275,15 +277,15 @@ static void agent_on_yield_port(void *ctx)
 {
     struct agent *a = ctx;
     endpoint_close(a);
-    agent_post(a, &a->released);
+    agent_post(a, &a->reports.released);
 }
 
 static void agent_on_waiting(void *ctx, bool waits, uint64_t bytes)
 {
     struct agent *a = ctx;
-    atomic_store(&a->waiting_streams, session_streams(a->session));
-    atomic_store(&a->waiting_bytes, waits ? bytes + 1 : 0);
-    agent_post(a, &a->waits);
+    atomic_store(&a->work.waiting_streams, session_streams(a->work.session));
+    atomic_store(&a->work.waiting_bytes, waits ? bytes + 1 : 0);
+    agent_post(a, &a->reports.waits);
 }
 
 /* A client that cuts and resumes makes these as often as it likes; the others come once a session.
@@ -311,8 +313,8 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
     struct agent *a = ctx;
     char text[ESCAPE_BUF];
     bool again = act->tell.again; /* the same as before, and told */
-    unsigned streams = session_streams(a->session);
-    if (!agent_may_tell_later(a) || (has_budget(act) && !agent_may_tell(a, &a->lines)))
+    unsigned streams = session_streams(a->work.session);
+    if (!agent_may_tell_later(a) || (has_budget(act) && !agent_may_tell(a, &a->work.lines)))
         return;
     switch (act->tell.what) {
     case LIFE_TELL_SUSPECTED:
@@ -328,7 +330,7 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
             (int)(act->tell.ms / 1000));
         break;
     case LIFE_TELL_RESUMED:
-        event_session_resumed(again, a->name, session_peer(a->session),
+        event_session_resumed(again, a->name, session_peer(a->work.session),
                               (double)act->tell.ms / 1000);
         break;
     case LIFE_TELL_MTU:
@@ -362,21 +364,21 @@ static void agent_on_accept(struct message *m)
         .on_tell = agent_on_tell,
         .on_closed = agent_on_closed,
     };
-    struct agent *a = CONTAINER_OF(m, struct agent, accept);
-    struct listener *l = a->endpoint.listener;
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.accept);
+    struct listener *l = a->work.endpoint.listener;
     struct session *s = NULL;
-    if (!a->opening || !l)
+    if (!a->work.opening || !l)
         return;
-    opening_accept(a->opening, listener_address(l), listener_port(l), &s);
+    opening_accept(a->work.opening, listener_address(l), listener_port(l), &s);
     if (!s)
         return; /* agent_on_failed() follows */
-    a->opening = NULL;
-    a->session = s;
+    a->work.opening = NULL;
+    a->work.session = s;
     session_set_owner(s, &ops, a);
     session_set_name(s, a->name);
     session_set_client(s, hash_text(a->source));
-    session_count_at(s, &a->crowd->users);
-    if (!a->is_quiet) {
+    session_count_at(s, &a->main.crowd->users);
+    if (!a->work.is_quiet) {
         event_port_open(a->name, listener_address(l));
         event_port_accepting(a->name, listener_address(l));
     }
@@ -387,26 +389,26 @@ static void agent_on_accept(struct message *m)
 
 static void agent_on_evict(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, evict);
-    if (a->session)
-        session_close(a->session, END_REPLACED, NULL);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.evict);
+    if (a->work.session)
+        session_close(a->work.session, END_REPLACED, NULL);
 }
 
 static void agent_on_expire(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, expire);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.expire);
     struct errmsg why;
-    if (!a->session || session_state(a->session) != LIFE_DETACHED)
+    if (!a->work.session || session_state(a->work.session) != LIFE_DETACHED)
         return; /* it is back */
     errmsg_set(&why, ERR_LIMIT, "%s", _("too much waits for clients that are away"));
-    session_close(a->session, END_EXPIRED, &why);
+    session_close(a->work.session, END_EXPIRED, &why);
 }
 
 static void agent_on_yield(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, yield);
-    a->yields = a->session && session_port_wanted(a->session);
-    agent_post(a, &a->yielded);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.yield);
+    a->work.yields = a->work.session && session_port_wanted(a->work.session);
+    agent_post(a, &a->reports.yielded);
 }
 
 /* ---- a connection for a session ---- */
@@ -414,26 +416,26 @@ static void agent_on_yield(struct message *m)
 static void agent_on_resume(void *ctx, const struct handover *h)
 {
     struct agent *a = ctx;
-    a->opening = NULL;
+    a->work.opening = NULL;
     a->handover = *h;
-    agent_post(a, &a->resume);
-    a->over = true; /* ended comes from where the session is */
+    agent_post(a, &a->reports.resume);
+    a->work.over = true; /* ended comes from where the session is */
 }
 
 /* In the target's worker, or in a's own if there is no such session. */
 static void agent_on_attach(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, attach);
-    struct agent *t = a->target;
-    if (t && t->session) {
-        a->handover_error = session_resume(t->session, &a->handover);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.attach);
+    struct agent *t = a->main.target;
+    if (t && t->work.session) {
+        a->handover_error = session_resume(t->work.session, &a->handover);
     } else {
         a->handover_error = HELLO_ERR_UNKNOWN;
         handover_refuse(t ? t->worker->loop : a->worker->loop, &a->handover, HELLO_ERR_UNKNOWN,
                         NULL);
     }
-    a->reason = END_MOVED;
-    mailbox_post(&a->worker->srv->in, &a->ended); /* it is over in its own worker already */
+    a->work.reason = END_MOVED;
+    mailbox_post(&a->worker->srv->in, &a->reports.ended); /* it is over in its own worker already */
 }
 
 /* ---- life ---- */
@@ -455,13 +457,13 @@ static void agent_on_begin(struct message *m)
         .on_resume = agent_on_resume,
         .on_failed = agent_on_failed,
     };
-    struct agent *a = CONTAINER_OF(m, struct agent, begin);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.begin);
     struct worker *w = a->worker;
     const struct common_options *opt = &w->srv->opt->common;
     struct opening_config cfg = {
         .loop = w->loop,
         .relays = &w->relays,
-        .tls = a->tls,
+        .tls = a->work.tls,
         .is_server = true,
         .secret = opt->secret,
         .waited_ms = a->waited_ms,
@@ -472,9 +474,9 @@ static void agent_on_begin(struct message *m)
         .ops = &ops,
         .ctx = a,
     };
-    list_push(&w->agents, &a->node);
-    int err = opening_new(&cfg, a->fd, &a->opening);
-    SSL_CTX_free(a->tls); /* the transport has its own */
+    list_push(&w->agents, &a->work.node);
+    int err = opening_new(&cfg, a->work.fd, &a->work.opening);
+    SSL_CTX_free(a->work.tls); /* the transport has its own */
     if (err < 0)
         agent_ended(a, END_LOCAL, &(struct errmsg){""});
 }
@@ -482,63 +484,64 @@ static void agent_on_begin(struct message *m)
 /* The main thread knows of it no more, and sends nothing more. */
 static void agent_on_forgotten(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, forgotten);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.forgotten);
     struct worker *w = a->worker;
-    list_del(&a->node);
+    list_del(&a->work.node);
     free(a);
     worker_agent_gone(w);
 }
 
 void agent_init(struct agent *a)
 {
-    list_init(&a->node);
-    message_init(&a->begin, agent_on_begin);
-    message_init(&a->drop, agent_on_drop);
-    message_init(&a->judge, agent_on_judge);
-    message_init(&a->turn_away, agent_on_turn_away);
-    message_init(&a->open_port, agent_on_open_port);
-    message_init(&a->accept, agent_on_accept);
-    message_init(&a->refuse, agent_on_refuse);
-    message_init(&a->evict, agent_on_evict);
-    message_init(&a->yield, agent_on_yield);
-    message_init(&a->expire, agent_on_expire);
-    message_init(&a->attach, agent_on_attach);
-    message_init(&a->forgotten, agent_on_forgotten);
+    list_init(&a->work.node);
+    message_init(&a->orders.begin, agent_on_begin);
+    message_init(&a->orders.drop, agent_on_drop);
+    message_init(&a->orders.judge, agent_on_judge);
+    message_init(&a->orders.turn_away, agent_on_turn_away);
+    message_init(&a->orders.open_port, agent_on_open_port);
+    message_init(&a->orders.accept, agent_on_accept);
+    message_init(&a->orders.refuse, agent_on_refuse);
+    message_init(&a->orders.evict, agent_on_evict);
+    message_init(&a->orders.yield, agent_on_yield);
+    message_init(&a->orders.expire, agent_on_expire);
+    message_init(&a->orders.attach, agent_on_attach);
+    message_init(&a->orders.forgotten, agent_on_forgotten);
 }
 
 void agent_stop(struct agent *a, mtime_ms drain_ms)
 {
-    if (a->session)
-        session_stop(a->session, drain_ms); /* the port goes with it: agent_on_yield_port() */
+    if (a->work.session)
+        session_stop(a->work.session, drain_ms); /* the port goes with it: agent_on_yield_port() */
     else
         agent_close(a);
 }
 
 void agent_close(struct agent *a)
 {
-    if (a->session) {
-        session_close(a->session, END_SHUTDOWN, NULL);
-    } else if (a->opening) {
-        opening_close(a->opening);
+    if (a->work.session) {
+        session_close(a->work.session, END_SHUTDOWN, NULL);
+    } else if (a->work.opening) {
+        opening_close(a->work.opening);
         agent_ended(a, END_SHUTDOWN, &(struct errmsg){""});
     }
 }
 
 static const char *agent_state(const struct agent *a)
 {
-    if (!a->session)
+    if (!a->work.session)
         return _("opening");
-    return status_text(session_state(a->session), session_service(a->session),
+    return status_text(session_state(a->work.session), session_service(a->work.session),
                        _("waits for its client to come back"));
 }
 
 void agent_tell(const struct agent *a)
 {
-    const struct listener *l = a->endpoint.listener;
-    if (!a->authenticated || a->over)
+    const struct listener *l = a->work.endpoint.listener;
+    if (!a->work.authenticated || a->work.over)
         return; /* strangers are no sessions */
-    event_session_status(
-        a->peer, *a->claim.id ? a->claim.id : "-", agent_state(a),
-        a->session ? session_streams(a->session) : 0, l ? listener_address(l) : "-",
-        a->session ? session_received(a->session) : 0, a->session ? session_sent(a->session) : 0);
+    event_session_status(a->peer, *a->claim.id ? a->claim.id : "-", agent_state(a),
+                         a->work.session ? session_streams(a->work.session) : 0,
+                         l ? listener_address(l) : "-",
+                         a->work.session ? session_received(a->work.session) : 0,
+                         a->work.session ? session_sent(a->work.session) : 0);
 }

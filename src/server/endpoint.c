@@ -15,16 +15,16 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     struct smux_stream *st;
     char user[SOCK_NAME_MAX];
 
-    if (!a->session || a->endpoint.users == SESSION_USERS_REFUSE) {
+    if (!a->work.session || a->work.endpoint.users == SESSION_USERS_REFUSE) {
         sock_close_reset(fd); /* nobody knows when, or whether, the client comes back */
         return;
     }
-    int err = session_open_stream(a->session, &st);
-    struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->session, st);
+    int err = session_open_stream(a->work.session, &st);
+    struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->work.session, st);
     if (!r) {
         if (err == 0)
             smux_stream_close(st, loop_now(w->loop));
-        if (agent_may_tell(a, &a->endpoint.lines))
+        if (agent_may_tell(a, &a->work.endpoint.lines))
             event_user_not_served(a->name, err_text(err < 0 ? err : ERR_NOMEM));
         sock_close_reset(fd);
         return;
@@ -43,14 +43,15 @@ static bool endpoint_may_accept(void *ctx)
 {
     struct agent *a = ctx;
     const struct quota *all = a->worker->relays.quota;
-    if (!a->session || a->endpoint.users == SESSION_USERS_REFUSE)
+    if (!a->work.session || a->work.endpoint.users == SESSION_USERS_REFUSE)
         return true; /* nothing is kept of whoever comes */
-    uint32_t of_client = session_streams(a->session), of_source = quota_used(&a->crowd->users);
+    uint32_t of_client = session_streams(a->work.session),
+             of_source = quota_used(&a->main.crowd->users);
     if (account_takes_user(quota_max(all), quota_used(all), of_client, of_source))
         return true;
     mtime_ms now = loop_now(a->worker->loop);
-    if (now >= a->endpoint.tell_crowded_at) {
-        a->endpoint.tell_crowded_at = now + TELL_FULL_MS;
+    if (now >= a->work.endpoint.tell_crowded_at) {
+        a->work.endpoint.tell_crowded_at = now + TELL_FULL_MS;
         event_users_wait_for_client(a->name, of_client, of_source);
     }
     return false;
@@ -64,8 +65,9 @@ static void endpoint_on_pause(void *ctx, int err)
 
 static void endpoint_look(struct agent *a, bool full)
 {
-    if (a->endpoint.listener)
-        listener_pause(a->endpoint.listener, full || a->endpoint.users == SESSION_USERS_HOLD);
+    if (a->work.endpoint.listener)
+        listener_pause(a->work.endpoint.listener,
+                       full || a->work.endpoint.users == SESSION_USERS_HOLD);
 }
 
 int endpoint_open(struct agent *a, int port, struct errmsg *why)
@@ -77,7 +79,7 @@ int endpoint_open(struct agent *a, int port, struct errmsg *why)
                                   .port = port,
                                   .for_users = true,
                                   .unsent_max = UNSENT_FIRST};
-    int err = listener_open(a->worker->loop, &cfg, &events, a, &a->endpoint.listener, why);
+    int err = listener_open(a->worker->loop, &cfg, &events, a, &a->work.endpoint.listener, why);
     if (err == 0)
         endpoint_users(a, SESSION_USERS_HOLD);
     return err;
@@ -85,7 +87,7 @@ int endpoint_open(struct agent *a, int port, struct errmsg *why)
 
 void endpoint_users(struct agent *a, enum session_users what)
 {
-    a->endpoint.users = what;
+    a->work.endpoint.users = what;
     endpoint_look(a, a->worker->full);
 }
 
@@ -96,6 +98,6 @@ void endpoint_pause(struct agent *a, bool full)
 
 void endpoint_close(struct agent *a)
 {
-    listener_close(a->endpoint.listener);
-    a->endpoint.listener = NULL;
+    listener_close(a->work.endpoint.listener);
+    a->work.endpoint.listener = NULL;
 }

@@ -107,6 +107,74 @@ struct crowd {
     unsigned sessions;
 };
 
+/* What the main thread keeps of a client. */
+struct agent_main {
+    struct admission_entry admission; /* while not authenticated */
+    struct admission *places;         /* where it is counted */
+    struct waiting_entry waiting;     /* while its client is away */
+    struct list of_server;            /* in srv->agents */
+    struct verdict_entry verdict;     /* from line until it has been told */
+    bool is_trusted;                  /* auth_ok has come */
+    char seen_at[SOCK_NAME_MAX];      /* the source from which its session was resumed last; "" */
+    struct home home;                 /* that, or else its own, while is_trusted */
+    bool has_session;                 /* sid is the number of one, or of one to be */
+    bool counts;                      /* as one of its source's sessions */
+    struct crowd *crowd;              /* then; the worker's to count in while it has a session */
+    char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
+    struct agent *target;                /* whose session handover is for, if there is one */
+    struct opening_refusal refusal;      /* the worker's once refuse is posted */
+};
+
+/* What its worker keeps of it; the main thread's before begin and with ended. */
+struct agent_work {
+    struct list node; /* in worker->agents */
+    int fd;           /* until there is an opening */
+    SSL_CTX *tls;     /* the same */
+    struct opening *opening;
+    struct session *session;
+    struct endpoint endpoint;
+    struct log_budget lines; /* about what happens to its session again and again */
+    bool authenticated;
+    bool is_quiet;   /* its source has opened so many sessions that this one has no lines */
+    bool over;       /* ended, or resume, was posted: the worker says no more of it */
+    int opened_port; /* with opened: 0: it could not be had */
+    bool yields;     /* with yielded */
+    enum end_reason reason;
+    struct errmsg why;
+    _Atomic uint64_t waiting_bytes; /* with waits: 0: its client is there */
+    _Atomic uint32_t waiting_streams;
+};
+
+/* From the main thread to the worker. */
+struct agent_orders {
+    struct message begin;
+    struct message drop;      /* others need its place */
+    struct message judge;     /* the line may be compared */
+    struct message turn_away; /* or not: there is no place to wait for that */
+    struct message open_port; /* answered by opened */
+    struct message accept;    /* the client may be told */
+    struct message refuse;
+    struct message evict;  /* a newer session has its id */
+    struct message yield;  /* another client wants the port; answered by yielded */
+    struct message expire; /* too much waits */
+    struct message attach; /* to the target's worker: take the connection; answered by ended */
+    struct message forgotten;
+};
+
+/* From the worker to the main thread. */
+struct agent_reports {
+    struct message line;        /* a secret or an open is there: answered by judge or turn_away */
+    struct message auth_failed; /* it was wrong */
+    struct message auth_ok;     /* it was right */
+    struct message asked;       /* the claim is filled in: answered by open_port or refuse */
+    struct message opened;      /* answered by accept, or refuse */
+    struct message yielded;
+    struct message released; /* it owns neither id nor port any more */
+    struct message waits;    /* for its client, or no more */
+    struct message resume;   /* the connection wants a session */
+    struct message ended;    /* answered by forgotten */
+};
+
 /*
  * One connected client. The main thread makes it and hands it to a worker, whose it then is; the
  * worker says when it has ended, and frees it when the main thread says that it has forgotten it.
@@ -133,68 +201,14 @@ struct agent {
     uint8_t sid[HELLO_SID_BYTES];
     bool is_v2;
 
-    /* the main thread's */
-    struct admission_entry admission; /* while not authenticated */
-    struct admission *places;         /* where it is counted */
-    struct waiting_entry waiting;     /* while its client is away */
-    struct list of_server;            /* in srv->agents */
-    struct verdict_entry verdict;     /* from line until it has been told */
-    bool is_trusted;                  /* auth_ok has come */
-    char seen_at[SOCK_NAME_MAX];      /* the source from which its session was resumed last; "" */
-    struct home home;                 /* that, or else its own, while is_trusted */
-    bool has_session;                 /* sid is the number of one, or of one to be */
-    bool counts;                      /* as one of its source's sessions */
-    struct crowd *crowd;              /* then; the worker's to count in while it has a session */
-    char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
-    struct agent *target;                /* whose session handover is for, if there is one */
-    struct opening_refusal refusal;      /* the worker's once refuse is posted */
-
     /* of whoever has the connection: this worker, the main thread, the target's worker */
     struct handover handover;
     enum hello_error handover_error;
 
-    /* the worker's; in the main thread's hands before begin and with ended */
-    struct list node; /* in worker->agents */
-    int fd;           /* until there is an opening */
-    SSL_CTX *tls;     /* the same */
-    struct opening *opening;
-    struct session *session;
-    struct endpoint endpoint;
-    struct log_budget lines; /* about what happens to its session again and again */
-    bool authenticated;
-    bool is_quiet;   /* its source has opened so many sessions that this one has no lines */
-    bool over;       /* ended, or resume, was posted: the worker says no more of it */
-    int opened_port; /* with opened: 0: it could not be had */
-    bool yields;     /* with yielded */
-    enum end_reason reason;
-    struct errmsg why;
-    _Atomic uint64_t waiting_bytes; /* with waits: 0: its client is there */
-    _Atomic uint32_t waiting_streams;
-
-    /* to the worker */
-    struct message begin;
-    struct message drop;      /* others need its place */
-    struct message judge;     /* the line may be compared */
-    struct message turn_away; /* or not: there is no place to wait for that */
-    struct message open_port; /* answered by opened */
-    struct message accept;    /* the client may be told */
-    struct message refuse;
-    struct message evict;  /* a newer session has its id */
-    struct message yield;  /* another client wants the port; answered by yielded */
-    struct message expire; /* too much waits */
-    struct message attach; /* to the target's worker: take the connection; answered by ended */
-    struct message forgotten;
-    /* to the main thread */
-    struct message line;        /* a secret or an open is there: answered by judge or turn_away */
-    struct message auth_failed; /* it was wrong */
-    struct message auth_ok;     /* it was right */
-    struct message asked;       /* the claim is filled in: answered by open_port or refuse */
-    struct message opened;      /* answered by accept, or refuse */
-    struct message yielded;
-    struct message released; /* it owns neither id nor port any more */
-    struct message waits;    /* for its client, or no more */
-    struct message resume;   /* the connection wants a session */
-    struct message ended;    /* answered by forgotten */
+    struct agent_main main;
+    struct agent_work work;
+    struct agent_orders orders;
+    struct agent_reports reports;
 };
 
 /* Who is known, over restarts of the server: the file `known` in -certs. The main thread's. */

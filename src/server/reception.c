@@ -175,14 +175,14 @@ static void make_known(struct server *srv, const char *source, const char *id)
 /* Where its client was last. */
 static const char *home_of(const struct agent *a)
 {
-    return *a->seen_at ? a->seen_at : a->source;
+    return *a->main.seen_at ? a->main.seen_at : a->source;
 }
 
 void reception_keep_known(struct server *srv)
 {
     list_foreach (n, &srv->agents) {
-        const struct agent *a = LIST_ENTRY(n, struct agent, of_server);
-        if (a->is_trusted)
+        const struct agent *a = LIST_ENTRY(n, struct agent, main.of_server);
+        if (a->main.is_trusted)
             make_known(srv, home_of(a), a->claim.id);
     }
 }
@@ -201,13 +201,13 @@ static void tell_verdict(struct agent *a, enum verdict what)
 {
     switch (what) {
     case VERDICT_COMPARE:
-        mailbox_post(&a->worker->in, &a->judge);
+        mailbox_post(&a->worker->in, &a->orders.judge);
         break;
     case VERDICT_WAITS:
-        admission_remove(a->places, &a->admission);
+        admission_remove(a->main.places, &a->main.admission);
         break;
     case VERDICT_BUSY:
-        mailbox_post(&a->worker->in, &a->turn_away);
+        mailbox_post(&a->worker->in, &a->orders.turn_away);
         break;
     }
 }
@@ -220,7 +220,7 @@ static void tell_verdicts(struct server *srv)
     struct verdict_entry *e;
     mtime_ms now = loop_now(&srv->loop);
     while ((e = verdicts_next(&srv->verdicts, now, &srv->rng, &what)))
-        tell_verdict(CONTAINER_OF(e, struct agent, verdict), what);
+        tell_verdict(CONTAINER_OF(e, struct agent, main.verdict), what);
     mtime_ms at = verdicts_deadline(&srv->verdicts, now);
     if (at != MTIME_NEVER)
         uv_timer_start(&srv->verdicts_due, reception_on_verdicts_due,
@@ -234,10 +234,10 @@ static void reception_on_verdicts_due(uv_timer_t *t)
 
 static void reception_on_line(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, line);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.line);
     struct server *srv = a->worker->srv;
     uint64_t id = known_id(&srv->known, a->source, a->line_id, loop_now(&srv->loop));
-    verdicts_ask(&srv->verdicts, &a->verdict, &a->address, is_at_home(srv, a->source), id);
+    verdicts_ask(&srv->verdicts, &a->main.verdict, &a->address, is_at_home(srv, a->source), id);
     tell_verdicts(srv);
 }
 
@@ -245,14 +245,14 @@ static void verdict_over(struct agent *a, enum verdict_end how)
 {
     struct server *srv = a->worker->srv;
     struct stranger s = stranger_of(a);
-    if (verdicts_over(&srv->verdicts, &a->verdict, how, loop_now(&srv->loop)))
+    if (verdicts_over(&srv->verdicts, &a->main.verdict, how, loop_now(&srv->loop)))
         tell(srv, STRANGER_PENALTY, &s, "");
     tell_verdicts(srv);
 }
 
 static void reception_on_auth_failed(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, auth_failed);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.auth_failed);
     struct stranger s = stranger_of(a);
     tell(a->worker->srv, STRANGER_AUTH_FAILED, &s, "");
     verdict_over(a, VERDICT_WRONG);
@@ -261,19 +261,20 @@ static void reception_on_auth_failed(struct message *m)
 /* Who leaves before his verdict has failed; whom we end has not. */
 static enum verdict_end end_of(const struct agent *a)
 {
-    bool is_ours = a->reason == END_LOCAL || a->reason == END_SHUTDOWN || a->reason == END_DEADLINE;
+    bool is_ours = a->work.reason == END_LOCAL || a->work.reason == END_SHUTDOWN ||
+                   a->work.reason == END_DEADLINE;
     return is_ours ? VERDICT_DROPPED : VERDICT_LEFT;
 }
 
 static void reception_on_auth_ok(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, auth_ok);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.auth_ok);
     struct server *srv = a->worker->srv;
-    admission_remove(a->places, &a->admission);
+    admission_remove(a->main.places, &a->main.admission);
     make_known(srv, a->source, a->claim.id);
     a->worker->trusted++;
-    a->is_trusted = true;
-    homes_enter(&srv->homes, &a->home, home_of(a));
+    a->main.is_trusted = true;
+    homes_enter(&srv->homes, &a->main.home, home_of(a));
     verdict_over(a, VERDICT_RIGHT);
 }
 
@@ -281,10 +282,10 @@ static void reception_on_auth_ok(struct message *m)
    which can only be after this. */
 static void reception_on_resume(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, resume);
-    a->target = owners_find(a->worker->srv, a->handover.sid);
-    struct worker *w = a->target ? a->target->worker : a->worker;
-    mailbox_post(&w->in, &a->attach);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.resume);
+    a->main.target = owners_find(a->worker->srv, a->handover.sid);
+    struct worker *w = a->main.target ? a->main.target->worker : a->worker;
+    mailbox_post(&w->in, &a->orders.attach);
 }
 
 /* What an opening that ended so was; STRANGER_KINDS: its line is written already, or nobody has heard
@@ -320,8 +321,8 @@ static void resumed(struct agent *a)
     make_known(srv, a->source, t ? t->claim.id : "");
     if (!t || a->handover_error != HELLO_OK)
         return;
-    memcpy(t->seen_at, a->source, sizeof t->seen_at);
-    homes_enter(&srv->homes, &t->home, home_of(t));
+    memcpy(t->main.seen_at, a->source, sizeof t->main.seen_at);
+    homes_enter(&srv->homes, &t->main.home, home_of(t));
 }
 
 /* The line for the end of somebody who has not authenticated; the others' worker has written it.
@@ -331,17 +332,17 @@ static void log_end_of_stranger(struct agent *a)
     char text[ESCAPE_BUF];
     struct server *srv = a->worker->srv;
     struct stranger s = stranger_of(a);
-    enum stranger_kind kind = kind_of(a->reason);
+    enum stranger_kind kind = kind_of(a->work.reason);
     if (kind == STRANGER_KINDS)
         return;
-    if (a->reason == END_MOVED) {
+    if (a->work.reason == END_MOVED) {
         if (a->handover_error != HELLO_ERR_UNKNOWN)
             resumed(a);
         else
             tell(srv, STRANGER_UNKNOWN, &s, "");
         return;
     }
-    const char *words = end_text(text, a->reason, &a->why);
+    const char *words = end_text(text, a->work.reason, &a->work.why);
     if (is_known(srv, a->source))
         log_debug("a connection from %s ended before it said what for: %s", a->peer, words);
     else
@@ -370,22 +371,22 @@ void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr
 
 static void reception_on_ended(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, ended);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.ended);
     struct worker *w = a->worker;
-    if (a->is_trusted) {
+    if (a->main.is_trusted) {
         w->trusted--;
         make_known(w->srv, home_of(a), a->claim.id); /* it was until now */
     } else {
         log_end_of_stranger(a);
         verdict_over(a, end_of(a));
     }
-    homes_leave(&w->srv->homes, &a->home);
+    homes_leave(&w->srv->homes, &a->main.home);
     w->sessions--;
-    admission_remove(a->places, &a->admission);
-    list_del(&a->of_server);
+    admission_remove(a->main.places, &a->main.admission);
+    list_del(&a->main.of_server);
     owners_gone(a);
     struct server *srv = w->srv;
-    mailbox_post(&w->in, &a->forgotten); /* the worker's again, which frees it */
+    mailbox_post(&w->in, &a->orders.forgotten); /* the worker's again, which frees it */
     server_session_gone(srv);
 }
 
@@ -414,9 +415,9 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     if (!a)
         return NULL;
     a->worker = choose_worker(srv);
-    a->fd = fd;
-    a->tls = srv->tls;
-    SSL_CTX_up_ref(a->tls);
+    a->work.fd = fd;
+    a->work.tls = srv->tls;
+    SSL_CTX_up_ref(a->work.tls);
     a->address = sock_address(peer);
     sock_name(a->peer, peer);
     stranger_host(srv, a->host, peer);
@@ -424,13 +425,13 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     (void)snprintf(a->name, sizeof a->name, "%s", a->peer);
     agent_init(a);
     owners_init_agent(a);
-    message_init(&a->line, reception_on_line);
-    message_init(&a->auth_failed, reception_on_auth_failed);
-    message_init(&a->auth_ok, reception_on_auth_ok);
-    message_init(&a->resume, reception_on_resume);
-    message_init(&a->ended, reception_on_ended);
-    list_init(&a->of_server);
-    list_push(&srv->agents, &a->of_server);
+    message_init(&a->reports.line, reception_on_line);
+    message_init(&a->reports.auth_failed, reception_on_auth_failed);
+    message_init(&a->reports.auth_ok, reception_on_auth_ok);
+    message_init(&a->reports.resume, reception_on_resume);
+    message_init(&a->reports.ended, reception_on_ended);
+    list_init(&a->main.of_server);
+    list_push(&srv->agents, &a->main.of_server);
     return a;
 }
 
@@ -453,12 +454,12 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
     struct stranger s = stranger_of(a);
     tell(srv, STRANGER_CONNECTED, &s, "");
     a->worker->sessions++;
-    a->places = is_known(srv, a->source) ? &srv->known_places : &srv->admission;
-    struct admission_entry *victim = admission_add(a->places, &a->admission, a->source);
-    mailbox_post(&a->worker->in, &a->begin);
+    a->main.places = is_known(srv, a->source) ? &srv->known_places : &srv->admission;
+    struct admission_entry *victim = admission_add(a->main.places, &a->main.admission, a->source);
+    mailbox_post(&a->worker->in, &a->orders.begin);
     if (victim) {
-        struct agent *v = CONTAINER_OF(victim, struct agent, admission);
-        mailbox_post(&v->worker->in, &v->drop);
+        struct agent *v = CONTAINER_OF(victim, struct agent, main.admission);
+        mailbox_post(&v->worker->in, &v->orders.drop);
     }
 }
 

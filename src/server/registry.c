@@ -24,9 +24,9 @@ static void tell_worker(struct agent *a, struct message *m)
 /* All clients of the shared secret may know of each other. */
 static void fill_refusal(struct agent *a, const struct registry_action *act)
 {
-    struct hello_answer *no = &a->refusal.answer;
+    struct hello_answer *no = &a->main.refusal.answer;
     *no = (struct hello_answer){.error = act->error};
-    a->refusal.err = ERR_INUSE;
+    a->main.refusal.err = ERR_INUSE;
     if (act->error == HELLO_ERR_PORT) {
         no->has_refused_port = true;
         no->refused_port = a->claim.wanted;
@@ -43,24 +43,24 @@ static void owners_act(void *ctx, const struct registry_action *act)
     (void)ctx;
     switch (act->kind) {
     case REGISTRY_OPEN:
-        tell_worker(a, &a->open_port);
+        tell_worker(a, &a->orders.open_port);
         break;
     case REGISTRY_ACCEPT:
-        tell_worker(a, &a->accept);
+        tell_worker(a, &a->orders.accept);
         break;
     case REGISTRY_REFUSE:
         fill_refusal(a, act);
-        tell_worker(a, &a->refuse);
+        tell_worker(a, &a->orders.refuse);
         break;
     case REGISTRY_EVICT:
-        if (!agent_of_claim(act->by)->is_quiet)
+        if (!agent_of_claim(act->by)->work.is_quiet)
             event_session_replaced(a->name, agent_of_claim(act->by)->peer);
-        tell_worker(a, &a->evict);
+        tell_worker(a, &a->orders.evict);
         break;
     case REGISTRY_YIELD:
-        (void)snprintf(a->yields_to_name, sizeof a->yields_to_name, "%s",
+        (void)snprintf(a->main.yields_to_name, sizeof a->main.yields_to_name, "%s",
                        agent_of_claim(act->by)->name);
-        tell_worker(a, &a->yield);
+        tell_worker(a, &a->orders.yield);
         break;
     }
 }
@@ -79,9 +79,9 @@ static struct crowd *crowd_join(const struct agent *a)
 {
     struct crowd *c = NULL;
     list_foreach (n, &a->worker->srv->agents) {
-        const struct agent *o = LIST_ENTRY(n, struct agent, of_server);
-        if (o->crowd && strcmp(o->source, a->source) == 0)
-            c = o->crowd;
+        const struct agent *o = LIST_ENTRY(n, struct agent, main.of_server);
+        if (o->main.crowd && strcmp(o->source, a->source) == 0)
+            c = o->main.crowd;
     }
     if (!c && (c = calloc(1, sizeof *c)))
         quota_init(&c->users, UINT32_MAX);
@@ -93,9 +93,9 @@ static struct crowd *crowd_join(const struct agent *a)
 /* Its worker has said its last word, so it counts in it no more. */
 static void crowd_leave(struct agent *a)
 {
-    if (a->crowd && --a->crowd->sessions == 0)
-        free(a->crowd);
-    a->crowd = NULL;
+    if (a->main.crowd && --a->main.crowd->sessions == 0)
+        free(a->main.crowd);
+    a->main.crowd = NULL;
 }
 
 /* There are so many sessions now, which leave that much to users. */
@@ -113,8 +113,8 @@ static bool has_room(const struct agent *a)
     const struct server *srv = a->worker->srv;
     uint32_t others = 0, of_source = 0;
     list_foreach (n, &srv->agents) {
-        const struct agent *o = LIST_ENTRY(n, struct agent, of_server);
-        if (!o->counts || is_namesake(a, o))
+        const struct agent *o = LIST_ENTRY(n, struct agent, main.of_server);
+        if (!o->main.counts || is_namesake(a, o))
             continue;
         others++;
         of_source += strcmp(o->source, a->source) == 0;
@@ -132,62 +132,62 @@ static void refuse_for_room(struct agent *a)
         event_sessions_full(a->source, srv->account.sessions_max,
                             account_sessions_of_source(&srv->account));
     }
-    a->refusal = (struct opening_refusal){.answer = {.error = HELLO_ERR_BUSY}, .err = ERR_IO};
-    tell_worker(a, &a->refuse);
+    a->main.refusal = (struct opening_refusal){.answer = {.error = HELLO_ERR_BUSY}, .err = ERR_IO};
+    tell_worker(a, &a->orders.refuse);
 }
 
 /* ---- what workers say ---- */
 
 static void owners_on_asked(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, asked);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.asked);
     struct server *srv = a->worker->srv;
     count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */
-    if (!has_room(a) || !(a->crowd = crowd_join(a))) {
+    if (!has_room(a) || !(a->main.crowd = crowd_join(a))) {
         count_sessions(srv, srv->sessions - 1);
         refuse_for_room(a);
         return;
     }
-    a->counts = true;
-    a->has_session = a->is_v2;
+    a->main.counts = true;
+    a->main.has_session = a->is_v2;
     registry_ask(&srv->registry, &a->claim);
 }
 
 static void owners_on_opened(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, opened);
-    registry_opened(&a->worker->srv->registry, &a->claim, a->opened_port);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.opened);
+    registry_opened(&a->worker->srv->registry, &a->claim, a->work.opened_port);
 }
 
 static void owners_on_yielded(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, yielded);
-    if (a->yields)
-        event_port_yielded(a->name, a->opened_port, a->yields_to_name);
-    registry_yielded(&a->worker->srv->registry, &a->claim, a->yields);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.yielded);
+    if (a->work.yields)
+        event_port_yielded(a->name, a->work.opened_port, a->main.yields_to_name);
+    registry_yielded(&a->worker->srv->registry, &a->claim, a->work.yields);
 }
 
 static void owners_on_released(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, released);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.released);
     registry_released(&a->worker->srv->registry, &a->claim);
 }
 
 static void owners_on_waits(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, waits);
+    struct agent *a = CONTAINER_OF(m, struct agent, reports.waits);
     struct waiting *w = &a->worker->srv->waiting;
-    uint64_t bytes = atomic_load(&a->waiting_bytes);
+    uint64_t bytes = atomic_load(&a->work.waiting_bytes);
     if (bytes == 0) {
-        waiting_remove(w, &a->waiting);
+        waiting_remove(w, &a->main.waiting);
         return;
     }
     uint64_t source = hash_text(a->source); /* stands for its client too */
-    waiting_set_client(&a->waiting, source);
-    waiting_put(w, &a->waiting, source, bytes - 1, atomic_load(&a->waiting_streams));
+    waiting_set_client(&a->main.waiting, source);
+    waiting_put(w, &a->main.waiting, source, bytes - 1, atomic_load(&a->work.waiting_streams));
     for (struct waiting_entry *e; (e = waiting_victim(w));) {
-        struct agent *v = CONTAINER_OF(e, struct agent, waiting);
-        tell_worker(v, &v->expire);
+        struct agent *v = CONTAINER_OF(e, struct agent, main.waiting);
+        tell_worker(v, &v->orders.expire);
     }
 }
 
@@ -201,19 +201,19 @@ void owners_init(struct server *srv)
 
 void owners_init_agent(struct agent *a)
 {
-    message_init(&a->asked, owners_on_asked);
-    message_init(&a->opened, owners_on_opened);
-    message_init(&a->yielded, owners_on_yielded);
-    message_init(&a->released, owners_on_released);
-    message_init(&a->waits, owners_on_waits);
+    message_init(&a->reports.asked, owners_on_asked);
+    message_init(&a->reports.opened, owners_on_opened);
+    message_init(&a->reports.yielded, owners_on_yielded);
+    message_init(&a->reports.released, owners_on_released);
+    message_init(&a->reports.waits, owners_on_waits);
 }
 
 void owners_gone(struct agent *a)
 {
-    if (a->counts)
+    if (a->main.counts)
         count_sessions(a->worker->srv, a->worker->srv->sessions - 1);
     crowd_leave(a);
-    waiting_remove(&a->worker->srv->waiting, &a->waiting);
+    waiting_remove(&a->worker->srv->waiting, &a->main.waiting);
     registry_gone(&a->worker->srv->registry, &a->claim);
 }
 
@@ -221,8 +221,8 @@ void owners_gone(struct agent *a)
 struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES])
 {
     list_foreach (n, &srv->agents) {
-        struct agent *a = LIST_ENTRY(n, struct agent, of_server);
-        if (a->has_session && memcmp(a->sid, sid, sizeof a->sid) == 0)
+        struct agent *a = LIST_ENTRY(n, struct agent, main.of_server);
+        if (a->main.has_session && memcmp(a->sid, sid, sizeof a->sid) == 0)
             return a;
     }
     return NULL;

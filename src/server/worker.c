@@ -32,7 +32,7 @@ static void on_end(struct message *m)
     struct worker *w = CONTAINER_OF(m, struct worker, end);
     w->ending = true;
     list_foreach (n, &w->agents)
-        agent_close(LIST_ENTRY(n, struct agent, node));
+        agent_close(LIST_ENTRY(n, struct agent, work.node));
     worker_agent_gone(w); /* there may be none */
 }
 
@@ -42,7 +42,7 @@ static void on_stop_listening(struct message *m)
     w->stopping = true;
     mtime_ms drain_ms = w->srv->opt->common.drain_ns / 1000000;
     list_foreach (n, &w->agents)
-        agent_stop(LIST_ENTRY(n, struct agent, node), drain_ms);
+        agent_stop(LIST_ENTRY(n, struct agent, work.node), drain_ms);
     mailbox_post(&w->srv->in, &w->stopped);
 }
 
@@ -50,7 +50,7 @@ static void on_status(struct message *m)
 {
     struct worker *w = CONTAINER_OF(m, struct worker, status);
     list_foreach (n, &w->agents)
-        agent_tell(LIST_ENTRY(n, struct agent, node));
+        agent_tell(LIST_ENTRY(n, struct agent, work.node));
     w->received = w->relays.received;
     w->sent = w->relays.sent;
     mailbox_post(&w->srv->in, &w->told);
@@ -66,7 +66,7 @@ static void pause_users(struct worker *w, bool paused)
 {
     w->full = paused;
     list_foreach (n, &w->agents)
-        endpoint_pause(LIST_ENTRY(n, struct agent, node), paused);
+        endpoint_pause(LIST_ENTRY(n, struct agent, work.node), paused);
 }
 
 void worker_full(struct worker *w)

@@ -76,8 +76,8 @@ struct agent *kit_agent(char letter, const char *peer)
     assert_non_null(a);
     kit_watch(a, letter);
     a->worker = &kit.worker;
-    a->fd = -1;
-    a->crowd = &kit.crowd;
+    a->work.fd = -1;
+    a->main.crowd = &kit.crowd;
     (void)snprintf(a->peer, sizeof a->peer, "%s", peer);
     (void)snprintf(a->name, sizeof a->name, "%s", peer);
     return a;
@@ -97,16 +97,22 @@ struct message_name {
     size_t at;
 };
 
-#define A(m)                                                                                       \
+#define ORDER(m)                                                                                   \
     {                                                                                              \
-#m, offsetof(struct agent, m)                                                              \
+#m, offsetof(struct agent, orders.m)                                                       \
+    }
+#define REPORT(m)                                                                                  \
+    {                                                                                              \
+#m, offsetof(struct agent, reports.m)                                                      \
     }
 static const struct message_name of_agent[] = {
-    A(begin),  A(drop),     A(judge),       A(open_port), A(accept),    A(refuse),
-    A(evict),  A(yield),    A(expire),      A(attach),    A(forgotten), A(asked),
-    A(opened), A(yielded),  A(auth_failed), A(auth_ok),   A(line),      A(turn_away),
-    A(waits),  A(released), A(resume),      A(ended),     {NULL, 0}};
-#undef A
+    ORDER(begin),   ORDER(drop),      ORDER(judge),    ORDER(turn_away),    ORDER(open_port),
+    ORDER(accept),  ORDER(refuse),    ORDER(evict),    ORDER(yield),        ORDER(expire),
+    ORDER(attach),  ORDER(forgotten), REPORT(line),    REPORT(auth_failed), REPORT(auth_ok),
+    REPORT(asked),  REPORT(opened),   REPORT(yielded), REPORT(released),    REPORT(waits),
+    REPORT(resume), REPORT(ended),    {NULL, 0}};
+#undef ORDER
+#undef REPORT
 #define W(m)                                                                                       \
     {                                                                                              \
 #m, offsetof(struct worker, m)                                                             \

@@ -32,7 +32,7 @@ static struct agent *come(char letter)
 {
     struct agent *a = kit_agent(letter, "192.0.2.1:4711");
     agent_init(a);
-    kit_run(&a->begin);
+    kit_run(&a->orders.begin);
     return a;
 }
 
@@ -44,16 +44,16 @@ static void ask(struct agent *a, const char *id, int64_t port)
     struct opening_ask asked = {.is_v2 = true, .port = port, .sid = sid, .open = &open};
     open = (struct hello_request){.take = true};
     (void)strncpy(open.id, id, sizeof open.id - 1);
-    a->opening->cfg.ops->on_asked(a, &asked);
+    a->work.opening->cfg.ops->on_asked(a, &asked);
 }
 
 static struct agent *serve(void)
 {
     struct agent *a = come('a');
     ask(a, "nas", 8080);
-    kit_run(&a->open_port);
-    kit_run(&a->accept);
-    assert_ptr_equal(a->session, &kit.session);
+    kit_run(&a->orders.open_port);
+    kit_run(&a->orders.accept);
+    assert_ptr_equal(a->work.session, &kit.session);
     *kit.did = *kit.lines = '\0';
     return a;
 }
@@ -61,20 +61,20 @@ static struct agent *serve(void)
 /* The session is over: told by the loop. */
 static void over(struct agent *a, enum end_reason reason)
 {
-    a->session->ops->on_closed(a, reason, &(struct errmsg){""});
+    a->work.session->ops->on_closed(a, reason, &(struct errmsg){""});
 }
 
 /* The main thread has forgotten it. */
 static void forget(struct agent *a)
 {
-    kit_run(&a->forgotten);
+    kit_run(&a->orders.forgotten);
     kit_forget(a);
 }
 
 static void tell(struct agent *a, struct life_action what)
 {
     what.kind = LIFE_TELL;
-    a->session->ops->on_tell(a, &what, &(struct errmsg){""});
+    a->work.session->ops->on_tell(a, &what, &(struct errmsg){""});
 }
 
 /* ---- what a session's life may put into the log ---- */
@@ -111,8 +111,8 @@ static void open_and_end(void)
 {
     struct agent *a = come('a');
     ask(a, "nas", 8080);
-    kit_run(&a->open_port);
-    kit_run(&a->accept);
+    kit_run(&a->orders.open_port);
+    kit_run(&a->orders.accept);
     over(a, END_PEER);
     forget(a);
     *kit.did = '\0';
@@ -136,8 +136,8 @@ static void a_client_that_opens_in_a_loop_fills_no_disk(void **state)
     *kit.lines = '\0';
     struct agent *a = come('a'); /* one without lines */
     ask(a, "nas", 8080);
-    kit_run(&a->open_port);
-    kit_run(&a->accept);
+    kit_run(&a->orders.open_port);
+    kit_run(&a->orders.accept);
     KIT_LINES("");
     over(a, END_PEER);
     KIT_LINES("");
@@ -152,7 +152,7 @@ static void what_is_said_once_needs_no_room(void **state)
     for (int i = 0; i < 100; i++)
         cut_and_resume(a);
     *kit.lines = '\0';
-    a->session->streams = 2;
+    a->work.session->streams = 2;
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_MTU}});
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_IDLE_CUT, .ms = 3000}});
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_DRAINING, .ms = 29001}});
@@ -207,14 +207,14 @@ static void a_client_proves_itself_and_asks(void **state)
     assert_int_equal(a->claim.wanted, 8080);
     assert_true(a->claim.take);
     assert_int_equal(a->sid[0], 7);
-    kit_run(&a->open_port);
+    kit_run(&a->orders.open_port);
     KIT_DID("listen:8080 a>opened ");
-    assert_int_equal(a->opened_port, 8080);
+    assert_int_equal(a->work.opened_port, 8080);
     assert_true(kit.listener.paused);
-    kit_run(&a->accept);
+    kit_run(&a->orders.accept);
     KIT_DID("accepted name:192.0.2.1:4711 nas ");
     assert_false(kit.listener.paused);
-    assert_true(a->session->client == hash_text(a->source));
+    assert_true(a->work.session->client == hash_text(a->source));
     over(a, END_PEER);
     KIT_DID("unlisten a>ended ");
     forget(a);
@@ -226,19 +226,19 @@ static void a_line_is_judged_when_it_is_told(void **state)
 {
     struct agent *a = come('a');
     (void)state;
-    a->opening->cfg.ops->on_line(a, "nas");
+    a->work.opening->cfg.ops->on_line(a, "nas");
     KIT_DID("a>line ");
     assert_string_equal(a->line_id, "nas");
-    kit_run(&a->judge);
+    kit_run(&a->orders.judge);
     KIT_DID("judged ");
-    a->opening->cfg.ops->on_auth_failed(a);
+    a->work.opening->cfg.ops->on_auth_failed(a);
     KIT_DID("a>auth_failed ");
-    a->opening->cfg.ops->on_failed(a, END_AUTH, NULL, &(struct errmsg){""});
+    a->work.opening->cfg.ops->on_failed(a, END_AUTH, NULL, &(struct errmsg){""});
     KIT_DID("a>ended ");
-    assert_int_equal(a->reason, END_AUTH);
-    KIT_LINES("");      /* the main thread has written of it */
-    kit_run(&a->judge); /* too late */
-    kit_run(&a->turn_away);
+    assert_int_equal(a->work.reason, END_AUTH);
+    KIT_LINES("");             /* the main thread has written of it */
+    kit_run(&a->orders.judge); /* too late */
+    kit_run(&a->orders.turn_away);
     KIT_DID("");
     forget(a);
 }
@@ -282,12 +282,12 @@ static void a_port_that_cannot_be_had(void **state)
         ask(a, "nas", 80);
         *kit.did = '\0';
         kit.listen_err = cases[i].err;
-        a->opened_port = 1; /* not what an earlier one has left */
-        kit_run(&a->open_port);
+        a->work.opened_port = 1; /* not what an earlier one has left */
+        kit_run(&a->orders.open_port);
         (void)snprintf(expected, sizeof expected, "listen:80 refused:port:%s a>opened ",
                        cases[i].word);
         KIT_DID(expected);
-        assert_int_equal(a->opened_port, 0);
+        assert_int_equal(a->work.opened_port, 0);
         if (cases[i].err == ERR_PERM) /* it says what to do */
             assert_non_null(strstr(kit.lines, " :80: permission denied: ports below 1024 need "
                                               "CAP_NET_BIND_SERVICE\n"));
@@ -303,16 +303,16 @@ static void an_original_asks(void **state)
     struct agent *a = come('a');
     struct opening_ask asked = {.port = 8080};
     (void)state;
-    a->opening->cfg.ops->on_authenticated(a);
+    a->work.opening->cfg.ops->on_authenticated(a);
     KIT_DID("a>auth_ok ");
-    a->opening->cfg.ops->on_asked(a, &asked);
+    a->work.opening->cfg.ops->on_asked(a, &asked);
     KIT_DID("a>asked ");
     assert_string_equal(a->name, "192.0.2.1:4711");
     assert_string_equal(a->claim.id, "");
     assert_false(a->is_v2);
     *kit.lines = '\0';
     asked.err = ERR_PROTO;
-    a->opening->cfg.ops->on_asked(a, &asked);
+    a->work.opening->cfg.ops->on_asked(a, &asked);
     KIT_DID("refused:: ");
     assert_int_equal(kit_count("the control message is not understood"), 1);
     agent_close(a);
@@ -327,16 +327,16 @@ static void an_eviction_before_the_refusal(void **state)
     struct agent *a = come('a');
     (void)state;
     ask(a, "nas", 8080);
-    kit_run(&a->open_port);
+    kit_run(&a->orders.open_port);
     *kit.did = '\0';
-    kit_run(&a->evict);
+    kit_run(&a->orders.evict);
     KIT_DID("");
-    a->refusal.answer = (struct hello_answer){.error = HELLO_ERR_TAKEN};
-    kit_run(&a->refuse);
+    a->main.refusal.answer = (struct hello_answer){.error = HELLO_ERR_TAKEN};
+    kit_run(&a->orders.refuse);
     KIT_DID("unlisten refused:taken: "); /* the port first: the other one waits for it */
-    kit_run(&a->accept);
+    kit_run(&a->orders.accept);
     KIT_DID(""); /* nothing listens */
-    a->opening->cfg.ops->on_failed(a, END_REFUSED, NULL, &(struct errmsg){""});
+    a->work.opening->cfg.ops->on_failed(a, END_REFUSED, NULL, &(struct errmsg){""});
     KIT_DID("a>ended ");
     assert_int_equal(kit_count("session ended"), 0); /* it has its line */
     forget(a);
@@ -346,13 +346,13 @@ static void a_refusal_after_the_eviction_of_a_session(void **state)
 {
     struct agent *a = serve();
     (void)state;
-    kit_run(&a->evict);
+    kit_run(&a->orders.evict);
     KIT_DID("session-close:replaced ");
-    kit_run(&a->refuse);
+    kit_run(&a->orders.refuse);
     KIT_DID("unlisten "); /* there is no opening to be told */
     over(a, END_REPLACED);
     KIT_DID("a>ended ");
-    kit_run(&a->evict);
+    kit_run(&a->orders.evict);
     KIT_DID("");
     forget(a);
 }
@@ -364,17 +364,17 @@ static void after_ended_nothing_is_said(void **state)
     struct agent *a = come('a');
     (void)state;
     ask(a, "nas", 8080);
-    a->opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
     *kit.did = '\0';
-    kit_run(&a->open_port);
-    kit_run(&a->accept);
-    kit_run(&a->refuse);
-    kit_run(&a->evict);
-    kit_run(&a->yield);
-    kit_run(&a->expire);
-    kit_run(&a->drop);
-    kit_run(&a->judge);
-    kit_run(&a->turn_away);
+    kit_run(&a->orders.open_port);
+    kit_run(&a->orders.accept);
+    kit_run(&a->orders.refuse);
+    kit_run(&a->orders.evict);
+    kit_run(&a->orders.yield);
+    kit_run(&a->orders.expire);
+    kit_run(&a->orders.drop);
+    kit_run(&a->orders.judge);
+    kit_run(&a->orders.turn_away);
     agent_stop(a, 1000);
     agent_close(a);
     agent_tell(a);
@@ -389,13 +389,13 @@ static void an_accept_that_breaks_ends_once(void **state)
     struct agent *a = come('a');
     (void)state;
     ask(a, "nas", 8080);
-    kit_run(&a->open_port);
+    kit_run(&a->orders.open_port);
     *kit.did = '\0';
     kit.accept_breaks = true;
-    kit_run(&a->accept);
+    kit_run(&a->orders.accept);
     KIT_DID("accepted ");
-    assert_null(a->session);
-    a->opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    assert_null(a->work.session);
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
     KIT_DID("unlisten a>ended ");
     forget(a);
 }
@@ -406,7 +406,7 @@ static void a_client_that_cannot_begin_has_ended(void **state)
     kit.opening_err = ERR_NOMEM;
     struct agent *a = come('a');
     KIT_DID("a>ended ");
-    assert_int_equal(a->reason, END_LOCAL);
+    assert_int_equal(a->work.reason, END_LOCAL);
     KIT_LINES("");
     forget(a);
 }
@@ -415,13 +415,13 @@ static void who_is_dropped_has_not_proved_himself(void **state)
 {
     struct agent *a = come('a'), *b = come('b');
     (void)state;
-    kit_run(&a->drop);
+    kit_run(&a->orders.drop);
     KIT_DID("opening-close a>ended ");
-    assert_int_equal(a->reason, END_LOCAL);
-    assert_non_null(strstr(a->why.text, "too many connections"));
+    assert_int_equal(a->work.reason, END_LOCAL);
+    assert_non_null(strstr(a->work.why.text, "too many connections"));
     ask(b, "nas", 8080);
     *kit.did = '\0';
-    kit_run(&b->drop); /* it was on its way */
+    kit_run(&b->orders.drop); /* it was on its way */
     KIT_DID("");
     forget(a);
     agent_close(b);
@@ -435,13 +435,13 @@ static void a_session_yields_its_port(void **state)
     struct agent *a = serve();
     (void)state;
     kit.session.gives_port = true;
-    kit_run(&a->yield);
+    kit_run(&a->orders.yield);
     KIT_DID("port-wanted unlisten a>released a>yielded "); /* free before anybody hears of it */
-    assert_true(a->yields);
+    assert_true(a->work.yields);
     kit.session.gives_port = false; /* it has none */
-    kit_run(&a->yield);
+    kit_run(&a->orders.yield);
     KIT_DID("port-wanted a>yielded ");
-    assert_false(a->yields);
+    assert_false(a->work.yields);
     over(a, END_DRAINED);
     assert_int_equal(kit_count("closing the public listener"), 0); /* nor at the end */
     forget(a);
@@ -451,11 +451,11 @@ static void who_drains_keeps_nobody_away(void **state)
 {
     struct agent *a = serve();
     (void)state;
-    a->session->ops->on_yield_port(a); /* GOAWAY */
+    a->work.session->ops->on_yield_port(a); /* GOAWAY */
     KIT_DID("unlisten a>released ");
-    kit_run(&a->yield);
+    kit_run(&a->orders.yield);
     KIT_DID("port-wanted a>yielded ");
-    assert_false(a->yields);
+    assert_false(a->work.yields);
     over(a, END_DRAINED);
     forget(a);
 }
@@ -464,10 +464,10 @@ static void who_has_no_session_yields_nothing(void **state)
 {
     struct agent *a = come('a');
     (void)state;
-    a->yields = true;
-    kit_run(&a->yield);
+    a->work.yields = true;
+    kit_run(&a->orders.yield);
     KIT_DID("a>yielded ");
-    assert_false(a->yields);
+    assert_false(a->work.yields);
     agent_close(a);
     forget(a);
 }
@@ -479,14 +479,14 @@ static void what_waits_is_counted(void **state)
     struct agent *a = serve();
     (void)state;
     kit.session.streams = 3;
-    a->session->ops->on_waiting(a, true, 0); /* it waits, and holds nothing */
+    a->work.session->ops->on_waiting(a, true, 0); /* it waits, and holds nothing */
     KIT_DID("a>waits ");
-    assert_int_equal(atomic_load(&a->waiting_bytes), 1);
-    assert_int_equal(atomic_load(&a->waiting_streams), 3);
-    a->session->ops->on_waiting(a, true, 5000);
-    assert_int_equal(atomic_load(&a->waiting_bytes), 5001);
-    a->session->ops->on_waiting(a, false, 0);
-    assert_int_equal(atomic_load(&a->waiting_bytes), 0);
+    assert_int_equal(atomic_load(&a->work.waiting_bytes), 1);
+    assert_int_equal(atomic_load(&a->work.waiting_streams), 3);
+    a->work.session->ops->on_waiting(a, true, 5000);
+    assert_int_equal(atomic_load(&a->work.waiting_bytes), 5001);
+    a->work.session->ops->on_waiting(a, false, 0);
+    assert_int_equal(atomic_load(&a->work.waiting_bytes), 0);
     over(a, END_PEER);
     forget(a);
 }
@@ -495,10 +495,10 @@ static void who_is_back_does_not_expire(void **state)
 {
     struct agent *a = serve();
     (void)state;
-    kit_run(&a->expire);
+    kit_run(&a->orders.expire);
     KIT_DID("");
     kit.session.state = LIFE_DETACHED;
-    kit_run(&a->expire);
+    kit_run(&a->orders.expire);
     KIT_DID("session-close:expired ");
     assert_string_equal(kit.session.why.text, "too much waits for clients that are away");
     over(a, END_EXPIRED);
@@ -509,9 +509,9 @@ static void users_hear_of_it(void **state)
 {
     struct agent *a = serve();
     (void)state;
-    a->session->ops->on_users(a, SESSION_USERS_HOLD);
+    a->work.session->ops->on_users(a, SESSION_USERS_HOLD);
     assert_true(kit.listener.paused);
-    a->session->ops->on_users(a, SESSION_USERS_ADMIT);
+    a->work.session->ops->on_users(a, SESSION_USERS_ADMIT);
     assert_false(kit.listener.paused);
     over(a, END_PEER);
     forget(a);
@@ -524,9 +524,9 @@ static void a_new_port_of_a_full_server_waits(void **state)
     quota_take(&kit.srv.connections);
     struct agent *a = come('a');
     ask(a, "nas", 8080);
-    kit_run(&a->open_port);
+    kit_run(&a->orders.open_port);
     *kit.did = '\0';
-    kit_run(&a->accept);
+    kit_run(&a->orders.accept);
     KIT_DID("accepted name:192.0.2.1:4711 nas full ");
     over(a, END_PEER);
     forget(a);
@@ -537,7 +537,7 @@ static void a_new_port_of_a_full_server_waits(void **state)
 static struct agent *resume(char letter)
 {
     struct agent *a = come(letter);
-    a->opening->cfg.ops->on_resume(a, &(struct handover){.epoch = 1});
+    a->work.opening->cfg.ops->on_resume(a, &(struct handover){.epoch = 1});
     return a;
 }
 
@@ -549,14 +549,14 @@ static void a_connection_is_given_to_its_session(void **state)
     KIT_DID("b>resume ");
     agent_close(b); /* it is on its way: this worker says no more of it */
     agent_stop(b, 1000);
-    kit_run(&b->yield);
+    kit_run(&b->orders.yield);
     KIT_DID("");
-    b->target = t;
+    b->main.target = t;
     kit.resume_error = HELLO_ERR_STALE;
-    kit_run(&b->attach);
+    kit_run(&b->orders.attach);
     KIT_DID("session-resume b>ended ");
     assert_int_equal(b->handover_error, HELLO_ERR_STALE);
-    assert_int_equal(b->reason, END_MOVED);
+    assert_int_equal(b->work.reason, END_MOVED);
     forget(b);
     over(t, END_PEER);
     forget(t);
@@ -569,11 +569,11 @@ static void a_session_that_is_over_is_unknown(void **state)
     (void)state;
     over(t, END_PEER); /* while the connection was on its way */
     *kit.did = '\0';
-    b->target = t;
-    kit_run(&b->attach);
+    b->main.target = t;
+    kit_run(&b->orders.attach);
     KIT_DID("resume-refused:unknown b>ended ");
     assert_int_equal(b->handover_error, HELLO_ERR_UNKNOWN);
-    kit_run(&c->attach); /* and where there never was one */
+    kit_run(&c->orders.attach); /* and where there never was one */
     KIT_DID("resume-refused:unknown c>ended ");
     assert_int_equal(c->handover_error, HELLO_ERR_UNKNOWN);
     forget(t);
@@ -592,7 +592,7 @@ static void a_stop_drains_sessions_and_turns_the_others_away(void **state)
     KIT_DID("session-stop:5000 ");
     agent_stop(b, 5000);
     KIT_DID("opening-close b>ended ");
-    assert_int_equal(b->reason, END_SHUTDOWN);
+    assert_int_equal(b->work.reason, END_SHUTDOWN);
     agent_close(a);
     KIT_DID("session-close:shutdown ");
     over(a, END_SHUTDOWN);
@@ -606,7 +606,7 @@ static void who_has_proved_himself_has_a_line_at_the_end(void **state)
     (void)state;
     ask(a, "nas", 8080);
     *kit.lines = '\0';
-    a->opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){.text = "reset \x1b"});
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){.text = "reset \x1b"});
     KIT_LINES("[192.0.2.1:4711 nas] session ended: reset \\x1b\n");
     forget(a);
 }

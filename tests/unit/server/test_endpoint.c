@@ -23,7 +23,7 @@ void worker_full(struct worker *w)
 
 bool agent_may_tell(const struct agent *a, struct log_budget *b)
 {
-    assert_ptr_equal(b, &a->endpoint.lines);
+    assert_ptr_equal(b, &a->work.endpoint.lines);
     return !silent;
 }
 
@@ -53,7 +53,7 @@ static void open_port(void)
     struct errmsg why;
     assert_int_equal(endpoint_open(a, 8080, &why), 0);
     KIT_DID("listen:8080 ");
-    a->session = &kit.session;
+    a->work.session = &kit.session;
 }
 
 /* A user is accepted. */
@@ -114,7 +114,7 @@ static void without_a_session_nobody_is_served(void **state)
     (void)state;
     open_port();
     endpoint_users(a, SESSION_USERS_ADMIT);
-    a->session = NULL;
+    a->work.session = NULL;
     user(50);
     KIT_DID("reset:50 ");
 }
@@ -232,7 +232,7 @@ static void the_port_is_free_when_it_is_closed(void **state)
     endpoint_close(a);
     KIT_DID("unlisten ");
     assert_true(kit.listener.closed);
-    assert_null(a->endpoint.listener);
+    assert_null(a->work.endpoint.listener);
     endpoint_close(a); /* harmless, and so is what comes late */
     endpoint_users(a, SESSION_USERS_ADMIT);
     endpoint_pause(a, true);
@@ -255,7 +255,7 @@ static void a_port_that_cannot_be_had(void **state)
     kit.listen_err = ERR_INUSE;
     assert_int_equal(endpoint_open(a, 8080, &why), ERR_INUSE);
     assert_string_equal(why.text, "stub");
-    assert_null(a->endpoint.listener);
+    assert_null(a->work.endpoint.listener);
     endpoint_close(a);
     KIT_DID("listen:8080 ");
 }

@@ -71,7 +71,7 @@ static void heard(const struct agent *a, const char *what)
 #define HEARS(name)                                                                                \
     static void on_##name(struct message *m)                                                       \
     {                                                                                              \
-        heard(CONTAINER_OF(m, struct agent, name), #name);                                         \
+        heard(CONTAINER_OF(m, struct agent, orders.name), #name);                                  \
     }
 HEARS(drop)
 HEARS(judge)
@@ -86,14 +86,14 @@ HEARS(attach)
 
 static void on_begin(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, begin);
-    SSL_CTX_free(a->tls);
-    (void)close(a->fd);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.begin);
+    SSL_CTX_free(a->work.tls);
+    (void)close(a->work.fd);
 }
 
 static void on_forgotten(struct message *m)
 {
-    struct agent *a = CONTAINER_OF(m, struct agent, forgotten);
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.forgotten);
     rig.agents[letter_of(a) - 'a'] = NULL;
     free(a);
 }
@@ -101,18 +101,18 @@ static void on_forgotten(struct message *m)
 void agent_init(struct agent *a)
 {
     rig.agents[rig.agents_count++] = a;
-    message_init(&a->begin, on_begin);
-    message_init(&a->drop, on_drop);
-    message_init(&a->judge, on_judge);
-    message_init(&a->turn_away, on_turn_away);
-    message_init(&a->open_port, on_open_port);
-    message_init(&a->accept, on_accept);
-    message_init(&a->refuse, on_refuse);
-    message_init(&a->evict, on_evict);
-    message_init(&a->yield, on_yield);
-    message_init(&a->expire, on_expire);
-    message_init(&a->attach, on_attach);
-    message_init(&a->forgotten, on_forgotten);
+    message_init(&a->orders.begin, on_begin);
+    message_init(&a->orders.drop, on_drop);
+    message_init(&a->orders.judge, on_judge);
+    message_init(&a->orders.turn_away, on_turn_away);
+    message_init(&a->orders.open_port, on_open_port);
+    message_init(&a->orders.accept, on_accept);
+    message_init(&a->orders.refuse, on_refuse);
+    message_init(&a->orders.evict, on_evict);
+    message_init(&a->orders.yield, on_yield);
+    message_init(&a->orders.expire, on_expire);
+    message_init(&a->orders.attach, on_attach);
+    message_init(&a->orders.forgotten, on_forgotten);
 }
 
 /* ---- the rig ---- */
@@ -176,28 +176,28 @@ static void say(struct message *m)
 
 static void end(struct agent *a, enum end_reason reason)
 {
-    a->reason = reason;
-    say(&a->ended);
+    a->work.reason = reason;
+    say(&a->reports.ended);
 }
 
 /* It has proved itself and asks for a port; nonce and sid are made of its number. */
 static void ask(struct agent *a, const char *id, int port, bool take)
 {
-    say(&a->auth_ok);
+    say(&a->reports.auth_ok);
     (void)snprintf(a->claim.id, sizeof a->claim.id, "%s", id);
     memset(a->claim.nonce, letter_of(a), sizeof a->claim.nonce);
     memset(a->sid, letter_of(a), sizeof a->sid);
     a->claim.wanted = port;
     a->claim.take = take;
     a->is_v2 = *id;
-    say(&a->asked);
+    say(&a->reports.asked);
 }
 
 static void serve(struct agent *a, const char *id, int port)
 {
     ask(a, id, port, true);
-    a->opened_port = port;
-    say(&a->opened);
+    a->work.opened_port = port;
+    say(&a->reports.opened);
     *rig.heard = '\0';
 }
 
@@ -232,8 +232,8 @@ static void a_free_port_is_opened_and_granted(void **state)
     struct agent *a = come("192.0.2.1");
     ask(a, "nas", 8080, true);
     expect_heard("a:open_port ");
-    a->opened_port = 8080;
-    say(&a->opened);
+    a->work.opened_port = 8080;
+    say(&a->reports.opened);
     expect_heard("a:accept ");
 }
 
@@ -244,8 +244,8 @@ static void a_copy_hears_who_has_the_id(void **state)
     struct agent *b = come("192.0.2.2");
     ask(b, "nas", 9090, false);
     expect_heard("b:refuse ");
-    assert_int_equal(b->refusal.answer.error, HELLO_ERR_TAKEN);
-    assert_string_equal(b->refusal.answer.by, "192.0.2.1:4711");
+    assert_int_equal(b->main.refusal.answer.error, HELLO_ERR_TAKEN);
+    assert_string_equal(b->main.refusal.answer.by, "192.0.2.1:4711");
 }
 
 static void a_new_process_takes_its_place(void **state)
@@ -274,7 +274,7 @@ static void one_source_leaves_room_for_others(void **state)
         *rig.heard = '\0';
         ask(more, i ? "d" : "", 1004, true);
         expect_heard(i ? "e:refuse " : "d:refuse ");
-        assert_int_equal(more->refusal.answer.error, HELLO_ERR_BUSY);
+        assert_int_equal(more->main.refusal.answer.error, HELLO_ERR_BUSY);
     }
     assert_non_null(strstr(rig.lines, "one more session"));
     assert_null(strstr(strstr(rig.lines, "one more session") + 1, "one more session"));
@@ -294,7 +294,7 @@ static void one_source_leaves_room_for_others(void **state)
     expect_heard("h:refuse ");
     end(rig.agents[6], END_PEER);
     *rig.heard = '\0';
-    say(&more->asked);
+    say(&more->reports.asked);
     expect_heard("h:open_port ");
 }
 
@@ -317,7 +317,7 @@ static void sessions_and_users_share_descriptors(void **state)
         quota_take(&srv->connections);
     struct agent *more = come("192.0.2.1");
     ask(more, "more", 1010, true);
-    assert_int_equal(more->refusal.answer.error, HELLO_ERR_BUSY);
+    assert_int_equal(more->main.refusal.answer.error, HELLO_ERR_BUSY);
     assert_int_equal(quota_max(&srv->connections), 25); /* as before */
     end(more, END_REFUSED);
     serve(come("192.0.2.2"), "other", 1011); /* the last place is for a source that has none */
@@ -335,13 +335,13 @@ static void a_port_is_asked_for(void **state)
     b = come("192.0.2.2");
     ask(b, "other", 8080, true);
     expect_heard("a:yield ");
-    a->yields = false;
-    say(&a->yielded);
+    a->work.yields = false;
+    say(&a->reports.yielded);
     expect_heard("b:refuse ");
-    assert_int_equal(b->refusal.answer.error, HELLO_ERR_PORT);
-    assert_int_equal(b->refusal.answer.refused_port, 8080);
-    assert_string_equal(b->refusal.answer.errno_word, "EADDRINUSE");
-    assert_int_equal(b->refusal.err, ERR_INUSE);
+    assert_int_equal(b->main.refusal.answer.error, HELLO_ERR_PORT);
+    assert_int_equal(b->main.refusal.answer.refused_port, 8080);
+    assert_string_equal(b->main.refusal.answer.errno_word, "EADDRINUSE");
+    assert_int_equal(b->main.refusal.err, ERR_INUSE);
 }
 
 /* The worker ends the session while it is asked: there is no answer, but the end. */
@@ -366,7 +366,7 @@ static void what_drains_is_in_nobodys_way(void **state)
     (void)state;
     struct agent *a = come("192.0.2.1"), *b;
     serve(a, "nas", 8080);
-    say(&a->released);
+    say(&a->reports.released);
     b = come("192.0.2.2");
     ask(b, "nas", 8080, false);
     expect_heard("b:open_port ");
@@ -376,9 +376,9 @@ static void what_drains_is_in_nobodys_way(void **state)
 
 static void wait_with(struct agent *a, uint64_t bytes, uint32_t streams)
 {
-    atomic_store(&a->waiting_streams, streams);
-    atomic_store(&a->waiting_bytes, bytes + 1);
-    say(&a->waits);
+    atomic_store(&a->work.waiting_streams, streams);
+    atomic_store(&a->work.waiting_bytes, bytes + 1);
+    say(&a->reports.waits);
 }
 
 static void too_much_waits(void **state)
@@ -394,8 +394,8 @@ static void too_much_waits(void **state)
     expect_heard("");
     wait_with(c, 50000, 1); /* the first source holds most: its session without connections */
     expect_heard("b:expire ");
-    atomic_store(&a->waiting_bytes, 0); /* it is back */
-    say(&a->waits);
+    atomic_store(&a->work.waiting_bytes, 0); /* it is back */
+    say(&a->reports.waits);
     wait_with(b, 45000, 0);
     expect_heard("");
 }
@@ -422,7 +422,7 @@ static struct agent *resume(const char *ip, uint8_t sid)
 {
     struct agent *a = come(ip);
     memset(a->handover.sid, sid, sizeof a->handover.sid);
-    say(&a->resume);
+    say(&a->reports.resume);
     return a;
 }
 
@@ -433,7 +433,7 @@ static void a_resume_goes_to_the_session(void **state)
     serve(a, "nas", 8080);
     b = resume("198.51.100.7", 'a');
     expect_heard("b:attach ");
-    assert_ptr_equal(b->target, a);
+    assert_ptr_equal(b->main.target, a);
     b->handover_error = HELLO_OK;
     end(b, END_MOVED);
     /* who resumes has proved himself: an attempt he gives up is no failed authentication */
@@ -450,7 +450,7 @@ static void an_unknown_session_is_no_guess(void **state)
     (void)state;
     struct agent *a = resume("198.51.100.7", 'x');
     expect_heard("a:attach ");
-    assert_null(a->target);
+    assert_null(a->main.target);
     a->handover_error = HELLO_ERR_UNKNOWN;
     *rig.lines = '\0';
     end(a, END_MOVED);
@@ -467,8 +467,8 @@ static void clients_are_spread(void **state)
     struct agent *a = come("192.0.2.1"), *b = come("192.0.2.2"), *c = come("192.0.2.3");
     assert_ptr_equal(a->worker, &rig.workers[0]);
     assert_ptr_equal(b->worker, &rig.workers[1]);
-    say(&a->auth_ok);
-    say(&c->auth_ok); /* as many at both, but those of the second may not stay */
+    say(&a->reports.auth_ok);
+    say(&c->reports.auth_ok); /* as many at both, but those of the second may not stay */
     end(c, END_SHUTDOWN);
     assert_ptr_equal(come("192.0.2.4")->worker, &rig.workers[1]);
     assert_int_equal(rig.gone, 1);
@@ -476,8 +476,8 @@ static void clients_are_spread(void **state)
 
 static void fails(struct agent *a)
 {
-    say(&a->line);
-    say(&a->auth_failed);
+    say(&a->reports.line);
+    say(&a->reports.auth_failed);
 }
 
 static void the_fifth_wrong_secret_makes_others_wait(void **state)
@@ -487,9 +487,9 @@ static void the_fifth_wrong_secret_makes_others_wait(void **state)
     for (int i = 0; i < 5; i++)
         fails(a);
     expect_heard("a:judge a:judge a:judge a:judge a:judge ");
-    say(&a->line);
+    say(&a->reports.line);
     expect_heard("");
-    say(&b->line); /* whoever else comes is not punished for it */
+    say(&b->reports.line); /* whoever else comes is not punished for it */
     expect_heard("b:judge ");
     assert_non_null(strstr(rig.lines, "authentication of 192.0.2.1:4711 failed: wrong secret"));
 }
@@ -500,23 +500,23 @@ static void who_proved_himself_has_a_place_of_his_own(void **state)
     (void)state;
     struct server *srv = &rig.srv;
     struct agent *a = come("192.0.2.1"), *again;
-    assert_ptr_equal(a->places, &srv->admission);
-    say(&a->auth_ok);
+    assert_ptr_equal(a->main.places, &srv->admission);
+    say(&a->reports.auth_ok);
     again = come("192.0.2.1");
-    assert_ptr_equal(again->places, &srv->known_places);
+    assert_ptr_equal(again->main.places, &srv->known_places);
     assert_int_equal(srv->known_places.count, 1);
     assert_int_equal(srv->admission.count, 0);
-    assert_ptr_equal(come("192.0.2.2")->places, &srv->admission);
+    assert_ptr_equal(come("192.0.2.2")->main.places, &srv->admission);
     assert_int_equal(srv->admission.max + srv->known_places.max, ADMISSION_MAX);
 
     struct known_entry *k = &srv->known.sources[0];
     assert_in_range(k->before - loop_now(&srv->loop), KNOWN_MS - 20000, KNOWN_MS);
     k->before = loop_now(&srv->loop); /* a day later */
-    assert_ptr_equal(come("192.0.2.1")->places, &srv->admission);
-    say(&again->auth_ok); /* the same entry */
+    assert_ptr_equal(come("192.0.2.1")->main.places, &srv->admission);
+    say(&again->reports.auth_ok); /* the same entry */
     assert_int_equal(srv->known.next_source, 1);
     assert_int_equal(srv->known_places.count, 0);
-    assert_ptr_equal(come("192.0.2.1")->places, &srv->known_places);
+    assert_ptr_equal(come("192.0.2.1")->main.places, &srv->known_places);
     *rig.heard = '\0';
 }
 
@@ -632,7 +632,7 @@ static void a_penalty_is_told_once(void **state)
                 "secret\n"
                 "event=penalty src=192.0.2.1 too many failed attempts from 192.0.2.1:4711: its "
                 "next ones are rationed\n");
-    say(&a->line);
+    say(&a->reports.line);
     end(a, END_PEER);
     assert_null(strstr(rig.lines, "event=penalty"));
     *rig.lines = *rig.heard = '\0';

@@ -35,7 +35,7 @@ void owners_init_agent(struct agent *a)
 
 void owners_gone(struct agent *a)
 {
-    assert_true(list_empty(&a->of_server));
+    assert_true(list_empty(&a->main.of_server));
     kit_did("owners-gone");
 }
 
@@ -43,7 +43,7 @@ struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES]
 {
     (void)sid;
     struct list *n = list_first(&srv->agents);
-    return n ? LIST_ENTRY(n, struct agent, of_server) : NULL; /* the oldest has it */
+    return n ? LIST_ENTRY(n, struct agent, main.of_server) : NULL; /* the oldest has it */
 }
 
 void keeper_begin(struct server *srv)
@@ -127,7 +127,7 @@ static struct agent *come6(const char *ip)
     struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_port = htons(4711)};
     assert_int_equal(inet_pton(AF_INET6, ip, &from.sin6_addr), 1);
     reception_accept(&kit.srv, 50, (struct sockaddr *)&from, 0);
-    SSL_CTX_free(newest->tls);
+    SSL_CTX_free(newest->work.tls);
     return newest;
 }
 
@@ -136,14 +136,14 @@ static struct agent *come(const char *ip)
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(4711)};
     assert_int_equal(inet_pton(AF_INET, ip, &from.sin_addr), 1);
     reception_accept(&kit.srv, 50, (struct sockaddr *)&from, 0);
-    SSL_CTX_free(newest->tls); /* as its worker does */
+    SSL_CTX_free(newest->work.tls); /* as its worker does */
     return newest;
 }
 
 static void over(struct agent *a, enum end_reason reason)
 {
-    a->reason = reason;
-    kit_run(&a->ended);
+    a->work.reason = reason;
+    kit_run(&a->reports.ended);
     kit_forget(a);
     free(a);
 }
@@ -164,10 +164,10 @@ static void a_client_comes_and_goes(void **state)
     KIT_LINES("event=connected src=192.0.2.1 new TLS connection from 192.0.2.1:4711, "
               "PSK authentication follows...\n");
     assert_string_equal(a->source, "192.0.2.1");
-    assert_int_equal(a->fd, 50);
+    assert_int_equal(a->work.fd, 50);
     assert_int_equal(kit.worker.sessions, 1);
     assert_int_equal(kit.worker.trusted, 0);
-    kit_run(&a->auth_ok);
+    kit_run(&a->reports.auth_ok);
     assert_int_equal(kit.worker.trusted, 1);
     over(a, END_PEER); /* the worker has written the line */
     KIT_DID("owners-gone a>forgotten session-gone ");
@@ -182,7 +182,7 @@ static void too_many_of_one_source(void **state)
     (void)state;
     next_letter = 'p';
     many[0] = come("203.0.113.9");
-    kit_run(&many[0]->auth_ok);
+    kit_run(&many[0]->reports.auth_ok);
     next_letter = 'v';
     many[1] = come("203.0.113.9");
     next_letter = 'n';
@@ -226,7 +226,7 @@ static void what_a_stranger_says_is_escaped(void **state)
     struct agent *a = come("203.0.113.9");
     (void)state;
     *kit.lines = '\0';
-    (void)strcpy(a->why.text, "\x1b[2J");
+    (void)strcpy(a->work.why.text, "\x1b[2J");
     over(a, END_TLS);
     KIT_LINES("event=tls_failed src=203.0.113.9 TLS with 203.0.113.9:4711 failed: \\x1b[2J\n");
 }
@@ -236,7 +236,7 @@ static void a_source_that_has_proved_itself_is_known(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1");
-    kit_run(&a->auth_ok);
+    kit_run(&a->reports.auth_ok);
     over(a, END_PEER);
     a = come("192.0.2.2");
     a->handover_error = HELLO_ERR_STALE; /* its proof was right */
@@ -257,7 +257,7 @@ static void who_has_a_session_stays_known(void **state)
     (void)state;
     assert_int_equal(inet_pton(AF_INET, "192.0.2.1", &from.sin_addr), 1);
     struct agent *a = come("192.0.2.1"), *stranger = come("192.0.2.2");
-    kit_run(&a->auth_ok);
+    kit_run(&a->reports.auth_ok);
     for (int hours = 0; hours < 1000; hours++) {
         kit.now += 3600 * 1000;
         reception_keep_known(&kit.srv);
@@ -284,7 +284,7 @@ static void what_is_to_be_kept_is_told(void **state)
     (void)state;
     struct agent *a = come("192.0.2.1");
     changes = news = 0;
-    kit_run(&a->auth_ok);
+    kit_run(&a->reports.auth_ok);
     assert_true(changes == 1 && news == 1);
     reception_keep_known(&kit.srv);
     assert_true(changes == 2 && news == 1);
@@ -348,14 +348,14 @@ static void a_port_scan_fills_no_disk(void **state)
 static void says_line(struct agent *a, const char *id)
 {
     (void)snprintf(a->line_id, sizeof a->line_id, "%s", id);
-    kit_run(&a->line);
+    kit_run(&a->reports.line);
 }
 
 static void fails(const char *ip)
 {
     struct agent *a = come(ip);
     says_line(a, "");
-    kit_run(&a->auth_failed);
+    kit_run(&a->reports.auth_failed);
     over(a, END_AUTH);
 }
 
@@ -385,7 +385,7 @@ static void a_line_of_a_free_source_is_judged_at_once(void **state)
     quietly();
     says_line(a, "nas");
     KIT_DID("a>judge ");
-    kit_run(&a->auth_failed);
+    kit_run(&a->reports.auth_failed);
     KIT_LINES("event=auth_failed src=203.0.113.9 authentication of 203.0.113.9:4711 failed: "
               "wrong secret\n");
     over(a, END_AUTH);
@@ -396,7 +396,7 @@ static void a_penalised_source_waits(void **state)
     struct agent *many[10];
     (void)state;
     struct agent *home = come("203.0.113.9"); /* it has a session: no connection is refused */
-    kit_run(&home->auth_ok);
+    kit_run(&home->reports.auth_ok);
     penalise("203.0.113.9");
     next_letter = 'w';
     for (int i = 0; i < 10; i++) {
@@ -425,7 +425,7 @@ static void who_is_held_is_told_when_another_is_over(void **state)
         says_line(many[i], "");
         KIT_DID(i < PENALTY_FAILURES ? "a>judge " : "");
     }
-    kit_run(&many[0]->auth_ok);
+    kit_run(&many[0]->reports.auth_ok);
     KIT_DID("a>judge ");
     over(many[1], END_LOCAL);
     assert_non_null(strstr(kit.did, "a>judge "));
@@ -440,12 +440,12 @@ static void a_home_in_a_penalised_network_does_not_wait(void **state)
     char ip[40];
     (void)state;
     struct agent *home = come6("2001:db8:0:1::1"), *a;
-    kit_run(&home->auth_ok);
+    kit_run(&home->reports.auth_ok);
     for (int i = 0; i < PENALTY_NET56_FAILURES; i++) {
         (void)snprintf(ip, sizeof ip, "2001:db8:0:%x::1", 2 + i / PENALTY_FAILURES);
         a = come6(ip);
         says_line(a, "");
-        kit_run(&a->auth_failed);
+        kit_run(&a->reports.auth_failed);
         over(a, END_AUTH);
     }
     kit.now += 2000;
@@ -471,7 +471,7 @@ static void where_descriptors_are_few_fewer_wait(void **state)
     assert_true(account_of_server(&kit.srv.account, 160, 1));
     assert_int_equal(reception_init(&kit.srv), 0);
     struct agent *home = come("203.0.113.9");
-    kit_run(&home->auth_ok);
+    kit_run(&home->reports.auth_ok);
     penalise("203.0.113.9");
     for (unsigned i = 0; i < 4; i++) {
         many[i] = come("203.0.113.9");
@@ -535,7 +535,7 @@ static void a_source_with_clients_of_ours_is_never_refused(void **state)
 {
     (void)state;
     struct agent *session = come("192.0.2.1");
-    kit_run(&session->auth_ok);
+    kit_run(&session->reports.auth_ok);
     kit.now += 2 * (mtime_ms)KNOWN_MS;
     struct agent *a = come("192.0.2.2"); /* it has roamed */
     a->handover_error = HELLO_OK;
@@ -572,7 +572,7 @@ static void no_home_is_refused_for_there_are_many(void **state)
     (void)state;
     for (int i = 0; i < MANY; i++) {
         many[i] = come(source_of(i));
-        kit_run(&many[i]->auth_ok);
+        kit_run(&many[i]->reports.auth_ok);
         kit_forget(many[i]);
         quietly();
     }
@@ -596,7 +596,7 @@ static void a_known_id_has_its_turn_beside_guessers(void **state)
     (void)state;
     struct agent *nas = come("203.0.113.9"), *many[8], *again;
     (void)snprintf(nas->claim.id, sizeof nas->claim.id, "nas");
-    kit_run(&nas->auth_ok);
+    kit_run(&nas->reports.auth_ok);
     penalise("203.0.113.9");
     for (int i = 0; i < 8; i++) {
         many[i] = come("203.0.113.9");
@@ -618,13 +618,13 @@ static void a_resume_does_not_wait(void **state)
 {
     (void)state;
     struct agent *session = come("203.0.113.9"), *r;
-    kit_run(&session->auth_ok);
+    kit_run(&session->reports.auth_ok);
     penalise("203.0.113.9");
     next_letter = 'r';
     for (int i = 0; i < 50; i++) {
         r = come("203.0.113.9");
         quietly();
-        kit_run(&r->resume);
+        kit_run(&r->reports.resume);
         KIT_DID("r>attach ");
         over(r, END_MOVED);
     }
@@ -640,9 +640,9 @@ static void a_resume_is_sent_to_the_session(void **state)
     next_letter = 'b';
     b = come("198.51.100.7");
     quietly();
-    kit_run(&b->resume);
+    kit_run(&b->reports.resume);
     KIT_DID("b>attach ");
-    assert_ptr_equal(b->target, a);
+    assert_ptr_equal(b->main.target, a);
     over(b, END_SHUTDOWN);
     over(a, END_SHUTDOWN);
 }

@@ -103,10 +103,10 @@ static int setup(void **state)
     assert_int_equal(worker_start(&kit.worker, &kit.srv, 0, &main_loop, &why), 0);
     a = kit_agent('a', "192.0.2.1:4711");
     b = kit_agent('b', "192.0.2.2:4711");
-    list_init(&a->node);
-    list_init(&b->node);
-    list_push(&kit.worker.agents, &a->node);
-    list_push(&kit.worker.agents, &b->node);
+    list_init(&a->work.node);
+    list_init(&b->work.node);
+    list_push(&kit.worker.agents, &a->work.node);
+    list_push(&kit.worker.agents, &b->work.node);
     *kit.did = '\0';
     return 0;
 }
@@ -122,7 +122,7 @@ static int teardown(void **state)
 /* As agent_on_forgotten() does. */
 static void leave(struct agent *x)
 {
-    list_del(&x->node);
+    list_del(&x->work.node);
     worker_agent_gone(&kit.worker);
 }
 
