@@ -61,6 +61,9 @@ enum {
        readers that stand still: one 32nd of the machine's memory, half of what Linux lets TCP have
        before it is short of it (tcp_mem); 64 MiB at most by default. */
     RELAYS_UNSENT_PART = 8,
+    /* Who was written nothing for so long gives it back, when it is scarce, to who reads: longer
+       than a fast reader is left without anything by a busy path. */
+    RELAYS_UNSENT_IDLE_MS = 2000,
     RELAYS_SHED_LINE_MS = 60000, /* between two lines about those that were cut for it */
 };
 
@@ -80,6 +83,8 @@ struct relays {
     struct smux_budget replay;   /* the same of RELAYS_REPLAY_BYTES */
     struct waiting *late;        /* what waits for readers that stand still */
     struct unsent unsent;        /* what the kernel may hold for users beyond UNSENT_FIRST each */
+    struct list unsent_by;       /* private: who has more than that, and is open in both directions;
+                                    the one that was written to longest ago first */
     uint32_t count;              /* sockets and pending dials */
     uint64_t received, sent;     /* bytes of all streams so far: from the peers, to them */
     struct log_budget cut_lines; /* what half-closed connections may put into the log */

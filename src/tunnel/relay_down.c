@@ -9,6 +9,10 @@
 #include "net/sock.h"
 #include "tunnel/relay_internal.h"
 
+enum {
+    IDLE_ASKED = 4, /* users, each time one wants more: work of a turn stays small */
+};
+
 /* So many bytes, from the head of what is late if there is any, have been passed on or dropped. */
 static void down_consumed(struct relay *r, size_t n)
 {
@@ -113,11 +117,40 @@ void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n)
     s->gather[s->gather_n++] = (struct iovec){(uint8_t *)(uintptr_t)p, n};
 }
 
-/* The reader has taken what was there. */
+/* Nothing waits for the reader, with us or in the kernel: he has again what everybody has. Else he
+   keeps it, and is asked later. */
+static void down_give_back(struct relay *r)
+{
+    if (r->late || sock_unsent(r->socket.fd) > UNSENT_FIRST) {
+        relay_pool_touch(r);
+        return;
+    }
+    unsent_gone(&r->rs->unsent, r->unsent * UNSENT_FIRST);
+    r->unsent = 1;
+    sock_unsent_max(r->socket.fd, UNSENT_FIRST);
+    list_del(&r->cut);
+}
+
+/* Some of those who are idle give back what others want. */
+static void down_reclaim(struct relays *rs)
+{
+    for (int i = 0; i < IDLE_ASKED && unsent_is_scarce(&rs->unsent); i++) {
+        struct list *n = list_first(&rs->unsent_by);
+        struct relay *r = n ? LIST_ENTRY(n, struct relay, cut) : NULL;
+        if (!r || r->cut_at > loop_now(rs->loop))
+            return;
+        down_give_back(r);
+    }
+}
+
+/* The reader has taken some of what filled his socket. */
 static void down_allow_more(struct relay *r)
 {
     uint32_t own = r->unsent * UNSENT_FIRST;
-    uint32_t more = own > 0 ? unsent_more(&r->rs->unsent, own) : 0;
+    if (own == 0 || own == UNSENT_MOST)
+        return;
+    down_reclaim(r->rs);
+    uint32_t more = unsent_more(&r->rs->unsent, own);
     if (more == own)
         return;
     r->unsent = (uint8_t)(more / UNSENT_FIRST);

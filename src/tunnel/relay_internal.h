@@ -33,12 +33,12 @@ enum relay_down {
 struct relay {
     struct stream_owner owner;
     struct relays *rs;
-    struct session *session; /* NULL: orphan */
-    struct smux_stream *st;  /* NULL: closed */
-    struct list of_session;  /* in session->relays */
-    struct turn_node reader; /* in session->readers, or rs->discarding */
-    struct list cut;         /* in one of rs->cuts, or rs->dead */
-    mtime_ms cut_at;
+    struct session *session;       /* NULL: orphan */
+    struct smux_stream *st;        /* NULL: closed */
+    struct list of_session;        /* in session->relays */
+    struct turn_node reader;       /* in session->readers, or rs->discarding */
+    struct list cut;               /* in one of rs->cuts, rs->unsent_by, or rs->dead */
+    mtime_ms cut_at;               /* in unsent_by: it is idle from then on */
     struct relay_pending *pending; /* NULL: it has a socket, or nobody makes one */
     struct late *late;             /* what the socket would not take; NULL: nothing. The window
                                       bounds it, and all of them rs->late */
@@ -144,7 +144,8 @@ void relay_pool_tell_at(struct relays *rs, mtime_ms at);
    side: nobody else could tell its user why. */
 void relay_pool_log_cut(struct relay *r, bool by_us);
 
-/* Something moved, or one direction has just ended: a half-closed relay's time begins again. */
+/* Something moved, or one direction has just ended: a half-closed relay's time begins again, and
+   one that has more than UNSENT_FIRST is idle last of all. */
 void relay_pool_touch(struct relay *r);
 
 /* The socket has just failed: the time for its last words begins. */

@@ -127,10 +127,23 @@ static void pool_on_timer(uv_timer_t *t)
         pool_arm(rs, rs->shed_told_at);
 }
 
+/* Half closed it keeps what it has: it is cut if nothing moves. */
+static void pool_idle_later(struct relay *r)
+{
+    if (r->unsent <= 1)
+        return;
+    r->cut_at = loop_now(r->rs->loop) + RELAYS_UNSENT_IDLE_MS;
+    list_move(&r->rs->unsent_by, &r->cut);
+}
+
 void relay_pool_touch(struct relay *r)
 {
-    if (!relay_is_half_closed(r) || r->failed)
+    if (r->failed)
         return;
+    if (!relay_is_half_closed(r)) {
+        pool_idle_later(r);
+        return;
+    }
     bool is_v2 = r->session && session_is_v2(r->session);
     pool_cut_later(r, is_v2 ? RELAY_CUT_HALF_CLOSED_V2 : RELAY_CUT_HALF_CLOSED);
 }
@@ -169,6 +182,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
         rs->cut_after[kind] = cut_after[kind];
     }
     rs->timer_at = MTIME_NEVER;
+    list_init(&rs->unsent_by);
     list_init(&rs->dead);
     list_init(&rs->discarding);
     loop_job_init(&rs->reaper, pool_reap);

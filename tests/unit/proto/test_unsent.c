@@ -75,6 +75,17 @@ static void nobody_takes_more_than_half_of_what_is_left(void **state)
     assert_int_equal(unsent_more(&u, UNSENT_FIRST), UNSENT_FIRST);
 }
 
+static void beyond_half_of_the_budget_it_is_scarce(void **state)
+{
+    (void)state;
+    struct unsent u = {.max = 4 * UNSENT_FIRST};
+    assert_false(unsent_is_scarce(&u));
+    u.used = 2 * UNSENT_FIRST;
+    assert_false(unsent_is_scarce(&u));
+    u.used++;
+    assert_true(unsent_is_scarce(&u));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +93,7 @@ int main(void)
         cmocka_unit_test(what_one_had_is_there_for_others),
         cmocka_unit_test(all_together_stay_within_the_budget),
         cmocka_unit_test(nobody_takes_more_than_half_of_what_is_left),
+        cmocka_unit_test(beyond_half_of_the_budget_it_is_scarce),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

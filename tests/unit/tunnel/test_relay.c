@@ -643,6 +643,7 @@ static void for_a_user_who_reads_nothing_the_kernel_holds_little(void **state)
     assert_in_range(kept, 1, UNSENT_FIRST + 65536); /* to the end of a segment */
     assert_int_equal(unsent_max_of(rig.r), UNSENT_FIRST);
     assert_int_equal(rig.rs.unsent.used, 0);
+    assert_true(list_empty(&rig.rs.unsent_by)); /* has nothing to give back */
 }
 
 static void what_it_may_hold_counts_with_what_waits(void **state)
@@ -694,6 +695,141 @@ static void a_socket_that_is_not_bounded_stays_so(void **state)
     }
     assert_int_equal(unsent_max_of(rig.r), before);
     assert_int_equal(rig.rs.unsent.used, 0);
+    assert_true(list_empty(&rig.rs.unsent_by));
+}
+
+/* ---- and who gives it back ---- */
+
+/* Another user takes the place of the rig's, who stays as he is. His socket, to be closed. */
+static int the_next_user(void)
+{
+    int before = rig.user;
+    rig.there = NULL;
+    rig.r = another(1);
+    PUMP_UNTIL(rig.there);
+    attach_bounded();
+    return before;
+}
+
+/* The peer says all it may, and he reads until nothing waits for him any more. */
+static void reads_all(void)
+{
+    static uint8_t heap[1 << 20];
+    (void)peer_fills();
+    rig.k->began = kit_clock();
+    while (rig.r->late || sock_unsent(rig.r->socket.fd) > 0) {
+        (void)recv(rig.user, heap, sizeof heap, 0);
+        pump();
+    }
+}
+
+/* A fast reader who has all there is, and nothing before him any more. */
+static struct relay *who_has_it_all(void)
+{
+    attach_bounded();
+    reads_all();
+    assert_true(rig.r->unsent > 1);
+    rig.rs.unsent.max = rig.rs.unsent.used;
+    return rig.r;
+}
+
+static void who_is_idle_gives_it_back_to_who_reads(void **state)
+{
+    (void)state;
+    struct relay *idle = who_has_it_all();
+    int user = the_next_user();
+    idle->cut_at = 0;
+    reads_all();
+    assert_int_equal(idle->unsent, 1);
+    assert_int_equal(unsent_max_of(idle), UNSENT_FIRST);
+    assert_true(rig.r->unsent > 1);
+    assert_int_equal(rig.rs.unsent.used, (rig.r->unsent - 1) * UNSENT_FIRST);
+    assert_ptr_equal(list_first(&rig.rs.unsent_by), &rig.r->cut); /* nothing is left to give */
+    relay_reset(idle, SMUX_RST_SHUTDOWN);
+    relay_reset(rig.r, SMUX_RST_SHUTDOWN);
+    assert_int_equal(rig.rs.unsent.used, 0);
+    (void)close(user);
+}
+
+static void who_was_just_served_keeps_it(void **state)
+{
+    (void)state;
+    struct relay *busy = who_has_it_all();
+    uint64_t used = rig.rs.unsent.used;
+    busy->cut_at = 0;
+    peer_sends("x", 1);
+    pump();
+    assert_in_range(busy->cut_at, loop_now(&rig.k->loop) + 1,
+                    loop_now(&rig.k->loop) + RELAYS_UNSENT_IDLE_MS);
+    int user = the_next_user();
+    busy->cut_at = MTIME_NEVER; /* however slow the machine is */
+    reads_all();
+    assert_int_equal(rig.r->unsent, 1);
+    assert_int_equal(rig.rs.unsent.used, used);
+    (void)close(user);
+}
+
+static void the_longest_idle_is_asked_first(void **state)
+{
+    (void)state;
+    struct relay *a = who_has_it_all();
+    rig.rs.unsent.max = RELAYS_LATE_BYTES / RELAYS_UNSENT_PART;
+    int user = the_next_user();
+    a->cut_at = 0;
+    reads_all();
+    struct relay *b = rig.r;
+    assert_true(a->unsent > 1 && b->unsent > 1); /* nobody has to give while there is enough */
+    assert_ptr_equal(list_first(&rig.rs.unsent_by), &a->cut);
+    relay_pool_touch(a);
+    assert_ptr_equal(list_first(&rig.rs.unsent_by), &b->cut);
+    (void)close(user);
+}
+
+/* He who has it all is asked, and a newcomer would like it. */
+static void keeps_it_when_asked(struct relay *r)
+{
+    uint64_t used = rig.rs.unsent.used;
+    int user = the_next_user();
+    r->cut_at = 0;
+    reads_all();
+    assert_int_equal(rig.r->unsent, 1);
+    assert_int_equal(rig.rs.unsent.used, used);
+    assert_true(r->cut_at > 0); /* he is asked again, later */
+    (void)close(user);
+}
+
+/* What he has is in use. */
+static void who_stands_still_keeps_it(void **state)
+{
+    (void)state;
+    struct relay *r = who_has_it_all();
+    (void)peer_fills();
+    relay_late_clear(r); /* all that is left is in the kernel */
+    assert_true(sock_unsent(r->socket.fd) > UNSENT_FIRST);
+    keeps_it_when_asked(r);
+}
+
+static void who_has_something_late_keeps_it(void **state)
+{
+    (void)state;
+    struct relay *r = who_has_it_all();
+    assert_int_equal(relay_late_put(r, "x", 1), 0);
+    keeps_it_when_asked(r);
+}
+
+/* He has a limit of his own. */
+static void who_is_half_closed_is_not_asked(void **state)
+{
+    (void)state;
+    struct relay *r = who_has_it_all();
+    assert_false(list_empty(&rig.rs.unsent_by));
+    (void)shutdown(rig.user, SHUT_WR);
+    PUMP_UNTIL(rig.fin);
+    peer_sends("x", 1);
+    pump();
+    assert_true(list_empty(&rig.rs.unsent_by));
+    assert_ptr_equal(list_first(&rig.rs.cuts[RELAY_CUT_HALF_CLOSED_V2]), &r->cut);
+    assert_true(r->unsent > 1);
 }
 
 static void the_line_about_them_comes_once_a_minute(void **state)
@@ -753,6 +889,12 @@ int main(void)
         TEST(what_it_may_hold_counts_with_what_waits),
         TEST(it_holds_more_for_one_who_reads),
         TEST(a_socket_that_is_not_bounded_stays_so),
+        TEST(who_is_idle_gives_it_back_to_who_reads),
+        TEST(who_was_just_served_keeps_it),
+        TEST(the_longest_idle_is_asked_first),
+        TEST(who_stands_still_keeps_it),
+        TEST(who_has_something_late_keeps_it),
+        TEST(who_is_half_closed_is_not_asked),
         TEST(the_line_about_them_comes_once_a_minute),
         TEST(half_of_the_memory_is_for_windows),
     };
