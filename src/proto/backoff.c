@@ -37,10 +37,10 @@ static mtime_ms outage(struct backoff *b, mtime_ms early, mtime_ms now)
     return bound;
 }
 
-static mtime_ms rejection(struct backoff *b)
+static mtime_ms rejection(struct backoff *b, mtime_ms max)
 {
-    mtime_ms bound = at_most(b->rejected_bound, b->max);
-    b->rejected_bound = 2 * bound;
+    mtime_ms bound = at_most(b->rejected_bound, max);
+    b->rejected_bound = at_most(2 * b->rejected_bound, BACKOFF_MAX_CEILING_MS);
     b->outage_bound = 0; /* who says no is there: an outage is over, the next one begins anew */
     return bound;
 }
@@ -49,7 +49,7 @@ static mtime_ms secret(struct backoff *b)
 {
     if (b->rejected_bound < BACKOFF_SECRET_MS)
         b->rejected_bound = BACKOFF_SECRET_MS;
-    return rejection(b);
+    return rejection(b, b->max > BACKOFF_SECRET_MAX_MS ? b->max : BACKOFF_SECRET_MAX_MS);
 }
 
 /* The same bound for a while, then as a rejection. */
@@ -58,7 +58,7 @@ static mtime_ms held(struct backoff *b, mtime_ms each, mtime_ms so_long, mtime_m
     if (b->held_since == 0)
         b->held_since = now > 0 ? now : 1;
     b->outage_bound = 0;
-    return now - b->held_since < so_long ? at_most(each, b->max) : rejection(b);
+    return now - b->held_since < so_long ? at_most(each, b->max) : rejection(b, b->max);
 }
 
 static mtime_ms bound_of(struct backoff *b, enum backoff_kind kind, mtime_ms now)
@@ -69,7 +69,7 @@ static mtime_ms bound_of(struct backoff *b, enum backoff_kind kind, mtime_ms now
     case BACKOFF_BESIDE:
         return outage(b, BACKOFF_BESIDE_MS, now);
     case BACKOFF_REJECTED:
-        return rejection(b);
+        return rejection(b, b->max);
     case BACKOFF_SECRET:
         return secret(b);
     case BACKOFF_HELD:

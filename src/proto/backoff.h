@@ -14,7 +14,8 @@
  *              takes nothing away from it.
  *   rejection  the server is there and says no (port, certificate). 2.5-5 s, then about
  *              twice as long each time, to the maximum.
- *   secret     the rejection of a secret, which a person has to mend: 5-10 s, then likewise.
+ *   secret     the rejection of a secret, which a person has to mend: 5-10 s, then likewise, to a
+ *              minute at least: a shorter maximum would have its address penalised.
  *
  * And `at once`: a server that is there has no session of ours for new users any more. That may be
  * so again and again, so only the first open in BACKOFF_LASTED_MS does not wait.
@@ -39,9 +40,11 @@ enum {
     BACKOFF_TAKEN_MS = 10000,   /* bound of each wait for an id that another has ... */
     BACKOFF_TAKEN_FOR = 60000,  /* ... for so long */
     BACKOFF_REJECTED_MS = 5000, /* bound of the first wait after a rejection */
-    /* The same, if it is the secret: so one client is wrong 4 times in its first minute, and none
-       after it, and not 5 times, from which on its address is penalised (proto/penalty). */
+    /* The same, if it is the secret, and the least maximum then. So one client is wrong at 0, then not
+       before 5, 15, 35 and 65 s, then once in 30 s at most: 4 times in any minute, and not the 5 from
+       which on its address is penalised (proto/penalty). */
     BACKOFF_SECRET_MS = 10000,
+    BACKOFF_SECRET_MAX_MS = 60000,
     BACKOFF_LASTED_MS = 10000,   /* a shorter session changes nothing: a server that accepts and
                                     falls over is not dialled in a loop */
     BACKOFF_MAX_FLOOR_MS = 1000, /* a smaller maximum (or 0, or a negative one) is a busy loop with
@@ -73,7 +76,8 @@ struct backoff {
 /* max_ms is the longest wait; brought between the floor and the ceiling above. */
 void backoff_init(struct backoff *b, mtime_ms max_ms);
 
-/* An attempt has failed, or a session has ended, at now: the time to wait, below the maximum. */
+/* An attempt has failed, or a session has ended, at now: the time to wait, below the maximum; for a
+   secret below BACKOFF_SECRET_MAX_MS, if that is longer. */
 mtime_ms backoff_next(struct backoff *b, enum backoff_kind kind, mtime_ms now, struct rng *r);
 
 /* The server is there, and said that a session is over, or drains: the time to wait at now. 0, unless

@@ -139,23 +139,39 @@ static void a_rejection_waits_longer_d15(void **state)
     }
 }
 
-/* With the longest waits as they are given without -max-retry-interval, whatever the draws. */
+/* Whatever the draws, and however short -max-retry-interval. */
 static void a_wrong_secret_is_never_shown_five_times_in_a_minute(void **state)
 {
     (void)state;
+    static const mtime_ms longest[] = {0, 1000, 15000, 59999, 60000, 120000};
     struct backoff b;
     struct rng rng;
-    for (uint64_t seed = 1; seed <= 1000; seed++) {
+    for (uint64_t seed = 0; seed < 1000 * ARRAY_LEN(longest); seed++) {
+        mtime_ms max = longest[seed % ARRAY_LEN(longest)], shown[12] = {0};
         rng_seed(&rng, seed);
-        backoff_init(&b, 60000);
-        mtime_ms shown[12] = {0};
+        backoff_init(&b, max);
         for (int i = 1; i < 12; i++) {
             shown[i] = shown[i - 1] + backoff_next(&b, BACKOFF_SECRET, shown[i - 1], &rng);
             assert_true(i < 4 || shown[i] - shown[i - 4] > 60000);
         }
+        max = max < BACKOFF_SECRET_MAX_MS ? BACKOFF_SECRET_MAX_MS : max;
         assert_in_range(shown[1], 5000, 10000);
-        assert_in_range(shown[11] - shown[10], 30000, 60000);
+        assert_in_range(shown[11] - shown[10], max / 2, max);
     }
+}
+
+/* What is longer for a secret is so for a secret alone. */
+static void other_rejections_keep_to_a_short_maximum(void **state)
+{
+    (void)state;
+    struct backoff b;
+    struct rng rng;
+    rng_seed(&rng, 7);
+    backoff_init(&b, 2000);
+    for (int i = 0; i < 5; i++)
+        (void)backoff_next(&b, BACKOFF_SECRET, 10000 * i, &rng);
+    assert_in_range(backoff_next(&b, BACKOFF_REJECTED, 50000, &rng), 1000, 2000);
+    assert_in_range(backoff_next(&b, BACKOFF_SECRET, 60000, &rng), 30000, 60000); /* as before */
 }
 
 static void only_a_session_that_lasted_resets_d15(void **state)
@@ -249,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_restart_is_looked_for_every_second),
         cmocka_unit_test(a_rejection_waits_longer_d15),
         cmocka_unit_test(a_wrong_secret_is_never_shown_five_times_in_a_minute),
+        cmocka_unit_test(other_rejections_keep_to_a_short_maximum),
         cmocka_unit_test(only_a_session_that_lasted_resets_d15),
         cmocka_unit_test(a_rejection_ends_an_outage),
         cmocka_unit_test(any_maximum_d16),
