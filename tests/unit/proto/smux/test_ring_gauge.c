@@ -496,6 +496,31 @@ static void half_is_given_back_as_the_budget_goes(void **state)
     assert_true(budget.used == 0);
 }
 
+/* Beyond the first size as well: others may have taken what the half left to them. */
+static void a_large_half_is_given_back_as_the_budget_goes(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct smux_budget budget = {.max = 3 * MIB};
+    struct kit *k = kit_at(40, &st);
+    k->s->cfg.replay = &budget;
+    k->s->cfg.ring_max = 4 * MIB;
+    turn(k, st, 100, 2);
+    assert_int_equal(k->s->out.size, 4 * MIB);
+    turn(k, st, 100, 3); /* more than twice the PING: a queue */
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    assert_true(budget.used == MIB);
+    budget.used += 1;    /* another session's */
+    turn(k, st, 60, 10); /* it cost rate */
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    assert_true(budget.used == MIB + 1);
+    budget.used -= 1;
+    turn(k, st, 60, 1);
+    assert_int_equal(k->s->out.size, 4 * MIB);
+    assert_true(budget.used == budget.max);
+    kit_free(k);
+}
+
 static void another_connection_begins_with_all(void **state)
 {
     (void)state;
@@ -532,6 +557,7 @@ int main(void)
         cmocka_unit_test(half_is_not_for_a_fast_path),
         cmocka_unit_test(a_rest_ends_a_comparison),
         cmocka_unit_test(half_is_given_back_as_the_budget_goes),
+        cmocka_unit_test(a_large_half_is_given_back_as_the_budget_goes),
         cmocka_unit_test(another_connection_begins_with_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
