@@ -210,21 +210,21 @@ def test_guesses_from_many_networks_penalise_what_they_are_in(provider):
 def test_who_is_known_in_a_penalised_network_is_never_refused(lab, provider):
     """Nor does the session of a real client notice, or its return."""
     hosts, server = provider.hosts, provider.server
-    with hosts.client.inside():
-        echo = services.Service(services.echo)
-    client = lab.client(server, echo.port, host=f"[{SERVER6}]", wrapper=hosts.client.wrapper,
-                        flags=("-id", cuts.fresh_id()))
-    server.wait_log(f"[{AT_HOME}]")
-    with hosts.server.inside():
-        user = connect(client.port)
-    says(user, b"a")
-    provider.comes_in(in_net(0, 2))
-    provider.fail(*(in_net(0, net64) for net64 in range(3, 7)))
-    assert provider.is_rationed(in_net(0, 100))
-    for _ in range(12):
+    with ExitStack() as stack:
+        with hosts.client.inside():
+            echo = stack.enter_context(services.Service(services.echo))
+        client = lab.client(server, echo.port, host=f"[{SERVER6}]", wrapper=hosts.client.wrapper,
+                            flags=("-id", cuts.fresh_id()))
+        server.wait_log(f"[{AT_HOME}]")
+        with hosts.server.inside():
+            user = stack.enter_context(connect(client.port))
+        says(user, b"a")
         provider.comes_in(in_net(0, 2))
-        provider.comes_in(AT_HOME)
-    hosts.client.run("ss", "-K", "dst", f"[{SERVER6}]", "dport", "=", str(server.port))
-    client.wait_log("the session goes on after")
-    says(user, b"b")
-    user.close()
+        provider.fail(*(in_net(0, net64) for net64 in range(3, 7)))
+        assert provider.is_rationed(in_net(0, 100))
+        for _ in range(12):
+            provider.comes_in(in_net(0, 2))
+            provider.comes_in(AT_HOME)
+        hosts.client.run("ss", "-K", "dst", f"[{SERVER6}]", "dport", "=", str(server.port))
+        client.wait_log("the session goes on after")
+        says(user, b"b")

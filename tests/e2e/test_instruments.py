@@ -30,6 +30,18 @@ def test_no_port_is_another_tests():
     assert started.stdout == f"net:[{ours}]\n"
 
 
+# ---- the services ----
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_closed_service_accepts_nobody_any_more(host):
+    with services.Service(services.echo, host=host) as service:
+        with socket.create_connection((host, service.port), services.TIMEOUT) as s:
+            assert echoes(s)
+    service.acceptor.join(services.TIMEOUT)
+    assert not service.acceptor.is_alive()
+
+
 # ---- the link ----
 
 

@@ -503,30 +503,16 @@ def test_a_wrong_secret_is_told_on_both_sides_d15(lab, echo):
 
 
 def test_ipv6_and_names(lab, echo):
-    service = socket.create_server(("::1", 0), family=socket.AF_INET6)
-    port = service.getsockname()[1]
-
-    def serve():
-        while True:
-            try:
-                s, _ = service.accept()
-            except OSError:
-                return
-            with s:
-                services.echo(s)
-
-    threading.Thread(target=serve, daemon=True).start()
     server = lab.server(listen="[::1]:0")
-    for at, target in ((f"[::1]:{server.port}", f"[::1]:{port}"),
-                       (f"[::1]:{server.port}", f"localhost:{echo.port}")):
-        client = lab.start("client", PROGRAM, "client", "-server", at, "-secret", SECRET, "-ca", server.ca,
-                           "-remote-port", "0", "-local-target", target)
-        public = lab.port_of(client)
-        assert works(public)
-        with socket.create_connection(("::1", public), 60) as s:  # dual-stack
-            s.sendall(b"six")
-            assert read_exactly(s, 3) == b"six"
-    service.close()
+    with services.Service(services.echo, host="::1") as six:
+        for target in (f"[::1]:{six.port}", f"localhost:{echo.port}"):
+            client = lab.start("client", PROGRAM, "client", "-server", f"[::1]:{server.port}", "-secret", SECRET,
+                               "-ca", server.ca, "-remote-port", "0", "-local-target", target)
+            public = lab.port_of(client)
+            assert works(public)
+            with socket.create_connection(("::1", public), 60) as s:  # dual-stack
+                s.sendall(b"six")
+                assert read_exactly(s, 3) == b"six"
 
 
 def test_allowed_ports_d27(lab, echo):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Local services for the far end of a tunnel, and users for the near end. All of them bounded."""
 
+import contextlib
 import hashlib
 import random
 import socket
@@ -114,19 +115,20 @@ class Service:
     """Runs handler(socket) in a thread for each connection; the socket is closed behind it.
     Exceptions of handlers are kept in `errors`, results in `results`."""
 
-    def __init__(self, handler, rcvbuf=None):
+    def __init__(self, handler, rcvbuf=None, host="127.0.0.1"):
         self.handler = handler
-        self.sock = socket.socket()
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.sock.bind(("127.0.0.1", 0))
+        self.sock.bind((host, 0))
         self.sock.listen(4096)
         self.port = self.sock.getsockname()[1]
         self.errors, self.results = [], []
         self.open = 0
         self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     def _accept(self):
         while True:
@@ -153,6 +155,9 @@ class Service:
                 self.open -= 1
 
     def close(self):
+        """Nobody is let in any more, from here on: a thread in accept() would keep the port, and take one more."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
     def __enter__(self):
