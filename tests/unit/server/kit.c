@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "proto/smux/session.h"
+#include "timers.h"
 #include "unit/lines.h"
 
 struct kit kit;
@@ -44,6 +45,7 @@ int kit_setup(void **state)
     (void)state;
     memset(&kit, 0, sizeof kit);
     memset(agents, 0, sizeof agents);
+    timers_forget();
     kit.lines = lines_seen;
     *kit.lines = '\0';
     kit.now = 1000000;

@@ -15,39 +15,11 @@
 
 #include "kit.h"
 #include "server/known_store.h"
+#include "timers.h"
 
 #define HOUR_MS (3600 * 1000)
 
 static char dir[64];
-static uv_timer_cb on_due; /* NULL: the timer does not run */
-static mtime_ms due_at;
-static unsigned closed;
-
-int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t);
-int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t)
-{
-    (void)loop;
-    memset(t, 0, sizeof *t);
-    return 0;
-}
-
-int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat);
-int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat)
-{
-    assert_ptr_equal(t, &kit.srv.keeper.due);
-    assert_int_equal(repeat, 0);
-    on_due = cb;
-    due_at = kit.now + (mtime_ms)timeout;
-    return 0;
-}
-
-void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb);
-void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb)
-{
-    (void)cb;
-    assert_ptr_equal(h, &kit.srv.keeper.due);
-    closed++;
-}
 
 /* ---- a slow disk ---- */
 
@@ -135,8 +107,6 @@ static void begin(void)
     static const uint8_t key[KEYED_HASH_KEY_BYTES] = "0123456789abcde";
     memset(&kit.srv.keeper, 0, sizeof kit.srv.keeper);
     known_init(&kit.srv.known, key);
-    on_due = NULL;
-    closed = 0;
     keeper_begin(&kit.srv);
 }
 
@@ -162,7 +132,7 @@ static void remove_file(const char *name)
 static int teardown(void **state)
 {
     (void)state;
-    if (closed == 0)
+    if (timer_is_open(&kit.srv.keeper.due))
         keeper_end(&kit.srv);
     remove_file("known");
     (void)rmdir(dir);
@@ -177,11 +147,9 @@ static void proves_itself(const char *source, const char *id)
 /* The timer runs when it is due. */
 static void wait_until(mtime_ms at)
 {
-    while (on_due && due_at <= at) {
-        uv_timer_cb cb = on_due;
-        kit.now = due_at > kit.now ? due_at : kit.now;
-        on_due = NULL;
-        cb(&kit.srv.keeper.due);
+    for (mtime_ms due; (due = timer_due(&kit.srv.keeper.due)) <= at;) {
+        kit.now = due > kit.now ? due : kit.now;
+        timer_ring(&kit.srv.keeper.due);
     }
     kit.now = at;
 }
@@ -191,7 +159,7 @@ static void settle(void)
 {
     for (int i = 0; i < 60000 && kit.srv.keeper.write; i++) {
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        on_due(&kit.srv.keeper.due);
+        timer_ring(&kit.srv.keeper.due);
     }
     assert_null(kit.srv.keeper.write);
 }
@@ -218,10 +186,10 @@ static void nobody_puts_the_end_of_a_writing_off(void **state)
     proves_itself("192.0.2.1", "nas");
     wait_until(kit.now);
     assert_non_null(kit.srv.keeper.write);
-    mtime_ms looks_at = due_at;
+    mtime_ms looks_at = timer_due(&kit.srv.keeper.due);
     kit.now += 900;
     proves_itself("192.0.2.2", "nas");
-    assert_int_equal(due_at, looks_at);
+    assert_int_equal(timer_due(&kit.srv.keeper.due), looks_at);
     settle();
 }
 
@@ -234,7 +202,7 @@ static void a_new_one_is_written_at_once_and_then_once_a_minute(void **state)
     settle();
     assert_true(is_on_disk("192.0.2.1"));
     proves_itself("192.0.2.2", "nas");
-    assert_int_equal(due_at, began + KEEPER_WRITE_MS);
+    assert_int_equal(timer_due(&kit.srv.keeper.due), began + KEEPER_WRITE_MS);
     wait_until(began + KEEPER_WRITE_MS - 1);
     assert_null(kit.srv.keeper.write);
     assert_false(is_on_disk("192.0.2.2"));
@@ -268,10 +236,10 @@ static void nothing_changed_writes_nothing(void **state)
 {
     (void)state;
     wait_until(kit.now + 48 * HOUR_MS);
-    assert_null(on_due);
+    assert_true(timer_due(&kit.srv.keeper.due) == MTIME_NEVER);
     keeper_end(&kit.srv);
     assert_false(is_on_disk("192.0.2.1"));
-    assert_int_equal(closed, 1);
+    KIT_DID("timer-close ");
 }
 
 static void the_end_writes_what_is_not_written_yet(void **state)
@@ -282,7 +250,7 @@ static void the_end_writes_what_is_not_written_yet(void **state)
     proves_itself("192.0.2.2", "nas"); /* while the first is under way, or was just over */
     keeper_end(&kit.srv);
     assert_true(is_on_disk("192.0.2.2"));
-    assert_int_equal(closed, 1);
+    KIT_DID("timer-close ");
     KIT_LINES("");
 }
 
@@ -373,7 +341,7 @@ static void without_a_folder_it_goes_on(void **state)
     begin();
     assert_int_equal(kit_count("cannot be kept over a restart: "), 1);
     proves_itself("192.0.2.1", "nas");
-    assert_null(on_due);
+    assert_true(timer_due(&kit.srv.keeper.due) == MTIME_NEVER);
     keeper_end(&kit.srv);
     assert_int_equal(kit_count(""), 1);
 }

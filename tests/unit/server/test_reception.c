@@ -12,13 +12,12 @@
 #include <openssl/ssl.h>
 
 #include "kit.h"
+#include "timers.h"
 
 static char next_letter;
 static struct agent *newest;
 
-static unsigned changes, news;  /* of who is known */
-static unsigned closed;         /* handles */
-static uv_timer_cb on_verdicts; /* the last of verdicts_due; NULL: none */
+static unsigned changes, news; /* of who is known */
 
 /* ---- stubs ---- */
 
@@ -70,32 +69,6 @@ void server_session_gone(struct server *srv)
     kit_did("session-gone");
 }
 
-int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t);
-int __wrap_uv_timer_init(uv_loop_t *loop, uv_timer_t *t)
-{
-    (void)loop;
-    memset(t, 0, sizeof *t);
-    return 0;
-}
-
-int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat);
-int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat)
-{
-    if (t == &kit.srv.verdicts_due)
-        on_verdicts = cb;
-    (void)timeout;
-    (void)repeat;
-    return 0;
-}
-
-void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb);
-void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb)
-{
-    (void)h;
-    (void)cb;
-    closed++;
-}
-
 /* ---- the bench ---- */
 
 static int setup(void **state)
@@ -107,7 +80,6 @@ static int setup(void **state)
     kit.srv.workers = &kit.worker;
     kit.srv.workers_count = 1;
     next_letter = 'a';
-    on_verdicts = NULL;
     return 0;
 }
 
@@ -304,11 +276,9 @@ static void what_is_not_kept_has_another_key(void **state)
 static void at_the_end_no_timer_is_open(void **state)
 {
     (void)state;
-    closed = 0;
     quietly();
     reception_fini(&kit.srv);
-    KIT_DID("kept ");
-    assert_int_equal(closed, 2); /* verdicts_due, strangers_sum */
+    KIT_DID("timer-close timer-close kept "); /* verdicts_due, strangers_sum */
 }
 
 static void an_unknown_session_proves_nothing(void **state)
@@ -407,7 +377,7 @@ static void a_penalised_source_waits(void **state)
     }
     assert_int_equal(kit.srv.known_places.count, 2); /* who waits has a place of its own */
     kit.now += PENALTY_DEBT_MS;
-    on_verdicts(&kit.srv.verdicts_due);
+    timer_ring(&kit.srv.verdicts_due);
     assert_non_null(strstr(kit.did, "w>judge "));
     for (int i = 0; i < 10; i++)
         over(many[i], END_SHUTDOWN);
@@ -468,6 +438,7 @@ static void where_descriptors_are_few_fewer_wait(void **state)
     struct agent *many[4];
     (void)state;
     verdicts_fini(&kit.srv.verdicts);
+    timers_forget();
     assert_true(account_of_server(&kit.srv.account, 160, 1));
     assert_int_equal(reception_init(&kit.srv), 0);
     struct agent *home = come("203.0.113.9");
