@@ -269,7 +269,7 @@ def test_an_mtu_black_hole_is_passed_with_probing(lab, net):
     went, alive, client, server = black_hole(lab, net, 1)
     print(f"\nblack hole with probing: went on after {went} s\n{client[-600:]}")
     assert "goes on after 0." not in client and "goes on after 0." not in server
-    assert alive and went is not None and went < 9
+    assert alive and went is not None and went < 5  # 1 s; 6.5 to 7.2 if the first resume comes before the kernel's probe
 
 
 def test_an_mtu_black_hole_is_named_once(lab, net):
