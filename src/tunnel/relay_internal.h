@@ -35,7 +35,10 @@ struct relay {
     struct relays *rs;
     struct session *session; /* NULL: orphan */
     struct smux_stream *st;  /* NULL: closed */
-    struct list of_session;  /* in session->relays */
+    union {
+        struct list of_session;   /* in session->relays */
+        struct quota *counted_at; /* of an orphan: where its session counted it; NULL: nowhere */
+    };
     struct turn_node reader; /* in session->readers, or rs->discarding */
     struct list cut;         /* in one of rs->cuts, or rs->dead */
     mtime_ms cut_at;
