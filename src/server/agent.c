@@ -138,14 +138,17 @@ static void agent_on_authenticated(void *ctx)
     event_open_awaited(a->name);
 }
 
-/* Too many strangers. It may have ended, or proved itself, while the message was on its way. */
+/* Too many strangers, and who has proved itself and asks for nothing is one of them: on the
+   original's wire that are two messages. It may have ended, or asked, while this was on its way. */
 static void agent_on_drop(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, orders.drop);
     struct errmsg why;
-    if (!a->work.opening || a->work.authenticated)
+    if (!a->work.opening || a->work.has_asked)
         return;
-    errmsg_set(&why, ERR_LIMIT, "%s", _("too many connections that have not authenticated"));
+    errmsg_set(&why, ERR_LIMIT, "%s",
+               a->work.authenticated ? _("too many connections that have asked for nothing yet")
+                                     : _("too many connections that have not authenticated"));
     opening_close(a->work.opening);
     agent_ended(a, END_LOCAL, &why);
 }
@@ -206,6 +209,7 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
 {
     struct agent *a = ctx;
     struct claim *c = &a->claim;
+    a->work.has_asked = true;
     a->is_v2 = ask->is_v2;
     c->wanted = ask->port;
     if (ask->is_v2) {

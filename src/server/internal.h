@@ -100,16 +100,19 @@ struct endpoint {
     mtime_ms tell_crowded_at; /* its client has its share of users: not logged again before */
 };
 
-/* Who shares a source: its sessions, on any worker. The main thread's, which makes it with the first
-   and frees it with the last. */
+/* Who shares a source: its sessions, on any worker, and users who finish without theirs. The main
+   thread's, which makes it with the first. One that nobody is in any more is the next source's:
+   none is freed before the workers are gone, which count in it. */
 struct crowd {
+    struct crowd *next; /* in srv->crowds */
     struct quota users; /* connections of users through them; without a limit of its own */
     unsigned sessions;
+    char source[SOCK_NAME_MAX];
 };
 
 /* What the main thread keeps of a client. */
 struct agent_main {
-    struct admission_entry admission; /* while not authenticated */
+    struct admission_entry admission; /* while it has not asked */
     struct admission *places;         /* where it is counted */
     struct waiting_entry waiting;     /* while its client is away */
     struct list of_server;            /* in srv->agents */
@@ -135,6 +138,7 @@ struct agent_work {
     struct endpoint endpoint;
     struct log_budget lines; /* about what happens to its session again and again */
     bool authenticated;
+    bool has_asked;
     bool is_quiet;   /* its source has opened so many sessions that this one has no lines */
     bool over;       /* ended, or resume, was posted: the worker says no more of it */
     int opened_port; /* with opened: 0: it could not be had */
@@ -246,10 +250,11 @@ struct server {
     struct listener *tunnel_port;
     struct proxy_gate *proxy_gate; /* balancers' connections without a PROXY header yet, or NULL */
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
-    struct admission admission;    /* who has, and has not yet authenticated: strangers */
+    struct admission admission;    /* who has, and has asked for nothing yet: strangers */
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */
     struct list agents;            /* all */
+    struct crowd *crowds;          /* all that ever were */
     struct verdicts verdicts;      /* whose secret may be compared now */
     uv_timer_t verdicts_due;       /* runs while somebody waits for his */
     struct rng rng;                /* the system's */
@@ -338,6 +343,9 @@ void keeper_end(struct server *srv);
 /* ---- registry.c: ids, ports and what waits, on the main thread ---- */
 
 void owners_init(struct server *srv);
+
+/* When the workers are gone. */
+void owners_fini(struct server *srv);
 
 /* The messages of a that are about it. */
 void owners_init_agent(struct agent *a);

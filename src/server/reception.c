@@ -270,7 +270,6 @@ static void reception_on_auth_ok(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reports.auth_ok);
     struct server *srv = a->worker->srv;
-    admission_remove(a->main.places, &a->main.admission);
     make_known(srv, a->source, a->claim.id);
     a->worker->trusted++;
     a->main.is_trusted = true;

@@ -77,24 +77,33 @@ static bool is_namesake(const struct agent *a, const struct agent *b)
 /* The crowd of a's source, with a in it; NULL without memory. */
 static struct crowd *crowd_join(const struct agent *a)
 {
-    struct crowd *c = NULL;
-    list_foreach (n, &a->worker->srv->agents) {
-        const struct agent *o = LIST_ENTRY(n, struct agent, main.of_server);
-        if (o->main.crowd && strcmp(o->source, a->source) == 0)
-            c = o->main.crowd;
+    struct server *srv = a->worker->srv;
+    struct crowd *c = NULL, *unused = NULL;
+    for (struct crowd *o = srv->crowds; o && !c; o = o->next) {
+        bool is_empty = o->sessions == 0 && quota_used(&o->users) == 0;
+        if (is_empty)
+            unused = o;
+        else if (strcmp(o->source, a->source) == 0)
+            c = o;
     }
-    if (!c && (c = calloc(1, sizeof *c)))
+    if (!c)
+        c = unused;
+    if (!c && (c = calloc(1, sizeof *c))) {
         quota_init(&c->users, UINT32_MAX);
-    if (c)
+        c->next = srv->crowds;
+        srv->crowds = c;
+    }
+    if (c) {
+        memcpy(c->source, a->source, sizeof c->source);
         c->sessions++;
+    }
     return c;
 }
 
-/* Its worker has said its last word, so it counts in it no more. */
 static void crowd_leave(struct agent *a)
 {
-    if (a->main.crowd && --a->main.crowd->sessions == 0)
-        free(a->main.crowd);
+    if (a->main.crowd)
+        a->main.crowd->sessions--;
     a->main.crowd = NULL;
 }
 
@@ -106,15 +115,21 @@ static void count_sessions(struct server *srv, uint32_t sessions)
         reception_room(srv); /* some may have had to wait */
 }
 
-/* Is there room for a's session, of all and of its source? Those of its own id do not count: they
-   end when it begins, or it is refused. */
+/* Does o's session stay beside one that a begins? One of its own id ends then, or a is refused; not
+   so when it drains, and has its id no more. */
+static bool stays_beside(const struct agent *a, const struct agent *o)
+{
+    return !is_namesake(a, o) || o->claim.state == CLAIM_RELEASED;
+}
+
+/* Is there room for a's session, of all and of its source, beside those that stay? */
 static bool has_room(const struct agent *a)
 {
     const struct server *srv = a->worker->srv;
     uint32_t others = 0, of_source = 0;
     list_foreach (n, &srv->agents) {
         const struct agent *o = LIST_ENTRY(n, struct agent, main.of_server);
-        if (!o->main.counts || is_namesake(a, o))
+        if (!o->main.counts || !stays_beside(a, o))
             continue;
         others++;
         of_source += strcmp(o->source, a->source) == 0;
@@ -142,6 +157,7 @@ static void owners_on_asked(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reports.asked);
     struct server *srv = a->worker->srv;
+    admission_remove(a->main.places, &a->main.admission); /* from here on it counts as a session */
     count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */
     if (!has_room(a) || !(a->main.crowd = crowd_join(a))) {
         count_sessions(srv, srv->sessions - 1);
@@ -197,6 +213,14 @@ void owners_init(struct server *srv)
 {
     registry_init(&srv->registry, owners_act, srv);
     waiting_init(&srv->waiting, WAITING_MAX_BYTES, WAITING_FLOOR_BYTES);
+}
+
+void owners_fini(struct server *srv)
+{
+    for (struct crowd *c; (c = srv->crowds);) {
+        srv->crowds = c->next;
+        free(c);
+    }
 }
 
 void owners_init_agent(struct agent *a)

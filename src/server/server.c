@@ -457,6 +457,7 @@ no_loop:
 static void finish(struct server *srv)
 {
     free(srv->workers);
+    owners_fini(srv); /* the workers count in them */
     notify_fini(&srv->notify);
     verdicts_fini(&srv->verdicts);
     SSL_CTX_free(srv->tls);

@@ -87,6 +87,7 @@ static void candidate_found(struct candidate *c)
     s->lost_why = (struct errmsg){""};
     life_found(&s->life, elsewhere, loop_now(s->cfg.loop));
     session_act(s);
+    session_wake(s); /* there may be no action: it sets the clock */
 }
 
 static void candidate_on_ready(void *ctx)
@@ -106,6 +107,7 @@ static void candidate_on_ready(void *ctx)
     }
     life_secured(&s->life, loop_now(s->cfg.loop));
     session_act(s);
+    session_wake(s); /* there may be no action: it sets the clock */
 }
 
 void candidate_ask(struct candidate *c, uint64_t epoch)

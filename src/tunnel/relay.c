@@ -79,9 +79,8 @@ static void relay_leave_session(struct relay *r)
         r->session->gather_to = NULL;
     list_del(&r->of_session);
     r->session->relay_count--;
-    if (r->session->counted_at)
-        (void)quota_give(r->session->counted_at); /* whoever counts there asks */
-    session_wake(r->session);                     /* it may have waited for that */
+    session_wake(r->session); /* it may have waited for that */
+    r->counted_at = r->session->counted_at;
     r->session = NULL;
 }
 
@@ -112,6 +111,8 @@ static void relay_end(struct relay *r, bool reset)
     relay_set_up(r, UP_ENDED);
     relay_set_down(r, DOWN_ENDED);
     relay_leave_session(r);
+    if (r->counted_at)
+        (void)quota_give(r->counted_at); /* whoever counts there asks */
     turn_idle(&r->reader);
     relay_late_clear(r);
     if (r->unsent > 0)

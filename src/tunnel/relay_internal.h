@@ -33,9 +33,12 @@ enum relay_down {
 struct relay {
     struct stream_owner owner;
     struct relays *rs;
-    struct session *session;       /* NULL: orphan */
-    struct smux_stream *st;        /* NULL: closed */
-    struct list of_session;        /* in session->relays */
+    struct session *session; /* NULL: orphan */
+    struct smux_stream *st;  /* NULL: closed */
+    union {
+        struct list of_session;   /* in session->relays */
+        struct quota *counted_at; /* of an orphan: where its session counted it; NULL: nowhere */
+    };
     struct turn_node reader;       /* in session->readers, or rs->discarding */
     struct list cut;               /* in one of rs->cuts, rs->unsent_by, or rs->dead */
     mtime_ms cut_at;               /* in unsent_by: it is idle from then on */

@@ -97,8 +97,8 @@ void session_set_name(struct session *s, const char *name);
 /* What waits for its users' readers counts on account of this client (waiting_set_client()). */
 void session_set_client(struct session *s, uint64_t client);
 
-/* Its running connections are counted in q as well, from the first one on. Must outlive the end that
-   on_closed tells. */
+/* Its running connections are counted in q as well, from the first one on, until they end: q must
+   outlive those that go on without the session, too. */
 void session_count_at(struct session *s, struct quota *q);
 
 /* Marks it as over; what is staged still goes, GOAWAY with it. why may be NULL. Idempotent: the

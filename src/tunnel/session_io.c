@@ -253,6 +253,8 @@ static void session_on_readable(void *ctx)
             session_lost(s, err, &why);
             return;
         }
+        if (s->frozen)
+            return; /* what came was the moment to ask: the rest would come twice */
     }
     transport_read_later(s->tp);
 }

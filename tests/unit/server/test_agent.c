@@ -411,9 +411,9 @@ static void a_client_that_cannot_begin_has_ended(void **state)
     forget(a);
 }
 
-static void who_is_dropped_has_not_proved_himself(void **state)
+static void who_is_dropped_has_not_asked(void **state)
 {
-    struct agent *a = come('a'), *b = come('b');
+    struct agent *a = come('a'), *b = come('b'), *c = come('c');
     (void)state;
     kit_run(&a->orders.drop);
     KIT_DID("opening-close a>ended ");
@@ -423,6 +423,13 @@ static void who_is_dropped_has_not_proved_himself(void **state)
     *kit.did = '\0';
     kit_run(&b->orders.drop); /* it was on its way */
     KIT_DID("");
+    c->work.opening->cfg.ops->on_authenticated(
+        c); /* the legacy wire: the question follows, or not */
+    *kit.did = *kit.lines = '\0';
+    kit_run(&c->orders.drop);
+    KIT_DID("opening-close c>ended ");
+    assert_int_equal(kit_count("too many connections that have asked for nothing yet"), 1);
+    forget(c);
     forget(a);
     agent_close(b);
     forget(b);
@@ -673,7 +680,7 @@ int main(void)
         T(after_ended_nothing_is_said),
         T(an_accept_that_breaks_ends_once),
         T(a_client_that_cannot_begin_has_ended),
-        T(who_is_dropped_has_not_proved_himself),
+        T(who_is_dropped_has_not_asked),
         T(a_session_yields_its_port),
         T(who_drains_keeps_nobody_away),
         T(who_has_no_session_yields_nothing),

@@ -214,6 +214,7 @@ static int teardown(void **state)
     }
     mailbox_close(&rig.srv.in);
     reception_fini(&rig.srv);
+    owners_fini(&rig.srv);
     loop_run(&rig.srv.loop);
     loop_fini(&rig.srv.loop);
     for (unsigned i = 0; i < WORKERS; i++)
@@ -235,6 +236,17 @@ static void a_free_port_is_opened_and_granted(void **state)
     a->work.opened_port = 8080;
     say(&a->reports.opened);
     expect_heard("a:accept ");
+}
+
+/* Until it asks it has one of the places of those who have not. */
+static void who_asks_gives_his_place_back(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1");
+    say(&a->reports.auth_ok);
+    assert_int_equal(rig.srv.admission.count, 1);
+    say(&a->reports.asked);
+    assert_int_equal(rig.srv.admission.count, 0);
 }
 
 static void a_copy_hears_who_has_the_id(void **state)
@@ -296,6 +308,46 @@ static void one_source_leaves_room_for_others(void **state)
     *rig.heard = '\0';
     say(&more->reports.asked);
     expect_heard("h:open_port ");
+}
+
+/* One that drains stays beside the next one of its id, so it counts like any other. */
+static void what_drains_counts_for_its_source(void **state)
+{
+    (void)state;
+    struct agent *more;
+    for (int i = 0; i < 3; i++) {
+        more = come("192.0.2.1");
+        serve(more, "a", 1001);
+        say(&more->reports.released);
+    }
+    more = come("192.0.2.1");
+    ask(more, "a", 1001, true);
+    expect_heard("d:refuse ");
+    assert_int_equal(more->main.refusal.answer.error, HELLO_ERR_BUSY);
+    end(rig.agents[0], END_DRAINED);
+    say(&more->reports.asked);
+    expect_heard("d:open_port ");
+}
+
+/* Users who finish without their session are in the crowd of its source; an empty one is the next's. */
+static void who_finishes_without_a_session_is_in_the_crowd(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b = come("192.0.2.2"), *c = come("192.0.2.3");
+    serve(a, "a", 1001);
+    struct crowd *crowd = a->main.crowd;
+    quota_take(&crowd->users);
+    end(a, END_PEER);
+    serve(b, "b", 1002);
+    assert_ptr_not_equal(b->main.crowd, crowd);
+    a = come("192.0.2.1");
+    serve(a, "a", 1001);
+    assert_ptr_equal(a->main.crowd, crowd);
+    end(a, END_PEER);
+    (void)quota_give(&crowd->users);
+    serve(c, "c", 1003);
+    assert_ptr_equal(c->main.crowd, crowd);
+    assert_string_equal(c->main.crowd->source, "192.0.2.3");
 }
 
 /* Descriptors are one account: what sessions take users cannot have, nor sessions what users have. */
@@ -502,6 +554,7 @@ static void who_proved_himself_has_a_place_of_his_own(void **state)
     struct agent *a = come("192.0.2.1"), *again;
     assert_ptr_equal(a->main.places, &srv->admission);
     say(&a->reports.auth_ok);
+    say(&a->reports.asked);
     again = come("192.0.2.1");
     assert_ptr_equal(again->main.places, &srv->known_places);
     assert_int_equal(srv->known_places.count, 1);
@@ -514,6 +567,7 @@ static void who_proved_himself_has_a_place_of_his_own(void **state)
     k->before = loop_now(&srv->loop); /* a day later */
     assert_ptr_equal(come("192.0.2.1")->main.places, &srv->admission);
     say(&again->reports.auth_ok); /* the same entry */
+    say(&again->reports.asked);
     assert_int_equal(srv->known.next_source, 1);
     assert_int_equal(srv->known_places.count, 0);
     assert_ptr_equal(come("192.0.2.1")->main.places, &srv->known_places);
@@ -666,9 +720,12 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_free_port_is_opened_and_granted),
+        T(who_asks_gives_his_place_back),
         T(a_copy_hears_who_has_the_id),
         T(a_new_process_takes_its_place),
         T(one_source_leaves_room_for_others),
+        T(what_drains_counts_for_its_source),
+        T(who_finishes_without_a_session_is_in_the_crowd),
         T(sessions_and_users_share_descriptors),
         T(a_port_is_asked_for),
         T(who_dies_while_asked_gives_way),

@@ -146,8 +146,7 @@ static void a_client_comes_and_goes(void **state)
     KIT_LINES("");
 }
 
-/* The flood of one source drops itself, the oldest first, and nobody else; whoever has proved
-   himself does not count. */
+/* The flood of one source drops itself, the oldest first, and nobody else. */
 static void too_many_of_one_source(void **state)
 {
     struct agent *others = come("192.0.2.1"), *many[ADMISSION_SOURCE_MAX + 2];
@@ -166,6 +165,27 @@ static void too_many_of_one_source(void **state)
     KIT_DID("n>begin v>drop ");
     over(others, END_SHUTDOWN);
     for (int i = 0; i < ADMISSION_SOURCE_MAX + 2; i++)
+        over(many[i], END_SHUTDOWN);
+}
+
+/* Who has proved himself and asks for nothing, as one on the original's wire can, takes up a place
+   until he does: or there would be no bound for him. */
+static void who_asks_for_nothing_keeps_his_place(void **state)
+{
+    struct agent *first = come("203.0.113.9"), *many[ADMISSION_SOURCE_MAX + 1];
+    (void)state;
+    kit_run(&first->reports.auth_ok); /* its source is known from here on */
+    next_letter = 'v';
+    many[0] = come("203.0.113.9");
+    next_letter = 'n';
+    for (int i = 1; i < ADMISSION_SOURCE_MAX; i++)
+        many[i] = come("203.0.113.9");
+    kit_run(&many[0]->reports.auth_ok);
+    quietly();
+    many[ADMISSION_SOURCE_MAX] = come("203.0.113.9");
+    KIT_DID("n>begin v>drop ");
+    over(first, END_SHUTDOWN);
+    for (int i = 0; i <= ADMISSION_SOURCE_MAX; i++)
         over(many[i], END_SHUTDOWN);
 }
 
@@ -544,6 +564,7 @@ static void no_home_is_refused_for_there_are_many(void **state)
     for (int i = 0; i < MANY; i++) {
         many[i] = come(source_of(i));
         kit_run(&many[i]->reports.auth_ok);
+        admission_remove(many[i]->main.places, &many[i]->main.admission); /* it asks */
         kit_forget(many[i]);
         quietly();
     }
@@ -652,6 +673,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_client_comes_and_goes),
         T(too_many_of_one_source),
+        T(who_asks_for_nothing_keeps_his_place),
         T(the_end_of_a_stranger_is_a_line),
         T(what_a_stranger_says_is_escaped),
         T(a_source_that_has_proved_itself_is_known),

@@ -389,6 +389,11 @@ void owners_init(struct server *srv)
     (void)srv;
 }
 
+void owners_fini(struct server *srv)
+{
+    (void)srv;
+}
+
 void banner_print(const struct server *srv)
 {
     (void)srv;

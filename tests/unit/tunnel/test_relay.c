@@ -428,6 +428,24 @@ static void what_came_whole_is_delivered_without_a_session(void **state)
     assert_int_equal(recv(rig.user, &byte, 1, 0), 0);
 }
 
+/* Its descriptor is there until it ends, so it counts until then where its session had it count. */
+static void who_goes_on_without_a_session_counts_on(void **state)
+{
+    struct quota q;
+    (void)state;
+    attach();
+    quota_init(&q, UINT32_MAX);
+    rig.r->session->counted_at = &q;
+    quota_take(&q);
+    smux_stream_finish(rig.there, 0);
+    pump();
+    relay_orphan(rig.r);
+    assert_int_equal(quota_used(&q), 1);
+    (void)shutdown(rig.user, SHUT_WR);
+    PUMP_UNTIL(is_gone());
+    assert_int_equal(quota_used(&q), 0);
+}
+
 static void on_cancel(struct relay_pending *m)
 {
     (void)m;
@@ -877,6 +895,7 @@ int main(void)
         TEST(silence_of_a_half_closed_one_is_cut),
         TEST(silence_while_detached_does_not_count),
         TEST(what_came_whole_is_delivered_without_a_session),
+        TEST(who_goes_on_without_a_session_counts_on),
         TEST(a_dial_is_called_off_once),
         TEST(a_prefix_goes_first),
         TEST(a_prefix_goes_out_alone),

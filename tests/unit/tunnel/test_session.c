@@ -287,6 +287,60 @@ static void a_frozen_connection_is_not_read(void **state)
     assert_non_null(relay_new(&k->client.relays, k->client.session, k->client.stream));
 }
 
+/* Secured, it spares the old connection for half a second. Nothing else happens meanwhile that would
+   have the session look at life: the clock must know. */
+static void a_secured_attempt_sets_the_clock(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    struct session *client = k->client.session;
+    k->client.tp->route_changed = true;
+    session_network_changed(client, false);
+    session_dialled(client, dup(0), 1, NULL);
+    stub_turn(&k->loop);
+    struct transport *c = stub_newest();
+    client->life.doubted_until = 0; /* as if silence alone had made the suspicion */
+    c->is_v2 = true;
+    c->ev->on_ready(c->ctx);
+    assert_int_equal(client->life.attempt, LIFE_ATTEMPT_SECURING);
+    client->life.doubted_until = loop_now(&k->loop) + LIFE_DOUBT_MS; /* the half second is over */
+    stub_turn(&k->loop);
+    assert_int_equal(client->life.attempt, LIFE_ATTEMPT_ASKED);
+    stub_fail(c, ERR_RESET);
+}
+
+/* What is read may bring the moment to ask. From there on nothing more is, or it would come twice:
+   the server goes on behind what it was told. */
+static void who_has_asked_while_reading_stops_reading(void **state)
+{
+    struct kit *k = *state;
+    enum { FRAMES = RELAYS_SCRATCH_BYTES / SMUX_FRAME_BYTES + 1 };
+    static uint8_t bulk[FRAMES * SMUX_FRAME_BYTES];
+    kit_session(k, true);
+    struct session *client = k->client.session;
+    struct kit_stream u = kit_stream(k);
+    for (uint8_t *p = bulk; p < bulk + sizeof bulk; p += SMUX_FRAME_BYTES)
+        smux_header_put(p, SMUX_WIRE_GOTUNNEL2, SMUX_PSH, SMUX_FRAME_PAYLOAD, smux_stream_id(u.st));
+    struct transport *old_c = k->client.tp;
+    old_c->route_changed = true;
+    session_network_changed(client, false);
+    session_dialled(client, dup(0), 1, NULL);
+    stub_turn(&k->loop);
+    struct transport *c = stub_newest();
+    client->life.doubted_until = 0; /* secured without a doubt, it spares the old one for a while */
+    c->is_v2 = true;
+    c->ev->on_ready(c->ctx);
+    assert_int_equal(client->life.attempt, LIFE_ATTEMPT_SECURING);
+    client->life.doubted_until = loop_now(&k->loop) + LIFE_DOUBT_MS; /* no longer */
+    stub_feed(old_c, bulk, sizeof bulk);
+    assert_int_equal(client->life.attempt, LIFE_ATTEMPT_ASKED);
+    assert_int_equal(old_c->in_at, RELAYS_SCRATCH_BYTES);
+    stub_fail(c, ERR_RESET); /* it is good after all */
+    assert_int_equal(old_c->in_at, old_c->in_len);
+    relay_reset(u.service, SMUX_RST_PEER_RESET);
+    relay_reset(u.user, SMUX_RST_PEER_RESET);
+}
+
 static void a_wrong_proof_touches_nothing(void **state)
 {
     struct kit *k = *state;
@@ -586,6 +640,8 @@ int main(void)
         T(a_waiting_session_tells_when_its_users_have_gone),
         T(a_failed_attempt_unfreezes_the_connection),
         T(a_frozen_connection_is_not_read),
+        T(a_secured_attempt_sets_the_clock),
+        T(who_has_asked_while_reading_stops_reading),
         T(a_wrong_proof_touches_nothing),
         T(an_old_epoch_is_stale),
         T(an_unknown_session_is_given_up),
