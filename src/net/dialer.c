@@ -116,11 +116,11 @@ const char *dial_text(struct errmsg *out, const struct dial_result *r)
     char name[SOCK_NAME_MAX];
     if (r->address.family != ADDRESS_NONE)
         errmsg_set(out, r->err, "%s: %s", sock_address_name(name, &r->address),
-                   strerror(r->errnum));
+                   errno_text(r->errnum));
     else if (r->errnum < 0)
         errmsg_set(out, r->err, _("the name cannot be resolved: %s"), uv_strerror(r->errnum));
     else if (r->errnum > 0)
-        errmsg_set(out, r->err, "%s", strerror(r->errnum));
+        errmsg_set(out, r->err, "%s", errno_text(r->errnum));
     else
         errmsg_set(out, r->err, "%s", _("the name could not be resolved in time"));
     return out->text;

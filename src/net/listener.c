@@ -275,7 +275,7 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     else if (listen_on_host(cfg, &fd, why) < 0)
         return ERR_RESOLVE;
     if (fd < 0)
-        return errmsg_set(why, err_from_errno(-fd), "bind: %s", strerror(-fd));
+        return errmsg_set(why, err_from_errno(-fd), "bind: %s", errno_text(-fd));
     return begin(loop, fd, cfg, ev, ctx, ret, why);
 }
 
@@ -302,7 +302,7 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_config *cfg,
         return errmsg_set(why, ERR_INVAL, _("descriptor %d is not a listening TCP socket"), fd);
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return errmsg_set(why, ERR_IO, "fcntl: %s", strerror(errno));
+        return errmsg_set(why, ERR_IO, "fcntl: %s", errno_text(errno));
     set_options(fd, cfg);
     return begin(loop, fd, cfg, ev, ctx, ret, why);
 }

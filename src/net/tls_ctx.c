@@ -117,7 +117,8 @@ static bool is_cert_alert(int reason)
 /* OpenSSL's own words have no text for errors of the operating system. */
 static const char *words_of(unsigned long code)
 {
-    return ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+    return ERR_SYSTEM_ERROR(code) ? errno_text(ERR_GET_REASON(code))
+                                  : ERR_reason_error_string(code);
 }
 
 int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why)

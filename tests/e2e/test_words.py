@@ -98,7 +98,7 @@ def test_a_wrong_command_line(place, status, words, english, chinese):
 @pytest.mark.parametrize("status,words,english,chinese", [
     (1, ("server", "-listen", "1", "-secret-file", "missing", "-listen", "2"),
      "-listen is given more than once: only the last one counts\ncannot get the secret: missing: No such file or directory",
-     "参数 -listen 给出了不止一次：只有最后一个有效\n无法取得共享密钥: missing: No such file or directory"),
+     "参数 -listen 给出了不止一次：只有最后一个有效\n无法取得共享密钥: missing: 没有该文件或目录（No such file or directory）"),
 ], ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
 def test_a_start_that_fails(place, status, words, english, chinese):
     for language, lines in zip(LANGUAGES, (english, chinese)):
