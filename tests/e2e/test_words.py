@@ -6,11 +6,13 @@ Each row is one mistake and, in English and Chinese, the whole line that tells o
 
 import os
 import re
+import socket
 import subprocess
+import threading
 
 import pytest
 
-from lib.procs import PATIENCE, PROGRAM, SANDBOX, SECRET
+from lib.procs import PATIENCE, PROGRAM, SANDBOX, SECRET, Lab
 
 TIME = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ")
 LANGUAGES = ("en_US.UTF-8", "zh_CN.UTF-8")
@@ -105,3 +107,101 @@ def test_a_start_that_fails(place, status, words, english, chinese):
         said, ended = run((words[0], "-sandbox", SANDBOX, *words[1:]), place, language)
         assert "\n".join(said) == lines
         assert ended == status
+
+
+# ---- programs that go on ----
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    """The CA of a server that has been there."""
+    lab = Lab(tmp_path_factory.mktemp("ca"))
+    server = lab.server()
+    assert not lab.close()
+    return server.ca
+
+
+def line_of(words, path, language, begin):
+    """The first line that begins so, of a program that is ended then."""
+    p = subprocess.Popen([PROGRAM, words[0], "-sandbox", SANDBOX, *words[1:]], env=environment(path, language), cwd=path,
+                         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
+    timer = threading.Timer(2 * PATIENCE, p.kill)
+    timer.start()
+    try:
+        lines = []
+        for line in p.stderr:
+            lines.append(TIME.sub("", line.rstrip("\n")))
+            if lines[-1].startswith(begin):
+                return lines[-1]
+        pytest.fail("\n".join(lines))
+    finally:
+        timer.cancel()
+        p.kill()
+        p.wait()
+        p.stderr.close()
+
+
+UNREACHABLE = ("cannot connect to the server: ", "无法连接服务端: ")
+
+
+def unreachable(place, ca, server, i):
+    words = ("client", "-secret-file", "secret", "-ca", ca, "-server", server)
+    return line_of(words, place, LANGUAGES[i], UNREACHABLE[i]).removeprefix(UNREACHABLE[i])
+
+
+def test_a_name_that_does_not_resolve(place, ca):
+    """The resolver says that there is none, or without a network that it cannot tell, or nothing."""
+    name = "no-such-name.invalid"
+    for i, said in enumerate((
+            {f"the name '{name}' does not resolve: is it spelled right? (EAI_NONAME: Name or service not known)",
+             f"the name '{name}' cannot be looked up now: is this machine online, and does its name server answer? "
+             "(EAI_AGAIN: Temporary failure in name resolution)",
+             f"the name '{name}' was not resolved in time: does this machine's name server answer?"},
+            {f"域名 '{name}' 无法解析：请检查拼写（EAI_NONAME: Name or service not known）",
+             f"域名 '{name}' 暂时无法查询：请检查本机网络和 DNS 服务器（EAI_AGAIN: Temporary failure in name resolution）",
+             f"域名 '{name}' 没有及时得到解析：请检查本机的 DNS 服务器是否响应"})):
+        assert unreachable(place, ca, f"{name}:7000", i) in said
+
+
+def test_a_port_where_nothing_listens(place, ca):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))  # and does not listen
+        at = f"127.0.0.1:{s.getsockname()[1]}"
+        assert unreachable(place, ca, at, 0) == (
+            f"{at}: nothing listens there: does the program run, and is the port right? (Connection refused)")
+        assert unreachable(place, ca, at, 1) == (
+            f"{at}: 没有程序在监听：请检查程序是否在运行，端口是否正确（Connection refused）")
+
+
+@pytest.mark.patient
+def test_a_firewall_that_drops(place, ca):
+    """Said after the first time-out. A listener whose queue is full lets the kernel drop what comes, as a firewall does."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        at = f"127.0.0.1:{full.getsockname()[1]}"
+        queue = [socket.socket() for _ in range(4)]
+        for s in queue:
+            s.setblocking(False)
+            s.connect_ex(full.getsockname())
+        assert unreachable(place, ca, at, 0) == (
+            f"{at}: no answer: is the address right, and does no firewall on the way drop this port? (Connection timed out)")
+        assert unreachable(place, ca, at, 1) == (
+            f"{at}: 没有响应：请检查地址是否正确，以及途中的防火墙是否丢弃了该端口的数据包（Connection timed out）")
+        for s in queue:
+            s.close()
+
+
+@pytest.mark.parametrize("i", range(2), ids=LANGUAGES)
+def test_a_local_target_where_nothing_listens(lab, server, i):
+    """Its address stands in the line once."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+        client = lab.client(server, port, env={"LC_ALL": LANGUAGES[i]}, ready=False)
+        public = int(server.match(r"listening on \S*:(\d+), ready").group(1))
+        with socket.create_connection(("127.0.0.1", public)):
+            client.wait_log((
+                f"cannot connect to the local target 127.0.0.1:{port}: "
+                "nothing listens there: does the program run, and is the port right? (Connection refused)\n",
+                f"无法建立到本地目标的连接 127.0.0.1:{port}: 没有程序在监听：请检查程序是否在运行，端口是否正确（Connection refused）\n")[i])
