@@ -6,9 +6,11 @@ Each row is one mistake and, in English and Chinese, the whole line that tells o
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,11 @@ TIME = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ")
 LANGUAGES = ("en_US.UTF-8", "zh_CN.UTF-8")
 SERVER = ("server", "-secret-file", "secret")
 CLIENT = ("client", "-secret-file", "secret", "-server", "127.0.0.1:1")
+
+
+def at(server):
+    """A client of the server at this address."""
+    return ("client", "-secret-file", "secret", "-server", server)
 
 
 def environment(path, language):
@@ -101,12 +108,84 @@ def test_a_wrong_command_line(place, status, words, english, chinese):
     (1, ("server", "-listen", "1", "-secret-file", "missing", "-listen", "2"),
      "-listen is given more than once: only the last one counts\ncannot get the secret: missing: No such file or directory",
      "参数 -listen 给出了不止一次：只有最后一个有效\n无法取得共享密钥: missing: 没有该文件或目录（No such file or directory）"),
+    # addresses
+    (1, at("my server.com:7000"),
+     "-server 'my server.com:7000': it has a blank in it: write host:port without one",
+     "-server 'my server.com:7000': 其中含有空白：请写成“主机:端口”，不要带空白"),
+    (1, at("http://my.server.com:7000"),
+     "-server 'http://my.server.com:7000': it is a URL: write only host:port, without 'http://'",
+     "-server 'http://my.server.com:7000': 这是一个 URL：请只写“主机:端口”，不要带 'http://'"),
+    (1, at("udp://my.server.com:7000"),
+     "-server 'udp://my.server.com:7000': it is a URL: write only host:port, without 'udp://'",
+     "-server 'udp://my.server.com:7000': 这是一个 URL：请只写“主机:端口”，不要带 'udp://'"),
+    (1, at("my.server.com:7000/"),
+     "-server 'my.server.com:7000/': it has a slash in it: write only host:port, without a path",
+     "-server 'my.server.com:7000/': 其中含有斜杠：请只写“主机:端口”，不要带路径"),
+    (1, at("my.server.com"),
+     "-server 'my.server.com': it has no port: write host:port, as in 192.0.2.1:7000",
+     "-server 'my.server.com': 缺少端口：请写成“主机:端口”，例如 192.0.2.1:7000"),
+    (1, at("my.server.com：7000"),
+     "-server 'my.server.com：7000': it has a full-width colon in it: write host:port with the plain one",
+     "-server 'my.server.com：7000': 其中含有全角冒号：请用半角冒号写成“主机:端口”"),
+    (1, at("2001:db8::1:7000"),
+     "-server '2001:db8::1:7000': it has more than one colon: write an IPv6 address in brackets, like [::1]:7000",
+     "-server '2001:db8::1:7000': 其中有多个冒号：IPv6 地址请写在方括号中，例如 [::1]:7000"),
+    (1, at("my.server.com:70000"),
+     "-server 'my.server.com:70000': its port 70000 is not between 0 and 65535",
+     "-server 'my.server.com:70000': 端口 70000 不在 0 到 65535 之间"),
+    (1, at("my.server.com:tunnel"),
+     "-server 'my.server.com:tunnel': its port 'tunnel' is neither a number nor a known service",
+     "-server 'my.server.com:tunnel': 端口 'tunnel' 既不是数字，也不是已知的服务名"),
+    (1, (*CLIENT, "-local-target", "localhost"),
+     "-local-target 'localhost': it has no port: write host:port, as in 192.0.2.1:7000",
+     "-local-target 'localhost': 缺少端口：请写成“主机:端口”，例如 192.0.2.1:7000"),
 ], ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
 def test_a_start_that_fails(place, status, words, english, chinese):
     for language, lines in zip(LANGUAGES, (english, chinese)):
         said, ended = run((words[0], "-sandbox", SANDBOX, *words[1:]), place, language)
         assert "\n".join(said) == lines
         assert ended == status
+
+
+@pytest.fixture
+def without_right():
+    """The front of a command line that may not listen below 1024."""
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80:
+        pytest.skip("anybody may listen on port 80 here")
+    if os.geteuid() != 0:
+        return ()
+    if not shutil.which("setpriv"):
+        pytest.skip("no setpriv")
+    return ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+
+
+def test_port_80_without_the_right(lab, without_right):
+    for i, line in enumerate((
+            "cannot listen on TLS address 127.0.0.1:80: ports below 1024 need CAP_NET_BIND_SERVICE, or root (Permission denied)",
+            "无法监听 TLS 地址 127.0.0.1:80: 1024 以下的端口需要 CAP_NET_BIND_SERVICE 或 root 权限（Permission denied）")):
+        server = lab.server(listen="127.0.0.1:80", wrapper=without_right, env={"LC_ALL": LANGUAGES[i]}, ready=False)
+        server.expect_exit = False
+        assert server.popen.wait(PATIENCE) == 1
+        assert f" {line}\n" in server.log()
+
+
+PORT = (  # the same words at both ends: a public port that the server may not open, and one it must not
+    ("the server has no permission to open it: ports below 1024 need CAP_NET_BIND_SERVICE there, or root (permission denied)",
+     "服务端没有权限监听该端口：1024 以下的端口需要 CAP_NET_BIND_SERVICE 或 root 权限（permission denied）"),
+    ("not in the server's -allow-ports: take one that is, or add it there",
+     "不在服务端 -allow-ports 的范围内：请换用其中的端口，或在服务端添加该端口"))
+
+
+@pytest.mark.parametrize("i", range(2), ids=LANGUAGES)
+@pytest.mark.parametrize("forbidden", [False, True], ids=["80", "allow-ports"])
+def test_a_public_port_that_is_refused(lab, without_right, forbidden, i):
+    env = {"LC_ALL": LANGUAGES[i]}
+    flags, port = (("-allow-ports", "80"), 81) if forbidden else ((), 80)
+    server = lab.server(wrapper=without_right, flags=flags, env=env)
+    client = lab.client(server, 1, remote_port=port, ready=False, env=env)
+    server.wait_log((f"cannot listen on public port :{port}: ", f"监听公网端口 :{port} 失败: ")[i] + PORT[forbidden][i] + "\n")
+    client.wait_log((f"the server refused to forward the port: public port {port}: ",
+                     f"请求端口转发失败: 服务端返回错误: 公网端口 {port}: ")[i] + PORT[forbidden][i] + "\n")
 
 
 # ---- programs that go on ----
