@@ -49,12 +49,21 @@ static size_t without_line_end(const char *p, size_t n)
     return n;
 }
 
+/* A byte order mark is not seen in an editor, and the other end's secret does not have it. */
 static int take_secret(struct common_options *o, const char *text, size_t n, const char *from,
                        struct errmsg *why)
 {
     n = without_line_end(text, n);
     if (n == 0)
         return errmsg_set(why, ERR_INVAL, _("%s is empty"), from);
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        return errmsg_set(
+            why, ERR_INVAL,
+            _("%s begins with a byte order mark (EF BB BF): save it as UTF-8 without one"), from);
+    if (n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return errmsg_set(why, ERR_INVAL,
+                          _("%s is saved as UTF-16: save it as UTF-8 without a byte order mark"),
+                          from);
     if (n > OPTION_SECRET_MAX)
         return errmsg_set(why, ERR_LIMIT, _("%s has more than %d bytes"), from, OPTION_SECRET_MAX);
     if (memchr(text, '\0', n))

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 from pathlib import Path
@@ -34,10 +35,20 @@ def environment(path, language):
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder with a secret."""
-    (tmp_path / "secret").write_text(SECRET + "\n")
-    (tmp_path / "secret").chmod(0o600)
+    """A folder with a secret, and with what editors make of one."""
+    for name, encoding in (("secret", "utf-8"), ("bom", "utf-8-sig"), ("utf-16", "utf-16")):
+        (tmp_path / name).write_text(SECRET + "\n", encoding=encoding)
+        (tmp_path / name).chmod(0o600)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    """The CA of a server that has been there."""
+    lab = Lab(tmp_path_factory.mktemp("ca"))
+    server = lab.server()
+    assert not lab.close()
+    return server.ca
 
 
 def run(words, path, language):
@@ -108,6 +119,12 @@ def test_a_wrong_command_line(place, status, words, english, chinese):
     (1, ("server", "-listen", "1", "-secret-file", "missing", "-listen", "2"),
      "-listen is given more than once: only the last one counts\ncannot get the secret: missing: No such file or directory",
      "参数 -listen 给出了不止一次：只有最后一个有效\n无法取得共享密钥: missing: 没有该文件或目录（No such file or directory）"),
+    (1, ("server", "-secret-file", "bom"),
+     "cannot get the secret: bom begins with a byte order mark (EF BB BF): save it as UTF-8 without one",
+     "无法取得共享密钥: bom 以字节顺序标记（BOM，EF BB BF）开头：请另存为不带 BOM 的 UTF-8"),
+    (1, ("server", "-secret-file", "utf-16"),
+     "cannot get the secret: utf-16 is saved as UTF-16: save it as UTF-8 without a byte order mark",
+     "无法取得共享密钥: utf-16 的编码是 UTF-16：请另存为不带 BOM 的 UTF-8"),
     # addresses
     (1, at("my server.com:7000"),
      "-server 'my server.com:7000': it has a blank in it: write host:port without one",
@@ -169,6 +186,53 @@ def test_port_80_without_the_right(lab, without_right):
         assert f" {line}\n" in server.log()
 
 
+CA_FAULTS = {  # what the file is: its sentences, with OpenSSL's or errno's word
+    "missing": ("is missing: copy ca.crt from the server, where it is in the directory of -certs, and say with -ca where it is "
+                "(No such file or directory)",
+                "不存在：请从服务端的证书目录（-certs）复制 ca.crt，并用 -ca 指定其位置（No such file or directory）"),
+    "folder": ("is a directory: give the file in it, ca.crt (Is a directory)",
+               "是一个目录：请指定其中的文件 ca.crt（Is a directory）"),
+    "empty": ("is empty: copy ca.crt from the server again (no certificate or crl found)",
+              "是空文件：请从服务端重新复制 ca.crt（no certificate or crl found）"),
+    "key": ("is a private key: give the server's ca.crt, and keep keys at the server (no certificate or crl found)",
+            "是私钥：请改用服务端的 ca.crt，私钥应只留在服务端（no certificate or crl found）"),
+    "text": ("holds no certificate: give the server's ca.crt (no certificate or crl found)",
+             "中没有证书：请改用服务端的 ca.crt（no certificate or crl found）"),
+    "indented": ("is indented, or something stands before '-----BEGIN': its lines must begin at the left edge "
+                 "(no certificate or crl found)",
+                 "的各行有缩进，或者 '-----BEGIN' 之前有其他字符：每行必须从行首开始（no certificate or crl found）"),
+    "cut": ("is damaged: copy ca.crt from the server again (bad end line)", "已损坏：请从服务端重新复制 ca.crt（bad end line）"),
+    "der": ("is not PEM but DER: copy ca.crt from the server, which is PEM (no certificate or crl found)",
+            "是 DER 格式而不是 PEM：请从服务端复制 PEM 格式的 ca.crt（no certificate or crl found）"),
+}
+
+
+@pytest.mark.parametrize("what", CA_FAULTS)
+def test_a_file_that_is_not_a_ca(place, ca, what):
+    pem = ca.read_text()
+    files = {"empty": "", "key": (ca.parent / "server.key").read_text(), "text": "hello\n",
+             "indented": "".join(f"  {line}\n" for line in pem.splitlines()), "cut": pem[:-9]}
+    file = place / what
+    if what == "folder":
+        file.mkdir()
+    elif what == "der":
+        file.write_bytes(ssl.PEM_cert_to_DER_cert(pem))
+    elif what != "missing":
+        file.write_text(files[what])
+    for i, begin in enumerate(("cannot set up the client's TLS: the CA certificate file", "初始化客户端 TLS 配置失败: CA 证书文件")):
+        said, ended = run((*CLIENT, "-ca", what), place, LANGUAGES[i])
+        assert said == [f"{begin} {what} {CA_FAULTS[what][i]}"]
+        assert ended == 1
+
+
+def test_a_server_s_certificate_is_not_a_ca(place, ca):
+    leaf = ca.parent / "server.crt"
+    assert run((*CLIENT, "-ca", leaf), place, LANGUAGES[0]) == ([
+        f"cannot set up the client's TLS: {leaf} holds a server's certificate and not a CA's: give the server's file ca.crt"], 1)
+    assert run((*CLIENT, "-ca", leaf), place, LANGUAGES[1]) == ([
+        f"初始化客户端 TLS 配置失败: {leaf} 是服务端证书而不是 CA 证书：请改用服务端的 ca.crt"], 1)
+
+
 PORT = (  # the same words at both ends: a public port that the server may not open, and one it must not
     ("the server has no permission to open it: ports below 1024 need CAP_NET_BIND_SERVICE there, or root (permission denied)",
      "服务端没有权限监听该端口：1024 以下的端口需要 CAP_NET_BIND_SERVICE 或 root 权限（permission denied）"),
@@ -189,15 +253,6 @@ def test_a_public_port_that_is_refused(lab, without_right, forbidden, i):
 
 
 # ---- programs that go on ----
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    """The CA of a server that has been there."""
-    lab = Lab(tmp_path_factory.mktemp("ca"))
-    server = lab.server()
-    assert not lab.close()
-    return server.ca
 
 
 def line_of(words, path, language, begin):
