@@ -13,8 +13,8 @@ static int look_up(struct hostport *hp, struct errmsg *why)
         return 0;
     int port = sock_service_port(hp->service);
     if (port < 0)
-        return errmsg_set(why, ERR_NOTFOUND, _("'%s' is neither a port nor a known service"),
-                          hp->service);
+        return errmsg_set(why, ERR_NOTFOUND,
+                          _("its port '%s' is neither a number nor a known service"), hp->service);
     hp->port = port;
     return 0;
 }

@@ -36,32 +36,46 @@ int cli_failed(int err)
     }
 }
 
-static void print_usage(const struct mode *m)
+/* Go's form, for -h. */
+static int help(const struct mode *m)
 {
+    char head[64];
+    (void)snprintf(head, sizeof head, "Usage of %s:\n", m->name); /* fits */
+    log_text(head);
     size_t n = flags_usage(m, NULL, 0);
     char *text = malloc(n + 1);
     if (!text)
-        return; /* the error before it says what matters */
+        return cli_cannot_start(ERR_NOMEM);
     (void)flags_usage(m, text, n + 1);
     log_text(text);
     free(text);
+    return EXIT_STATUS_OK;
 }
 
-/* Go's form: what was wrong, if anything, and the list under a headline. */
-static int usage(const struct mode *m, const char *error)
+/* Two lines, before the one that says what is wrong: the last line is the one that is read. */
+static void print_synopsis(const struct mode *m)
 {
-    char head[sizeof((struct flags_error *)0)->text + 64];
-    (void)snprintf(head, sizeof head, "%s%sUsage of %s:\n", error ? error : "", error ? "\n" : "",
-                   m->name); /* cut on purpose */
-    log_text(head);
-    print_usage(m);
-    return error ? cli_hopeless(EXIT_STATUS_USAGE) : EXIT_STATUS_OK;
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   _("usage: gotunnel %s %s [-flag value ...]\n"
+                     "       'gotunnel %s -h' lists the flags\n"),
+                   m->name, m->required, m->name); /* fits */
+    log_text(text);
+}
+
+static int wrong_line(const struct mode *m, const char *error)
+{
+    char text[sizeof((struct flags_error *)0)->text + 64];
+    (void)snprintf(text, sizeof text, _("error: %s\n"), error); /* cut on purpose */
+    print_synopsis(m);
+    log_text(text);
+    return cli_hopeless(EXIT_STATUS_USAGE);
 }
 
 int cli_missing(const struct mode *m, const char *text)
 {
+    print_synopsis(m);
     event_options_missing(text);
-    print_usage(m);
     return cli_hopeless(EXIT_STATUS_FAILED);
 }
 
@@ -78,7 +92,7 @@ static int left_over(const struct mode *m, const char *arg)
     (void)quote(quoted, sizeof quoted, arg); /* cut on purpose */
     (void)snprintf(text, sizeof text,
                    _("unexpected argument %s: flags come first, each as -name value"), quoted);
-    return usage(m, text);
+    return wrong_line(m, text);
 }
 
 /* Fills *common and what is around it. True: go on. */
@@ -95,10 +109,10 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
     case FLAGS_OK:
         break;
     case FLAGS_HELP:
-        *ret_status = usage(m, NULL);
+        *ret_status = help(m);
         return false;
     case FLAGS_BAD:
-        *ret_status = usage(m, error.text);
+        *ret_status = wrong_line(m, error.text);
         return false;
     }
     *ret_status = EXIT_STATUS_OK;
@@ -111,6 +125,8 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
         return false;
     }
     log_set_level((enum log_level)common->log_level);
+    if (error.repeated)
+        event_flag_repeated(error.repeated);
     if (secret_find(common, &why) < 0) {
         event_secret_missing(why.text);
         *ret_status = cli_hopeless(EXIT_STATUS_FAILED);

@@ -33,5 +33,5 @@ struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret
 /* Says that the program cannot begin, because of err. An exit status. */
 int cli_cannot_start(int err);
 
-/* A required option is missing: logs text and lists the options. Returns the exit status. */
+/* A required option is missing: shows how the mode is used, then logs text. Returns the exit status. */
 int cli_missing(const struct mode *m, const char *text);

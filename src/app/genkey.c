@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/cli.h"
+#include "base/err.h"
 #include "base/event.h"
 #include "base/file.h"
 #include "base/hex.h"
@@ -58,9 +59,9 @@ static int print_key(void)
     if (printed)
         return EXIT_STATUS_OK;
     if (made)
-        event_key_not_written(strerror(errnum));
+        event_key_not_written(errno_text(errnum));
     else
-        event_key_not_made(strerror(errnum));
+        event_key_not_made(errno_text(errnum));
     return EXIT_STATUS_FAILED;
 }
 

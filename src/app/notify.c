@@ -92,7 +92,7 @@ void notify_init(struct notify *n)
     const char *path = getenv("NOTIFY_SOCKET");
     int fd = open_socket(path);
     if (fd < 0) {
-        event_manager_unreachable(path, strerror(-fd));
+        event_manager_unreachable(path, errno_text(-fd));
         return;
     }
     n->fd = fd;
@@ -107,7 +107,7 @@ static bool notify_send(struct notify *n, const char *text)
     bool was_unsent = n->unsent;
     n->unsent = send(n->fd, text, strlen(text), MSG_NOSIGNAL) < 0;
     if (n->unsent && !was_unsent)
-        event_manager_unreachable(getenv("NOTIFY_SOCKET"), strerror(errno));
+        event_manager_unreachable(getenv("NOTIFY_SOCKET"), errno_text(errno));
     return !n->unsent;
 }
 

@@ -38,7 +38,7 @@ static void say(struct words *w, const char *fmt, ...)
 static bool note(struct words *missing, const char *layer, int err)
 {
     if (err < 0)
-        say(missing, "%s (%s)", layer, strerror(-err));
+        say(missing, "%s (%s)", layer, errno_text(-err));
     return err == 0;
 }
 
@@ -76,7 +76,7 @@ static int enter(const struct sandbox_config *cfg)
     int made = landlock_make(&rules, cfg, LANDLOCK_ABI); /* by who may open all of its files */
     int err = user_become(uid, gid, cfg->listens);
     if (err < 0) {
-        event_sandbox_user_failed((unsigned)uid, strerror(-err));
+        event_sandbox_user_failed((unsigned)uid, errno_text(-err));
         return ERR_PERM;
     }
     say(&have, "uid %u", (unsigned)uid);

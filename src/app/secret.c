@@ -18,7 +18,7 @@ static int check_type(int fd, const char *name, struct errmsg *why)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return errmsg_set(why, ERR_IO, "%s: %s", name, strerror(errno));
+        return errmsg_set(why, ERR_IO, "%s: %s", name, errno_text(errno));
     return S_ISDIR(st.st_mode) ? errmsg_set(why, ERR_INVAL, _("%s is a directory"), name) : 0;
 }
 
@@ -49,12 +49,21 @@ static size_t without_line_end(const char *p, size_t n)
     return n;
 }
 
+/* A byte order mark is not seen in an editor, and the other end's secret does not have it. */
 static int take_secret(struct common_options *o, const char *text, size_t n, const char *from,
                        struct errmsg *why)
 {
     n = without_line_end(text, n);
     if (n == 0)
         return errmsg_set(why, ERR_INVAL, _("%s is empty"), from);
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        return errmsg_set(
+            why, ERR_INVAL,
+            _("%s begins with a byte order mark (EF BB BF): save it as UTF-8 without one"), from);
+    if (n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return errmsg_set(why, ERR_INVAL,
+                          _("%s is saved as UTF-16: save it as UTF-8 without a byte order mark"),
+                          from);
     if (n > OPTION_SECRET_MAX)
         return errmsg_set(why, ERR_LIMIT, _("%s has more than %d bytes"), from, OPTION_SECRET_MAX);
     if (memchr(text, '\0', n))
@@ -71,7 +80,7 @@ static int from_descriptor(struct common_options *o, int fd, const char *name, s
 {
     char text[OPTION_SECRET_MAX + 3]; /* a line end, and one byte to see that it is too long */
     ssize_t n = read_all(fd, text, sizeof text);
-    int err = n < 0 ? errmsg_set(why, ERR_IO, "%s: %s", name, strerror(errno))
+    int err = n < 0 ? errmsg_set(why, ERR_IO, "%s: %s", name, errno_text(errno))
                     : take_secret(o, text, (size_t)n, name, why);
     secure_zero(text, sizeof text);
     return err;
@@ -87,7 +96,7 @@ static int from_file(struct common_options *o, struct errmsg *why)
         return err;
     int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
-        return errmsg_set(why, err_from_errno(errno), "%s: %s", name, strerror(errno));
+        return errmsg_set(why, err_from_errno(errno), "%s: %s", name, errno_text(errno));
     err = check_type(fd, name, why);
     if (err == 0)
         err = from_descriptor(o, fd, name, why);

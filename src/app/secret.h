@@ -14,7 +14,7 @@
  * in any case. A file must not be open to others, nor be one that they can replace
  * (base/trust.h), and holds the secret and at most one line end behind it. 0: why->text is empty, or
  * a warning to be logged. Else a negative error with a sentence: unreadable, open to others, empty,
- * too long, or a secret with a line feed in it, which no peer could ever send.
+ * too long, with a byte order mark, or a secret with a line feed in it, which no peer could ever send.
  */
 int secret_find(struct common_options *o, struct errmsg *why) MUST_USE;
 

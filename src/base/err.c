@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/i18n.h"
 
@@ -41,6 +42,47 @@ const char *err_name(int err)
 const char *err_text(int err)
 {
     return _(err_name(err));
+}
+
+/* In English what the system's library says. The others say it in their language, with that in
+   brackets: it is what people search for. */
+static const struct {
+    int errnum;
+    const char *text;
+} errnos[] = {
+    {EACCES, N_("Permission denied")},
+    {EADDRINUSE, N_("Address already in use")},
+    {EADDRNOTAVAIL, N_("Cannot assign requested address")},
+    {EAFNOSUPPORT, N_("Address family not supported by protocol")},
+    {ECONNABORTED, N_("Software caused connection abort")},
+    {ECONNREFUSED, N_("Connection refused")},
+    {ECONNRESET, N_("Connection reset by peer")},
+    {EEXIST, N_("File exists")},
+    {EHOSTUNREACH, N_("No route to host")},
+    {EIO, N_("Input/output error")},
+    {EISDIR, N_("Is a directory")},
+    {ELOOP, N_("Too many levels of symbolic links")},
+    {EMFILE, N_("Too many open files")},
+    {ENAMETOOLONG, N_("File name too long")},
+    {ENETDOWN, N_("Network is down")},
+    {ENETUNREACH, N_("Network is unreachable")},
+    {ENFILE, N_("Too many open files in system")},
+    {ENOENT, N_("No such file or directory")},
+    {ENOMEM, N_("Cannot allocate memory")},
+    {ENOSPC, N_("No space left on device")},
+    {ENOTDIR, N_("Not a directory")},
+    {EPERM, N_("Operation not permitted")},
+    {EPIPE, N_("Broken pipe")},
+    {EROFS, N_("Read-only file system")},
+    {ETIMEDOUT, N_("Connection timed out")},
+};
+
+const char *errno_text(int errnum)
+{
+    for (size_t i = 0; i < ARRAY_LEN(errnos); i++)
+        if (errnos[i].errnum == errnum)
+            return _(errnos[i].text);
+    return strerror(errnum);
 }
 
 int errmsg_set(struct errmsg *msg, int err, const char *fmt, ...)

@@ -137,7 +137,7 @@ int trust_file(int fd, const char *path, enum trust_place place, bool is_lenient
     struct stat st;
     why->text[0] = '\0';
     if (fstat(fd, &st) < 0)
-        return errmsg_set(why, err_from_errno(errno), "%s: %s", path, strerror(errno));
+        return errmsg_set(why, err_from_errno(errno), "%s: %s", path, errno_text(errno));
     struct trust_facts f = facts_of(&st);
     return conclude(&who, trust_judge(&who, place, &f), path, &f, is_lenient, why);
 }
@@ -246,10 +246,10 @@ static int walk_along(struct walk *w, const char *path)
     char here[PATH_MAX] = "";
     w->why->text[0] = '\0';
     if (*path != '/' && !getcwd(here, sizeof here))
-        return errmsg_set(w->why, err_from_errno(errno), "getcwd: %s", strerror(errno));
+        return errmsg_set(w->why, err_from_errno(errno), "getcwd: %s", errno_text(errno));
     int n = snprintf(w->rest, sizeof w->rest, "%s/%s", here, path);
     if (n < 0 || (size_t)n >= sizeof w->rest)
-        return errmsg_set(w->why, ERR_LIMIT, "%s", strerror(ENAMETOOLONG));
+        return errmsg_set(w->why, ERR_LIMIT, "%s", errno_text(ENAMETOOLONG));
     return walk(w);
 }
 

@@ -254,6 +254,8 @@ static void log_loss(const struct uplink *u, enum end_reason reason, const struc
         event_open_broken(words);
     else if (u->is_secure)
         event_auth_broken(words);
+    else if (u->at.family == ADDRESS_NONE)
+        event_server_unreachable(words);
     else
         event_tls_failed(words);
 }
@@ -486,8 +488,7 @@ static int prepare(struct client *c)
 
 static bool is_name(const struct hostport *at)
 {
-    struct address any;
-    return !sock_numeric(at->host, at->port, &any);
+    return !sock_numeric(at->host, at->port, &(struct address){0});
 }
 
 /* Before there are threads. What takes a file of its own is done. */

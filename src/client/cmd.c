@@ -6,18 +6,31 @@
 #include "base/i18n.h"
 #include "client/client.h"
 
+/* NULL: nothing is missing. */
+static const char *missing(const struct snapshot *options)
+{
+    bool has_secret = *snapshot_common(options)->secret != '\0';
+    bool has_server = *snapshot_client(options)->server != '\0';
+    if (has_secret && has_server)
+        return NULL;
+    if (has_secret)
+        return _("error: [client mode] the flag -server is required: the server's address, like "
+                 "my.server.com:7000");
+    if (has_server)
+        return _("error: [client mode] the flag -secret is required (or -secret-file, or "
+                 "GOTUNNEL_SECRET in the environment)");
+    return _("error: [client mode] the flags -secret and -server are required (-secret-file or "
+             "GOTUNNEL_SECRET may give the secret)");
+}
+
 int cmd_client(int argc, char **argv)
 {
     int status;
     struct snapshot *options = cli_begin(&client_mode, argc, argv, &status);
     if (!options)
         return status;
-    if (!*snapshot_common(options)->secret || !*snapshot_client(options)->server)
-        status = cli_missing(&client_mode,
-                             _("error: [client mode] the flags -secret and -server are required "
-                               "(-secret-file or GOTUNNEL_SECRET may give the secret)"));
-    else
-        status = client_main(options);
+    const char *what = missing(options);
+    status = what ? cli_missing(&client_mode, what) : client_main(options);
     snapshot_unref(options);
     return status;
 }

@@ -37,7 +37,7 @@ static int cannot_read(const struct state_folder *f, struct errmsg *why)
 {
     int errnum = errno;
     return errmsg_set(why, err_from_errno(errnum), _("cannot read %s/%s: %s"), f->path, FILE_NAME,
-                      strerror(errnum));
+                      errno_text(errnum));
 }
 
 static int random_hex(char *ret, size_t bytes, struct errmsg *why)
@@ -45,7 +45,7 @@ static int random_hex(char *ret, size_t bytes, struct errmsg *why)
     uint8_t raw[BASE_BYTES];
     /* A request of up to 256 bytes is never cut short. */
     if (getrandom(raw, bytes, 0) != (ssize_t)bytes)
-        return errmsg_set(why, ERR_IO, "getrandom: %s", strerror(errno));
+        return errmsg_set(why, ERR_IO, "getrandom: %s", errno_text(errno));
     hex_put(ret, raw, bytes);
     ret[2 * bytes] = '\0';
     return 0;
@@ -153,7 +153,7 @@ static int make_file(const struct state_folder *f, char base[BASE_LEN + 1], stru
     if (errnum == EEXIST)
         return read_file(f, base, why);
     return errmsg_set(why, err_from_errno(errnum), _("cannot write %s/%s: %s"), f->path, FILE_NAME,
-                      strerror(errnum));
+                      errno_text(errnum));
 }
 
 static int keep_base(char ret[BASE_LEN + 1], struct errmsg *why)

@@ -33,7 +33,7 @@ static int open_in(const struct state_folder *f, struct errmsg *why)
     int errnum = errno;
     if (fd < 0)
         return errmsg_set(why, err_from_errno(errnum), _("cannot open %s: %s"), path,
-                          strerror(errnum));
+                          errno_text(errnum));
     file_give_to_owner(f->fd, fd);
     int err = trust_file(fd, path, TRUST_FILE, false, why);
     if (err == 0)
@@ -102,7 +102,7 @@ static int append(const struct pins *p, const char *text, size_t len, const char
         return 0;
     int errnum = written < 0 ? errno : ENOSPC;
     return errmsg_set(why, err_from_errno(errnum), _("cannot write %s: %s"), FILE_NAME,
-                      strerror(errnum));
+                      errno_text(errnum));
 }
 
 /* ---- what is asked ---- */

@@ -105,7 +105,7 @@ static void service_on_dialled(void *ctx, struct dial_result *result)
     struct errmsg why;
     relay_set_pending(r, NULL);
     if (result->err < 0) {
-        service_complain(s, dial_text(&why, result));
+        service_complain(s, dial_text(&why, result, s->name));
         relay_reset(r, reason_of(result->err));
     } else {
         path_good(&s->path, &result->address);

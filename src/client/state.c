@@ -79,6 +79,6 @@ int state_open(struct state_folder *ret, struct errmsg *why)
     int errnum = errno;
     if (ret->fd < 0)
         return errmsg_set(why, err_from_errno(errnum), _("cannot open folder %s: %s"), ret->path,
-                          strerror(errnum));
+                          errno_text(errnum));
     return 0;
 }

@@ -76,7 +76,7 @@ static void tell_reason(struct uplink *u, const char *text)
 static void uplink_on_dial_note(void *ctx, const struct dial_result *so_far)
 {
     struct errmsg why = {""};
-    tell_reason(ctx, dial_text(&why, so_far));
+    tell_reason(ctx, dial_text(&why, so_far, NULL));
 }
 
 static void uplink_on_redialled(void *ctx, struct dial_result *r)
@@ -87,7 +87,7 @@ static void uplink_on_redialled(void *ctx, struct dial_result *r)
     if (r->err == 0)
         u->at = r->address;
     else
-        tell_reason(u, dial_text(&why, r));
+        tell_reason(u, dial_text(&why, r, NULL));
     int fd = r->err == 0 ? dial_take_fd(r) : r->err;
     session_dialled(u->session, fd, r->connect_ms, &why);
 }
@@ -359,7 +359,7 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
     struct errmsg why = {""};
     u->dial = NULL;
     if (r->err < 0) {
-        dial_text(&why, r);
+        dial_text(&why, r, NULL);
         uplink_over(u, END_PEER, NULL, &why);
         return;
     }

@@ -11,6 +11,7 @@
 #include "base/i18n.h"
 #include "base/secure.h"
 #include "conf/duration.h"
+#include "conf/nearest.h"
 #include "conf/number.h"
 #include "conf/quote.h"
 #include "conf/size.h"
@@ -175,44 +176,74 @@ static enum flags_outcome bad(struct flags_error *why, const char *fmt, ...)
     return FLAGS_BAD;
 }
 
-/* Go's words for a value that is not taken; for the types Go does not have, words like them. */
+/* A duration without its unit, as in other programs: 30. */
+static bool is_number(const char *text)
+{
+    size_t n = strlen(text);
+    return n > 0 && n < 20 && strspn(text, "0123456789") == n;
+}
+
+/* Go's words for a value that is not taken; for the types Go does not have, words like them. What to
+   write instead follows. */
 static enum flags_outcome bad_value(struct flags_error *why, const struct option *o,
                                     const char *text, int err)
 {
     char value[768];
     if (o->type == OPTION_SECRET)
-        return bad(why, "invalid value for flag -%s: longer than %d bytes", o->name,
+        return bad(why, _("invalid value for flag -%s: longer than %d bytes"), o->name,
                    OPTION_SECRET_MAX);
     (void)quote(value, sizeof value, text); /* cut on purpose */
-    if (o->type == OPTION_BOOL)
-        return bad(why, "invalid boolean value %s for -%s: parse error", value, o->name);
-    if (o->type == OPTION_CHOICE)
-        return bad(why, "invalid value %s for flag -%s: must be one of: %s", value, o->name,
-                   o->choices);
-    if (o->type == OPTION_THREADS)
-        return bad(why, "invalid value %s for flag -%s: must be a number from 1 to %d", value,
-                   o->name, OPTION_THREADS_MAX);
-    if (o->type == OPTION_WINDOW)
-        return bad(why, "invalid value %s for flag -%s: must be a duration from 0 to %dm, like 30s",
-                   value, o->name, OPTION_WINDOW_MAX_S / 60);
-    if (o->type == OPTION_MEMORY)
-        return bad(why, "invalid value %s for flag -%s: must be a size from %dM to %dT, like 64M",
-                   value, o->name, OPTION_MEMORY_MIN_MIB, OPTION_MEMORY_MAX_MIB >> 20);
-    if (o->type == OPTION_RATES)
-        return bad(why,
-                   "invalid value %s for flag -%s: must be one or two numbers from 1 to %d, like "
-                   "200,10",
-                   value, o->name, OPTION_RATE_MAX);
-    if (o->type == OPTION_PORTS)
-        return bad(why, "invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80",
+    if ((o->type == OPTION_DURATION || o->type == OPTION_WINDOW) && is_number(text))
+        return bad(
+            why, _("invalid value %s for flag -%s: parse error: a duration has a unit: write %ss"),
+            value, o->name, text);
+    switch (o->type) {
+    case OPTION_BOOL:
+        return bad(why, _("invalid boolean value %s for -%s: parse error: write true or false"),
                    value, o->name);
-    if (o->type == OPTION_CIDRS)
+    case OPTION_CHOICE:
+        return bad(why, _("invalid value %s for flag -%s: must be one of: %s"), value, o->name,
+                   o->choices);
+    case OPTION_THREADS:
+        return bad(why, _("invalid value %s for flag -%s: must be a number from 1 to %d"), value,
+                   o->name, OPTION_THREADS_MAX);
+    case OPTION_WINDOW:
         return bad(why,
-                   "invalid value %s for flag -%s: must be up to %d networks and addresses like "
-                   "10.0.0.0/8,2001:db8::1",
+                   _("invalid value %s for flag -%s: must be a duration from 0 to %dm, like 30s"),
+                   value, o->name, OPTION_WINDOW_MAX_S / 60);
+    case OPTION_MEMORY:
+        return bad(why,
+                   _("invalid value %s for flag -%s: must be a size from %dM to %dT, like 64M"),
+                   value, o->name, OPTION_MEMORY_MIN_MIB, OPTION_MEMORY_MAX_MIB >> 20);
+    case OPTION_RATES:
+        return bad(why,
+                   _("invalid value %s for flag -%s: must be one or two numbers from 1 to %d, like "
+                     "200,10"),
+                   value, o->name, OPTION_RATE_MAX);
+    case OPTION_PORTS:
+        return bad(why,
+                   _("invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80"),
+                   value, o->name);
+    case OPTION_CIDRS:
+        return bad(why,
+                   _("invalid value %s for flag -%s: must be up to %d networks and addresses like "
+                     "10.0.0.0/8,2001:db8::1"),
                    value, o->name, CIDRS_MAX);
-    return bad(why, "invalid value %s for flag -%s: %s", value, o->name,
-               err == ERR_RANGE ? "value out of range" : "parse error");
+    case OPTION_DURATION:
+        return bad(why,
+                   _("invalid value %s for flag -%s: parse error: must be a duration like 30s, 5m "
+                     "or 1h30m"),
+                   value, o->name);
+    case OPTION_INT:
+    case OPTION_STRING: /* takes all */
+    case OPTION_SECRET: /* above */
+        break;
+    }
+    return bad(why,
+               err == ERR_RANGE
+                   ? _("invalid value %s for flag -%s: value out of range")
+                   : _("invalid value %s for flag -%s: parse error: must be a whole number"),
+               value, o->name);
 }
 
 /* ---- the command line ---- */
@@ -236,6 +267,32 @@ static bool is_flag(const char *arg)
     return arg[0] == '-' && arg[1] != '\0';
 }
 
+/* Go's words, and what may have been meant. */
+static enum flags_outcome not_defined(const struct mode *m, const char *name, size_t n,
+                                      struct flags_error *why)
+{
+    struct nearest near;
+    nearest_init(&near, name, n);
+    for (size_t i = 0; i < m->count; i++)
+        nearest_try(&near, m->options[i].name);
+    const char *meant = nearest_name(&near);
+    if (meant)
+        return bad(why, _("flag provided but not defined: -%.*s: did you mean -%s?"), (int)n, name,
+                   meant);
+    return bad(why, _("flag provided but not defined: -%.*s"), (int)n, name);
+}
+
+/* Notes the first flag that is given again. seen: a bit for each row. */
+static void note_seen(const struct mode *m, const struct option *o, uint64_t *seen,
+                      struct flags_error *why)
+{
+    size_t row = (size_t)(o - m->options);
+    assert(row < 64);
+    if (*seen >> row & 1 && !why->repeated)
+        why->repeated = o->name;
+    *seen |= UINT64_C(1) << row;
+}
+
 static enum flags_outcome take_value(const struct option *o, char *value, void *opt,
                                      struct flags_error *why)
 {
@@ -247,25 +304,26 @@ static enum flags_outcome take_value(const struct option *o, char *value, void *
 
 /* One flag at argv[*at]; *at moves behind it and its value. */
 static enum flags_outcome take_flag(const struct mode *m, int argc, char **argv, int *at, void *opt,
-                                    struct flags_error *why)
+                                    uint64_t *seen, struct flags_error *why)
 {
     char *arg = argv[(*at)++];
     char *name = arg + (arg[1] == '-' ? 2 : 1);
     size_t n = strcspn(name, "=");
     if (name[0] == '-' || name[0] == '=' || name[0] == '\0')
-        return bad(why, "bad flag syntax: %s", arg);
+        return bad(why, _("bad flag syntax: %s"), arg);
     char *value = name[n] == '=' ? name + n + 1 : NULL;
     const struct option *o = find(m, name, n);
     if (!o && is_help(name, n))
         return FLAGS_HELP;
     if (!o)
-        return bad(why, "flag provided but not defined: -%.*s", (int)n, name);
+        return not_defined(m, name, n, why);
+    note_seen(m, o, seen, why);
     if (o->type == OPTION_BOOL && !value) {
         *(bool *)((char *)opt + o->at) = true;
         return FLAGS_OK;
     }
     if (!value && *at >= argc)
-        return bad(why, "flag needs an argument: -%.*s", (int)n, name);
+        return bad(why, _("flag needs an argument: -%.*s"), (int)n, name);
     return take_value(o, value ? value : argv[(*at)++], opt, why);
 }
 
@@ -273,13 +331,15 @@ enum flags_outcome flags_parse(const struct mode *m, int argc, char **argv, void
                                int *ret_rest, struct flags_error *why)
 {
     int at = 0;
+    uint64_t seen = 0;
     enum flags_outcome r = FLAGS_OK;
+    why->repeated = NULL;
     while (r == FLAGS_OK && at < argc && is_flag(argv[at])) {
         if (strcmp(argv[at], "--") == 0) {
             at++;
             break;
         }
-        r = take_flag(m, argc, argv, &at, opt, why);
+        r = take_flag(m, argc, argv, &at, opt, &seen, why);
     }
     *ret_rest = at;
     return r;

@@ -17,9 +17,11 @@ enum flags_outcome {
     FLAGS_BAD,  /* see the text */
 };
 
-/* Why a command line is not taken, in Go's words; a long value in it is cut. */
+/* What is wrong with a command line, or doubtful about it. */
 struct flags_error {
-    char text[1024];
+    char text[1024]; /* why it is not taken; a long value in it is cut. In English Go's words, and
+                        behind them what to write instead */
+    const char *repeated; /* a flag that was given more than once; NULL: none */
 };
 
 /* Fills all fields of m's options struct at opt with their defaults. */
@@ -29,7 +31,7 @@ void flags_defaults(const struct mode *m, void *opt);
  * Reads argv[0 .. argc) (without program and mode) into the options struct at opt, which has its
  * defaults. *ret_rest is the index of the first argument that was not looked at. Strings of opt
  * point into argv or into the table (until snapshot_seal() copies them); the bytes of a secret are
- * moved out of argv and overwritten there. *why is set for FLAGS_BAD only.
+ * moved out of argv and overwritten there. why->text is set for FLAGS_BAD only, why->repeated always.
  */
 enum flags_outcome flags_parse(const struct mode *m, int argc, char **argv, void *opt,
                                int *ret_rest, struct flags_error *why) MUST_USE;

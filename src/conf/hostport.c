@@ -31,9 +31,10 @@ static int take_port(const char *text, struct hostport *hp, struct errmsg *why)
             port = port * 10 + (text[i] - '0');
     }
     if (number && port > 65535)
-        return errmsg_set(why, ERR_RANGE, _("port %s is not between 0 and 65535"), text);
+        return errmsg_set(why, ERR_RANGE, _("its port %s is not between 0 and 65535"), text);
     if (!number && !name)
-        return errmsg_set(why, ERR_INVAL, _("'%s' is not a port"), text);
+        return errmsg_set(why, ERR_INVAL,
+                          _("its port '%s' is neither a number nor the name of a service"), text);
     hp->port = number ? (int)port : -1;
     hp->service[0] = '\0';
     if (!number)
@@ -41,12 +42,28 @@ static int take_port(const char *text, struct hostport *hp, struct errmsg *why)
     return 0;
 }
 
+/* What people write around an address. NULL: none of it. */
+static const char *decoration(const char *text)
+{
+    if (strpbrk(text, " \t\r\n"))
+        return _("it has a blank in it: write host:port without one");
+    if (strchr(text, '/'))
+        return _("it has a slash in it: write only host:port, without a path");
+    if (strstr(text, "\uff1a")) /* of a Chinese or Japanese keyboard */
+        return _("it has a full-width colon in it: write host:port with the plain one");
+    return NULL;
+}
+
 /* host:port into hp; the host may be empty. */
 static int split(const char *text, struct hostport *hp, struct errmsg *why)
 {
     const char *host = text, *end, *colon;
-    if (strstr(text, "://"))
-        return errmsg_set(why, ERR_INVAL, _("'%s' is a URL: write only host:port"), text);
+    const char *scheme = strstr(text, "://"), *wrong = decoration(text);
+    if (scheme)
+        return errmsg_set(why, ERR_INVAL, _("it is a URL: write only host:port, without '%.*s'"),
+                          (int)(scheme - text) + 3, text);
+    if (wrong)
+        return errmsg_set(why, ERR_INVAL, "%s", wrong);
     if (*text == '[') {
         host = text + 1;
         end = strchr(text, ']');
@@ -54,14 +71,17 @@ static int split(const char *text, struct hostport *hp, struct errmsg *why)
     } else {
         end = colon = strrchr(text, ':');
         if (colon && memchr(text, ':', (size_t)(colon - text)))
-            return errmsg_set(why, ERR_INVAL,
-                              _("'%s': write an IPv6 address in brackets, like [::1]:7000"), text);
+            return errmsg_set(why, ERR_INVAL, "%s",
+                              _("it has more than one colon: write an IPv6 address in brackets, "
+                                "like [::1]:7000"));
     }
     if (!colon || *colon != ':')
-        return errmsg_set(why, ERR_INVAL, _("'%s' has no port: write host:port"), text);
+        return errmsg_set(why, ERR_INVAL, "%s",
+                          _("it has no port: write host:port, as in 192.0.2.1:7000"));
     size_t n = (size_t)(end - host);
     if (n > HOSTPORT_HOST_MAX)
-        return errmsg_set(why, ERR_INVAL, _("the host name in '%.40s...' is too long"), text);
+        return errmsg_set(why, ERR_INVAL, _("its host name has more than %d bytes"),
+                          HOSTPORT_HOST_MAX);
     memcpy(hp->host, host, n);
     hp->host[n] = '\0';
     return take_port(colon + 1, hp, why);
@@ -74,7 +94,7 @@ int hostport_parse(const char *text, struct hostport *ret, struct errmsg *why)
     if (err < 0)
         return err;
     if (hp.port == 0)
-        return errmsg_set(why, ERR_RANGE, _("'%s': nothing can listen on port 0"), text);
+        return errmsg_set(why, ERR_RANGE, "%s", _("nothing can listen on port 0"));
     if (!*hp.host)
         memcpy(hp.host, "localhost", sizeof "localhost");
     *ret = hp;

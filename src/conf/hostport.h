@@ -16,6 +16,8 @@ struct hostport {
     char service[HOSTPORT_SERVICE_MAX + 1]; /* e.g. "http"; "" when port is a number */
 };
 
+/* The sentences of both say "it": the caller's line has named the address. */
+
 /* Where to connect: host:port, IPv6 in brackets, port at least 1 or a service name. Without a host
    it is "localhost", as with Go. 0, ERR_INVAL or ERR_RANGE with a sentence. */
 int hostport_parse(const char *text, struct hostport *ret, struct errmsg *why) MUST_USE;

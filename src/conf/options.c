@@ -80,5 +80,7 @@ static const struct option client_rows[] = {
 };
 /* clang-format on */
 
-const struct mode server_mode = {"server", server_rows, ARRAY_LEN(server_rows)};
-const struct mode client_mode = {"client", client_rows, ARRAY_LEN(client_rows)};
+const struct mode server_mode = {"server", server_rows, ARRAY_LEN(server_rows),
+                                 "-secret-file FILE"};
+const struct mode client_mode = {"client", client_rows, ARRAY_LEN(client_rows),
+                                 "-server HOST:PORT -secret-file FILE"};

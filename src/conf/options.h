@@ -70,6 +70,7 @@ struct mode {
     const char *name;
     const struct option *options;
     size_t count;
+    const char *required; /* the options without which it does not start, as one writes them */
 };
 
 struct common_options {

@@ -16,7 +16,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/i18n.h"
 #include "net/sock.h"
 
 struct dial_socket {
@@ -109,21 +108,6 @@ int dial_take_fd(struct dial_result *r)
 int dial_take_source(struct dial_result *r, struct poller_source *to)
 {
     return poller_pass(r->loop, r->socket, to);
-}
-
-const char *dial_text(struct errmsg *out, const struct dial_result *r)
-{
-    char name[SOCK_NAME_MAX];
-    if (r->address.family != ADDRESS_NONE)
-        errmsg_set(out, r->err, "%s: %s", sock_address_name(name, &r->address),
-                   strerror(r->errnum));
-    else if (r->errnum < 0)
-        errmsg_set(out, r->err, _("the name cannot be resolved: %s"), uv_strerror(r->errnum));
-    else if (r->errnum > 0)
-        errmsg_set(out, r->err, "%s", strerror(r->errnum));
-    else
-        errmsg_set(out, r->err, "%s", _("the name could not be resolved in time"));
-    return out->text;
 }
 
 /* How much a failure says: our own shortage makes all others meaningless; a host that answers says
@@ -406,7 +390,8 @@ int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn do
     d->port = cfg->port;
     if (n > 0)
         memcpy(d->host, cfg->host, n);
-    d->telling = (struct dial_result){.err = ERR_TIMEOUT, .fd = -1}; /* unless there is more */
+    d->telling = (struct dial_result){
+        .err = ERR_TIMEOUT, .host = d->host, .fd = -1}; /* unless there is more */
     for (unsigned i = 0; i < PATH_SOCKETS; i++)
         d->sockets[i] = (struct dial_socket){.source = {on_socket, -1}, .dial = d};
     d->resolver.data = d->timer.data = d;

@@ -51,6 +51,7 @@ struct dial_result {
     int fd;                 /* if err is 0: for setting options; see dial_take_fd() */
     int errnum;             /* errno of the failure, or of the resolver a negative UV_EAI_*; 0: the
                                resolver was too slow */
+    const char *host;       /* of a failure: the name that was asked for, "": none; the dial's */
     /* private */
     struct loop *loop;
     struct poller_source *socket;
@@ -77,6 +78,10 @@ void dial_cancel(struct dial *d);
 int dial_take_fd(struct dial_result *result) MUST_USE;
 int dial_take_source(struct dial_result *result, struct poller_source *to) MUST_USE;
 
-/* Why there is no connection, for a person: "10.0.0.1:80: Connection refused". Returns out->text.
+/*
+ * Why there is no connection, for a person: "10.0.0.1:80: nothing listens there ... (Connection
+ * refused)". named is the address as the same line names it already, which is not said again; or
+ * NULL. The result must be the one that is told: only while dial_done_fn or dial_note_fn runs.
+ * Returns out->text.
  */
-const char *dial_text(struct errmsg *out, const struct dial_result *result);
+const char *dial_text(struct errmsg *out, const struct dial_result *result, const char *named);

@@ -216,7 +216,7 @@ static int listen_on_host(const struct listener_config *cfg, int *ret_fd, struct
     (void)snprintf(port, sizeof port, "%d", cfg->port);
     int r = getaddrinfo(cfg->host, port, &hints, &list);
     if (r != 0)
-        return errmsg_set(why, ERR_RESOLVE, "%s: %s", cfg->host, gai_strerror(r));
+        return errmsg_set(why, ERR_RESOLVE, _("the name does not resolve (%s)"), gai_strerror(r));
     int fd = -EADDRNOTAVAIL;
     for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
         fd = listen_on(a->ai_addr, a->ai_addrlen, cfg);
@@ -262,6 +262,21 @@ static int begin(struct loop *loop, int fd, const struct listener_config *cfg,
     return 0;
 }
 
+/* What the failure means, with errno's word in brackets. Its ERR_*. */
+static int no_listener(const struct listener_config *cfg, int errnum, struct errmsg *why)
+{
+    const char *text = NULL;
+    if (errnum == EACCES && cfg->port < 1024)
+        text = _("ports below 1024 need CAP_NET_BIND_SERVICE, or root");
+    else if (errnum == EADDRINUSE)
+        text = _("another program listens there, or this one runs already");
+    else if (errnum == EADDRNOTAVAIL)
+        text = _("this machine has no such address");
+    if (text)
+        return errmsg_set(why, err_from_errno(errnum), _("%s (%s)"), text, strerror(errnum));
+    return errmsg_set(why, err_from_errno(errnum), "%s", errno_text(errnum));
+}
+
 int listener_open(struct loop *loop, const struct listener_config *cfg,
                   const struct listener_events *ev, void *ctx, struct listener **ret,
                   struct errmsg *why)
@@ -275,7 +290,7 @@ int listener_open(struct loop *loop, const struct listener_config *cfg,
     else if (listen_on_host(cfg, &fd, why) < 0)
         return ERR_RESOLVE;
     if (fd < 0)
-        return errmsg_set(why, err_from_errno(-fd), "bind: %s", strerror(-fd));
+        return no_listener(cfg, -fd, why);
     return begin(loop, fd, cfg, ev, ctx, ret, why);
 }
 
@@ -302,7 +317,7 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_config *cfg,
         return errmsg_set(why, ERR_INVAL, _("descriptor %d is not a listening TCP socket"), fd);
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return errmsg_set(why, ERR_IO, "fcntl: %s", strerror(errno));
+        return errmsg_set(why, ERR_IO, "fcntl: %s", errno_text(errno));
     set_options(fd, cfg);
     return begin(loop, fd, cfg, ev, ctx, ret, why);
 }

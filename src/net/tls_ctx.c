@@ -15,6 +15,7 @@
 #include "base/hex.h"
 #include "base/i18n.h"
 #include "base/key_pool.h"
+#include "net/ca_file.h"
 
 enum { PEER_CERTS_MAX = 8 << 10 }; /* bytes of a peer's certificate list; one of ours is 500 */
 
@@ -66,35 +67,45 @@ static const char *today(char ret[sizeof "2006-01-02"])
     return ret;
 }
 
-static int verify_error(long code, struct errmsg *why)
+/* What OpenSSL's word for a certificate means here. */
+static void verify_text(long code, struct errmsg *ret)
 {
     char day[sizeof "2006-01-02"];
     switch (code) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
-        return errmsg_set(why, ERR_CERT,
-                          _("the server's certificate has expired (or the clock of this machine is "
-                            "wrong: it says %s)"),
-                          today(day));
+        (void)errmsg_set(ret, 0,
+                         _("the server's certificate has expired, or the clock of this machine is "
+                           "wrong: it says %s"),
+                         today(day));
+        return;
     case X509_V_ERR_CERT_NOT_YET_VALID:
-        return errmsg_set(why, ERR_CERT,
-                          _("the server's certificate is not yet valid (is the clock of this "
-                            "machine right? it says %s)"),
-                          today(day));
+        (void)errmsg_set(ret, 0,
+                         _("the server's certificate is not yet valid: is the clock of this "
+                           "machine right? it says %s"),
+                         today(day));
+        return;
     case X509_V_ERR_HOSTNAME_MISMATCH:
-        return errmsg_set(why, ERR_CERT, _("the server's certificate is not for %s"),
-                          TLS_SERVER_NAME);
+        (void)errmsg_set(ret, 0, _("the server's certificate is not for %s"), TLS_SERVER_NAME);
+        return;
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-        return errmsg_set(why, ERR_CERT, "%s",
-                          _("the server's certificate is not signed by the CA in the -ca file "
-                            "(copy ca.crt from the server again)"));
+        (void)errmsg_set(ret, 0, "%s",
+                         _("the server's certificate is not signed by the CA in the -ca file: copy "
+                           "ca.crt from the server again"));
+        return;
     default:
-        return errmsg_set(why, ERR_CERT, _("the server's certificate is not accepted: %s"),
-                          X509_verify_cert_error_string(code));
+        (void)errmsg_set(ret, 0, "%s", _("the server's certificate is not accepted"));
     }
+}
+
+static int verify_error(long code, struct errmsg *why)
+{
+    struct errmsg text;
+    verify_text(code, &text);
+    return errmsg_set(why, ERR_CERT, _("%s (%s)"), text.text, X509_verify_cert_error_string(code));
 }
 
 /* The peer's alert about a certificate of ours. */
@@ -117,7 +128,8 @@ static bool is_cert_alert(int reason)
 /* OpenSSL's own words have no text for errors of the operating system. */
 static const char *words_of(unsigned long code)
 {
-    return ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+    return ERR_SYSTEM_ERROR(code) ? errno_text(ERR_GET_REASON(code))
+                                  : ERR_reason_error_string(code);
 }
 
 int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why)
@@ -294,10 +306,7 @@ int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, str
         struct errmsg words;
         tls_take_error(NULL, ERR_CERT, &words);
         SSL_CTX_free(ctx);
-        return errmsg_set(why, ERR_CERT,
-                          _("cannot read the CA certificate file %s: %s (copy ca.crt from the "
-                            "server, and say with -ca where it is)"),
-                          ca_file, words.text);
+        return ca_file_fault(ca_file, words.text, why);
     }
     if (!tls_trusted_ca(ctx, 0)) {
         SSL_CTX_free(ctx);

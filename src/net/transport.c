@@ -125,7 +125,7 @@ static int ssl_result(struct transport *t, int r, struct errmsg *why)
     if (t->wire.over_output)
         return errmsg_set(why, ERR_LIMIT, "%s", err_text(ERR_LIMIT));
     if (t->wire.errnum)
-        return errmsg_set(why, err_from_errno(t->wire.errnum), "%s", strerror(t->wire.errnum));
+        return errmsg_set(why, err_from_errno(t->wire.errnum), "%s", errno_text(t->wire.errnum));
     if (t->wire.eof && t->write_err)
         return errmsg_set(why, t->write_err, "%s", err_text(t->write_err));
     if (t->wire.eof && ERR_peek_error() == 0)

@@ -42,7 +42,7 @@ static int cannot_read(const struct pki_dir *d, const char *name, struct errmsg 
 {
     int errnum = errno;
     return errmsg_set(why, err_from_errno(errnum), _("cannot read %s/%s: %s"), d->path, name,
-                      strerror(errnum));
+                      errno_text(errnum));
 }
 
 /* Who may read or replace a key? */

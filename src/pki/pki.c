@@ -69,7 +69,7 @@ static void save(const struct pki_dir *d, const struct pki_set *s, struct errmsg
     int errnum = errno;
     (void)errmsg_set(why, err_from_errno(errnum),
                      _("the renewed certificate cannot be saved in %s: %s"), d->path,
-                     strerror(errnum));
+                     errno_text(errnum));
 }
 
 /* What is new in a set of which a part was lost; why says what. */
@@ -354,7 +354,7 @@ static int cannot_open(const char *path, struct errmsg *why)
 {
     int errnum = errno;
     return errmsg_set(why, err_from_errno(errnum), _("cannot open the directory %s: %s"), path,
-                      strerror(errnum));
+                      errno_text(errnum));
 }
 
 /* One attempt. ERR_AGAIN: another process made the directory at the same moment. */

@@ -41,7 +41,7 @@ static int cannot_create(const char *path, struct errmsg *why)
 {
     int errnum = errno;
     return errmsg_set(why, err_from_errno(errnum), _("cannot create the certificates in %s: %s"),
-                      path, strerror(errnum));
+                      path, errno_text(errnum));
 }
 
 /* ---- the four files in a staging directory ---- */
@@ -361,7 +361,7 @@ int pki_store_recover(const struct pki_dir *d, struct errmsg *why)
     int errnum = errno;
     return errmsg_set(why, err_from_errno(errnum),
                       _("cannot finish what an interrupted start left in %s/%s: %s"), d->path,
-                      STAGE_READY, strerror(errnum));
+                      STAGE_READY, errno_text(errnum));
 }
 
 /* ---- renewal ---- */

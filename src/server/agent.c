@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "proto/hash.h"
 #include "server/internal.h"
+#include "tunnel/refusal.h"
 
 /* After ended the main thread may forget it at any moment, so nothing is said any more. */
 static void agent_post(struct agent *a, struct message *m)
@@ -181,18 +182,6 @@ static const char *errno_word(const struct agent *a, int err)
     }
 }
 
-/* The same for whoever runs the server. */
-static const char *port_failure(const struct agent *a, int err)
-{
-    if (err != ERR_PERM)
-        return err_text(err);
-    if (!port_is_allowed(a, a->claim.wanted))
-        return _("not in -allow-ports");
-    return a->claim.wanted < 1024
-               ? _("permission denied: ports below 1024 need CAP_NET_BIND_SERVICE")
-               : err_text(err);
-}
-
 static void refuse_port(struct agent *a, int err)
 {
     struct opening_refusal no = {.answer = {.error = HELLO_ERR_PORT,
@@ -201,7 +190,7 @@ static void refuse_port(struct agent *a, int err)
                                  .err = err};
     (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
     if (!a->work.is_quiet)
-        event_port_failed(a->name, a->claim.wanted, port_failure(a, err));
+        event_port_failed(a->name, a->claim.wanted, refusal_port_text(no.answer.errno_word));
     opening_refuse(a->work.opening, &no);
 }
 

@@ -111,7 +111,7 @@ static void keeper_begin_write(struct server *srv)
     }
     if (w)
         write_free(w);
-    keeper_failed(srv, strerror(r));
+    keeper_failed(srv, errno_text(r));
 }
 
 /* The writing is over, and said so. */
@@ -180,7 +180,7 @@ void keeper_begin(struct server *srv)
     k->changed_at = MTIME_NEVER;
     k->dirfd = open(srv->opt->certs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (k->dirfd < 0) {
-        event_known_unwritten(strerror(errno));
+        event_known_unwritten(errno_text(errno));
         return;
     }
     if (known_store_read(k->dirfd, srv->opt->certs, &srv->known, loop_now(&srv->loop),

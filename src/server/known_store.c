@@ -27,7 +27,7 @@ static int cannot_read(const char *dir, struct errmsg *why)
 {
     int errnum = errno;
     return errmsg_set(why, err_from_errno(errnum), _("cannot read %s/%s: %s"), dir,
-                      KNOWN_STORE_NAME, strerror(errnum));
+                      KNOWN_STORE_NAME, errno_text(errnum));
 }
 
 static int conclude(enum known_file_result result, const char *dir, struct errmsg *why)
@@ -141,5 +141,5 @@ int known_store_write(int dirfd, const char *dir, const uint8_t *bytes, size_t n
         return 0;
     int errnum = errno;
     return errmsg_set(why, err_from_errno(errnum), _("cannot write %s/%s: %s"), dir,
-                      KNOWN_STORE_NAME, strerror(errnum));
+                      KNOWN_STORE_NAME, errno_text(errnum));
 }

@@ -163,7 +163,7 @@ static int begin_thread(struct worker *w, struct errmsg *why)
     char name[16];
     (void)snprintf(name, sizeof name, "worker %u", w->index + 1);
     int errnum = thread_start(&w->thread, name, run, w);
-    return errnum ? errmsg_set(why, ERR_LIMIT, "%s", strerror(errnum)) : 0;
+    return errnum ? errmsg_set(why, ERR_LIMIT, "%s", errno_text(errnum)) : 0;
 }
 
 int worker_start(struct worker *w, struct server *srv, unsigned index, struct loop *loop,

@@ -15,13 +15,23 @@
 static const struct {
     const char *word, *text;
 } port_reasons[] = {
-    {"EADDRINUSE", N_("it is in use at the server")},
-    {"EACCES", N_("the server has no permission to open it")},
-    {"EPERM", N_("not in -allow-ports")},
+    {"EADDRINUSE", N_("it is in use at the server (address already in use)")},
+    {"EACCES", N_("the server has no permission to open it: ports below 1024 need "
+                  "CAP_NET_BIND_SERVICE there, "
+                  "or root (permission denied)")},
+    {"EPERM", N_("not in the server's -allow-ports: take one that is, or add it there")},
     {"ERANGE", N_("it is not between 0 and 65535")},
     {"EMFILE", N_("the server has no descriptors left")},
     {"ENOMEM", N_("the server has no memory left")},
 };
+
+const char *refusal_port_text(const char *errno_word)
+{
+    for (size_t i = 0; i < ARRAY_LEN(port_reasons); i++)
+        if (strcmp(errno_word, port_reasons[i].word) == 0)
+            return _(port_reasons[i].text);
+    return *errno_word ? errno_word : _("the server does not say why");
+}
 
 static void port_text(struct errmsg *ret, const struct hello_answer *a,
                       const struct hello_request *asked)
@@ -33,11 +43,8 @@ static void port_text(struct errmsg *ret, const struct hello_answer *a,
                          a->by);
         return;
     }
-    const char *why = *a->errno_word ? a->errno_word : N_("the server does not say why");
-    for (size_t i = 0; i < ARRAY_LEN(port_reasons); i++)
-        if (strcmp(a->errno_word, port_reasons[i].word) == 0)
-            why = port_reasons[i].text;
-    (void)errmsg_set(ret, ERR_REFUSED, _("public port %lld: %s"), port, _(why));
+    (void)errmsg_set(ret, ERR_REFUSED, _("public port %lld: %s"), port,
+                     refusal_port_text(a->errno_word));
 }
 
 static void taken_text(struct errmsg *ret, const struct hello_answer *a,

@@ -8,3 +8,7 @@
 /* Fills *ret with one sentence for a person about the refusal a of the open asked; printable. */
 void refusal_text(struct errmsg *ret, const struct hello_answer *a,
                   const struct hello_request *asked);
+
+/* Why a public port cannot be had, for a person: the same words at both ends. errno_word is that of
+   the answer: "EACCES"; "": none. One that is not known is returned as it is; else static. */
+const char *refusal_port_text(const char *errno_word);

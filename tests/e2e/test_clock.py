@@ -83,7 +83,7 @@ def test_a_ca_of_the_future_is_named_once_and_not_replaced(lab, echo):
     ca = server.ca.read_bytes()
     clock.set(0)
     client = lab.client(server, echo.port, ready=False)
-    client.wait_log("not yet valid (is the clock of this machine right? it says 2")
+    client.wait_log("not yet valid: is the clock of this machine right? it says 2")
     server.wait_log("no client can connect: certs/ca.crt is not valid before")
     for _ in range(3):
         lab.client(server, echo.port, ready=False).wait_log("not yet valid")

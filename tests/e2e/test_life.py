@@ -521,8 +521,8 @@ def test_allowed_ports_d27(lab, echo):
     assert works(lab.client(server, echo.port, remote_port=port).port)
     for port in (free_port(), 0):
         other = lab.client(server, echo.port, remote_port=port, ready=False)
-        other.wait_log(f"public port {port}: not in -allow-ports")
-        server.wait_log(f"cannot listen on public port :{port}: not in -allow-ports")
+        other.wait_log(f"public port {port}: not in the server's -allow-ports")
+        server.wait_log(f"cannot listen on public port :{port}: not in the server's -allow-ports")
         old = lab.client(server, echo.port, remote_port=port, ready=False, impl="go16")
         old.wait_log("bind: permission denied")
 
@@ -531,9 +531,9 @@ def test_allowed_ports_d27(lab, echo):
 def test_addresses_that_are_none(lab, value):
     server = lab.server()
     done = lab.run("client", "-server", value, "-secret", "x", "-ca", server.ca)
-    assert done.returncode == 1 and f"-server {value}: " in done.stderr
+    assert done.returncode == 1 and f"-server '{value}': " in done.stderr
     done = lab.run("client", "-server", "127.0.0.1:1", "-secret", "x", "-ca", server.ca, "-local-target", value)
-    assert done.returncode == 1 and f"-local-target {value}: " in done.stderr
+    assert done.returncode == 1 and f"-local-target '{value}': " in done.stderr
 
 
 def test_a_listen_address_that_is_taken(lab):

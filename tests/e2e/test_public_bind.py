@@ -66,7 +66,7 @@ def test_what_is_no_address_is_one_clear_error(lab, value):
     done = lab.run("server", "-secret", "s" * 16, "-listen", "127.0.0.1:0", "-public-bind", value)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 2
-    assert f"-public-bind {value}: it is not an IP address" in line
+    assert f"-public-bind '{value}': it is not an IP address" in line
 
 
 def test_an_address_of_another_machine_is_said(lab, echo):

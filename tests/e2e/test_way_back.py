@@ -569,7 +569,7 @@ def test_no_route_is_said(lab, net):
         site.load.finish()
 
 
-@pytest.mark.parametrize("what,word", [("name", "unknown node"), ("refused", "Connection refused")])
+@pytest.mark.parametrize("what,word", [("name", "EAI_NONAME"), ("refused", "Connection refused")])
 def test_a_reason_is_said_while_another_address_is_still_silent(lab, net, what, word):
     """A dial that goes on, because one address may still answer, says why the others do not: within 2 s."""
     with Site(lab, net, n=1) as site:

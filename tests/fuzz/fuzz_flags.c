@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct server_options server;
         struct client_options client;
     } opt;
-    struct flags_error why = {""};
+    struct flags_error why = {.text = ""};
     char *argv[MAX_ARGS];
     int argc = 0, rest = -1;
     if (size < 2)

@@ -47,6 +47,24 @@ static int find_in(const char *file)
     return secret_find(&opt, &why);
 }
 
+static void a_byte_order_mark_is_refused(void **state)
+{
+    (void)state;
+    fill("\xef\xbb\xbfsecret\n", 10, 0600);
+    assert_int_equal(find_in(path), ERR_INVAL);
+    assert_non_null(strstr(why.text, " begins with a byte order mark (EF BB BF): "));
+    assert_string_equal(opt.secret, "");
+    fill("\xff\xfes\0e\0", 6, 0600);
+    assert_int_equal(find_in(path), ERR_INVAL);
+    assert_non_null(strstr(why.text, " is saved as UTF-16: "));
+    fill("\xfe\xff\0s", 4, 0600);
+    assert_int_equal(find_in(path), ERR_INVAL);
+    assert_non_null(strstr(why.text, " is saved as UTF-16: "));
+    fill("s\xef\xbb\xbf", 4, 0600); /* elsewhere it is a part of it */
+    assert_int_equal(find_in(path), 0);
+    assert_string_equal(opt.secret, "s\xef\xbb\xbf");
+}
+
 static void one_line_end_is_not_part_of_it(void **state)
 {
     (void)state;
@@ -183,6 +201,7 @@ static void a_line_feed_can_never_be_sent_d11(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_byte_order_mark_is_refused),
         cmocka_unit_test(one_line_end_is_not_part_of_it),
         cmocka_unit_test(contents_that_are_refused),
         cmocka_unit_test(the_longest_secret_d12),

@@ -8,9 +8,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "base/i18n.h"
 
 static void every_code_has_words_of_its_own(void **state)
 {
@@ -72,6 +76,33 @@ static void errno_values(void **state)
         assert_int_equal(err_from_errno(rows[i].errnum), rows[i].want);
 }
 
+/* In English they are the system's own, to the letter; in Chinese these follow in brackets. */
+static void errno_in_words(void **state)
+{
+    (void)state;
+    static const int named[] = {EACCES,       EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, ECONNABORTED,
+                                ECONNREFUSED, ECONNRESET, EEXIST,        EHOSTUNREACH, EIO,
+                                EISDIR,       ELOOP,      EMFILE,        ENAMETOOLONG, ENETDOWN,
+                                ENETUNREACH,  ENFILE,     ENOENT,        ENOMEM,       ENOSPC,
+                                ENOTDIR,      EPERM,      EPIPE,         EROFS,        ETIMEDOUT};
+    char raw[128], bracketed[160];
+    for (size_t i = 0; i < ARRAY_LEN(named); i++) {
+        assert_int_equal(setenv("LC_ALL", "C", 1), 0);
+        i18n_init();
+        (void)snprintf(raw, sizeof raw, "%s", strerror(named[i]));
+        assert_string_equal(errno_text(named[i]), raw);
+        assert_int_equal(setenv("LC_ALL", "zh_CN.UTF-8", 1), 0);
+        i18n_init();
+        (void)snprintf(bracketed, sizeof bracketed, "（%s）", raw);
+        const char *zh = errno_text(named[i]);
+        assert_true(strlen(zh) > strlen(bracketed));
+        assert_string_equal(zh + strlen(zh) - strlen(bracketed), bracketed);
+    }
+    assert_string_equal(errno_text(EDOM), strerror(EDOM)); /* rare: as it is */
+    assert_int_equal(unsetenv("LC_ALL"), 0);
+    i18n_init();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -79,6 +110,7 @@ int main(void)
         cmocka_unit_test(other_numbers_are_unknown),
         cmocka_unit_test(errmsg_is_filled_and_cut),
         cmocka_unit_test(errno_values),
+        cmocka_unit_test(errno_in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

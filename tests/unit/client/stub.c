@@ -371,8 +371,9 @@ int dial_take_fd(struct dial_result *result)
     return result->fd;
 }
 
-const char *dial_text(struct errmsg *out, const struct dial_result *result)
+const char *dial_text(struct errmsg *out, const struct dial_result *result, const char *named)
 {
+    (void)named;
     (void)snprintf(out->text, sizeof out->text, "%s",
                    *stub.text ? stub.text : err_text(result->err));
     return out->text;

@@ -528,9 +528,9 @@ static void what_cannot_succeed_does_not_begin(void **state)
 {
     (void)state;
     assert_int_equal(stub_run("-server nowhere", never), EXIT_STATUS_FAILED);
-    assert_int_equal(stub_lines("-server nowhere: "), 1);
+    assert_int_equal(stub_lines("-server 'nowhere': "), 1);
     assert_int_equal(stub_run("-local-target 80:80:80", never), EXIT_STATUS_FAILED);
-    assert_int_equal(stub_lines("-local-target 80:80:80: "), 1);
+    assert_int_equal(stub_lines("-local-target '80:80:80': "), 1);
     assert_int_equal(stub_run("-remote-port 65536", never), EXIT_STATUS_FAILED);
     assert_int_equal(stub_run("-remote-port -1", never), EXIT_STATUS_FAILED);
     assert_int_equal(stub_lines("-remote-port -1 is not between 0 and 65535"), 1);

@@ -88,7 +88,43 @@ static void bools_as_go_reads_them(void **state)
     assert_true(opt.common.version);
     assert_int_equal(rest, 1);
     assert_int_equal(parse("-version=yes"), FLAGS_BAD);
-    assert_string_equal(why.text, "invalid boolean value \"yes\" for -version: parse error");
+    assert_string_equal(why.text, "invalid boolean value \"yes\" for -version: parse error: "
+                                  "write true or false");
+}
+
+static void what_may_have_been_meant(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("-lisen 7000"), FLAGS_BAD);
+    assert_string_equal(why.text, "flag provided but not defined: -lisen: did you mean -listen?");
+    assert_int_equal(parse("--secretfile=x"), FLAGS_BAD);
+    assert_string_equal(why.text,
+                        "flag provided but not defined: -secretfile: did you mean -secret-file?");
+    assert_int_equal(parse("-nope"), FLAGS_BAD);
+    assert_string_equal(why.text, "flag provided but not defined: -nope");
+}
+
+static void a_duration_has_a_unit(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("-drain 30"), FLAGS_BAD);
+    assert_string_equal(why.text, "invalid value \"30\" for flag -drain: parse error: a duration "
+                                  "has a unit: write 30s");
+    assert_int_equal(parse("-drain 0"), FLAGS_OK);
+    assert_int_equal(parse("-drain 30x"), FLAGS_BAD);
+    assert_string_equal(why.text, "invalid value \"30x\" for flag -drain: must be a duration from "
+                                  "0 to 10m, like 30s");
+}
+
+static void a_flag_that_is_repeated_is_named(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("-listen 1 -certs x -secret y"), FLAGS_OK);
+    assert_null(why.repeated);
+    assert_int_equal(parse("-listen 1 -certs x -certs y --listen=2"), FLAGS_OK);
+    assert_string_equal(why.repeated, "certs");
+    assert_string_equal(opt.listen, "2"); /* as with Go */
+    assert_string_equal(opt.certs, "y");
 }
 
 static void port_lists_d27(void **state)
@@ -199,7 +235,7 @@ static void the_resume_window_has_bounds(void **state)
                 {"-resume-window 600.000000001s", -1},
                 {"-resume-window 601s", -1},
                 {"-resume-window -1ns", -1},
-                {"-resume-window 60", -1},
+                {"-resume-window 60x", -1},
                 {"-resume-window=", -1},
                 {"-resume-window 2562047h", -1}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -291,6 +327,9 @@ int main(void)
         cmocka_unit_test(defaults_come_from_the_table),
         cmocka_unit_test(levels_are_words_in_order),
         cmocka_unit_test(bools_as_go_reads_them),
+        cmocka_unit_test(what_may_have_been_meant),
+        cmocka_unit_test(a_duration_has_a_unit),
+        cmocka_unit_test(a_flag_that_is_repeated_is_named),
         cmocka_unit_test(port_lists_d27),
         cmocka_unit_test(networks_of_balancers),
         cmocka_unit_test(threads_have_bounds),

@@ -40,6 +40,12 @@ static const struct row dial[] = {
     {"[::1]x:7", ERR_INVAL, NULL, 0, NULL},
     {"h:abcdefghijklmnop", ERR_INVAL, NULL, 0, NULL},
     {"http://h", ERR_INVAL, NULL, 0, NULL},
+    {"h h:80", ERR_INVAL, NULL, 0, NULL},
+    {" h:80", ERR_INVAL, NULL, 0, NULL},
+    {"h:80\n", ERR_INVAL, NULL, 0, NULL},
+    {"h:80/", ERR_INVAL, NULL, 0, NULL},
+    {"h/x:80", ERR_INVAL, NULL, 0, NULL},
+    {"h\uff1a80", ERR_INVAL, NULL, 0, NULL},
 };
 
 static const struct row listen_at[] = {
@@ -110,9 +116,9 @@ static void a_url_is_called_one(void **state)
     struct hostport hp;
     struct errmsg why;
     assert_int_equal(hostport_parse("http://127.0.0.1:3000", &hp, &why), ERR_INVAL);
-    assert_string_equal(why.text, "'http://127.0.0.1:3000' is a URL: write only host:port");
+    assert_string_equal(why.text, "it is a URL: write only host:port, without 'http://'");
     assert_int_equal(hostport_parse_listen("https://[::1]:7000", &hp, &why), ERR_INVAL);
-    assert_non_null(strstr(why.text, " is a URL: "));
+    assert_non_null(strstr(why.text, "it is a URL: "));
 }
 
 int main(void)

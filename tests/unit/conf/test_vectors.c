@@ -77,7 +77,7 @@ static void check(const json_t *line, const char *mode)
         struct client_options client;
     } opt;
     struct args a = args_of(json_object_get(line, "argv"));
-    struct flags_error why = {""};
+    struct flags_error why = {.text = ""};
     const struct mode *m = strcmp(mode, "server") == 0 ? &server_mode : &client_mode;
     const char *err = json_string_value(json_object_get(line, "stderr"));
     const char *out = json_string_value(json_object_get(line, "stdout"));
@@ -92,7 +92,7 @@ static void check(const json_t *line, const char *mode)
     case 2:
         if (!is_ours(first)) {
             assert_int_equal(r, FLAGS_BAD);
-            assert_string_equal(why.text, first);
+            assert_int_equal(strncmp(why.text, first, strlen(first)), 0); /* and what to write */
         }
         break;
     case 1: /* parsed, but something required is missing */

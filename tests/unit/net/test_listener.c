@@ -257,7 +257,7 @@ static void not_our_address(void **state)
     assert_int_equal(open_at(&o, "192.0.2.1", 0, &why), ERR_IO);
     assert_non_null(strstr(why.text, strerror(EADDRNOTAVAIL)));
     assert_int_equal(open_at(&o, "no-such-host.invalid", 0, &why), ERR_RESOLVE);
-    assert_non_null(strstr(why.text, "no-such-host.invalid"));
+    assert_non_null(strstr(why.text, "does not resolve"));
 }
 
 static int denied_child(void *arg)

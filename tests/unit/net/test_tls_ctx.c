@@ -177,9 +177,10 @@ static void check_refused(const struct cert *c, const char *words)
 
 static void bad_certificates(void **state)
 {
-    char clock[] = "it says 2006-01-02)";
+    char clock[] = "it says 2006-01-02 (certificate ";
     time_t now = time(NULL);
-    assert_true(strftime(clock, sizeof clock, "it says %Y-%m-%d)", localtime(&now)) > 0);
+    assert_true(strftime(clock, sizeof clock, "it says %Y-%m-%d (certificate ", localtime(&now)) >
+                0);
     const struct {
         struct cert_spec spec;
         const char *words;
@@ -311,7 +312,7 @@ static void unusable_ca_files(void **state)
     assert_non_null(strstr(why.text, strerror(ENOENT)));
     assert_non_null(strstr(why.text, "copy ca.crt from the server")); /* what to do */
     assert_int_equal(tls_client_ctx_new("/", NULL, &ctx, &why), ERR_CERT);
-    assert_non_null(strstr(why.text, "/: "));
+    assert_non_null(strstr(why.text, " / is a directory: "));
     assert_null(ctx);
     assert_int_equal(ERR_peek_error(), 0);
 }

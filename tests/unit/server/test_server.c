@@ -519,7 +519,7 @@ static void what_cannot_start_says_why(void **state)
     (void)state;
     kit.opt.public_bind = "example.org";
     assert_int_equal(serve(NULL), EXIT_STATUS_USAGE);
-    assert_int_equal(kit_count("-public-bind example.org: "), 1);
+    assert_int_equal(kit_count("-public-bind 'example.org': "), 1);
     kit.opt.public_bind = "";
     rig.wire_err = ERR_INVAL;
     assert_int_equal(serve(NULL), EXIT_STATUS_USAGE);

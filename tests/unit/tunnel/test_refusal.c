@@ -47,14 +47,17 @@ static const struct {
      "public port 81 is in use by a client with another id (192.0.2.7:50122)",
      "公网端口 81 正被另一个标识的客户端占用 (192.0.2.7:50122)"},
     {{.error = HELLO_ERR_PORT, .errno_word = "EADDRINUSE"},
-     "public port 8080: it is in use at the server",
-     "公网端口 8080: 在服务端已被占用"},
+     "public port 8080: it is in use at the server (address already in use)",
+     "公网端口 8080: 在服务端已被占用（address already in use）"},
     {{.error = HELLO_ERR_PORT, .errno_word = "EACCES"},
-     "public port 8080: the server has no permission to open it",
-     "公网端口 8080: 服务端没有权限监听该端口"},
+     "public port 8080: the server has no permission to open it: ports below 1024 need "
+     "CAP_NET_BIND_SERVICE there, or root (permission denied)",
+     "公网端口 8080: 服务端没有权限监听该端口：1024 以下的端口需要 CAP_NET_BIND_SERVICE 或 root "
+     "权限"
+     "（permission denied）"},
     {{.error = HELLO_ERR_PORT, .errno_word = "EPERM"},
-     "public port 8080: not in -allow-ports",
-     "公网端口 8080: 不在服务端 -allow-ports 允许的范围内"},
+     "public port 8080: not in the server's -allow-ports: take one that is, or add it there",
+     "公网端口 8080: 不在服务端 -allow-ports 的范围内：请换用其中的端口，或在服务端添加该端口"},
     {{.error = HELLO_ERR_PORT, .errno_word = "ERANGE"},
      "public port 8080: it is not between 0 and 65535",
      "公网端口 8080: 不在 0 到 65535 之间"},
