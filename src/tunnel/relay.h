@@ -99,7 +99,8 @@ struct relays {
     struct list dead;                    /* freed at the end of the turn */
     struct list discarding;              /* with something to read that nobody wants */
     uv_timer_t timer;
-    struct loop_job reaper, discarder, shedder;
+    struct loop_job reaper, discarder, shedder, giver;
+    uint64_t late_most;    /* that was late at once, since memory was last given back */
     unsigned shed;         /* readers that were cut, and not told of yet */
     mtime_ms shed_told_at; /* the next line about them not before */
     bool made_room;

@@ -135,6 +135,9 @@ void relay_late_clear(struct relay *r);
 /* The job of rs->shedder. */
 void relay_late_shed(struct loop_job *job);
 
+/* The job of rs->giver. */
+void relay_late_give_back(struct loop_job *job);
+
 /* The line about those that were cut, if it is time for one. */
 void relay_late_tell(struct relays *rs);
 

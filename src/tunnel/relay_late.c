@@ -8,7 +8,13 @@
 #include <stdlib.h>
 
 #include "base/event.h"
+#include "base/memory.h"
 #include "tunnel/relay_internal.h"
+
+enum {
+    GIVE_BACK_BYTES = 4 << 20, /* less is not worth the walk through the heap */
+    GIVE_BACK_PART = 4,
+};
 
 struct late {
     struct backlog bytes;
@@ -21,8 +27,28 @@ size_t relay_late_bytes(const struct relay *r)
     return r->late ? r->late->bytes.len : 0;
 }
 
+/* What was late and is not any more is freed, but the C library keeps it: after a crowd of slow
+   readers as much as -memory. So when most of a large crowd has gone it goes back to the system. */
+static void late_note(struct relays *rs)
+{
+    uint64_t held = waiting_bytes(rs->late);
+    if (held > rs->late_most)
+        rs->late_most = held;
+    if (rs->late_most < GIVE_BACK_BYTES || held > rs->late_most / GIVE_BACK_PART)
+        return;
+    rs->late_most = held;
+    loop_defer(rs->loop, &rs->giver);
+}
+
+void relay_late_give_back(struct loop_job *job)
+{
+    (void)job;
+    memory_give_back();
+}
+
 static void late_check(struct relays *rs)
 {
+    late_note(rs);
     if (waiting_exceeds(rs->late))
         loop_defer(rs->loop, &rs->shedder);
 }
@@ -85,6 +111,7 @@ void relay_late_clear(struct relay *r)
     backlog_clear(&r->late->bytes);
     free(r->late);
     r->late = NULL;
+    late_note(r->rs);
 }
 
 /* ---- too much waits ---- */

@@ -188,6 +188,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     loop_job_init(&rs->reaper, pool_reap);
     loop_job_init(&rs->discarder, relay_up_discard_all);
     loop_job_init(&rs->shedder, relay_late_shed);
+    loop_job_init(&rs->giver, relay_late_give_back);
     uv_timer_init(&loop->uv, &rs->timer);
     rs->timer.data = rs;
     return 0;
@@ -214,6 +215,7 @@ void relays_fini(struct relays *rs)
     loop_cancel(&rs->reaper);
     loop_cancel(&rs->discarder);
     loop_cancel(&rs->shedder);
+    loop_cancel(&rs->giver);
     uv_close((uv_handle_t *)&rs->timer, NULL);
     free(rs->scratch);
     free(rs->late);

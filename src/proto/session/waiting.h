@@ -93,6 +93,12 @@ static inline bool waiting_exceeds(const struct waiting *w)
     return w->bytes > w->max || w->exceeding > 0;
 }
 
+/* What all together count. */
+static inline uint64_t waiting_bytes(const struct waiting *w)
+{
+    return w->bytes;
+}
+
 /* The next one that has to go while a limit is exceeded, taken out; NULL: it is kept. Never the
    last one, nor the last one of a client for that one's sake: a single session may hold what its own
    bounds allow. */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "../net/kit.h"
+#include "base/memory.h"
 #include "base/quota.h"
 #include "net/sock.h"
 #include "tunnel/internal.h"
@@ -40,9 +41,15 @@ static struct rig {
     uint32_t reset_code;
     int user;    /* the other end of the relay's socket */
     int cancels; /* of the dial */
+    int given_back;
 } rig;
 
 /* ---- the stub ---- */
+
+void memory_give_back(void)
+{
+    rig.given_back++;
+}
 
 void session_wake(struct session *s)
 {
@@ -542,6 +549,36 @@ static bool is_there(const struct relay *r)
     return false;
 }
 
+/* Once, however many leave in a turn; and again only for another crowd. */
+static void memory_goes_back_when_most_of_a_crowd_has_gone(void **state)
+{
+    (void)state;
+    enum { MANY = 160, EACH = 32768 };
+    struct relay *r[MANY];
+    for (int round = 1; round <= 2; round++) {
+        for (int i = 0; i < MANY; i++) {
+            r[i] = another((uint64_t)i + 1);
+            holds(r[i], EACH);
+        }
+        for (int i = 0; i < MANY * 3 / 4 - 1; i++)
+            relay_late_clear(r[i]);
+        kit_turn(rig.k);
+        assert_int_equal(rig.given_back, round - 1);
+        for (int i = 0; i < MANY; i++)
+            relay_reset(r[i], SMUX_RST_SHUTDOWN);
+        kit_turn(rig.k);
+        assert_int_equal(rig.given_back, round);
+    }
+    for (int i = 0; i < 100; i++) {
+        r[i] = another(1);
+        holds(r[i], EACH);
+    }
+    for (int i = 0; i < 100; i++)
+        relay_late_clear(r[i]);
+    kit_turn(rig.k);
+    assert_int_equal(rig.given_back, 2); /* 3 MB are no crowd */
+}
+
 /* Sources of their own, but of one client. */
 static void a_client_leaves_some_to_others(void **state)
 {
@@ -901,6 +938,7 @@ int main(void)
         TEST(a_prefix_goes_out_alone),
         TEST(a_prefix_is_no_credit),
         TEST(a_prefix_comes_in_time_or_not_at_all),
+        TEST(memory_goes_back_when_most_of_a_crowd_has_gone),
         TEST(a_client_leaves_some_to_others),
         TEST(who_holds_most_loses_what_stood_longest),
         TEST(what_was_taken_counts_no_more),
