@@ -42,40 +42,14 @@ static enum flags_outcome bad(struct flags_error *why, const char *fmt, ...)
 static enum flags_outcome bad_value(struct flags_error *why, const struct option *o,
                                     const char *text, int err)
 {
-    char value[768];
+    char value[768], reason[VALUE_REASON_MAX];
+    value_reason(reason, o, err, VALUE_AS_GO);
     if (o->type == OPTION_SECRET)
-        return bad(why, "invalid value for flag -%s: longer than %d bytes", o->name,
-                   OPTION_SECRET_MAX);
+        return bad(why, "invalid value for flag -%s: %s", o->name, reason);
     (void)quote(value, sizeof value, text); /* cut on purpose */
     if (o->type == OPTION_BOOL)
-        return bad(why, "invalid boolean value %s for -%s: parse error", value, o->name);
-    if (o->type == OPTION_CHOICE)
-        return bad(why, "invalid value %s for flag -%s: must be one of: %s", value, o->name,
-                   o->choices);
-    if (o->type == OPTION_THREADS)
-        return bad(why, "invalid value %s for flag -%s: must be a number from 1 to %d", value,
-                   o->name, OPTION_THREADS_MAX);
-    if (o->type == OPTION_WINDOW)
-        return bad(why, "invalid value %s for flag -%s: must be a duration from 0 to %dm, like 30s",
-                   value, o->name, OPTION_WINDOW_MAX_S / 60);
-    if (o->type == OPTION_MEMORY)
-        return bad(why, "invalid value %s for flag -%s: must be a size from %dM to %dT, like 64M",
-                   value, o->name, OPTION_MEMORY_MIN_MIB, OPTION_MEMORY_MAX_MIB >> 20);
-    if (o->type == OPTION_RATES)
-        return bad(why,
-                   "invalid value %s for flag -%s: must be one or two numbers from 1 to %d, like "
-                   "200,10",
-                   value, o->name, OPTION_RATE_MAX);
-    if (o->type == OPTION_PORTS)
-        return bad(why, "invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80",
-                   value, o->name);
-    if (o->type == OPTION_CIDRS)
-        return bad(why,
-                   "invalid value %s for flag -%s: must be up to %d networks and addresses like "
-                   "10.0.0.0/8,2001:db8::1",
-                   value, o->name, CIDRS_MAX);
-    return bad(why, "invalid value %s for flag -%s: %s", value, o->name,
-               err == ERR_RANGE ? "value out of range" : "parse error");
+        return bad(why, "invalid boolean value %s for -%s: %s", value, o->name, reason);
+    return bad(why, "invalid value %s for flag -%s: %s", value, o->name, reason);
 }
 
 /* ---- the command line ---- */

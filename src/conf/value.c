@@ -2,9 +2,11 @@
 /* What each type of option takes. */
 #include "conf/value.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/i18n.h"
 #include "conf/duration.h"
 #include "conf/number.h"
 #include "conf/size.h"
@@ -139,4 +141,61 @@ int value_set(const struct option *o, const char *text, void *opt)
         return set_bool(text, field);
     }
     return ERR_INVAL; /* not reached */
+}
+
+/* ---- why not ---- */
+
+static const char *in(enum value_words words, const char *text) __attribute__((format_arg(2)));
+
+static const char *in(enum value_words words, const char *text)
+{
+    return words == VALUE_AS_GO ? text : i18n_text(text);
+}
+
+void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, int err,
+                  enum value_words words)
+{
+    const size_t room = VALUE_REASON_MAX;
+    switch (o->type) {
+    case OPTION_SECRET:
+        (void)snprintf(ret, room, in(words, N_("longer than %d bytes")), OPTION_SECRET_MAX);
+        return;
+    case OPTION_CHOICE:
+        (void)snprintf(ret, room, in(words, N_("must be one of: %s")), o->choices);
+        return;
+    case OPTION_THREADS:
+        (void)snprintf(ret, room, in(words, N_("must be a number from 1 to %d")),
+                       OPTION_THREADS_MAX);
+        return;
+    case OPTION_WINDOW:
+        (void)snprintf(ret, room, in(words, N_("must be a duration from 0 to %dm, like 30s")),
+                       OPTION_WINDOW_MAX_S / 60);
+        return;
+    case OPTION_MEMORY:
+        (void)snprintf(ret, room, in(words, N_("must be a size from %dM to %dT, like 64M")),
+                       OPTION_MEMORY_MIN_MIB, OPTION_MEMORY_MAX_MIB >> 20);
+        return;
+    case OPTION_RATES:
+        (void)snprintf(ret, room,
+                       in(words, N_("must be one or two numbers from 1 to %d, like 200,10")),
+                       OPTION_RATE_MAX);
+        return;
+    case OPTION_PORTS:
+        (void)snprintf(ret, room, "%s",
+                       in(words, N_("must be ports and ranges like 8000-8999,80")));
+        return;
+    case OPTION_CIDRS:
+        (void)snprintf(ret, room,
+                       in(words, N_("must be up to %d networks and addresses like "
+                                    "10.0.0.0/8,2001:db8::1")),
+                       CIDRS_MAX);
+        return;
+    case OPTION_STRING:
+    case OPTION_INT:
+    case OPTION_DURATION:
+    case OPTION_BOOL:
+        break;
+    }
+    (void)snprintf(ret, room, "%s",
+                   in(words, err == ERR_RANGE ? N_("value out of range") : N_("parse error")));
 }
