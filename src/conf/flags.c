@@ -93,6 +93,8 @@ static enum flags_outcome take_flag(const struct mode *m, int argc, char **argv,
         return bad(why, "bad flag syntax: %s", arg);
     char *value = name[n] == '=' ? name + n + 1 : NULL;
     const struct option *o = find(m, name, n);
+    if (o)
+        ((struct common_options *)opt)->given |= UINT32_C(1) << (o - m->options);
     if (!o && is_help(name, n))
         return FLAGS_HELP;
     if (!o)

@@ -2,6 +2,9 @@
 /* The rows. Keep each table sorted by name: that is the order of -h. */
 #include "conf/options.h"
 
+#include <string.h>
+
+#include "base/attr.h"
 #include "base/i18n.h"
 
 #define COMMON(type, field) offsetof(struct type, common) + offsetof(struct common_options, field)
@@ -82,3 +85,31 @@ static const struct option client_rows[] = {
 
 const struct mode server_mode = {"server", server_rows, ARRAY_LEN(server_rows)};
 const struct mode client_mode = {"client", client_rows, ARRAY_LEN(client_rows)};
+
+/* In a file all others stand at the top, by their names. */
+static const struct {
+    const char *name;
+    enum option_place place;
+    const char *key;
+} places[] = {
+    {"local-target", OPTION_TUNNEL, "target"},
+    {"remote-port", OPTION_TUNNEL, "port"},
+    {"version", OPTION_NOWHERE, "version"},
+};
+
+enum option_place option_place(const struct option *o, const char **ret_key)
+{
+    *ret_key = o->name;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        if (strcmp(places[i].name, o->name) == 0) {
+            *ret_key = places[i].key;
+            return places[i].place;
+        }
+    }
+    return OPTION_TOP;
+}
+
+bool option_is_path(const struct option *o)
+{
+    return o->value && (strcmp(o->value, "FILE") == 0 || strcmp(o->value, "DIR") == 0);
+}
