@@ -47,6 +47,35 @@ static void man_options(const struct mode *m)
     }
 }
 
+/* The keys of a configuration file that stand at its top. */
+static void man_keys(const struct mode *m)
+{
+    const char *key;
+    for (size_t i = 0; i < m->count; i++) {
+        if (option_place(&m->options[i], &key) != OPTION_TOP)
+            continue;
+        printf(".BR ");
+        print_roff(key);
+        printf(" ,\n");
+    }
+    printf(m == &client_mode ? ".BR tunnels .\n" : "and no others.\n");
+}
+
+static void man_tunnel_keys(void)
+{
+    const char *key;
+    for (size_t i = 0; i < client_mode.count; i++) {
+        const struct option *o = &client_mode.options[i];
+        if (option_place(o, &key) != OPTION_TUNNEL)
+            continue;
+        printf(".TP\n\\fB%s\\fR\n", key);
+        print_roff(o->help);
+        printf(", as\n.BR \\-");
+        print_roff(o->name);
+        printf(" .\n");
+    }
+}
+
 static int man(const char *path)
 {
     char line[4096];
@@ -60,6 +89,12 @@ static int man(const char *path)
             man_options(&server_mode);
         else if (strcmp(line, "@CLIENT_OPTIONS@\n") == 0)
             man_options(&client_mode);
+        else if (strcmp(line, "@SERVER_KEYS@\n") == 0)
+            man_keys(&server_mode);
+        else if (strcmp(line, "@CLIENT_KEYS@\n") == 0)
+            man_keys(&client_mode);
+        else if (strcmp(line, "@TUNNEL_KEYS@\n") == 0)
+            man_tunnel_keys();
         else
             (void)fputs(line, stdout);
     }

@@ -12,7 +12,12 @@ int cmd_client(int argc, char **argv)
     struct snapshot *options = cli_begin(&client_mode, argc, argv, &status);
     if (!options)
         return status;
-    if (!*snapshot_common(options)->secret || !*snapshot_client(options)->server)
+    const char *secret = snapshot_common(options)->secret;
+    const char *server = snapshot_client(options)->server;
+    const char *file = snapshot_common(options)->config;
+    if ((!*secret || !*server) && *file)
+        status = cli_incomplete(&client_mode, file, server, secret);
+    else if (!*secret || !*server)
         status = cli_missing(&client_mode,
                              _("error: [client mode] the flags -secret and -server are required "
                                "(-secret-file or GOTUNNEL_SECRET may give the secret)"));

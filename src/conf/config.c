@@ -79,9 +79,15 @@ static void wrong(struct config *c, struct yaml_place at, const char *fmt, ...)
     va_end(ap);
 }
 
+/* What ends the reading is behind all that was found before, and must not be left out. */
 static void on_wrong(void *ctx, struct yaml_place at, const char *text)
 {
-    wrong(ctx, at, "%s", text);
+    struct config *c = ctx;
+    if (c->errors_count == CONFIG_ERRORS_MAX) {
+        c->errors_count--;
+        c->has_more = true;
+    }
+    wrong(c, at, "%s", text);
 }
 
 /* ---- keys ---- */

@@ -15,6 +15,8 @@ static const struct option server_rows[] = {
      N_("public ports that clients may ask for, e.g. 8000-8999,80 (0 allows a free choice); every port if not given")},
     {"certs", OPTION_STRING, offsetof(struct server_options, certs), "certs", NULL, "DIR",
      N_("directory of the certificates, made at the first start")},
+    {"config", OPTION_STRING, COMMON(server_options, config), "", NULL, "FILE",
+     N_("configuration file in YAML, whose keys are the names of these flags; a flag wins over the file")},
     {"drain", OPTION_WINDOW, COMMON(server_options, drain_ns), "30s", NULL, "TIME",
      N_("how long running connections may finish after a SIGTERM, up to 10m; a second one ends now")},
     {"handshakes", OPTION_RATES, offsetof(struct server_options, handshakes), "200,10", NULL, "N[,N]",
@@ -48,6 +50,8 @@ static const struct option server_rows[] = {
 static const struct option client_rows[] = {
     {"ca", OPTION_STRING, offsetof(struct client_options, ca), "ca.crt", NULL, "FILE",
      N_("path of the CA certificate file")},
+    {"config", OPTION_STRING, COMMON(client_options, config), "", NULL, "FILE",
+     N_("configuration file in YAML, whose keys are the names of these flags; a flag wins over the file")},
     {"drain", OPTION_WINDOW, COMMON(client_options, drain_ns), "30s", NULL, "TIME",
      N_("how long running connections may finish after a SIGTERM, up to 10m; a second one ends now")},
     {"id", OPTION_STRING, offsetof(struct client_options, id), "", NULL, "NAME",
@@ -92,8 +96,8 @@ static const struct {
     enum option_place place;
     const char *key;
 } places[] = {
-    {"local-target", OPTION_TUNNEL, "target"},
-    {"remote-port", OPTION_TUNNEL, "port"},
+    {"config", OPTION_NOWHERE, "config"},   {"local-target", OPTION_TUNNEL, "target"},
+    {"once", OPTION_NOWHERE, "once"},       {"remote-port", OPTION_TUNNEL, "port"},
     {"version", OPTION_NOWHERE, "version"},
 };
 

@@ -168,7 +168,8 @@ static void every_row_is_a_key(void **state)
             const struct option *o = &modes[m]->options[i];
             const char *key, *value = o->choices || !*o->def ? "7" : o->def;
             enum option_place place = option_place(o, &key);
-            bool is_known = strcmp(o->name, "version") != 0 && strcmp(o->name, "config") != 0;
+            bool is_known = strcmp(o->name, "version") != 0 && strcmp(o->name, "config") != 0 &&
+                            strcmp(o->name, "once") != 0;
             assert_int_equal(place != OPTION_NOWHERE, is_known);
             (void)snprintf(file, sizeof file,
                            place == OPTION_TUNNEL ? "tunnels: [{\"%s\": \"%s\"}]\n"
@@ -268,6 +269,22 @@ static void errors_have_a_bound_and_an_order(void **state)
     }
 }
 
+/* The last place is the one of what ends the reading. */
+static void what_ends_the_reading_is_said(void **state)
+{
+    (void)state;
+    char file[1024];
+    size_t len = 0;
+    for (int i = 0; i < CONFIG_ERRORS_MAX + 5; i++)
+        len += (size_t)snprintf(file + len, sizeof file - len, "qqqqq%02d: x\n", i);
+    (void)snprintf(file + len, sizeof file - len, "id: [\n");
+    assert_int_equal(read_file(&client_mode, "", file), ERR_INVAL);
+    assert_non_null(strstr(told, "19:1: 'qqqqq18'"));
+    assert_non_null(strstr(told, "27:1: this is not YAML"));
+    assert_null(strstr(told, "20:1:"));
+    assert_non_null(strstr(told, "more\n"));
+}
+
 static void near_words(void **state)
 {
     (void)state;
@@ -337,6 +354,7 @@ int main(void)
         cmocka_unit_test_teardown(what_is_wrong_is_said_with_its_place, teardown),
         cmocka_unit_test_teardown(a_long_secret_is_not_shown, teardown),
         cmocka_unit_test_teardown(errors_have_a_bound_and_an_order, teardown),
+        cmocka_unit_test_teardown(what_ends_the_reading_is_said, teardown),
         cmocka_unit_test(near_words),
         cmocka_unit_test(whose_file_it_is),
     };
