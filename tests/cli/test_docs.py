@@ -79,9 +79,10 @@ def test_bash_completes():
         COMP_WORDS=(gotunnel server -log-level w); COMP_CWORD=3; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel s); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel g); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel ch); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\n", done.stderr
+    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\ncheck\n", done.stderr
 
 
 def test_files_and_directories_are_told_apart(tmp_path):
@@ -101,7 +102,7 @@ def test_files_and_directories_are_told_apart(tmp_path):
 @pytest.mark.parametrize("name", ["gotunnel", "_gotunnel", "gotunnel.fish", "gotunnel.1"])
 def test_every_command_is_named(name):
     text = (MADE / name).read_text()
-    for command in ("server", "client", "genkey", "help", "version"):
+    for command in ("server", "client", "check", "genkey", "help", "version"):
         assert command in text
 
 

@@ -57,6 +57,24 @@ def test_a_tunnel_from_two_files(lab, echo):
     assert SECRET not in server.log() + client.log() and "-secret: " not in client.log()
 
 
+def test_the_same_files_checked(lab, echo):
+    """Nothing is touched: no folder of state, no certificate; and nobody is connected to."""
+    write(lab.path / "s/secret", SECRET + "\n")
+    file = write(lab.path / "s/server.yaml", "listen: 127.0.0.1:0\ncerts: certs\nsecret-file: secret\nallow-ports: 0\n")
+    done = lab.run("check", file)
+    assert done.returncode == 0 and "at the first start" in done.stdout and sorted(os.listdir(lab.path / "s")) == [
+        "secret", "server.yaml"], done.stderr
+    server = start_server(lab)
+    file = client_file(lab, server, echo.port)
+    before, state = server.log(), sorted(str(p) for p in lab.path.rglob("*"))
+    done = lab.run("check", file)
+    assert done.returncode == 0 and f"connects to 127.0.0.1:{server.port}\n" in done.stdout, done.stderr
+    assert sorted(str(p) for p in lab.path.rglob("*")) == state
+    client = lab.start("client", PROGRAM, "client", "-config", file)
+    assert works(lab.port_of(client))
+    assert len([line for line in server.log()[len(before):].splitlines() if "event=connected" in line]) == 1
+
+
 def test_json_and_the_folder_that_one_is_in(lab, echo):
     """A name without a folder: what it names is beside it."""
     server = start_server(lab)
