@@ -5,12 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/check.h"
 #include "app/cli.h"
 #include "app/genkey.h"
 #include "app/guard.h"
 #include "base/i18n.h"
 #include "base/log.h"
+#include "client/check.h"
 #include "client/cmd.h"
+#include "server/check.h"
 #include "server/cmd.h"
 
 struct command {
@@ -19,12 +22,14 @@ struct command {
     const char *help;
 };
 
+static int cmd_check(int argc, char **argv);
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
     {"server", cmd_server, N_("run on the public host: take tunnels and open public ports")},
     {"client", cmd_client, N_("run beside the service: connect it to a server")},
+    {"check", cmd_check, N_("say what a configuration file would do, and what is wrong with it")},
     {"genkey", cmd_genkey, N_("print a new random secret for both ends")},
     {"help", cmd_help, N_("show this list")},
     {"version", cmd_version, N_("print the version")},
@@ -53,6 +58,21 @@ static int cmd_help(int argc, char **argv)
         printf("  gotunnel %-8s %s\n", commands[i].name, _(commands[i].help));
     print_hint();
     return EXIT_STATUS_OK;
+}
+
+static int cmd_check(int argc, char **argv)
+{
+    struct check check;
+    int status;
+    struct snapshot *options = check_begin(&check, argc, argv, &status);
+    if (!options)
+        return status;
+    if (check.mode == &client_mode)
+        client_check(&check, snapshot_client(options));
+    else
+        server_check(&check, snapshot_server(options));
+    snapshot_unref(options);
+    return check_end(&check);
 }
 
 static int cmd_version(int argc, char **argv)

@@ -47,6 +47,35 @@ static void man_options(const struct mode *m)
     }
 }
 
+/* The keys of a configuration file that stand at its top. */
+static void man_keys(const struct mode *m)
+{
+    const char *key;
+    for (size_t i = 0; i < m->count; i++) {
+        if (option_place(&m->options[i], &key) != OPTION_TOP)
+            continue;
+        printf(".BR ");
+        print_roff(key);
+        printf(" ,\n");
+    }
+    printf(m == &client_mode ? ".BR tunnels .\n" : "and no others.\n");
+}
+
+static void man_tunnel_keys(void)
+{
+    const char *key;
+    for (size_t i = 0; i < client_mode.count; i++) {
+        const struct option *o = &client_mode.options[i];
+        if (option_place(o, &key) != OPTION_TUNNEL)
+            continue;
+        printf(".TP\n\\fB%s\\fR\n", key);
+        print_roff(o->help);
+        printf(", as\n.BR \\-");
+        print_roff(o->name);
+        printf(" .\n");
+    }
+}
+
 static int man(const char *path)
 {
     char line[4096];
@@ -60,6 +89,12 @@ static int man(const char *path)
             man_options(&server_mode);
         else if (strcmp(line, "@CLIENT_OPTIONS@\n") == 0)
             man_options(&client_mode);
+        else if (strcmp(line, "@SERVER_KEYS@\n") == 0)
+            man_keys(&server_mode);
+        else if (strcmp(line, "@CLIENT_KEYS@\n") == 0)
+            man_keys(&client_mode);
+        else if (strcmp(line, "@TUNNEL_KEYS@\n") == 0)
+            man_tunnel_keys();
         else
             (void)fputs(line, stdout);
     }
@@ -92,10 +127,11 @@ static int bash(void)
     printf("# bash completion for gotunnel\n_gotunnel() {\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
            "    if ((COMP_CWORD == 1)); then\n"
-           "        COMPREPLY=($(compgen -W 'server client genkey help version' -- \"$cur\"))\n"
+           "        COMPREPLY=($(compgen -W 'server client check genkey help version' -- \"$cur\"))\n"
            "        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (size_t i = 0; i < 2; i++)
         bash_mode(modes[i]);
+    printf("        check) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n");
     printf("    esac\n}\ncomplete -o filenames -F _gotunnel gotunnel\n");
     return 0;
 }
@@ -134,11 +170,12 @@ static void zsh_mode(const struct mode *m)
 static int zsh(void)
 {
     printf(
-        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client genkey help "
-        "version\n"
+        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client check genkey "
+        "help version\n"
         "    return\nfi\nlocal mode=$words[2]\nshift words\n((CURRENT--))\ncase $mode in\n");
     for (size_t i = 0; i < 2; i++)
         zsh_mode(modes[i]);
+    printf("    check)\n        _arguments '1:file:_files'\n        ;;\n");
     printf("esac\n");
     return 0;
 }
@@ -146,8 +183,9 @@ static int zsh(void)
 static int fish(void)
 {
     printf("# fish completion for gotunnel\n"
-           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client genkey help "
-           "version'\n");
+           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client check genkey "
+           "help version'\n"
+           "complete -c gotunnel -n '__fish_seen_subcommand_from check' -F\n");
     for (size_t m = 0; m < 2; m++) {
         for (size_t i = 0; i < modes[m]->count; i++) {
             const struct option *o = &modes[m]->options[i];

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/config_file.h"
 #include "app/notify.h"
 #include "app/secret.h"
 #include "app/signals.h"
@@ -79,6 +80,17 @@ int cli_missing(const struct mode *m, const char *text)
     return cli_hopeless(EXIT_STATUS_FAILED);
 }
 
+int cli_incomplete(const struct mode *m, const char *file, const char *server, const char *secret)
+{
+    if (m == &client_mode && !*server)
+        config_file_say(file, "%s", _("'server' is missing"));
+    if (!*secret)
+        config_file_say(file, "%s",
+                        _("the secret is missing: 'secret-file' gives it, or GOTUNNEL_SECRET in "
+                          "the environment"));
+    return cli_hopeless(EXIT_STATUS_USAGE);
+}
+
 int cli_cannot_start(int err)
 {
     event_start_failed(err == ERR_LIMIT ? _("the descriptor limit is too low (see ulimit -n)")
@@ -95,9 +107,23 @@ static int left_over(const struct mode *m, const char *arg)
     return wrong_line(m, text);
 }
 
-/* Fills *common and what is around it. True: go on. */
+/* What -config names, if anything. False: exit with *ret_status. */
+static bool read_config(const struct mode *m, struct common_options *common,
+                        struct config_file **ret_file, int *ret_status)
+{
+    if (!*common->config)
+        return true;
+    int err = config_file_load(common->config, ret_file);
+    if (err == 0)
+        err = config_file_apply(*ret_file, m, common);
+    if (err < 0)
+        *ret_status = err == ERR_NOMEM ? EXIT_STATUS_FAILED : cli_hopeless(EXIT_STATUS_USAGE);
+    return err == 0;
+}
+
+/* Fills *common and what is around it. True: go on. *ret_file holds what strings point to. */
 static bool read_options(const struct mode *m, int argc, char **argv, struct common_options *common,
-                         int *ret_status)
+                         struct config_file **ret_file, int *ret_status)
 {
     struct flags_error error;
     struct errmsg why;
@@ -124,6 +150,8 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
         *ret_status = left_over(m, argv[rest]);
         return false;
     }
+    if (!read_config(m, common, ret_file, ret_status))
+        return false;
     log_set_level((enum log_level)common->log_level);
     if (error.repeated)
         event_flag_repeated(error.repeated);
@@ -141,20 +169,23 @@ struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret
 {
     signals_hold();
     log_hold();
+    struct config_file *file = NULL;
     struct snapshot *options = snapshot_new(m);
     if (!options) {
         *ret_status = cli_cannot_start(ERR_NOMEM);
         return NULL;
     }
-    if (!read_options(m, argc, argv, snapshot_draft(options), ret_status))
+    if (!read_options(m, argc, argv, snapshot_draft(options), &file, ret_status))
         goto drop;
     if (snapshot_seal(options) < 0) {
         *ret_status = cli_cannot_start(ERR_NOMEM);
         goto drop;
     }
+    config_file_free(file);
     return options;
 
 drop:
+    config_file_free(file);
     snapshot_unref(options);
     return NULL;
 }

@@ -9,7 +9,7 @@
 enum exit_status {
     EXIT_STATUS_OK = 0,           /* ended as asked: a signal, -h, -version */
     EXIT_STATUS_FAILED = 1,       /* could not start */
-    EXIT_STATUS_USAGE = 2,        /* the command line was wrong */
+    EXIT_STATUS_USAGE = 2,        /* the command line, or the configuration file, was wrong */
     EXIT_STATUS_UNREACHABLE = 69, /* EX_UNAVAILABLE, with -once: no server there, or a busy one */
     EXIT_STATUS_REJECTED = 77,    /* EX_NOPERM, with -once: one end does not accept the other */
     EXIT_STATUS_CONFIG = 78,      /* EX_CONFIG, for a service manager and with -once: no later start
@@ -24,7 +24,7 @@ int cli_hopeless(int status);
 int cli_failed(int err);
 
 /*
- * Reads the mode's command line, finds the secret, sets the log level, and holds signals back
+ * Reads the mode's command line and the file it names, finds the secret, sets the log level, and holds signals back
  * (app/signals.h). Prints what -h, -version or an error asks for. The options, sealed, with one
  * reference, which is the caller's; NULL: exit with *ret_status.
  */
@@ -35,3 +35,7 @@ int cli_cannot_start(int err);
 
 /* A required option is missing: shows how the mode is used, then logs text. Returns the exit status. */
 int cli_missing(const struct mode *m, const char *text);
+
+/* The same where there is a configuration file: says which of the client's server and the secret, "" if it
+   is not there, is missing in it. */
+int cli_incomplete(const struct mode *m, const char *file, const char *server, const char *secret);

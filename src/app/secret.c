@@ -120,10 +120,11 @@ static int from_environment(struct common_options *o, bool wanted, struct errmsg
 int secret_find(struct common_options *o, struct errmsg *why)
 {
     why->text[0] = '\0';
-    bool in_argv = *o->secret != '\0';
+    bool is_there = *o->secret != '\0';
+    bool in_argv = is_there && !o->secret_in_config;
     o->secret_in_argv = in_argv;
-    bool in_file = !in_argv && *o->secret_file;
-    int err = from_environment(o, !in_argv && !in_file, why);
+    bool in_file = !is_there && *o->secret_file;
+    int err = from_environment(o, !is_there && !in_file, why);
     if (err == 0 && in_file)
         err = from_file(o, why);
     if (in_argv && strchr(o->secret, '\n'))

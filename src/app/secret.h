@@ -9,7 +9,7 @@
 #define SECRET_VARIABLE "GOTUNNEL_SECRET"
 
 /*
- * Fills o->secret, unless the command line did, from the file o->secret_file, or else from the
+ * Fills o->secret, unless the command line or the configuration file did, from the file o->secret_file, or else from the
  * environment; "" if there is neither. The variable is taken out of the environment and overwritten
  * in any case. A file must not be open to others, nor be one that they can replace
  * (base/trust.h), and holds the secret and at most one line end behind it. 0: why->text is empty, or

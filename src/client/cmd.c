@@ -30,7 +30,12 @@ int cmd_client(int argc, char **argv)
     if (!options)
         return status;
     const char *what = missing(options);
-    status = what ? cli_missing(&client_mode, what) : client_main(options);
+    const char *file = snapshot_common(options)->config;
+    if (what && *file)
+        status = cli_incomplete(&client_mode, file, snapshot_client(options)->server,
+                                snapshot_common(options)->secret);
+    else
+        status = what ? cli_missing(&client_mode, what) : client_main(options);
     snapshot_unref(options);
     return status;
 }

@@ -31,7 +31,8 @@ void flags_defaults(const struct mode *m, void *opt);
  * Reads argv[0 .. argc) (without program and mode) into the options struct at opt, which has its
  * defaults. *ret_rest is the index of the first argument that was not looked at. Strings of opt
  * point into argv or into the table (until snapshot_seal() copies them); the bytes of a secret are
- * moved out of argv and overwritten there. why->text is set for FLAGS_BAD only, why->repeated always.
+ * moved out of argv and overwritten there; common_options.given says which rows were there.
+ * why->text is set for FLAGS_BAD only, why->repeated always.
  */
 enum flags_outcome flags_parse(const struct mode *m, int argc, char **argv, void *opt,
                                int *ret_rest, struct flags_error *why) MUST_USE;

@@ -2,6 +2,9 @@
 /* The rows. Keep each table sorted by name: that is the order of -h. */
 #include "conf/options.h"
 
+#include <string.h>
+
+#include "base/attr.h"
 #include "base/i18n.h"
 
 #define COMMON(type, field) offsetof(struct type, common) + offsetof(struct common_options, field)
@@ -12,6 +15,8 @@ static const struct option server_rows[] = {
      N_("public ports that clients may ask for, e.g. 8000-8999,80 (0 allows a free choice); every port if not given")},
     {"certs", OPTION_STRING, offsetof(struct server_options, certs), "certs", NULL, "DIR",
      N_("directory of the certificates, made at the first start")},
+    {"config", OPTION_STRING, COMMON(server_options, config), "", NULL, "FILE",
+     N_("configuration file in YAML, whose keys are the names of these flags; a flag wins over the file")},
     {"drain", OPTION_WINDOW, COMMON(server_options, drain_ns), "30s", NULL, "TIME",
      N_("how long running connections may finish after a SIGTERM, up to 10m; a second one ends now")},
     {"handshakes", OPTION_RATES, offsetof(struct server_options, handshakes), "200,10", NULL, "N[,N]",
@@ -45,6 +50,8 @@ static const struct option server_rows[] = {
 static const struct option client_rows[] = {
     {"ca", OPTION_STRING, offsetof(struct client_options, ca), "ca.crt", NULL, "FILE",
      N_("path of the CA certificate file")},
+    {"config", OPTION_STRING, COMMON(client_options, config), "", NULL, "FILE",
+     N_("configuration file in YAML, whose keys are the names of these flags; a flag wins over the file")},
     {"drain", OPTION_WINDOW, COMMON(client_options, drain_ns), "30s", NULL, "TIME",
      N_("how long running connections may finish after a SIGTERM, up to 10m; a second one ends now")},
     {"id", OPTION_STRING, offsetof(struct client_options, id), "", NULL, "NAME",
@@ -84,3 +91,31 @@ const struct mode server_mode = {"server", server_rows, ARRAY_LEN(server_rows),
                                  "-secret-file FILE"};
 const struct mode client_mode = {"client", client_rows, ARRAY_LEN(client_rows),
                                  "-server HOST:PORT -secret-file FILE"};
+
+/* In a file all others stand at the top, by their names. */
+static const struct {
+    const char *name;
+    enum option_place place;
+    const char *key;
+} places[] = {
+    {"config", OPTION_NOWHERE, "config"},   {"local-target", OPTION_TUNNEL, "target"},
+    {"once", OPTION_NOWHERE, "once"},       {"remote-port", OPTION_TUNNEL, "port"},
+    {"version", OPTION_NOWHERE, "version"},
+};
+
+enum option_place option_place(const struct option *o, const char **ret_key)
+{
+    *ret_key = o->name;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        if (strcmp(places[i].name, o->name) == 0) {
+            *ret_key = places[i].key;
+            return places[i].place;
+        }
+    }
+    return OPTION_TOP;
+}
+
+bool option_is_path(const struct option *o)
+{
+    return o->value && (strcmp(o->value, "FILE") == 0 || strcmp(o->value, "DIR") == 0);
+}

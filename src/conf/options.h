@@ -54,6 +54,8 @@ enum option_type {
     OPTION_BOOL,   /* bool; takes no argument */
 };
 
+enum { OPTIONS_MAX = 32 }; /* of a mode: bits of common_options.given */
+
 struct option {
     const char *name; /* without the dash */
     enum option_type type;
@@ -76,6 +78,9 @@ struct mode {
 struct common_options {
     char secret[OPTION_SECRET_MAX + 1]; /* "" until one is given */
     bool secret_in_argv;                /* it is that of -secret */
+    bool secret_in_config;              /* it is that of the configuration file */
+    uint32_t given;                     /* bit i: the command line has row i of the mode's table */
+    const char *config;                 /* a configuration file; "": none */
     const char *secret_file;            /* "": none */
     int log_level;                      /* enum log_level */
     int threads;                        /* 0: as many as the program thinks best */
@@ -109,3 +114,16 @@ struct client_options {
 };
 
 extern const struct mode server_mode, client_mode;
+
+/* Where an option stands in a configuration file (conf/config.h). */
+enum option_place {
+    OPTION_TOP,    /* at the top */
+    OPTION_TUNNEL, /* in an entry of `tunnels` */
+    OPTION_NOWHERE,
+};
+
+/* *ret_key: what it is called there; its name, but in a tunnel. */
+enum option_place option_place(const struct option *o, const char **ret_key);
+
+/* Does it name a file or a folder? */
+bool option_is_path(const struct option *o);

@@ -12,7 +12,11 @@ int cmd_server(int argc, char **argv)
     struct snapshot *options = cli_begin(&server_mode, argc, argv, &status);
     if (!options)
         return status;
-    if (!*snapshot_common(options)->secret)
+    const char *secret = snapshot_common(options)->secret;
+    const char *file = snapshot_common(options)->config;
+    if (!*secret && *file)
+        status = cli_incomplete(&server_mode, file, "", secret);
+    else if (!*secret)
         status = cli_missing(&server_mode,
                              _("error: [server mode] the flag -secret is required "
                                "(or -secret-file, or GOTUNNEL_SECRET in the environment)"));

@@ -27,6 +27,38 @@ def test_the_man_page_has_every_option(mode):
     assert re.findall(r"(?m)^\\fB-([a-z-]+)\\fR", section) == flags(mode)
 
 
+def keys(mode):
+    """Of a configuration file: what stands at the top, and what in a tunnel."""
+    tunnel = {"remote-port": "port", "local-target": "target"}
+    names = [flag for flag in flags(mode) if flag not in ("config", "once", "version")]
+    return [n for n in names if n not in tunnel], [tunnel[n] for n in names if n in tunnel]
+
+
+@pytest.mark.parametrize("mode", ["server", "client"])
+def test_the_man_page_has_every_key(mode):
+    section = (MADE / "gotunnel.1").read_text().replace("\\-", "-").split(".SH CONFIGURATION FILE")[1].split(".SH ")[0]
+    top, tunnel = keys(mode)
+    shown = section.split(f"Keys of the {mode}:\n")[1].split("\n.PP")[0]
+    assert re.findall(r"(?m)^\.BR ([a-z-]+) [,.]$", shown) == top + ["tunnels"] * (mode == "client")
+    for key in tunnel:
+        assert f".TP\n\\fB{key}\\fR\n" in section
+
+
+@pytest.mark.parametrize("mode", ["server", "client"])
+def test_the_page_of_configuration_has_every_key_with_its_default(mode):
+    page = (ROOT / "docs/configuration.md").read_text()
+    done = subprocess.run([PROGRAM, mode, "-h"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True,
+                          timeout=60)
+    defaults = dict(re.findall(r'(?m)^  -([a-z-]+).*\n    \t.*\(default "?([^")]+)"?\)$', done.stderr))
+    top, tunnel = keys(mode)
+    section = page.split(f"## Keys of the {mode}\n")[1].split("\n#")[0]
+    shown = dict(re.findall(r"(?m)^\| `([a-z-]+)` \| ([^|]*?) ?\|", section))
+    assert set(shown) - {"tunnels"} == set(top)
+    assert {k: shown[k].strip("`") for k in top if k in defaults} == {k: defaults[k] for k in top if k in defaults}
+    for key in tunnel:
+        assert f"| `{key}` | required |" in page.split("### Keys of a tunnel")[1]
+
+
 def test_the_man_page_is_clean():
     done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", MADE / "gotunnel.1"], capture_output=True, text=True,
                           timeout=60)
@@ -47,9 +79,10 @@ def test_bash_completes():
         COMP_WORDS=(gotunnel server -log-level w); COMP_CWORD=3; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel s); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel g); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel ch); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\n", done.stderr
+    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\ncheck\n", done.stderr
 
 
 def test_files_and_directories_are_told_apart(tmp_path):
@@ -69,7 +102,7 @@ def test_files_and_directories_are_told_apart(tmp_path):
 @pytest.mark.parametrize("name", ["gotunnel", "_gotunnel", "gotunnel.fish", "gotunnel.1"])
 def test_every_command_is_named(name):
     text = (MADE / name).read_text()
-    for command in ("server", "client", "genkey", "help", "version"):
+    for command in ("server", "client", "check", "genkey", "help", "version"):
         assert command in text
 
 

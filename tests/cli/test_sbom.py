@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("GOTUNNEL", ROOT / "build/gotunnel")).resolve()
 BILL = PROGRAM.parent / "packaging/gotunnel.cdx.json"
 LIBRARIES = ("libuv.so=libuv=1=MIT", "libssl.so=openssl=3=Apache-2.0", "libcrypto.so=openssl=3=Apache-2.0",
-             "libc.so=glibc=2=LGPL-2.1-or-later", "libseccomp.so=libseccomp=2=LGPL-2.1-only", "libjansson.so=jansson=2=MIT")
+             "libc.so=glibc=2=LGPL-2.1-or-later", "libseccomp.so=libseccomp=2=LGPL-2.1-only", "libyaml-0.so=libyaml=0=MIT", "libjansson.so=jansson=2=MIT")
 
 pytestmark = pytest.mark.skipif(not BILL.exists(), reason="a build with sanitizers has no bill of materials")
 

@@ -176,6 +176,23 @@ static void the_environment_is_wiped_whoever_wins_d13(void **state)
     }
 }
 
+/* It is not warned of as one that other users could have seen. */
+static void of_a_configuration_file(void **state)
+{
+    (void)state;
+    for (int in_config = 0; in_config <= 1; in_config++) {
+        memset(&opt, 0, sizeof opt);
+        opt.secret_file = "";
+        opt.secret_in_config = in_config;
+        memcpy(opt.secret, "abc", 4);
+        assert_int_equal(setenv("GOTUNNEL_SECRET", "of-the-environment", 1), 0);
+        assert_int_equal(secret_find(&opt, &why), 0);
+        assert_string_equal(opt.secret, "abc");
+        assert_int_equal(opt.secret_in_argv, !in_config);
+        assert_null(getenv("GOTUNNEL_SECRET"));
+    }
+}
+
 static void no_secret_anywhere(void **state)
 {
     (void)state;
@@ -208,6 +225,7 @@ int main(void)
         cmocka_unit_test(modes_of_files),
         cmocka_unit_test(files_that_are_none),
         cmocka_unit_test(the_environment_is_wiped_whoever_wins_d13),
+        cmocka_unit_test(of_a_configuration_file),
         cmocka_unit_test(no_secret_anywhere),
         cmocka_unit_test(a_line_feed_can_never_be_sent_d11),
     };

@@ -410,7 +410,7 @@ static int setup(void **state)
     rig.descriptors = 100;
     rig.cert = CERT(0);
     kit.opt.listen = ":7000";
-    kit.opt.public_bind = kit.opt.certs = kit.opt.common.secret_file = "";
+    kit.opt.public_bind = kit.opt.certs = kit.opt.common.secret_file = kit.opt.common.config = "";
     return 0;
 }
 

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* From a path to options. */
+#include "app/config_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h> /* app/ has a limits.h of its own */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/address.h"
+#include "base/event.h"
+#include "base/file.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "base/secure.h"
+#include "base/trust_path.h"
+#include "conf/config.h"
+#include "conf/number.h"
+#include "proto/hello.h"
+
+enum {
+    ROOM = YAML_WALK_BYTES_MAX + 4, /* a mark of UTF-8, and one byte to see that it is too long */
+    LINE_MAX_BYTES = PATH_MAX + CONFIG_ERROR_TEXT + 64,
+};
+
+struct config_file {
+    const char *path;
+    struct config *config;
+    size_t n;
+    char folder[PATH_MAX]; /* with a slash at its end, or "" */
+    char bytes[ROOM];
+};
+
+void config_file_say(const char *path, const char *fmt, ...)
+{
+    char text[CONFIG_ERROR_TEXT], line[LINE_MAX_BYTES];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose */
+    va_end(ap);
+    (void)snprintf(line, sizeof line, "%s: %s\n", path, text);
+    log_text(line);
+}
+
+/* ---- what the text alone does not show ---- */
+
+static int check_address(const char *text, struct errmsg *why)
+{
+    struct hostport any;
+    return address_parse(text, &any, why);
+}
+
+static int check_listen(const char *text, struct errmsg *why)
+{
+    struct hostport any;
+    return address_parse_listen(text, &any, why);
+}
+
+static int check_ip(const char *text, struct errmsg *why)
+{
+    char any[SOCK_NAME_MAX];
+    return address_parse_ip(text, any, why);
+}
+
+static int check_port(const char *text, struct errmsg *why)
+{
+    int64_t port;
+    if (number_parse(text, &port) == 0 && port >= 0 && port <= 65535)
+        return 0;
+    return errmsg_set(why, ERR_RANGE, _("'%s' is not 0 to 65535"), text);
+}
+
+static int check_id(const char *text, struct errmsg *why)
+{
+    if (!*text || hello_id_is_valid(text))
+        return 0;
+    return errmsg_set(why, ERR_INVAL, _("an id is 1 to %d of A-Z a-z 0-9 . _ -"), HELLO_ID_MAX);
+}
+
+static int check_secret(const char *text, struct errmsg *why)
+{
+    if (!strchr(text, '\n'))
+        return 0;
+    return errmsg_set(why, ERR_INVAL, "%s", _("a secret is one line"));
+}
+
+static const struct config_check checks[] = {
+    {"id", check_id},          {"listen", check_listen},    {"local-target", check_address},
+    {"public-bind", check_ip}, {"remote-port", check_port}, {"secret", check_secret},
+    {"server", check_address},
+};
+
+/* ---- the file ---- */
+
+static int read_bytes(struct config_file *f)
+{
+    struct stat st;
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        goto failed;
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        goto failed;
+    }
+    ssize_t n = file_read_all(fd, f->bytes, sizeof f->bytes);
+    if (n < 0)
+        goto failed;
+    f->n = (size_t)n;
+    (void)close(fd); /* only read */
+    return 0;
+
+failed:;
+    int errnum = errno;
+    if (fd >= 0)
+        (void)close(fd);
+    config_file_say(f->path, "%s", strerror(errnum));
+    return err_from_errno(errnum);
+}
+
+/* True, or it is said why not. */
+static int check_trust(const char *path, enum trust_place place)
+{
+    struct errmsg why;
+    int err = trust_path(path, place, false, &why);
+    if (err < 0)
+        config_file_say(path, "%s", why.text);
+    else if (*why.text)
+        event_place_doubtful(why.text);
+    return err;
+}
+
+int config_file_load(const char *path, struct config_file **ret)
+{
+    struct config_file *f = secure_alloc(sizeof *f); /* a secret may be in it */
+    if (!f) {
+        config_file_say(path, "%s", err_text(ERR_NOMEM));
+        return ERR_NOMEM;
+    }
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    f->path = path;
+    int err = check_trust(path, TRUST_FILE);
+    if (err == 0 && n >= sizeof f->folder) {
+        config_file_say(path, "%s", strerror(ENAMETOOLONG));
+        err = ERR_LIMIT;
+    }
+    if (err == 0)
+        err = read_bytes(f);
+    if (err < 0) {
+        config_file_free(f);
+        return err;
+    }
+    memcpy(f->folder, path, n);
+    *ret = f;
+    return 0;
+}
+
+const struct mode *config_file_mode(const struct config_file *f)
+{
+    return config_mode(f->bytes, f->n);
+}
+
+static void say_errors(const struct config_file *f)
+{
+    bool more = false;
+    const struct config_error *e;
+    char place[PATH_MAX + 32];
+    for (size_t i = 0; (e = config_error(f->config, i, &more)); i++) {
+        (void)snprintf(place, sizeof place, "%s:%u:%u", f->path, e->at.line,
+                       e->at.column); /* cut on purpose */
+        config_file_say(place, "%s", e->text);
+    }
+    if (more)
+        config_file_say(f->path, "%s", _("there is more that is wrong"));
+}
+
+/* A secret in a file that others can read is none. */
+static int check_secrecy(const struct config_file *f)
+{
+    struct yaml_place at;
+    struct errmsg why;
+    char place[PATH_MAX + 32];
+    if (!config_has_secret(f->config, &at))
+        return 0;
+    int err = trust_path(f->path, TRUST_SECRET, false, &why);
+    if (err < 0) {
+        (void)snprintf(place, sizeof place, "%s:%u:%u", f->path, at.line, at.column);
+        config_file_say(place, _("the file has a secret in it: %s"), why.text);
+    }
+    return err;
+}
+
+int config_file_apply(struct config_file *f, const struct mode *m, void *opt)
+{
+    f->config = config_new(m, f->folder, checks, ARRAY_LEN(checks));
+    int err = f->config ? config_read(f->config, f->bytes, f->n, opt) : ERR_NOMEM;
+    if (err == ERR_NOMEM) {
+        config_file_say(f->path, "%s", err_text(err));
+        return err;
+    }
+    say_errors(f);
+    int secrecy = check_secrecy(f);
+    return err < 0 ? err : secrecy;
+}
+
+const char *config_file_tunnel(const struct config_file *f)
+{
+    return config_tunnel(f->config);
+}
+
+void config_file_free(struct config_file *f)
+{
+    if (!f)
+        return;
+    config_free(f->config);
+    secure_free(f, sizeof *f);
+}

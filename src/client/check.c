@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* What a client would do. The values themselves were judged when they were read. */
+#include "client/check.h"
+
+#include <openssl/ssl.h>
+
+#include "base/i18n.h"
+#include "base/trust_path.h"
+#include "net/tls_ctx.h"
+
+static void check_ca(struct check *c, const char *ca)
+{
+    struct errmsg why;
+    SSL_CTX *tls = NULL;
+    char fingerprint[TLS_FINGERPRINT_MAX];
+    int err = trust_path(ca, TRUST_FILE, true, &why);
+    if (err == 0 && *why.text)
+        config_file_say(c->file, "%s", why.text);
+    if (err == 0)
+        err = tls_client_ctx_new(ca, NULL, &tls, &why);
+    if (err < 0) {
+        check_wrong(c, "%s", why.text);
+        return;
+    }
+    tls_fingerprint(tls_trusted_ca(tls, 0), fingerprint);
+    check_tell(_("trusts the CA in %s, SHA-256 %s"), ca, fingerprint);
+    SSL_CTX_free(tls);
+}
+
+static void tell_tunnel(const struct check *c, const struct client_options *o)
+{
+    const char *name = *c->tunnel ? c->tunnel : "-";
+    if (o->remote_port == 0)
+        check_tell(_("forwards a public port that the server chooses to %s (tunnel %s)"),
+                   o->local_target, name);
+    else
+        check_tell(_("forwards the public port %lld to %s (tunnel %s)"), (long long)o->remote_port,
+                   o->local_target, name);
+}
+
+void client_check(struct check *c, const struct client_options *o)
+{
+    if (*o->server)
+        check_tell(_("connects to %s"), o->server);
+    else
+        check_wrong(c, "%s", _("'server' is missing"));
+    check_secret(c, &o->common);
+    check_ca(c, o->ca);
+    tell_tunnel(c, o);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/* Keys and values of a file, against the table of options. */
+#include "conf/config.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "base/i18n.h"
+#include "base/secure.h"
+#include "conf/nearest.h"
+#include "conf/quote.h"
+#include "conf/value.h"
+
+#define TUNNELS "tunnels"
+
+struct config {
+    const struct mode *mode;
+    const char *folder;
+    const struct config_check *checks;
+    size_t checks_count;
+
+    void *opt;
+    int err;                   /* ERR_NOMEM, or 0 */
+    char *held[OPTIONS_MAX];   /* what strings of opt point to, by row */
+    const char *secret_key;    /* `secret` or `secret-file`, which was there first */
+    struct yaml_place secret;  /* line 0: there is none */
+    struct yaml_place tunnels; /* the list without an entry; line 0: it has one */
+    char tunnel_name[CONFIG_NAME_MAX + 1];
+    struct yaml_place tunnel; /* the first of the list, and the rows it has; line 0: none */
+    uint32_t tunnel_keys;
+
+    struct config_error errors[CONFIG_ERRORS_MAX];
+    size_t errors_count;
+    bool has_more;
+
+    union { /* for values that the command line has, too */
+        struct server_options server;
+        struct client_options client;
+    } unused;
+};
+
+/* ---- errors ---- */
+
+static bool is_before(struct yaml_place a, struct yaml_place b)
+{
+    return a.line < b.line || (a.line == b.line && a.column < b.column);
+}
+
+/* The room for a complaint at its place in the row; what was last may leave it. NULL: none. */
+static struct config_error *make_room(struct config *c, struct yaml_place at)
+{
+    size_t i = c->errors_count;
+    while (i > 0 && is_before(at, c->errors[i - 1].at))
+        i--;
+    c->has_more |= c->errors_count == CONFIG_ERRORS_MAX;
+    if (i == CONFIG_ERRORS_MAX)
+        return NULL;
+    size_t behind = c->errors_count - i - (c->errors_count == CONFIG_ERRORS_MAX);
+    memmove(c->errors + i + 1, c->errors + i, behind * sizeof *c->errors);
+    c->errors_count += c->errors_count < CONFIG_ERRORS_MAX;
+    return &c->errors[i];
+}
+
+static void wrong(struct config *c, struct yaml_place at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static void wrong(struct config *c, struct yaml_place at, const char *fmt, ...)
+{
+    struct config_error *e = make_room(c, at);
+    va_list ap;
+    if (!e)
+        return;
+    e->at = at;
+    va_start(ap, fmt);
+    (void)vsnprintf(e->text, sizeof e->text, fmt, ap); /* cut on purpose */
+    va_end(ap);
+}
+
+/* What ends the reading is behind all that was found before, and must not be left out. */
+static void on_wrong(void *ctx, struct yaml_place at, const char *text)
+{
+    struct config *c = ctx;
+    if (c->errors_count == CONFIG_ERRORS_MAX) {
+        c->errors_count--;
+        c->has_more = true;
+    }
+    wrong(c, at, "%s", text);
+}
+
+/* ---- keys ---- */
+
+static const struct option *find(const struct mode *m, enum option_place place, const char *key)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        const char *name;
+        if (option_place(&m->options[i], &name) == place && strcmp(name, key) == 0)
+            return &m->options[i];
+    }
+    return NULL;
+}
+
+static bool is_top_key(const struct mode *m, const char *key)
+{
+    return find(m, OPTION_TOP, key) || (m == &client_mode && strcmp(key, TUNNELS) == 0);
+}
+
+/* Written as a flag's name, or in the wrong place. */
+static bool belongs_in_tunnel(const struct mode *m, const char *key, const char **ret_key)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (option_place(&m->options[i], ret_key) == OPTION_TUNNEL &&
+            (strcmp(m->options[i].name, key) == 0 || strcmp(*ret_key, key) == 0))
+            return true;
+    return false;
+}
+
+static const char *nearest_key(const struct mode *m, enum option_place place, const char *typed)
+{
+    struct nearest near;
+    nearest_init(&near, typed, strlen(typed));
+    for (size_t i = 0; i < m->count; i++) {
+        const char *key;
+        if (option_place(&m->options[i], &key) == place)
+            nearest_try(&near, key);
+    }
+    if (place == OPTION_TUNNEL)
+        nearest_try(&near, "name");
+    else if (m == &client_mode)
+        nearest_try(&near, TUNNELS);
+    return nearest_name(&near);
+}
+
+static void unknown_key(struct config *c, enum option_place place, const struct yaml_step *step)
+{
+    const struct mode *other = c->mode == &client_mode ? &server_mode : &client_mode;
+    const char *near, *key;
+    char shown[ESCAPE_BUF];
+    escape_text(shown, step->key, strlen(step->key));
+    if (belongs_in_tunnel(c->mode, step->key, &key))
+        wrong(c, step->at, _("'%s' is no key here: write it as '%s' in an entry of '%s'"), shown,
+              key, TUNNELS);
+    else if (place == OPTION_TUNNEL && is_top_key(c->mode, step->key))
+        wrong(c, step->at, _("'%s' is no key of a tunnel: write it at the left edge"), shown);
+    else if (is_top_key(other, step->key))
+        wrong(c, step->at, _("'%s' is a key of 'gotunnel %s', and this is for 'gotunnel %s'"),
+              shown, other->name, c->mode->name);
+    else if ((near = nearest_key(c->mode, place, step->key)))
+        wrong(c, step->at, _("'%s' is no key here; '%s'?"), shown, near);
+    else
+        wrong(c, step->at, _("'%s' is no key here"), shown);
+}
+
+/* ---- values ---- */
+
+static bool is_secret(const struct option *o)
+{
+    return o->type == OPTION_SECRET || strcmp(o->name, "secret-file") == 0;
+}
+
+/* The command line has said it. A secret there, of whatever kind, stands for both kinds here. */
+static bool is_given(const struct config *c, const struct option *o)
+{
+    const struct common_options *common = c->opt;
+    for (size_t i = 0; i < c->mode->count; i++) {
+        const struct option *row = &c->mode->options[i];
+        if (common->given >> i & 1 && (row == o || (is_secret(row) && is_secret(o))))
+            return true;
+    }
+    return false;
+}
+
+/* "-" is the standard input, as on the command line. */
+static bool is_relative(const struct option *o, const char *text)
+{
+    return option_is_path(o) && *text && *text != '/' && !(is_secret(o) && strcmp(text, "-") == 0);
+}
+
+/* The text as the flag would have it; the caller's. */
+static char *text_of(struct config *c, const struct option *o, const struct yaml_entry *e)
+{
+    size_t n = is_relative(o, e->text) ? strlen(c->folder) : 0;
+    char *text = malloc(n + e->len + 1);
+    if (!text) {
+        c->err = ERR_NOMEM;
+        return NULL;
+    }
+    memcpy(text, c->folder, n);
+    memcpy(text + n, e->text, e->len + 1);
+    return text;
+}
+
+static void wipe(char *text)
+{
+    if (text)
+        secure_zero(text, strlen(text));
+    free(text);
+}
+
+/* What the caller's checks have against a value. Its words, or NULL. */
+static const char *check(const struct config *c, const struct option *o, const char *text,
+                         struct errmsg *why)
+{
+    for (size_t i = 0; i < c->checks_count; i++)
+        if (strcmp(c->checks[i].name, o->name) == 0 && c->checks[i].check(text, why) < 0)
+            return why->text;
+    return NULL;
+}
+
+/* Sets o's field. False: the value is wrong, and it has been said. */
+static bool set(struct config *c, const struct option *o, const struct yaml_entry *e,
+                const char *text, void *opt)
+{
+    const char *key = e->path[e->depth - 1].key;
+    char reason[VALUE_REASON_MAX], quoted[128];
+    struct errmsg why;
+    int err = value_set(o, text, opt);
+    if (err < 0) {
+        value_reason(reason, o, text, err);
+        (void)quote(quoted, sizeof quoted, e->text); /* cut on purpose */
+        if (o->type == OPTION_SECRET)
+            wrong(c, e->at, "%s: %s", key, reason);
+        else
+            wrong(c, e->at, _("%s: invalid value %s: %s"), key, quoted, reason);
+        return false;
+    }
+    const char *words = check(c, o, text, &why);
+    if (words)
+        wrong(c, e->at, "%s: %s", key, words);
+    return !words;
+}
+
+/* `secret` and `secret-file` are one thing said in two ways. */
+static void note_secret(struct config *c, const struct option *o, const struct yaml_step *step)
+{
+    if (o->type == OPTION_SECRET)
+        c->secret = step->at;
+    if (c->secret_key)
+        wrong(c, step->at, _("'%s' beside '%s': the secret comes from one place"), o->name,
+              c->secret_key);
+    c->secret_key = o->name;
+}
+
+static void take_value(struct config *c, const struct option *o, const struct yaml_entry *e)
+{
+    const struct yaml_step *step = &e->path[e->depth - 1];
+    struct common_options *common = c->opt;
+    char **held = &c->held[o - c->mode->options];
+    if (is_secret(o))
+        note_secret(c, o, step);
+    if (e->kind != YAML_TEXT) {
+        wrong(c, e->at, _("'%s' takes one value"), step->key);
+        return;
+    }
+    if (e->is_missing || strlen(e->text) != e->len) {
+        wrong(c, e->at,
+              e->is_missing ? _("'%s' has no value") : _("'%s' has a zero byte in its value"),
+              step->key);
+        return;
+    }
+    char *text = text_of(c, o, e);
+    bool is_used = !is_given(c, o) && !*held; /* not of a tunnel that is one too many */
+    if (text && set(c, o, e, text, is_used ? c->opt : &c->unused) && is_used) {
+        *held = text;
+        common->secret_in_config |= o->type == OPTION_SECRET && *text;
+    } else {
+        wipe(text);
+    }
+}
+
+/* ---- tunnels ---- */
+
+static void take_name(struct config *c, const struct yaml_entry *e)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    if (e->kind != YAML_TEXT || e->len == 0 || e->len > CONFIG_NAME_MAX ||
+        strspn(e->text, allowed) != e->len)
+        wrong(c, e->at, _("the name of a tunnel is 1 to %d of A-Z a-z 0-9 . _ -"), CONFIG_NAME_MAX);
+    else
+        memcpy(c->tunnel_name, e->text, e->len + 1);
+}
+
+/* An entry of the list, or what stands in it. */
+static void take_tunnel(struct config *c, const struct yaml_entry *e)
+{
+    size_t index = e->path[1].index;
+    if (e->depth == 2) {
+        c->tunnels = (struct yaml_place){0, 0};
+        if (index == 0 && e->kind == YAML_MAP)
+            c->tunnel = e->at;
+        if (e->kind != YAML_MAP)
+            wrong(c, e->at, _("an entry of '%s' has the keys port and target"), TUNNELS);
+        else if (index == 1)
+            wrong(c, e->at,
+                  _("one client carries one tunnel for now: start another client for "
+                    "this one, with a file of its own"));
+        return;
+    }
+    if (e->depth > 3 || !e->path[2].key)
+        return; /* what is in a value that is wrong as a whole */
+    const struct yaml_step *step = &e->path[2];
+    const struct option *o = find(c->mode, OPTION_TUNNEL, step->key);
+    if (o && index == 0)
+        c->tunnel_keys |= UINT32_C(1) << (o - c->mode->options);
+    if (o)
+        take_value(c, o, e);
+    else if (strcmp(step->key, "name") == 0)
+        take_name(c, e);
+    else
+        unknown_key(c, OPTION_TUNNEL, step);
+}
+
+/* What a tunnel must say. */
+static void check_tunnel(struct config *c)
+{
+    if (c->tunnels.line > 0)
+        wrong(c, c->tunnels, _("'%s' has no entry"), TUNNELS);
+    for (size_t i = 0; i < c->mode->count && c->tunnel.line > 0; i++) {
+        const char *key;
+        if (option_place(&c->mode->options[i], &key) == OPTION_TUNNEL && !(c->tunnel_keys >> i & 1))
+            wrong(c, c->tunnel, _("the tunnel has no '%s'"), key);
+    }
+}
+
+static void take_tunnels(struct config *c, const struct yaml_entry *e)
+{
+    if (e->kind == YAML_LIST)
+        c->tunnels = e->at;
+    else
+        wrong(c, e->at, _("'%s' is a list: each entry begins with '- '"), TUNNELS);
+}
+
+/* ---- the file ---- */
+
+static void on_entry(void *ctx, const struct yaml_entry *e)
+{
+    struct config *c = ctx;
+    const struct yaml_step *step = &e->path[0];
+    bool is_tunnels = c->mode == &client_mode && strcmp(step->key, TUNNELS) == 0;
+    if (is_tunnels && e->depth > 1) {
+        if (!e->path[1].key)
+            take_tunnel(c, e);
+        return;
+    }
+    if (e->depth > 1)
+        return; /* what is in a value that is wrong as a whole */
+    const struct option *o = find(c->mode, OPTION_TOP, step->key);
+    if (is_tunnels)
+        take_tunnels(c, e);
+    else if (o)
+        take_value(c, o, e);
+    else
+        unknown_key(c, OPTION_TOP, step);
+}
+
+struct config *config_new(const struct mode *m, const char *folder,
+                          const struct config_check *checks, size_t count)
+{
+    assert(m->count <= OPTIONS_MAX);
+    struct config *c = secure_alloc(sizeof *c); /* a secret may be in it */
+    if (!c)
+        return NULL;
+    c->mode = m;
+    c->folder = folder;
+    c->checks = checks;
+    c->checks_count = count;
+    return c;
+}
+
+int config_read(struct config *c, const char *bytes, size_t n, void *opt)
+{
+    const struct yaml_sink sink = {.entry = on_entry, .wrong = on_wrong, .ctx = c};
+    c->opt = opt;
+    int err = yaml_walk(bytes, n, &sink);
+    if (err == ERR_NOMEM || c->err < 0)
+        return ERR_NOMEM;
+    if (err == 0)
+        check_tunnel(c);
+    return c->errors_count > 0 ? ERR_INVAL : 0;
+}
+
+const struct config_error *config_error(const struct config *c, size_t i, bool *ret_more)
+{
+    *ret_more = c->has_more;
+    return i < c->errors_count ? &c->errors[i] : NULL;
+}
+
+bool config_has_secret(const struct config *c, struct yaml_place *ret)
+{
+    *ret = c->secret;
+    return c->secret.line > 0;
+}
+
+const char *config_tunnel(const struct config *c)
+{
+    return c->tunnel_name;
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < OPTIONS_MAX; i++)
+        wipe(c->held[i]);
+    secure_free(c, sizeof *c);
+}
+
+/* ---- whose it is ---- */
+
+static void decide(void *ctx, const struct yaml_entry *e)
+{
+    const struct mode **mode = ctx;
+    const char *key = e->path[0].key;
+    bool of_client = is_top_key(&client_mode, key), of_server = is_top_key(&server_mode, key);
+    if (!*mode && of_client != of_server)
+        *mode = of_client ? &client_mode : &server_mode;
+}
+
+static void ignore(void *ctx, struct yaml_place at, const char *text)
+{
+    (void)ctx, (void)at, (void)text;
+}
+
+const struct mode *config_mode(const char *bytes, size_t n)
+{
+    const struct mode *mode = NULL;
+    const struct yaml_sink sink = {.entry = decide, .wrong = ignore, .ctx = &mode};
+    int err = yaml_walk(bytes, n, &sink);
+    (void)err; /* what is wrong is said when it is read as somebody's */
+    return mode ? mode : &server_mode;
+}

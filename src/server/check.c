@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What a server would do. The values themselves were judged when they were read. */
+#include "server/check.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/i18n.h"
+#include "base/trust_path.h"
+#include "pki/pki.h"
+
+/* Neither made nor renewed here. */
+static void check_certs(struct check *c, const char *dir)
+{
+    struct errmsg why;
+    char path[PATH_MAX];
+    trust_become_owner(dir);
+    if (pki_check_place(dir, strcmp(dir, "certs") == 0, &why) < 0) {
+        check_wrong(c, "%s", why.text);
+        return;
+    }
+    if (*why.text)
+        config_file_say(c->file, "%s", why.text);
+    (void)snprintf(path, sizeof path, "%s/ca.crt", dir); /* what is too long is not there */
+    if (access(path, F_OK) == 0)
+        check_tell(_("has its certificates in %s"), dir);
+    else
+        check_tell(_("makes its certificates in %s at the first start"), dir);
+}
+
+static void tell_ports(const struct ports *p)
+{
+    char text[PORTS_MAX_RANGES * sizeof "65535-65535,"] = "";
+    size_t len = 0;
+    if (p->count == 0) {
+        check_tell("%s", _("opens whatever public port a client asks for"));
+        return;
+    }
+    for (unsigned i = 0; i < p->count && len < sizeof text; i++) {
+        const struct ports_range *r = &p->ranges[i];
+        int n = snprintf(text + len, sizeof text - len, "%s%u", i > 0 ? "," : "", r->first);
+        len += n > 0 ? (size_t)n : 0;
+        if (r->first == r->last || len >= sizeof text)
+            continue;
+        n = snprintf(text + len, sizeof text - len, "-%u", r->last);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    check_tell(_("opens the public ports %s for clients"), text);
+}
+
+void server_check(struct check *c, const struct server_options *o)
+{
+    check_tell(_("waits for clients at %s"), o->listen);
+    check_secret(c, &o->common);
+    check_certs(c, o->certs);
+    tell_ports(&o->allow_ports);
+}
