@@ -296,6 +296,7 @@ static bool has_budget(const struct life_action *act)
     case LIFE_TELL_DRAINING:
     case LIFE_TELL_PORT_LOST:
     case LIFE_TELL_ATTEMPT:
+    case LIFE_TELL_CUT:
         break;
     }
     return false;
@@ -336,6 +337,9 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
         if (streams > 0)
             event_session_draining(a->name, streams,
                                    (int)((act->tell.ms + 999) / 1000)); /* never up to 0 */
+        break;
+    case LIFE_TELL_CUT:
+        event_session_cut(a->name, streams);
         break;
     case LIFE_TELL_PORT_LOST:
     case LIFE_TELL_ATTEMPT:
