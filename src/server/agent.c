@@ -190,7 +190,8 @@ static void refuse_port(struct agent *a, int err)
                                  .err = err};
     (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
     if (!a->work.is_quiet)
-        event_port_failed(a->name, a->claim.wanted, refusal_port_text(no.answer.errno_word));
+        event_port_failed(a->name, a->claim.wanted,
+                          refusal_port_text(no.answer.errno_word, a->claim.wanted));
     opening_refuse(a->work.opening, &no);
 }
 
