@@ -183,6 +183,22 @@ static bool is_number(const char *text)
     return n > 0 && n < 20 && strspn(text, "0123456789") == n;
 }
 
+/* value: text in quotes. */
+static enum flags_outcome bad_cidrs(struct flags_error *why, const struct option *o,
+                                    const char *text, const char *value)
+{
+    char network[CIDR_BUF];
+    if (cidrs_slip(text, network))
+        return bad(why,
+                   _("invalid value %s for flag -%s: an address has bits behind its prefix: if the "
+                     "network is meant, write %s"),
+                   value, o->name, network);
+    return bad(why,
+               _("invalid value %s for flag -%s: must be up to %d networks and addresses like "
+                 "10.0.0.0/8,2001:db8::1"),
+               value, o->name, CIDRS_MAX);
+}
+
 /* Go's words for a value that is not taken; for the types Go does not have, words like them. What to
    write instead follows. */
 static enum flags_outcome bad_value(struct flags_error *why, const struct option *o,
@@ -225,10 +241,7 @@ static enum flags_outcome bad_value(struct flags_error *why, const struct option
                    _("invalid value %s for flag -%s: must be ports and ranges like 8000-8999,80"),
                    value, o->name);
     case OPTION_CIDRS:
-        return bad(why,
-                   _("invalid value %s for flag -%s: must be up to %d networks and addresses like "
-                     "10.0.0.0/8,2001:db8::1"),
-                   value, o->name, CIDRS_MAX);
+        return bad_cidrs(why, o, text, value);
     case OPTION_DURATION:
         return bad(why,
                    _("invalid value %s for flag -%s: parse error: must be a duration like 30s, 5m "
