@@ -142,6 +142,7 @@ void reception_not_proxied(struct server *srv, enum proxy_gate_end why,
 {
     static const char *const words[] = {
         [PROXY_GATE_NOT] = N_("it does not begin with a PROXY header"),
+        [PROXY_GATE_BROKEN] = N_("its PROXY header is broken"),
         [PROXY_GATE_LATE] = N_("its PROXY header did not come in time"),
         [PROXY_GATE_CROWDED] = N_("too many wait for their PROXY header"),
     };
