@@ -43,7 +43,7 @@ bench bench-full bench-hostile:
 	@python3 -m bench --set $(or $(patsubst bench-%,%,$(filter bench-%,$@)),short) --out build-bench/results $(BENCH)
 
 install: $(BUILD)/build.ninja
-	@meson configure $(BUILD) --prefix=$(PREFIX) $(if $(UNITDIR),-Dsystemdunitdir=$(UNITDIR))
+	@meson configure $(BUILD) --prefix=$(PREFIX) -Dsystemdunitdir=$(UNITDIR)
 	@ninja -C $(BUILD) program
 	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --skip-subprojects
 

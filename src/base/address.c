@@ -33,6 +33,15 @@ struct address address_ipv6(const uint8_t ip[16], uint16_t port)
     return a;
 }
 
+const char *address_host_text(char out[ADDRESS_HOST_BUF], const struct address *a)
+{
+    _Static_assert(ADDRESS_HOST_BUF == INET6_ADDRSTRLEN, "any address has room");
+    int family = a->family == ADDRESS_IPV4 ? AF_INET : AF_INET6;
+    if (a->family == ADDRESS_NONE || !inet_ntop(family, a->ip, out, ADDRESS_HOST_BUF))
+        memcpy(out, "-", 2);
+    return out;
+}
+
 bool address_from_text(struct address *ret, const char *text, size_t n)
 {
     char copy[INET6_ADDRSTRLEN];

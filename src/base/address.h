@@ -16,6 +16,8 @@ enum address_family {
     ADDRESS_IPV6,
 };
 
+enum { ADDRESS_HOST_BUF = 46 }; /* the longest host as text, with its NUL */
+
 /* {0} is ADDRESS_NONE. IPv4-mapped IPv6 addresses are never in it: they are IPv4 there. */
 struct address {
     enum address_family family;
@@ -31,6 +33,9 @@ bool address_same_host(const struct address *a, const struct address *b);
 /* Reads n bytes of text, an IP address in digits without port, brackets or scope, into *ret, whose
    port is 0 then. False: it is none; *ret is not written. */
 bool address_from_text(struct address *ret, const char *text, size_t n);
+
+/* Its host in digits, without brackets and scope; of ADDRESS_NONE "-". Returns out. */
+const char *address_host_text(char out[ADDRESS_HOST_BUF], const struct address *a);
 
 /* The address whose bytes are these: 4 in network order, or 16, which may be an IPv4-mapped one. */
 struct address address_ipv4(const uint8_t ip[4], uint16_t port);

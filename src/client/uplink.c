@@ -210,6 +210,9 @@ static void uplink_on_tell(void *ctx, const struct life_action *a, const struct 
     case LIFE_TELL_PORT_LOST:
         event_uplink_port_lost(u->opt->remote_port, streams);
         break;
+    case LIFE_TELL_CUT:
+        event_uplink_cut(streams);
+        break;
     }
 }
 

@@ -2,6 +2,7 @@
 /* Networks: an address and how many bits of it count. */
 #include "conf/cidr.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -21,15 +22,22 @@ static bool has_prefix(const uint8_t *ip, const uint8_t *net, unsigned bits)
     return memcmp(ip, net, whole) == 0 && (rest == 0 || ((ip[whole] ^ net[whole]) & mask) == 0);
 }
 
+/* The same without what is behind the prefix. */
+static struct cidr network_of(const struct cidr *c)
+{
+    struct cidr first = *c;
+    memset(first.net.ip, 0, sizeof first.net.ip);
+    memcpy(first.net.ip, c->net.ip, (c->bits + 7) / 8);
+    if (c->bits % 8)
+        first.net.ip[c->bits / 8] &= (uint8_t)(0xff00 >> c->bits % 8);
+    return first;
+}
+
 /* Behind the prefix there are only zeros. */
 static bool is_network(const struct cidr *c)
 {
-    struct address first = c->net;
-    memset(first.ip, 0, sizeof first.ip);
-    memcpy(first.ip, c->net.ip, (c->bits + 7) / 8);
-    if (c->bits % 8)
-        first.ip[c->bits / 8] &= (uint8_t)(0xff00 >> c->bits % 8);
-    return memcmp(first.ip, c->net.ip, sizeof first.ip) == 0;
+    struct cidr first = network_of(c);
+    return memcmp(first.net.ip, c->net.ip, sizeof first.net.ip) == 0;
 }
 
 /* n digits, as a prefix is written; a zero only alone. */
@@ -48,7 +56,7 @@ static int parse_bits(const char *text, size_t n, unsigned *ret)
     return 0;
 }
 
-/* n bytes of text, a network or an address. */
+/* n bytes of text, a network or an address, which may have bits behind its prefix. */
 static int parse_one(const char *text, size_t n, struct cidr *ret)
 {
     const char *slash = memchr(text, '/', n);
@@ -70,7 +78,7 @@ static int parse_one(const char *text, size_t n, struct cidr *ret)
     if (bits > most)
         return ERR_RANGE;
     ret->bits = bits;
-    return is_network(ret) ? 0 : ERR_INVAL;
+    return 0;
 }
 
 int cidrs_parse(const char *text, struct cidrs *ret)
@@ -80,6 +88,8 @@ int cidrs_parse(const char *text, struct cidrs *ret)
         struct cidr one;
         size_t n = strcspn(text, ",");
         int err = parse_one(text, n, &one);
+        if (err == 0 && !is_network(&one))
+            err = ERR_INVAL;
         if (err < 0)
             return err;
         if (c.count == CIDRS_MAX)
@@ -91,6 +101,25 @@ int cidrs_parse(const char *text, struct cidrs *ret)
     }
     *ret = c;
     return 0;
+}
+
+bool cidrs_slip(const char *text, char ret[CIDR_BUF])
+{
+    for (;;) {
+        struct cidr one;
+        char host[ADDRESS_HOST_BUF];
+        size_t n = strcspn(text, ",");
+        if (parse_one(text, n, &one) < 0)
+            return false;
+        if (!is_network(&one)) {
+            struct cidr first = network_of(&one);
+            (void)snprintf(ret, CIDR_BUF, "%s/%u", address_host_text(host, &first.net), first.bits);
+            return true;
+        }
+        if (text[n] == '\0')
+            return false;
+        text += n + 1;
+    }
 }
 
 bool cidrs_contain(const struct cidrs *c, const struct address *a)

@@ -7,7 +7,10 @@
 #include "base/address.h"
 #include "base/attr.h"
 
-enum { CIDRS_MAX = 32 };
+enum {
+    CIDRS_MAX = 32,
+    CIDR_BUF = 64, /* the longest one as text, with its NUL */
+};
 
 struct cidrs {
     struct cidr {
@@ -24,6 +27,10 @@ struct cidrs {
  * CIDRS_MAX parts). *ret is written on success only.
  */
 int cidrs_parse(const char *text, struct cidrs *ret) MUST_USE;
+
+/* Why cidrs_parse() has refused text: true if what is wrong first is an address with bits behind its
+   prefix; then ret is the network that it lies in, "10.0.0.0/8". */
+bool cidrs_slip(const char *text, char ret[CIDR_BUF]);
 
 /* True when a's host is in one of them; its port and scope do not matter. ADDRESS_NONE is in none. */
 bool cidrs_contain(const struct cidrs *c, const struct address *a);

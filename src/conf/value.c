@@ -160,6 +160,13 @@ void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char
         (void)snprintf(ret, room, _("parse error: a duration has a unit: write %ss"), text);
         return;
     }
+    char network[CIDR_BUF];
+    if (o->type == OPTION_CIDRS && cidrs_slip(text, network)) {
+        (void)snprintf(
+            ret, room,
+            _("an address has bits behind its prefix: if the network is meant, write %s"), network);
+        return;
+    }
     switch (o->type) {
     case OPTION_SECRET:
         (void)snprintf(ret, room, _("longer than %d bytes"), OPTION_SECRET_MAX);

@@ -66,7 +66,7 @@ static struct finding look_at(int fd)
     struct proxy_header_look look = proxy_header_look(bytes, n > 0 ? (size_t)n : 0);
     switch (look.verdict) {
     case PROXY_HEADER_NOT:
-        return ends(PROXY_GATE_NOT);
+        return ends(proxy_header_is_begun(bytes, (size_t)n) ? PROXY_GATE_BROKEN : PROXY_GATE_NOT);
     case PROXY_HEADER_MORE:
         if (over)
             return ends(PROXY_GATE_LEFT);

@@ -28,6 +28,7 @@ struct proxy_gate;
 
 enum proxy_gate_end {
     PROXY_GATE_NOT,     /* its bytes are no header */
+    PROXY_GATE_BROKEN,  /* they begin as one does, and are none */
     PROXY_GATE_LATE,    /* the header took longer than patience_ms */
     PROXY_GATE_CROWDED, /* its place went to another, or there was no memory for it */
     PROXY_GATE_LEFT,    /* the balancer has closed, or the connection failed */

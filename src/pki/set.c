@@ -124,6 +124,12 @@ static int parse_cert(const struct pki_blob files[], enum pki_file f, const char
                       struct errmsg *why)
 {
     int err = pki_pem_cert(&files[f], ret);
+    if (err < 0 && err != ERR_NOMEM && f == PKI_SERVER_CRT &&
+        files[PKI_CA_KEY].data) /* what_is_lost() */
+        return errmsg_set(why, ERR_CERT,
+                          _("%s/server.crt is damaged or not a certificate: remove it, and it is "
+                            "made anew by %s/ca.key"),
+                          path, path);
     return err < 0 ? bad_file(err, path, f, why) : 0;
 }
 

@@ -179,6 +179,13 @@ static struct proxy_header_look look_at_binary(const uint8_t *p, size_t n)
     return whole(V2_HEAD + body, &source);
 }
 
+bool proxy_header_is_begun(const uint8_t *p, size_t n)
+{
+    size_t v1 = sizeof v1_begin - 1;
+    return (n >= v1 && memcmp(p, v1_begin, v1) == 0) ||
+           (n >= SIGNATURE && memcmp(p, v2_begin, SIGNATURE) == 0);
+}
+
 struct proxy_header_look proxy_header_look(const uint8_t *p, size_t n)
 {
     if (n == 0)

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,10 @@ struct proxy_header_look {
        it does not know (LOCAL, UNKNOWN), or it is none of TCP over IP. */
     struct address source;
 };
+
+/* True if the n bytes, of which NOT was said, begin as a header does: it is broken, or none that is
+   taken, and the balancer means to send one. */
+bool proxy_header_is_begun(const uint8_t *p, size_t n);
 
 /* Judges the first n bytes of a connection, also 0. Never fails. */
 struct proxy_header_look proxy_header_look(const uint8_t *p, size_t n);

@@ -190,7 +190,8 @@ static void refuse_port(struct agent *a, int err)
                                  .err = err};
     (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
     if (!a->work.is_quiet)
-        event_port_failed(a->name, a->claim.wanted, refusal_port_text(no.answer.errno_word));
+        event_port_failed(a->name, a->claim.wanted,
+                          refusal_port_text(no.answer.errno_word, a->claim.wanted));
     opening_refuse(a->work.opening, &no);
 }
 
@@ -296,6 +297,7 @@ static bool has_budget(const struct life_action *act)
     case LIFE_TELL_DRAINING:
     case LIFE_TELL_PORT_LOST:
     case LIFE_TELL_ATTEMPT:
+    case LIFE_TELL_CUT:
         break;
     }
     return false;
@@ -336,6 +338,9 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
         if (streams > 0)
             event_session_draining(a->name, streams,
                                    (int)((act->tell.ms + 999) / 1000)); /* never up to 0 */
+        break;
+    case LIFE_TELL_CUT:
+        event_session_cut(a->name, streams);
         break;
     case LIFE_TELL_PORT_LOST:
     case LIFE_TELL_ATTEMPT:

@@ -142,6 +142,7 @@ void reception_not_proxied(struct server *srv, enum proxy_gate_end why,
 {
     static const char *const words[] = {
         [PROXY_GATE_NOT] = N_("it does not begin with a PROXY header"),
+        [PROXY_GATE_BROKEN] = N_("its PROXY header is broken"),
         [PROXY_GATE_LATE] = N_("its PROXY header did not come in time"),
         [PROXY_GATE_CROWDED] = N_("too many wait for their PROXY header"),
     };
@@ -324,6 +325,12 @@ static void resumed(struct agent *a)
     homes_enter(&srv->homes, &t->main.home, home_of(t));
 }
 
+/* What a client of ours that gives an attempt up never is: a person has to mend it, known or not. */
+static bool is_for_a_person(enum end_reason reason)
+{
+    return reason == END_CERT || reason == END_LEGACY;
+}
+
 /* The line for the end of somebody who has not authenticated; the others' worker has written it.
    A client of ours that gives an attempt up is no stranger, and a session that is over no guess. */
 static void log_end_of_stranger(struct agent *a)
@@ -342,7 +349,7 @@ static void log_end_of_stranger(struct agent *a)
         return;
     }
     const char *words = end_text(text, a->work.reason, &a->work.why);
-    if (is_known(srv, a->source))
+    if (is_known(srv, a->source) && !is_for_a_person(a->work.reason))
         log_debug("a connection from %s ended before it said what for: %s", a->peer, words);
     else
         tell(srv, kind, &s, words);

@@ -94,6 +94,11 @@ void session_act(struct session *s);
 /* Life hears what the mux knows. */
 void session_tell_life(struct session *s);
 
+/* An end of what drains that was to be. Either end's clock may be the first, the program's or the
+   session's; people read the same of all: it had drained, and who was cut when the time was over. The
+   session is closed, and its relays are still there. */
+void session_note_drained(struct session *s);
+
 /* Life hears how many connections run: before it is told what it decides by that. */
 void session_count_streams(struct session *s);
 

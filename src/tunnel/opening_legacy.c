@@ -14,6 +14,7 @@
 #include "base/secure.h"
 #include "proto/auth.h"
 #include "proto/control.h"
+#include "proto/hello.h"
 #include "tunnel/opening_internal.h"
 #include "tunnel/relay.h"
 
@@ -43,11 +44,14 @@ static void legacy_fini(struct opening *o)
     o->part = NULL;
 }
 
-/* An old client shows what follows its ERROR to its user; its secret is not even read. */
+/* What a server with -legacy never answers. An old client shows what follows its ERROR to its user;
+   one of ours knows it. */
+static const char gotunnel2_only[] = "ERROR: this server speaks gotunnel/2 only (-legacy never)\n";
+
+/* A client's secret is not even read. */
 static void refuse_legacy(struct opening *o)
 {
-    static const char no[] = "ERROR: this server speaks gotunnel/2 only (-legacy never)\n";
-    if (!o->cfg.is_server || opening_say(o, no, sizeof no - 1))
+    if (!o->cfg.is_server || opening_say(o, gotunnel2_only, sizeof gotunnel2_only - 1))
         opening_fail(o, END_LEGACY, NULL);
 }
 
@@ -305,9 +309,35 @@ static void ask_for_port(struct opening *o)
         opening_fail(o, END_LOCAL, NULL);
 }
 
+/* The server refuses this wire, whatever the secret. */
+static void fail_gotunnel2_only(struct opening *o)
+{
+    struct errmsg why;
+    if (hello_secret_is_long_enough(o->cfg.secret))
+        errmsg_set(&why, 0, "%s", _("this server takes gotunnel/2 only (-legacy never)"));
+    else
+        errmsg_set(
+            &why, 0,
+            _("this server takes gotunnel/2 only (-legacy never), which a secret of less than "
+              "%d bytes cannot speak: take a longer one at both ends ('gotunnel genkey' "
+              "makes one)"),
+            HELLO_SECRET_MIN);
+    opening_fail(o, END_LEGACY, &why);
+}
+
+static bool is_gotunnel2_only(const struct auth_line *l)
+{
+    size_t n = sizeof gotunnel2_only - 2; /* without LF and NUL */
+    return auth_line_len(l) == n && memcmp(auth_line_text(l), gotunnel2_only, n) == 0;
+}
+
 static void on_secret_answer(struct opening *o)
 {
     struct legacy_part *p = o->part;
+    if (is_gotunnel2_only(&p->line)) {
+        fail_gotunnel2_only(o);
+        return;
+    }
     if (!auth_line_is_ok(&p->line)) {
         struct errmsg why;
         char text[ESCAPE_BUF];

@@ -25,8 +25,12 @@ static const struct {
     {"ENOMEM", N_("the server has no memory left")},
 };
 
-const char *refusal_port_text(const char *errno_word)
+const char *refusal_port_text(const char *errno_word, long long port)
 {
+    if (port == 0 && strcmp(errno_word, "EPERM") == 0)
+        return _(
+            "the server allows no free choice of a port: 0 is not in its -allow-ports; ask for "
+            "a port that is, or add 0 there");
     for (size_t i = 0; i < ARRAY_LEN(port_reasons); i++)
         if (strcmp(errno_word, port_reasons[i].word) == 0)
             return _(port_reasons[i].text);
@@ -44,7 +48,7 @@ static void port_text(struct errmsg *ret, const struct hello_answer *a,
         return;
     }
     (void)errmsg_set(ret, ERR_REFUSED, _("public port %lld: %s"), port,
-                     refusal_port_text(a->errno_word));
+                     refusal_port_text(a->errno_word, port));
 }
 
 static void taken_text(struct errmsg *ret, const struct hello_answer *a,

@@ -10,5 +10,5 @@ void refusal_text(struct errmsg *ret, const struct hello_answer *a,
                   const struct hello_request *asked);
 
 /* Why a public port cannot be had, for a person: the same words at both ends. errno_word is that of
-   the answer: "EACCES"; "": none. One that is not known is returned as it is; else static. */
-const char *refusal_port_text(const char *errno_word);
+   the answer: "EACCES"; "": none. port: the one asked for; 0 is the wish for any. One that is not known is returned as it is; else static. */
+const char *refusal_port_text(const char *errno_word, long long port);

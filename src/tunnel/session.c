@@ -68,20 +68,21 @@ void session_close(struct session *s, enum end_reason reason, const struct errms
     life_close(&s->life, loop_now(s->cfg.loop));
     session_act(s); /* nothing but the end itself is left in it */
     say_goodbye(s);
+    if (reason == END_SHUTDOWN)
+        session_note_drained(s);
     session_wake(s);
 }
 
 /* The connection in use has failed: the session waits, or is over. */
 void session_lost(struct session *s, int err, const struct errmsg *why)
 {
-    static const struct errmsg none = {""};
     enum life_loss loss = err == ERR_EOF       ? LIFE_LOSS_FIN
                           : err == ERR_RESET   ? LIFE_LOSS_RESET
                           : err == ERR_TIMEOUT ? LIFE_LOSS_SILENT
                                                : LIFE_LOSS_ERROR;
     if (s->closed)
         return;
-    s->lost_why = why ? *why : none;
+    s->lost_why = why ? *why : (struct errmsg){""};
     s->lost_reason = end_reason_of_error(err, false);
     session_count_streams(s);
     life_lost(&s->life, loss, loop_now(s->cfg.loop));
@@ -170,9 +171,9 @@ static void act_close(struct session *s, enum life_end end)
     s->closed = true;
     bool lost = end == LIFE_END_LOST, gone = lost || end == LIFE_END_PEER;
     s->reason = lost ? s->lost_reason : end_reason_of_life(end);
-    if (gone && s->life.service == LIFE_DRAINING && s->relay_count == 0)
-        s->reason = END_DRAINED; /* both ends wanted it */
-    else if (lost)
+    if (gone || s->reason == END_DRAINED)
+        session_note_drained(s); /* both ends wanted it */
+    if (lost && s->reason != END_DRAINED)
         s->why = s->lost_why;
     session_wake(s);
 }

@@ -108,7 +108,7 @@ def test_an_argument_left_over_is_an_error(argv, tmp_path):
 @pytest.mark.parametrize("argv,words", [
     (["server", "-log-level", "loud"], "error warn info debug"),
     (["server", "-allow-ports", "80-x"], "8000-8999,80"),
-    (["server", "-trusted-proxy", "10.0.0.1/8"], "up to 32 networks and addresses like 10.0.0.0/8,2001:db8::1"),
+    (["server", "-trusted-proxy", "10.0.0.1/8"], "write 10.0.0.0/8"),
     (["server", "-trusted-proxy", ",".join(["10.0.0.1"] * 33)], "up to 32 networks"),
     (["server", "-trusted-proxy="], "up to 32 networks"),
     (["server", "-threads", "0"], "must be a number from 1 to 64"),

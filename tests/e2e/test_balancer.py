@@ -153,6 +153,9 @@ def test_no_header_no_tls(lab):
         assert ended(s)
     server.wait_log(f"event=proxy_not src={BALANCER} ")
     server.wait_log("it does not begin with a PROXY header")
+    with proxied(server, b"PROXY TCP4 999 x\r\n") as s:
+        assert ended(s)
+    server.wait_log("its PROXY header is broken")
     with proxied(server, v2("198.51.100.3") + b"GET / HTTP/1.1\r\n\r\n") as s:
         assert ended(s)
     server.wait_log("event=tls_not src=198.51.100.3 198.51.100.3:4444 ")

@@ -519,10 +519,11 @@ def test_allowed_ports_d27(lab, echo):
     port = free_port()
     server = lab.server(flags=("-allow-ports", f"{port},1-2"))
     assert works(lab.client(server, echo.port, remote_port=port).port)
-    for port in (free_port(), 0):
+    for port, says in ((free_port(), "not in the server's -allow-ports"),
+                       (0, "the server allows no free choice of a port")):
         other = lab.client(server, echo.port, remote_port=port, ready=False)
-        other.wait_log(f"public port {port}: not in the server's -allow-ports")
-        server.wait_log(f"cannot listen on public port :{port}: not in the server's -allow-ports")
+        other.wait_log(f"public port {port}: {says}")
+        server.wait_log(f"cannot listen on public port :{port}: {says}")
         old = lab.client(server, echo.port, remote_port=port, ready=False, impl="go16")
         old.wait_log("bind: permission denied")
 

@@ -158,6 +158,17 @@ def test_p2_a_short_secret_towards_a_known_server_is_called_short(lab, echo):
     assert "pose as it" not in client.log()
 
 
+@pytest.mark.parametrize("language,says", [("C", "this server takes gotunnel/2 only"), ("zh_CN.UTF-8", "该服务端只支持 gotunnel/2")])
+def test_p2_a_short_secret_towards_a_server_of_gotunnel2_only_is_called_short(lab, language, says):
+    """In the user's language; the secret is not called wrong, which nobody has looked at."""
+    server = lab.server(flags=("-legacy", "never"))
+    client = lab.client(server, 1, secret=SHORT, ready=False, env={"LC_ALL": language})
+    client.wait_log(says)
+    assert "genkey" in client.log()
+    for word in ("ERROR", "speaks", "is not the server's", "与服务端"):
+        assert word not in client.log()
+
+
 @pytest.mark.parametrize("mode", ["server", "client"])
 def test_p2_a_short_secret_and_legacy_never_is_an_error(lab, mode):
     how = ("-listen", "127.0.0.1:0") if mode == "server" else ("-server", "127.0.0.1:1")

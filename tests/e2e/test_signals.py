@@ -6,6 +6,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -312,6 +313,32 @@ def test_the_drain_time(lab, echo, who):
         assert time.monotonic() - start >= 1.4
 
 
+@pytest.mark.patient
+@BOTH
+def test_both_ends_say_who_was_cut_by_the_end_of_the_drain(lab, echo, who):
+    """Whichever clock of the four is the first; and nothing of that kind where all have finished."""
+    t = lab.tunnel(echo.port, flags=("-drain", "1s"))
+    p, other = getattr(t, who), t.client if who == "server" else t.server
+    with open_connection(t.port), open_connection(t.port):
+        p.kill(signal.SIGTERM)
+        assert p.wait() == 0
+        other.wait_log("the time to finish is over: 2 connections were cut")
+        assert p.log().count("the time to finish is over: 2 connections were cut") == 1
+    t.server.wait_log("session ended: it had stopped, and its connections are over")
+    if who == "server":
+        t.client.wait_log("the session beside is over: it had stopped, and its connections are over")
+    lab2 = lab.tunnel(echo.port, flags=("-drain", "20s"))
+    p = getattr(lab2, who)
+    with open_connection(lab2.port) as s:
+        p.kill(signal.SIGTERM)
+        p.wait_log("1 connections may finish")
+        s.shutdown(socket.SHUT_WR)
+        assert s.recv(1) == b""
+        assert p.wait() == 0
+    assert lab2.client.stop() + lab2.server.stop() == []
+    assert "were cut" not in lab2.server.log() + lab2.client.log()
+
+
 @BOTH
 @pytest.mark.parametrize("drain", ["0", "400ms"])
 def test_no_drain(lab, echo, who, drain):
@@ -339,9 +366,10 @@ def test_it_ends_in_order_however_often_it_is_told(lab, echo, who, signum):
     assert p.wait() == 0
 
 
-@pytest.mark.parametrize("value", ["-1s", "10m1s", "30", "x"])
-def test_drain_times_that_are_none(lab, value):
+@pytest.mark.parametrize("value,why", [("-1s", "must be a duration from 0 to 10m"), ("10m1s", "from 0 to 10m"),
+                                       ("30", "write 30s"), ("x", "from 0 to 10m")])
+def test_drain_times_that_are_none(lab, value, why):
     for mode in ("server", "client"):
         done = lab.run(mode, "-drain", value)
         assert done.returncode == 2
-        assert f'invalid value "{value}" for flag -drain: must be a duration from 0 to 10m' in done.stderr
+        assert f'invalid value "{value}" for flag -drain: ' in done.stderr and why in done.stderr

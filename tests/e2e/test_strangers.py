@@ -297,6 +297,18 @@ def test_lines_about_strangers_are_for_programs_too(lab, language):
     assert server.log().count("event=connected") == 5
 
 
+def test_what_a_person_has_to_mend_is_said_of_a_known_address_too(lab, echo):
+    """There is a client of ours behind the address, and one that cannot come in."""
+    server = lab.server(flags=("-legacy", "never"))
+    lab.client(server, echo.port)
+    lab.client(server, echo.port, secret="short", ready=False, flags=("-legacy", "allow"))
+    server.wait_log(" event=legacy src=127.0.0.1 ")
+    lab.server(flags=("-certs", str(lab.path / "others")))
+    lab.client(server, echo.port, ca=lab.path / "others/ca.crt", ready=False)
+    server.wait_log(" event=tls_failed src=127.0.0.1 ")
+    assert "event=auth_failed" not in server.log()
+
+
 def test_one_budget_for_the_lines_of_all_strangers(server):
     """300 sources, each of a kind, write 60 lines; the rest is counted by kind when the program ends, or after a minute."""
     for i in range(300):

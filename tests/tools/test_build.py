@@ -64,6 +64,7 @@ def test_an_installation_takes_the_program_alone(first, tmp_path):
     assert install(build, tmp_path / "second", "UNITDIR=/etc/units") == sorted(
         [*(set(INSTALLED) - set(UNITS)), *(unit.replace("usr/lib/systemd/system", "etc/units") for unit in UNITS)])
     assert install(build, tmp_path / "third", "UNITDIR=none") == sorted(set(INSTALLED) - set(UNITS))
+    assert install(build, tmp_path / "fourth") == INSTALLED  # what was asked for once is not kept
     assert not list(build.rglob("test_base_*.c.o")) and not list(build.rglob("fuzz_*.c.o"))
 
 

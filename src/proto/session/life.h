@@ -92,6 +92,9 @@ enum {
        log; shorter rests do not count as idle. */
     LIFE_HINT_BREAKS = 3,
     LIFE_HINT_IDLE_MS = 1000,
+    /* The clocks of a program, of its workers and of the other end run out together, but for the
+       time that the word of it took: an end within this of a drain's time is the end of the time. */
+    LIFE_DRAIN_SLACK_MS = 1000,
     /* So many resumes in a row after which what waits was not acknowledged: the other hint. */
     LIFE_HINT_UNPROVEN = 2,
 };
@@ -172,6 +175,7 @@ enum life_tell {
     LIFE_TELL_IDLE_CUT,  /* connections that are idle for ms are cut; once a session */
     LIFE_TELL_DRAINING,  /* ms: so long; code */
     LIFE_TELL_PORT_LOST, /* server: to another client; client: by GOAWAY */
+    LIFE_TELL_CUT,       /* the session's, not life's: what drained was not over in time */
 };
 
 struct life_action {
@@ -297,6 +301,10 @@ void life_rtt(struct life *l, mtime_ms rtt_ms);
 
 /* GOAWAY came. code: enum smux_goaway_code. */
 void life_goaway(struct life *l, uint32_t code, uint32_t ms, mtime_ms now);
+
+/* True if it drained, and had its time: an end that comes now cuts what has not finished, whichever
+   end's clock was first (LIFE_DRAIN_SLACK_MS). */
+bool life_drain_is_over(const struct life *l, mtime_ms now);
 
 /* This end stops, and lets connections finish for drain_ms; 0: ends now. Server: its tunnel port is
    closed. */

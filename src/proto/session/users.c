@@ -97,3 +97,8 @@ bool life_port_wanted(struct life *l, mtime_ms now)
     life_leave(l, LIFE_IN_PORT_WANTED, before);
     return l->state == LIFE_OVER || l->service != LIFE_SERVING;
 }
+
+bool life_drain_is_over(const struct life *l, mtime_ms now)
+{
+    return l->service == LIFE_DRAINING && now + LIFE_DRAIN_SLACK_MS >= l->drain_until;
+}

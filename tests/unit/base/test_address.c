@@ -118,6 +118,20 @@ static void bytes_become_addresses(void **state)
     assert_true(address_equal(&a, &six));
 }
 
+static void a_host_is_written_in_digits(void **state)
+{
+    static const char *const rows[] = {"192.0.2.1", "2001:db8::1",
+                                       "::", "2001:db8:1111:2222:3333:4444:5555:6666"};
+    char out[ADDRESS_HOST_BUF];
+    struct address a = {.family = ADDRESS_NONE};
+    (void)state;
+    assert_string_equal(address_host_text(out, &a), "-");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_true(address_from_text(&a, rows[i], strlen(rows[i])));
+        assert_string_equal(address_host_text(out, &a), rows[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +140,7 @@ int main(void)
         cmocka_unit_test(text_is_read),
         cmocka_unit_test(what_is_no_address_is_not_read),
         cmocka_unit_test(bytes_become_addresses),
+        cmocka_unit_test(a_host_is_written_in_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -521,6 +521,7 @@ static void lines(void)
         {{.tell = {.what = LIFE_TELL_DRAINING, .ms = 1}},
          "2 connections may finish, for up to 1 s"},
         {{.tell = {.what = LIFE_TELL_PORT_LOST}}, "public port 8080 was given to another client"},
+        {{.tell = {.what = LIFE_TELL_CUT}}, "the time to finish is over: 2 connections were cut"},
     };
     struct session *s = live(2);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

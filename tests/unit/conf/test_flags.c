@@ -156,8 +156,14 @@ static void networks_of_balancers(void **state)
     assert_true(cidrs_contain(&opt.trusted_proxy, &b));
     assert_int_equal(parse("-trusted-proxy 10.0.0.1/8"), FLAGS_BAD);
     assert_string_equal(why.text,
-                        "invalid value \"10.0.0.1/8\" for flag -trusted-proxy: must be up to 32 "
-                        "networks and addresses like 10.0.0.0/8,2001:db8::1");
+                        "invalid value \"10.0.0.1/8\" for flag -trusted-proxy: an address has bits "
+                        "behind its prefix: if the network is meant, write 10.0.0.0/8");
+    assert_int_equal(parse("-trusted-proxy ::1,2001:db8::9/33,x"), FLAGS_BAD);
+    assert_non_null(strstr(why.text, " write 2001:db8::/33"));
+    assert_int_equal(parse("-trusted-proxy ::ffff:10.9.0.1/104"), FLAGS_BAD);
+    assert_non_null(strstr(why.text, " write 10.0.0.0/8"));
+    assert_int_equal(parse("-trusted-proxy x,10.0.0.1/8"), FLAGS_BAD);
+    assert_non_null(strstr(why.text, "must be up to 32 networks and addresses like 10.0.0.0/8,"));
     assert_int_equal(parse("-trusted-proxy="), FLAGS_BAD);
 }
 

@@ -457,7 +457,8 @@ static void damaged_files(void **state)
         {"ca.crt", "", "damaged or not a certificate: put back a good copy"},
         {"ca.crt", "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n",
          "damaged or not a certificate: put back a good copy"},
-        {"server.crt", "x", "damaged or not a certificate: put back a good copy"},
+        {"server.crt", "x",
+         "damaged or not a certificate: remove it, and it is made anew by certs/ca.key"},
         {"ca.key", "", "damaged or not a private key: put back a good copy"},
         {"server.key", "x", "damaged or not a private key: put back a good copy"},
         {"server.key",
@@ -474,6 +475,21 @@ static void damaged_files(void **state)
         refused(TODAY, ERR_CERT, sentence);
         place_remove("certs");
     }
+}
+
+/* What the sentence about server.crt says, and what it must not say without ca.key. */
+static void a_damaged_certificate_can_be_removed(void **state)
+{
+    (void)state;
+    place_go_certs();
+    place_write_text("certs/server.crt", "x", 0600);
+    assert_int_equal(unlink("certs/server.crt"), 0);
+    pki_free(opened(TODAY, PKI_RENEWED,
+                    "certs/server.crt was missing: it has been signed anew by certs/ca.key"));
+    place_write_text("certs/server.crt", "x", 0600);
+    assert_int_equal(unlink("certs/ca.key"), 0);
+    refused(TODAY, ERR_CERT,
+            "certs/server.crt is damaged or not a certificate: put back a good copy");
 }
 
 static void files_that_are_no_files(void **state)
@@ -1086,6 +1102,7 @@ int main(void)
         PLACED(an_rsa_set_of_other_hands),
         PLACED(d26_incomplete_directories),
         PLACED(damaged_files),
+        PLACED(a_damaged_certificate_can_be_removed),
         PLACED(a_lost_certificate_is_signed_anew),
         PLACED(a_lost_certificate_needs_the_right_key),
         PLACED(a_lost_pair_is_made_anew),

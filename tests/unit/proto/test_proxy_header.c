@@ -283,9 +283,22 @@ static void each_byte_of_the_beginning_counts(void **state)
     assert_int_equal(look("PO").verdict, PROXY_HEADER_NOT);
 }
 
+static void a_broken_one_is_told_from_none(void **state)
+{
+    static const uint8_t v2[] = "\r\n\r\n\0\r\nQUIT\n\x31";
+    (void)state;
+    assert_true(proxy_header_is_begun((const uint8_t *)"PROXY TCP4 999 x\r\n", 18));
+    assert_true(proxy_header_is_begun(v2, sizeof v2 - 1));
+    assert_false(proxy_header_is_begun((const uint8_t *)"PROX\r\n", 6));
+    assert_false(proxy_header_is_begun((const uint8_t *)"PROXY", 5));
+    assert_false(proxy_header_is_begun(v2, 11));
+    assert_false(proxy_header_is_begun((const uint8_t *)"GET / HTTP/1.1\r\n", 16));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_broken_one_is_told_from_none),
         cmocka_unit_test(every_recorded_one_at_every_split),
         cmocka_unit_test(lines),
         cmocka_unit_test(lines_that_are_none),

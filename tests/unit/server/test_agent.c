@@ -156,10 +156,12 @@ static void what_is_said_once_needs_no_room(void **state)
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_MTU}});
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_IDLE_CUT, .ms = 3000}});
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_DRAINING, .ms = 29001}});
+    tell(a, (struct life_action){.tell = {.what = LIFE_TELL_CUT}});
     KIT_LINES("[192.0.2.1:4711 nas] small packets pass, large ones do not: MTU?\n"
               "[192.0.2.1:4711 nas] something on the way cuts connections that are idle for 3 "
               "seconds\n"
-              "[192.0.2.1:4711 nas] stops: 2 connections may finish, for up to 30 seconds\n");
+              "[192.0.2.1:4711 nas] stops: 2 connections may finish, for up to 30 seconds\n"
+              "[192.0.2.1:4711 nas] the time to finish is over: 2 connections were cut\n");
     over(a, END_PEER);
     forget(a);
 }

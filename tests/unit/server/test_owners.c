@@ -638,6 +638,9 @@ static void nobody_bans_a_balancer(void **state)
     reception_not_proxied(&rig.srv, PROXY_GATE_NOT, sa);
     expect_line("event=proxy_not src=10.0.0.7 10.0.0.7:4711 is in -trusted-proxy, its connection "
                 "was closed: it does not begin with a PROXY header\n");
+    reception_not_proxied(&rig.srv, PROXY_GATE_BROKEN, sa);
+    expect_line("event=proxy_not src=10.0.0.7 10.0.0.7:4711 is in -trusted-proxy, its connection "
+                "was closed: its PROXY header is broken\n");
     reception_not_proxied(&rig.srv, PROXY_GATE_LATE, sa);
     expect_line("event=proxy_not src=10.0.0.7 10.0.0.7:4711 is in -trusted-proxy, its connection "
                 "was closed: its PROXY header did not come in time\n");

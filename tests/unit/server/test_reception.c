@@ -242,6 +242,39 @@ static void a_source_that_has_proved_itself_is_known(void **state)
     assert_int_equal(kit.srv.known.next_source, 2);
 }
 
+/* What an attempt that is given up never looks like is said of a known address too, but not for ever. */
+static void what_a_person_has_to_mend_is_said_of_the_known(void **state)
+{
+    static const struct {
+        enum end_reason reason;
+        const char *begins; /* NULL: nothing is said */
+    } cases[] = {
+        {END_LEGACY, "event=legacy src=192.0.2.1 "},
+        {END_CERT, "event=tls_failed src=192.0.2.1 "},
+        {END_TLS, NULL},
+        {END_PEER, NULL},
+        {END_DEADLINE, NULL},
+        {END_LOCAL, NULL},
+        {END_PROTOCOL, NULL},
+    };
+    (void)state;
+    struct agent *a = come("192.0.2.1");
+    kit_run(&a->reports.auth_ok);
+    over(a, END_PEER);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        a = come("192.0.2.1");
+        *kit.lines = '\0';
+        over(a, cases[i].reason);
+        assert_int_equal(kit_count(""), cases[i].begins != NULL);
+        if (cases[i].begins)
+            assert_int_equal(kit_count(cases[i].begins), 1);
+    }
+    *kit.lines = '\0';
+    for (int i = 0; i < 2 * STRANGERS_SOURCE; i++)
+        over(come("192.0.2.1"), END_LEGACY);
+    assert_true(kit_count("event=legacy ") < STRANGERS_SOURCE);
+}
+
 /* A session may last for months: when it comes back after a cut it is no stranger. */
 static void who_has_a_session_stays_known(void **state)
 {
@@ -677,6 +710,7 @@ int main(void)
         T(the_end_of_a_stranger_is_a_line),
         T(what_a_stranger_says_is_escaped),
         T(a_source_that_has_proved_itself_is_known),
+        T(what_a_person_has_to_mend_is_said_of_the_known),
         T(who_has_a_session_stays_known),
         T(who_is_turned_away_has_no_line),
         T(what_is_to_be_kept_is_told),

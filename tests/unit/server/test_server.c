@@ -474,7 +474,7 @@ static void script_balancers(void)
     l->ev->on_accept(l->ctx, 51, &other);
     KIT_DID("accept:51 ");
     rig.proxy_gate->on_end(rig.proxy_gate_ctx, PROXY_GATE_LATE, NULL);
-    KIT_DID("not-proxied:1 ");
+    KIT_DID("not-proxied:2 ");
     rig.ops->end(rig.srv);
     KIT_DID("unlisten proxy-gate-close >end ");
     server_worker_gone(rig.srv);

@@ -145,6 +145,7 @@ static void on_tell(void *ctx, const struct life_action *a, const struct errmsg 
     (void)why;
     e->tell = *a;
     e->tells++;
+    e->tell_streams = session_streams(e->session);
 }
 
 static void on_closed(void *ctx, enum end_reason reason, const struct errmsg *why)

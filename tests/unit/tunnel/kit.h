@@ -36,9 +36,9 @@ struct kit_end {
     uint8_t nonce[HELLO_NONCE_BYTES]; /* client: of the open that went */
     char message[256], address[64];
     struct handover handover;
-    struct life_action tell; /* the last one */
-    unsigned tells;
-    struct smux_stream *stream; /* client: opened by the server */
+    struct life_action tell;      /* the last one */
+    unsigned tells, tell_streams; /* how many there were at the last one */
+    struct smux_stream *stream;   /* client: opened by the server */
 };
 
 struct kit {

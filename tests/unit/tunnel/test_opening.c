@@ -352,6 +352,32 @@ static void a_wrong_secret_is_told(void **state)
     assert_non_null(strstr(k->client.why.text, "Invalid Secret"));
 }
 
+/* It is no word about the secret, which was not looked at; the advice is the client's own. */
+static void a_server_that_forbids_the_wire_is_understood(void **state)
+{
+    static const struct {
+        const char *secret;
+        bool is_called_short;
+    } cases[] = {{KIT_SECRET, false}, {"short", true}};
+    struct kit *k = *state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct opening_config server = {.legacy_refused = true};
+        struct opening_config client = {.secret = cases[i].secret};
+        kit_open(k, &k->server, &server);
+        kit_open(k, &k->client, &client);
+        stub_ready(k->server.tp, false);
+        stub_ready(k->client.tp, false);
+        kit_join(k);
+        stub_turn(&k->loop);
+        assert_int_equal(k->server.reason, END_LEGACY);
+        assert_int_equal(k->client.reason, END_LEGACY);
+        assert_non_null(strstr(k->client.why.text, "takes gotunnel/2 only (-legacy never)"));
+        assert_null(strstr(k->client.why.text, "ERROR"));
+        assert_int_equal(strstr(k->client.why.text, "less than 16 bytes") != NULL,
+                         cases[i].is_called_short);
+    }
+}
+
 /* The server's end of a connection that says text, of n bytes, in two pieces. */
 static void say_in_two(struct kit *k, const char *text, size_t n, size_t cut)
 {
@@ -521,6 +547,7 @@ int main(void)
         T(a_broken_connection_is_told_once),
         T(the_legacy_wire_becomes_a_session_too),
         T(a_wrong_secret_is_told),
+        T(a_server_that_forbids_the_wire_is_understood),
         T(one_line_is_one_guess),
         T(an_http_request_is_no_guess),
         T(what_follows_the_right_line_is_the_session_s),

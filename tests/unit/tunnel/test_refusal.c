@@ -58,6 +58,11 @@ static const struct {
     {{.error = HELLO_ERR_PORT, .errno_word = "EPERM"},
      "public port 8080: not in the server's -allow-ports: take one that is, or add it there",
      "公网端口 8080: 不在服务端 -allow-ports 的范围内：请换用其中的端口，或在服务端添加该端口"},
+    {{.error = HELLO_ERR_PORT, .has_refused_port = true, .errno_word = "EPERM"},
+     "public port 0: the server allows no free choice of a port: 0 is not in its -allow-ports; ask "
+     "for a port that is, or add 0 there",
+     "公网端口 0: 服务端不允许自由选择端口：其 -allow-ports 中没有 "
+     "0，请指定其中的端口，或在服务端添加 0"},
     {{.error = HELLO_ERR_PORT, .errno_word = "ERANGE"},
      "public port 8080: it is not between 0 and 65535",
      "公网端口 8080: 不在 0 到 65535 之间"},

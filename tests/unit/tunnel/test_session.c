@@ -534,6 +534,71 @@ static void a_stopping_client_frees_its_port(void **state)
     assert_int_equal(session_service(k->server.session), LIFE_DRAINING);
 }
 
+static void until_both_are_over(struct kit *k)
+{
+    while (k->client.closed + k->server.closed < 2) {
+        kit_join(k);
+        uv_run(&k->loop.uv, UV_RUN_ONCE);
+    }
+}
+
+static void assert_cut(const struct kit_end *e)
+{
+    assert_int_equal(e->reason, END_DRAINED);
+    assert_string_equal(e->why.text, "");
+    assert_int_equal(e->tell.tell.what, LIFE_TELL_CUT);
+    assert_int_equal(e->tell_streams, 2);
+}
+
+/* Whoever stops, and whosever clock is the first: both ends know that the time was over, and how
+   many were cut by that. */
+static void who_is_cut_by_the_end_of_a_drain_is_told(void **state)
+{
+    struct kit *k = *state;
+    for (int i = 0; i < 8; i++) {
+        struct kit_end *stops = i & 1 ? &k->client : &k->server;
+        struct kit_end *other = i & 1 ? &k->server : &k->client;
+        if (i > 0) {
+            kit_fini(k);
+            kit_init(k);
+        }
+        kit_session(k, true);
+        (void)kit_stream(k);
+        (void)kit_stream(k);
+        session_stop(stops->session, i / 2 == 0 ? 20 : 900);
+        kit_join(k);
+        if (i / 2 == 1) /* its program's clock */
+            session_close(stops->session, END_SHUTDOWN, NULL);
+        else if (i / 2 == 2) /* the other end's */
+            session_close(other->session, END_SHUTDOWN, NULL);
+        else if (i / 2 == 3) { /* in the dark: the connection is gone */
+            session_close(stops->session, END_SHUTDOWN, NULL);
+            uv_run(&k->loop.uv, UV_RUN_ONCE);
+            if (other->session && stops == &k->server)
+                stub_fail(other->tp, ERR_RESET);
+        }
+        until_both_are_over(k);
+        assert_cut(stops);
+        assert_cut(other);
+    }
+}
+
+/* A second signal, or somebody who is killed, is not the end of the time. */
+static void an_end_before_the_time_is_none_of_a_drain(void **state)
+{
+    struct kit *k = *state;
+    kit_session(k, true);
+    (void)kit_stream(k);
+    session_stop(k->server.session, 60000);
+    kit_join(k);
+    session_close(k->server.session, END_SHUTDOWN, NULL);
+    until_both_are_over(k);
+    assert_int_equal(k->server.reason, END_SHUTDOWN);
+    assert_int_equal(k->client.reason, END_PEER);
+    assert_int_not_equal(k->server.tell.tell.what, LIFE_TELL_CUT);
+    assert_int_not_equal(k->client.tell.tell.what, LIFE_TELL_CUT);
+}
+
 static void an_idle_stop_is_at_once(void **state)
 {
     struct kit *k = *state;
@@ -653,6 +718,8 @@ int main(void)
         T(a_legacy_session_ends_with_its_connection),
         T(a_stopping_server_lets_go),
         T(a_stopping_client_frees_its_port),
+        T(who_is_cut_by_the_end_of_a_drain_is_told),
+        T(an_end_before_the_time_is_none_of_a_drain),
         T(an_idle_stop_is_at_once),
         T(a_replaced_session_is_told),
         T(who_is_sent_away_does_not_answer),
