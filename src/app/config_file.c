@@ -118,7 +118,7 @@ failed:;
     int errnum = errno;
     if (fd >= 0)
         (void)close(fd);
-    config_file_say(f->path, "%s", strerror(errnum));
+    config_file_say(f->path, "%s", errno_text(errnum));
     return err_from_errno(errnum);
 }
 
@@ -146,7 +146,7 @@ int config_file_load(const char *path, struct config_file **ret)
     f->path = path;
     int err = check_trust(path, TRUST_FILE);
     if (err == 0 && n >= sizeof f->folder) {
-        config_file_say(path, "%s", strerror(ENAMETOOLONG));
+        config_file_say(path, "%s", errno_text(ENAMETOOLONG));
         err = ERR_LIMIT;
     }
     if (err == 0)
