@@ -74,6 +74,6 @@ def test_a_signal_is_no_failure(lab, server):
     """While the first attempt runs: somebody accepts, and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = lab.client(silent.getsockname()[1], 1, ready=False, ca=server.ca, flags=("-once",))
-        silent.accept()
-        client.kill(signal.SIGTERM)
-        assert client.wait() == 0, client.log()
+        with silent.accept()[0]:
+            client.kill(signal.SIGTERM)
+            assert client.wait() == 0, client.log()
