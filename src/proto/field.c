@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/hex.h"
+#include "proto/json_text.h"
 
 /* ---- reading one field ---- */
 
@@ -88,6 +89,14 @@ bool field_word(const json_t *v, char *to, size_t room)
     return true;
 }
 
+static bool take_text(const json_t *v, char *to, size_t room)
+{
+    if (!json_is_string(v) || json_string_length(v) >= room)
+        return false;
+    memcpy(to, json_string_value(v), json_string_length(v) + 1);
+    return true;
+}
+
 static bool is_cap(const char *s)
 {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-");
@@ -134,6 +143,8 @@ static bool take_field(const json_t *v, const struct field *f, void *to)
         return take_bool(v, to);
     case FIELD_WORD:
         return field_word(v, to, f->size);
+    case FIELD_TEXT:
+        return take_text(v, to, f->size);
     case FIELD_CAPS:
         return take_caps(v, to);
     case FIELD_NONCES:
@@ -209,6 +220,13 @@ void field_put_quoted(struct field_text *t, const char *s)
     field_put_text(t, "\"");
 }
 
+static void put_escaped(struct field_text *t, const char *s)
+{
+    field_put_text(t, "\"");
+    t->n += json_text_put(t->p + t->n, t->room - t->n, s);
+    field_put_text(t, "\"");
+}
+
 static void put_hex(struct field_text *t, const uint8_t *bytes, size_t n)
 {
     char digits[2 * HELLO_MAC_BYTES + 1];
@@ -252,6 +270,9 @@ void field_put(struct field_text *t, const struct field *f, const void *base)
         break;
     case FIELD_WORD:
         field_put_quoted(t, at);
+        break;
+    case FIELD_TEXT:
+        put_escaped(t, at);
         break;
     case FIELD_CAPS:
         put_caps(t, at);

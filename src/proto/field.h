@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The fields of a JSON line, read strictly and written by a table: name, kind, place. Private to
- * the lines of gotunnel/2: the hello's (hello_line.c) and the control stream's (service.c).
+ * the lines of gotunnel/2: the hello's (hello_line.c) and the control stream's (service_line.c).
  *
  * A field is there once and of its kind, or the line is none; fields of other names are passed
  * over. jansson sees at most HELLO_MAX bytes, HELLO_DEPTH_MAX deep.
@@ -25,6 +25,7 @@ enum field_kind {
     FIELD_PORT,  /* a number 0 .. 65535 into an int32_t */
     FIELD_BOOL,  /* true or false */
     FIELD_WORD,  /* printable ASCII without blank, quote, backslash, into size chars with its NUL */
+    FIELD_TEXT,  /* UTF-8, any characters but NUL, into size bytes with its NUL */
     FIELD_CAPS,  /* an array of names into a struct hello_caps */
     FIELD_NONCES, /* an array of bytes in hex into a struct hello_nonces */
 };
