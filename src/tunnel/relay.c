@@ -179,6 +179,7 @@ static const char *relay_reset_text(uint32_t code)
         [SMUX_RST_IDLE_TIMEOUT] = "nothing moved for too long",
         [SMUX_RST_STALLED] = "its reader stood still",
         [SMUX_RST_SHUTDOWN] = "the other side stops",
+        [SMUX_RST_NO_SERVICE] = "the other side has no such service",
     };
     return code < ARRAY_LEN(text) && text[code] ? text[code] : "for a reason not known here";
 }

@@ -166,6 +166,8 @@ void stream_event(const struct smux_event *ev)
     case SMUX_EV_OPENED:
     case SMUX_EV_GOAWAY:
         break; /* not of a stream that has an owner */
+    case SMUX_EV_READY:
+        break; /* nobody asks for it yet */
     }
 }
 

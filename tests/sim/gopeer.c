@@ -153,7 +153,7 @@ static size_t take_head(struct go_peer *g, const uint8_t *p, size_t n, mtime_ms 
         return n;
     struct smux_header h;
     g->head_len = 0;
-    if (smux_header_get(g->head, SMUX_WIRE_LEGACY, &h) < 0)
+    if (smux_header_get(g->head, SMUX_WIRE_LEGACY, SMUX_KNOWS_LEGACY, &h) < 0)
         g->failed = true;
     else
         on_head(g, &h, now);

@@ -6,36 +6,41 @@
 
 #include "base/endian.h"
 #include "base/err.h"
+#include "proto/smux/open.h"
 
 /* What a header must look like. */
 struct rule {
-    int len;       /* of the payload; -1 leaves it to the sender */
-    uint8_t since; /* the first version with this command */
+    uint16_t least, most; /* bytes of payload */
+    uint8_t known;        /* enum smux_known: one of these, or nobody may say it */
     bool of_stream;
 };
 
+enum { BOTH = SMUX_KNOWS_LEGACY | SMUX_KNOWS_GOTUNNEL2 };
+
 static const struct rule rules[] = {
-    [SMUX_SYN] = {0, SMUX_WIRE_LEGACY, true},
-    [SMUX_FIN] = {0, SMUX_WIRE_LEGACY, true},
-    [SMUX_PSH] = {-1, SMUX_WIRE_LEGACY, true},
-    [SMUX_NOP] = {0, SMUX_WIRE_LEGACY, false},
-    [SMUX_UPD] = {SMUX_UPD_BYTES, SMUX_WIRE_LEGACY, true},
-    [SMUX_RST] = {SMUX_RST_BYTES, SMUX_WIRE_GOTUNNEL2, true},
-    [SMUX_ACK] = {SMUX_WORD_BYTES, SMUX_WIRE_GOTUNNEL2, false},
-    [SMUX_PING] = {SMUX_WORD_BYTES, SMUX_WIRE_GOTUNNEL2, false},
-    [SMUX_PONG] = {SMUX_WORD_BYTES, SMUX_WIRE_GOTUNNEL2, false},
-    [SMUX_GOAWAY] = {SMUX_WORD_BYTES, SMUX_WIRE_GOTUNNEL2, false},
+    [SMUX_SYN] = {0, 0, SMUX_KNOWS_LEGACY | SMUX_KNOWS_SYN, true},
+    [SMUX_FIN] = {0, 0, BOTH, true},
+    [SMUX_PSH] = {0, UINT16_MAX, BOTH, true},
+    [SMUX_NOP] = {0, 0, BOTH, false},
+    [SMUX_UPD] = {SMUX_UPD_BYTES, SMUX_UPD_BYTES, BOTH, true},
+    [SMUX_RST] = {SMUX_RST_BYTES, SMUX_RST_BYTES, SMUX_KNOWS_GOTUNNEL2, true},
+    [SMUX_ACK] = {SMUX_WORD_BYTES, SMUX_WORD_BYTES, SMUX_KNOWS_GOTUNNEL2, false},
+    [SMUX_PING] = {SMUX_WORD_BYTES, SMUX_WORD_BYTES, SMUX_KNOWS_GOTUNNEL2, false},
+    [SMUX_PONG] = {SMUX_WORD_BYTES, SMUX_WORD_BYTES, SMUX_KNOWS_GOTUNNEL2, false},
+    [SMUX_GOAWAY] = {SMUX_WORD_BYTES, SMUX_WORD_BYTES, SMUX_KNOWS_GOTUNNEL2, false},
+    [SMUX_OPEN] = {SMUX_OPEN_MIN, SMUX_OPEN_MAX, SMUX_KNOWS_OPEN, true},
+    [SMUX_READY] = {0, 0, SMUX_KNOWS_READY, true},
 };
 
-int smux_header_get(const uint8_t *p, uint8_t version, struct smux_header *ret)
+int smux_header_get(const uint8_t *p, uint8_t version, unsigned known, struct smux_header *ret)
 {
     uint8_t cmd = p[1];
     uint16_t len = get_le16(p + 2);
     uint32_t sid = get_le32(p + 4);
 
-    if (p[0] != version || cmd >= ARRAY_LEN(rules) || version < rules[cmd].since)
+    if (p[0] != version || cmd >= ARRAY_LEN(rules) || !(rules[cmd].known & known))
         return ERR_PROTO;
-    if (rules[cmd].len >= 0 && len != rules[cmd].len)
+    if (len < rules[cmd].least || len > rules[cmd].most)
         return ERR_PROTO;
     if (version >= SMUX_WIRE_GOTUNNEL2 && rules[cmd].of_stream != (sid != 0))
         return ERR_PROTO;

@@ -5,8 +5,8 @@
  *     u8 version | u8 command | u16 payload length | u32 stream id      (little-endian)
  *
  * The version byte names the wire: 2 is smux's (docs/protocol.md 2), 3 that of gotunnel/2
- * (docs/protocol.md 4): the same five commands, and five more. This file turns bytes into structs
- * and back, and knows nothing of sessions.
+ * (docs/protocol.md 4): the same five commands, and five more, and those that both ends have agreed
+ * on. This file turns bytes into structs and back, and knows nothing of sessions.
  */
 #pragma once
 
@@ -26,6 +26,18 @@ enum smux_cmd {
     SMUX_PING = 7,   /* u64: any; asks for a PONG with the same */
     SMUX_PONG = 8,   /* u64 */
     SMUX_GOAWAY = 9, /* u32 code, u32 milliseconds: the sender ends the session after them */
+    /* gotunnel/2, where both ends can do it */
+    SMUX_OPEN = 10,  /* in the place of SYN: open.h */
+    SMUX_READY = 12, /* the target of the stream is connected. (11 is kept for datagrams) */
+};
+
+/* Which commands an end takes: a set of these. */
+enum smux_known {
+    SMUX_KNOWS_LEGACY = 1u << 0,    /* smux's five */
+    SMUX_KNOWS_GOTUNNEL2 = 1u << 1, /* of gotunnel/2 all but these: */
+    SMUX_KNOWS_SYN = 1u << 2,
+    SMUX_KNOWS_OPEN = 1u << 3,
+    SMUX_KNOWS_READY = 1u << 4,
 };
 
 enum {
@@ -35,7 +47,7 @@ enum {
     SMUX_UPD_BYTES = 8,
     SMUX_RST_BYTES = 4,
     SMUX_WORD_BYTES = 8,  /* of ACK, PING, PONG and GOAWAY */
-    SMUX_FIXED_BYTES = 8, /* the longest payload of any command but PSH */
+    SMUX_FIXED_BYTES = 8, /* the longest payload of any command but PSH and OPEN */
 };
 
 struct smux_header {
@@ -50,12 +62,14 @@ struct smux_upd {
 };
 
 /*
- * Reads a header of SMUX_HEADER_BYTES. 0, or ERR_PROTO: another version, a command that version
- * does not have, a length other than the command's own (as smux 1.5.56 and later check it; only PSH
- * has any length). On gotunnel/2 also: stream id 0 in a frame of a stream, another one in a frame
- * of the session (NOP, ACK, PING, PONG, GOAWAY).
+ * Reads a header of SMUX_HEADER_BYTES. 0, or ERR_PROTO: another version, a command that is not in
+ * the set `known` (enum smux_known), a length other than the command's own (as smux 1.5.56 and later
+ * check it; only PSH has any length, and OPEN SMUX_OPEN_MIN to SMUX_OPEN_MAX). On gotunnel/2 also:
+ * stream id 0 in a frame of a stream, another one in a frame of the session (NOP, ACK, PING, PONG,
+ * GOAWAY).
  */
-int smux_header_get(const uint8_t *p, uint8_t version, struct smux_header *ret) MUST_USE;
+int smux_header_get(const uint8_t *p, uint8_t version, unsigned known,
+                    struct smux_header *ret) MUST_USE;
 
 /* Writes SMUX_HEADER_BYTES. */
 void smux_header_put(uint8_t *p, uint8_t version, enum smux_cmd cmd, uint16_t len, uint32_t sid);

@@ -26,7 +26,17 @@ enum stream_flags {
     ST_RELEASED = 1u << 8,   /* the owner has let go */
     ST_HOLD_ACKED = 1u << 9, /* held FIN: the peer has consumed enough; one more step to go */
     ST_BROKEN = 1u << 10,    /* RESET was reported: nothing more is */
-    ST_DUE = ST_SYN_DUE | ST_UPD_DUE | ST_FIN_DUE | ST_RST_DUE,
+    ST_READY_DUE = 1u << 11,
+    ST_HAS_OPEN = 1u << 12,    /* `open` is set: SYN_DUE means that one */
+    ST_WANTS_READY = 1u << 13, /* opened by us, and the peer has not said READY */
+    ST_OWES_READY = 1u << 14,  /* the other way round */
+    ST_DUE = ST_SYN_DUE | ST_READY_DUE | ST_UPD_DUE | ST_FIN_DUE | ST_RST_DUE,
+};
+
+/* The payload of an OPEN, until there is room to write it. */
+struct smux_kept_open {
+    uint16_t len;
+    uint8_t p[];
 };
 
 /* An idle connection costs this and its owner's struct. */
@@ -37,7 +47,10 @@ struct smux_stream {
     struct smux_gauge *gauge; /* NULL: little moves, the window is recv_window */
     struct list due;          /* in session->due while control frames wait for room */
     struct list wait;         /* in one of session->{settling, held, lingering, starved, credit} */
-    mtime_ms wait_until;      /* of settling, held, lingering */
+    union {
+        mtime_ms wait_until;         /* of settling, held, lingering: of the legacy wire alone */
+        struct smux_kept_open *open; /* with HAS_OPEN: of gotunnel/2 alone */
+    };
     uint32_t sent, peer_consumed, peer_window;
     uint32_t received, consumed;
     uint32_t announced;  /* `consumed` as the peer last heard it */
@@ -151,13 +164,16 @@ struct smux_session {
     bool nop_due;
     uint32_t stage; /* unsent bytes above which no data is staged */
     int dead;       /* the error that ended the session, or 0 */
+    struct smux_stream
+        *control; /* with services: stream 1, which is there as long as the session */
     struct replay replay;
     struct liveness live;
     /* the frame that is being received */
-    uint8_t head[SMUX_HEADER_BYTES + SMUX_FIXED_BYTES];
+    uint8_t known; /* enum smux_known */
     size_t head_len;
     struct smux_stream *cur; /* of the PSH in progress; NULL: its payload is dropped */
     uint32_t cur_left;
+    uint8_t head[]; /* header, and payload of all but PSH: the longest that is `known` */
 };
 
 static inline bool is_v2(const struct smux_session *s)
@@ -165,11 +181,25 @@ static inline bool is_v2(const struct smux_session *s)
     return s->cfg.version >= SMUX_WIRE_GOTUNNEL2;
 }
 
-/* Streams in the table, lingering ones included. */
+static inline bool has_services(const struct smux_session *s)
+{
+    return s->control != NULL;
+}
+
+/* Streams in the table, lingering ones included, the control stream not. */
 static inline uint32_t session_streams(const struct smux_session *s)
 {
-    return (uint32_t)map_count(&s->streams);
+    return (uint32_t)map_count(&s->streams) - has_services(s);
 }
+
+/* ---- session.c ---- */
+
+/* A stream with the next id of ours, whose SYN or OPEN is due. 0, ERR_NOMEM, ERR_LIMIT,
+   ERR_BADSTATE: see smux_stream_open(). */
+int session_open_next(struct smux_session *s, void *user, struct smux_stream **ret) MUST_USE;
+
+/* The UPD that a new stream begins with, if any: ST_UPD_DUE or 0. */
+unsigned session_first_upd(const struct smux_session *s);
 
 /* ---- stream.c ---- */
 
@@ -388,3 +418,21 @@ void v2_reset(struct smux_stream *st, enum smux_reset_code code);
 
 /* Writes the RST that is due, and frees st. */
 void v2_put_rst(struct smux_stream *st);
+
+/* ---- services.c ---- */
+
+/* Makes the control stream, if the session is to have one. 0 or ERR_NOMEM. */
+int services_init(struct smux_session *s) MUST_USE;
+
+/* Reads the OPEN that is in s->head, n bytes of payload; *ret_flags: what the stream begins with.
+   0 or ERR_PROTO. */
+int services_on_open(const struct smux_session *s, size_t n, unsigned *ret_flags) MUST_USE;
+
+/* The peer's READY, for an id of which no frame is illegal. True if it is news for the owner. */
+bool services_on_ready(struct smux_stream *st);
+
+/* Writes the OPEN of st. */
+void services_put_open(struct smux_stream *st);
+
+/* Frees what is kept of an OPEN that was not written. */
+void services_forget_open(struct smux_stream *st);

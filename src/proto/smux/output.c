@@ -26,6 +26,14 @@ static void put_plain(struct smux_session *s, enum smux_cmd cmd, uint32_t sid)
     (void)output_frame(s, cmd, 0, sid);
 }
 
+static void put_syn(struct smux_stream *st)
+{
+    if (st->flags & ST_HAS_OPEN)
+        services_put_open(st);
+    else
+        put_plain(st->session, SMUX_SYN, st->node.key);
+}
+
 static void put_upd(struct smux_stream *st, uint32_t window)
 {
     smux_upd_put(output_frame(st->session, SMUX_UPD, SMUX_UPD_BYTES, st->node.key),
@@ -33,8 +41,12 @@ static void put_upd(struct smux_stream *st, uint32_t window)
     st->announced = st->consumed;
 }
 
-/* SYN, UPD, FIN and a last UPD: the most one stream can have due. */
-enum { DUE_BYTES_MAX = 4 * SMUX_HEADER_BYTES + 2 * SMUX_UPD_BYTES };
+/* SYN, UPD, FIN and a last UPD; with services OPEN or READY, UPD, FIN: the most one stream can have
+   due. */
+enum {
+    DUE_BYTES_MAX = 4 * SMUX_HEADER_BYTES + 2 * SMUX_UPD_BYTES,
+    DUE_BYTES_SERVICES = DUE_BYTES_MAX + SMUX_OPEN_MAX,
+};
 
 /* Writes what is due on st, in the order the peer must see it. st may be gone afterwards. */
 static void put_due(struct smux_stream *st)
@@ -50,7 +62,9 @@ static void put_due(struct smux_stream *st)
 
     bool fin = due & (ST_FIN_DUE | ST_RST_DUE) && st->send != HALF_CLOSED;
     if (due & ST_SYN_DUE)
-        put_plain(s, SMUX_SYN, st->node.key);
+        put_syn(st);
+    if (due & ST_READY_DUE)
+        put_plain(s, SMUX_READY, st->node.key);
     if (due & ST_RST_DUE)
         put_upd(st, SMUX_RESET_WINDOW);
     else if (due & ST_UPD_DUE && st->recv == HALF_OPEN)
@@ -68,6 +82,8 @@ static void put_due(struct smux_stream *st)
 /* Room the control frames of one stream need. */
 static size_t due_room(const struct smux_session *s)
 {
+    if (has_services(s))
+        return DUE_BYTES_SERVICES + REPLAY_RESERVE;
     return DUE_BYTES_MAX + (is_v2(s) ? REPLAY_RESERVE : 0);
 }
 

@@ -37,6 +37,10 @@ struct smux_config smux_config_default(bool is_client, uint8_t version)
 
 static bool config_is_valid(const struct smux_config *c)
 {
+    if (c->caps & ~(unsigned)(SMUX_CAP_SERVICES | SMUX_CAP_READY))
+        return false;
+    if (c->caps && c->version != SMUX_WIRE_GOTUNNEL2)
+        return false;
     return c->recv_window >= SMUX_START_WINDOW && c->recv_window <= INT32_MAX &&
            c->recv_window_max <= INT32_MAX && c->nop_ms > 0 && c->dead_ms > 0;
 }
@@ -51,15 +55,36 @@ static bool ring_is_valid(const struct smux_config *c)
            c->ping_ms > 0;
 }
 
+/* The commands that the peer may say: enum smux_known. */
+static uint8_t known_to(const struct smux_config *c)
+{
+    if (c->version == SMUX_WIRE_LEGACY)
+        return SMUX_KNOWS_LEGACY;
+    uint8_t known = SMUX_KNOWS_GOTUNNEL2;
+    if (!c->refuse_syn)
+        known |= c->caps & SMUX_CAP_SERVICES ? SMUX_KNOWS_OPEN : SMUX_KNOWS_SYN;
+    if (c->caps & SMUX_CAP_READY)
+        known |= SMUX_KNOWS_READY;
+    return known;
+}
+
+/* The longest that is collected: 368 bytes more for who takes OPEN, a client. */
+static size_t head_bytes(uint8_t known)
+{
+    return SMUX_HEADER_BYTES + (known & SMUX_KNOWS_OPEN ? SMUX_OPEN_MAX : SMUX_FIXED_BYTES);
+}
+
 int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_session **ret)
 {
     if (!config_is_valid(cfg) || !ring_is_valid(cfg))
         return ERR_INVAL;
-    struct smux_session *s = alloc_get(cfg->alloc, sizeof *s);
+    uint8_t known = known_to(cfg);
+    struct smux_session *s = alloc_get(cfg->alloc, sizeof *s + head_bytes(known));
     if (!s)
         return ERR_NOMEM;
     memset(s, 0, sizeof *s);
     s->cfg = *cfg;
+    s->known = known;
     if (ring_init(&s->out, cfg->ring_bytes) < 0) {
         alloc_put(cfg->alloc, s);
         return ERR_NOMEM;
@@ -76,6 +101,10 @@ int smux_session_new(const struct smux_config *cfg, mtime_ms now, struct smux_se
     s->nop_at = is_v2(s) ? MTIME_NEVER : now + cfg->nop_ms;
     replay_init(s);
     liveness_init(s);
+    if (services_init(s) < 0) {
+        smux_session_free(s);
+        return ERR_NOMEM;
+    }
     *ret = s;
     return 0;
 }
@@ -124,12 +153,12 @@ static uint32_t take_sid(struct smux_session *s)
 
 /* The early UPD tells a peer of our kind to use the whole window; a Go peer takes it too. In
    gotunnel/2 it is for another window than every stream begins with. */
-static unsigned first_upd(const struct smux_session *s)
+unsigned session_first_upd(const struct smux_session *s)
 {
     return is_v2(s) && s->cfg.recv_window == SMUX_START_WINDOW ? 0 : ST_UPD_DUE;
 }
 
-int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret)
+int session_open_next(struct smux_session *s, void *user, struct smux_stream **ret)
 {
     if (s->dead || is_going_away(s))
         return ERR_BADSTATE;
@@ -138,9 +167,14 @@ int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **re
     struct smux_stream *st = stream_new(s, take_sid(s), user);
     if (!st)
         return ERR_NOMEM;
-    stream_due(st, ST_SYN_DUE | first_upd(s));
+    stream_due(st, ST_SYN_DUE | session_first_upd(s));
     *ret = st;
     return 0;
+}
+
+int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret)
+{
+    return has_services(s) ? ERR_INVAL : session_open_next(s, user, ret);
 }
 
 /* ---- receiving ---- */
@@ -175,7 +209,7 @@ static int on_syn(struct smux_session *s, uint32_t sid, struct smux_event *ev)
         return 0;
     }
     if (is_v2(s)) {
-        if (first_upd(s))
+        if (session_first_upd(s))
             stream_due(st, ST_UPD_DUE);
         return event(ev, SMUX_EV_OPENED, st);
     }
@@ -183,6 +217,20 @@ static int on_syn(struct smux_session *s, uint32_t sid, struct smux_event *ev)
     st->wait_until = s->now + s->cfg.settle_ms;
     list_push(&s->settling, &st->wait);
     return event(ev, SMUX_EV_OPENED, st);
+}
+
+static int on_open(struct smux_session *s, const struct smux_header *h, struct smux_event *ev)
+{
+    unsigned flags = 0;
+    int r = services_on_open(s, h->len, &flags);
+    if (r == 0)
+        r = on_syn(s, h->sid, ev);
+    if (r <= 0)
+        return r;
+    ev->stream->flags |= flags;
+    ev->data = s->head + SMUX_HEADER_BYTES;
+    ev->len = h->len;
+    return r;
 }
 
 static int on_fin(struct smux_stream *st, struct smux_event *ev)
@@ -277,6 +325,10 @@ static int on_frame(struct smux_session *s, const struct smux_header *h, struct 
         return liveness_on_pong(s, get_le64(p));
     case SMUX_GOAWAY:
         return liveness_on_goaway(s, p, ev);
+    case SMUX_OPEN:
+        return on_open(s, h, ev);
+    case SMUX_READY:
+        return st && services_on_ready(st) ? event(ev, SMUX_EV_READY, st) : 0;
     }
     return ERR_PROTO; /* not reached: smux_header_get() checks */
 }
@@ -300,7 +352,7 @@ static int collect_head(struct smux_session *s, struct smux_input *in, struct sm
         s->head_len += n;
         if (s->head_len < want)
             return 0;
-        int r = smux_header_get(s->head, s->cfg.version, ret);
+        int r = smux_header_get(s->head, s->cfg.version, s->known, ret);
         if (r < 0)
             return r;
         size_t all = SMUX_HEADER_BYTES + (ret->cmd == SMUX_PSH ? 0 : ret->len);

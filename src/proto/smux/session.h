@@ -34,6 +34,16 @@
  *
  * not a byte is missing or comes twice. Its streams end exactly: FIN ends one direction, RST both,
  * with a reason. A stream whose owner closes it before the peer's FIN is reset.
+ *
+ * Where both ends can do it (smux_config.caps), a session of gotunnel/2 carries several services:
+ *
+ *   smux_session_control()      a stream that is there from the first byte to the last; what is said
+ *                               on it is the owners'
+ *   smux_stream_open_service()  opens a stream that says which service it is for, and whose
+ *                               connection it carries; the acceptor's smux_event_open() reads it
+ *   smux_stream_ready()         the acceptor has connected the target: SMUX_EV_READY at the opener
+ *
+ * All of it lies inside the numbered bytes: a cut changes nothing of its order, and repeats nothing.
  */
 #pragma once
 
@@ -45,6 +55,7 @@
 #include "base/attr.h"
 #include "base/mtime.h"
 #include "proto/smux/frame.h"
+#include "proto/smux/open.h"
 
 struct smux_session;
 struct smux_stream;
@@ -72,6 +83,13 @@ enum {
     /* The least that may be staged: with less than a record of 16 KiB waiting, a link that has just
        become fast again would run dry. 64 kbit/s take 2 s for it. */
     SMUX_STAGE_MIN = 16384,
+    SMUX_CONTROL_SID = 1,
+};
+
+/* What an end can do beyond gotunnel/2 as it was, once the other one has said that it can too. */
+enum smux_cap {
+    SMUX_CAP_SERVICES = 1u << 0, /* the control stream, and OPEN in the place of SYN */
+    SMUX_CAP_READY = 1u << 1,    /* READY; who has no services never asks for it */
 };
 
 /*
@@ -139,7 +157,8 @@ struct smux_config {
        ring_max. */
     struct smux_budget *replay;
     mtime_ms ping_ms; /* PING after so long without received bytes; default 5,000 */
-    bool refuse_syn;  /* a SYN of the peer ends the session; default: of a server */
+    bool refuse_syn;  /* a SYN or OPEN of the peer ends the session; default: of a server */
+    unsigned caps;    /* enum smux_cap, the same at both ends; default: none */
 
     const struct alloc *alloc; /* NULL: malloc */
 };
@@ -157,6 +176,7 @@ enum smux_reset_code {
     SMUX_RST_IDLE_TIMEOUT = 5,
     SMUX_RST_STALLED = 6, /* its reader stood still, and room was needed */
     SMUX_RST_SHUTDOWN = 7,
+    SMUX_RST_NO_SERVICE = 8, /* the acceptor has no such service: its OPEN has crossed the end */
 };
 
 /* Why a session ends. */
@@ -171,7 +191,8 @@ enum smux_goaway_code {
 };
 
 enum smux_event_type {
-    SMUX_EV_OPENED, /* the peer opened stream; give it an owner, or close it */
+    SMUX_EV_OPENED, /* the peer opened stream; give it an owner, or close it. What it is for:
+                       smux_event_open() */
     SMUX_EV_DATA,   /* data[0..len) of stream, in order; points into the fed input */
     SMUX_EV_FIN,    /* no more data will come on stream */
     SMUX_EV_RESET,  /* the peer gave the stream up, or broke its flow control (err); close it. Data
@@ -180,13 +201,15 @@ enum smux_event_type {
     SMUX_EV_GOAWAY, /* the peer ends the session in ms milliseconds (0: now), whatever runs in it;
                        no stream. Until then streams go on. May come again: with another code, or
                        less time */
+    SMUX_EV_READY,  /* the acceptor of stream, which was asked to say so, has connected its target.
+                       At most once, and before any of its data */
 };
 
 struct smux_event {
     enum smux_event_type type;
     struct smux_stream *stream;
-    void *user; /* the stream's owner (smux_stream_set_user) */
-    const uint8_t *data;
+    void *user;          /* the stream's owner (smux_stream_set_user) */
+    const uint8_t *data; /* of OPENED: what smux_event_open() reads */
     size_t len;
     int err;       /* of RESET: ERR_RESET or ERR_PROTO */
     uint32_t code; /* of RESET: enum smux_reset_code, 0 on the legacy wire; of GOAWAY: enum
@@ -199,7 +222,8 @@ struct smux_input {
     size_t n;
 };
 
-/* 0, or ERR_NOMEM / ERR_INVAL. The NOP clock starts at now. */
+/* 0, or ERR_NOMEM / ERR_INVAL (a bound above; caps on the legacy wire). The NOP clock starts at
+   now. */
 int smux_session_new(const struct smux_config *cfg, mtime_ms now,
                      struct smux_session **ret) MUST_USE;
 
@@ -245,7 +269,8 @@ void smux_session_set_stage(struct smux_session *s, uint32_t bytes);
 bool smux_session_can_stage(const struct smux_session *s);
 
 /* Streams that are not over: an owner has them, or data, FIN or RST is still to be written. Those
-   that only wait for the peer's FIN (they linger, on the legacy wire) do not count. */
+   that only wait for the peer's FIN (they linger, on the legacy wire) do not count, nor does the
+   control stream. */
 uint32_t smux_session_open_streams(const struct smux_session *s);
 
 /* ---- gotunnel/2: sessions that outlive connections (replay.c, liveness.c) ---- */
@@ -293,10 +318,36 @@ uint64_t smux_session_held(const struct smux_session *s);
    code or less time. Nothing on the legacy wire, which has no word for it. */
 void smux_session_goaway(struct smux_session *s, enum smux_goaway_code code, uint32_t ms);
 
+/* ---- gotunnel/2 with services (services.c, docs/protocol.md 4.7) ---- */
+
+/*
+ * The control stream; NULL without SMUX_CAP_SERVICES. It belongs to the session, and is open both
+ * ways as long as that. Its owner sets itself with smux_stream_set_user() before anything is fed or
+ * ticked, and then treats it as any stream: DATA and CREDIT come for it, reserve and commit write,
+ * consumed gives credit back. It is never finished, closed or reset (checked): the peer may not do
+ * so either, nor ever be told. What the owner has not consumed is at most cfg.recv_window, which
+ * does not grow here. Detached, reserve says ERR_LIMIT as for any stream.
+ */
+struct smux_stream *smux_session_control(struct smux_session *s);
+
+/* Opens a stream for a service, as smux_stream_open(); what open points to is copied. ERR_INVAL:
+   open is not valid (open.h). Where the session has no services a SYN goes, and nothing of it. */
+int smux_stream_open_service(struct smux_session *s, const struct smux_open *open, void *user,
+                             struct smux_stream **ret) MUST_USE;
+
+/* What was said with an OPENED event; until the next call on the session, for the name is in it.
+   All 0 where the session has no services: the service is 0 then, which no OPEN says. */
+struct smux_open smux_event_open(const struct smux_event *ev);
+
+/* Tells the opener of st that the target is connected: READY goes ahead of all data that is written
+   after this. Nothing, if the opener did not ask for it, if it was said before, or after finish or
+   the peer's reset. */
+void smux_stream_ready(struct smux_stream *st);
+
 /* ---- streams ---- */
 
 /* Opens a stream; its SYN is queued. 0; ERR_NOMEM; ERR_LIMIT (max_streams); ERR_BADSTATE after an
-   error, and once GOAWAY was said or heard. */
+   error, and once GOAWAY was said or heard; ERR_INVAL with services, where no SYN may be said. */
 int smux_stream_open(struct smux_session *s, void *user, struct smux_stream **ret) MUST_USE;
 
 void smux_stream_set_user(struct smux_stream *st, void *user);

@@ -80,6 +80,7 @@ void stream_free(struct smux_stream *st)
     s->excess -= excess_of(st);
     wake_starved(s);
     window_end(st);
+    services_forget_open(st);
     if (s->cur == st)
         s->cur = NULL;
     list_del(&st->due);
@@ -244,6 +245,7 @@ void stream_hold_step(struct smux_stream *st)
 
 void smux_stream_finish(struct smux_stream *st, mtime_ms now)
 {
+    assert(st != st->session->control);
     st->session->now = now;
     if (st->send != HALF_OPEN)
         return;
@@ -284,6 +286,7 @@ void smux_stream_close(struct smux_stream *st, mtime_ms now)
 
 void smux_stream_reset(struct smux_stream *st, enum smux_reset_code code, mtime_ms now)
 {
+    assert(st != st->session->control);
     st->session->now = now;
     if (is_v2(st->session)) {
         v2_reset(st, code);

@@ -15,11 +15,11 @@
 
 /* ---- what the peer may send ---- */
 
-/* After our GOAWAY it is answered with RST; once the peer has acknowledged that, it is useless. */
+/* Also of an OPEN. After our GOAWAY it is answered with RST; once the peer has acknowledged that, it is useless. */
 static int check_syn(struct smux_session *s, const struct smux_stream *st, uint32_t sid)
 {
     bool peers = sid > 1 && sid % 2 == (s->cfg.is_client ? 0 : 1);
-    if (s->cfg.refuse_syn || st || !peers)
+    if (st || !peers)
         return ERR_PROTO;
     bool knows = s->live.goaway_to > 0 && s->out.released >= s->live.goaway_to;
     return knows ? liveness_glitch(s) : 0;
@@ -35,6 +35,13 @@ static int check_upd(struct smux_session *s, const struct smux_stream *st)
     return news == 0 && upd.window == st->peer_window ? liveness_glitch(s) : 0;
 }
 
+/* Once, from the acceptor, before its FIN. What crosses our RST is no fault. */
+static int check_ready(struct smux_session *s, const struct smux_stream *st)
+{
+    bool of_use = st->flags & ST_WANTS_READY && st->recv == HALF_OPEN;
+    return of_use || st->flags & ST_RELEASED ? 0 : liveness_glitch(s);
+}
+
 static int check_known(struct smux_session *s, const struct smux_stream *st,
                        const struct smux_header *h)
 {
@@ -44,22 +51,31 @@ static int check_known(struct smux_session *s, const struct smux_stream *st,
         return check_upd(s, st);
     if (h->cmd == SMUX_RST)
         return 0;
-    if (st->recv != HALF_OPEN)
+    if (st->recv != HALF_OPEN && h->cmd != SMUX_READY)
         return ERR_PROTO; /* data or FIN after FIN */
-    return h->cmd == SMUX_PSH && h->len == 0 ? liveness_glitch(s) : 0;
+    if (h->len > 0)
+        return 0;
+    if (h->cmd == SMUX_READY)
+        return check_ready(s, st);
+    return h->cmd == SMUX_PSH ? liveness_glitch(s) : 0;
 }
 
 int v2_check(struct smux_session *s, const struct smux_stream *st, const struct smux_header *h)
 {
     switch (h->cmd) {
     case SMUX_SYN:
+    case SMUX_OPEN:
         return check_syn(s, st, h->sid);
     case SMUX_NOP:
         return liveness_glitch(s);
     case SMUX_FIN:
+    case SMUX_RST:
+    case SMUX_READY:
+        if (st && st == s->control)
+            return ERR_PROTO; /* it neither begins nor ends */
+        /* fallthrough */
     case SMUX_PSH:
     case SMUX_UPD:
-    case SMUX_RST:
         if (st)
             return check_known(s, st, h);
         return s->out.released >= s->replay.late_frames_to ? liveness_glitch(s) : 0;

@@ -88,13 +88,14 @@ uint32_t stream_window(const struct smux_stream *st)
 }
 
 /* A gauge for a stream that is about to announce what has been consumed: not before an eighth of
-   the window, so those that say little never have one. Without memory the window stays. */
+   the window, so those that say little never have one; nor the control stream, whose lines are short
+   and must not take from the users' budget. Without memory the window stays. */
 static void begin(struct smux_stream *st)
 {
     struct smux_session *s = st->session;
     const struct smux_config *cfg = &s->cfg;
     if (!cfg->budget || cfg->recv_window_max <= cfg->recv_window || st->recv != HALF_OPEN ||
-        st->flags & (ST_RELEASED | ST_BROKEN) ||
+        st == s->control || st->flags & (ST_RELEASED | ST_BROKEN) ||
         st->consumed - st->announced < cfg->recv_window / SMUX_ANNOUNCE_PART)
         return;
     struct smux_gauge *g = alloc_get(cfg->alloc, sizeof *g);

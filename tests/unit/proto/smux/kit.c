@@ -161,7 +161,8 @@ int kit_feed(struct kit *k, const uint8_t *p, size_t n)
 
 const char *kit_text(struct kit *k)
 {
-    static const char *const names[] = {"OPENED", "DATA", "FIN", "RESET", "CREDIT", "GOAWAY"};
+    static const char *const names[] = {"OPENED", "DATA",   "FIN",  "RESET",
+                                        "CREDIT", "GOAWAY", "READY"};
     size_t at = 0;
     k->text[0] = '\0';
     for (size_t i = 0; i < k->count; i++) {
@@ -214,10 +215,13 @@ const char *ticked(struct kit *k, mtime_ms now)
 
 static size_t frame_text(struct kit *k, const uint8_t *p, size_t at)
 {
-    static const char *const names[] = {"SYN", "FIN", "PSH",  "NOP",  "UPD",
-                                        "RST", "ACK", "PING", "PONG", "GOAWAY"};
+    static const char *const names[] = {"SYN",  "FIN",  "PSH",    "NOP",  "UPD", "RST",  "ACK",
+                                        "PING", "PONG", "GOAWAY", "OPEN", "",    "READY"};
     struct smux_header h;
-    assert_int_equal(smux_header_get(p, k->s->cfg.version, &h), 0);
+    unsigned known = k->s->known;
+    if (known & SMUX_KNOWS_GOTUNNEL2) /* what we say, whatever we would take */
+        known |= has_services(k->s) ? SMUX_KNOWS_OPEN | SMUX_KNOWS_READY : SMUX_KNOWS_SYN;
+    assert_int_equal(smux_header_get(p, k->s->cfg.version, known, &h), 0);
     at += (size_t)snprintf(k->text + at, KIT_TEXT - at, "%s%s:%u", at ? " " : "", names[h.cmd],
                            h.sid);
     if (h.cmd == SMUX_PSH)
@@ -228,7 +232,10 @@ static size_t frame_text(struct kit *k, const uint8_t *p, size_t at)
     }
     if (h.cmd == SMUX_RST)
         at += (size_t)snprintf(k->text + at, KIT_TEXT - at, ":%u", get_le32(p + SMUX_HEADER_BYTES));
-    if (h.cmd >= SMUX_ACK)
+    if (h.cmd == SMUX_OPEN)
+        at += (size_t)snprintf(k->text + at, KIT_TEXT - at, ":%u/%u",
+                               get_le32(p + SMUX_HEADER_BYTES), h.len);
+    if (h.cmd >= SMUX_ACK && h.cmd <= SMUX_GOAWAY)
         at += (size_t)snprintf(k->text + at, KIT_TEXT - at, ":%llu",
                                (unsigned long long)get_le64(p + SMUX_HEADER_BYTES));
     assert_true(at < KIT_TEXT);
@@ -333,7 +340,9 @@ static void check_stream(const struct smux_session *s, const struct smux_stream 
     uint32_t inflight = st->sent - st->peer_consumed;
     if (!(st->flags & ST_ROOMY) && st->recv == HALF_OPEN && inflight > SMUX_GO_FREE)
         *excess += inflight - SMUX_GO_FREE;
-    unsigned due = st->flags & (ST_SYN_DUE | ST_UPD_DUE | ST_FIN_DUE | ST_RST_DUE);
+    unsigned due = st->flags & ST_DUE;
+    if (st->flags & ST_HAS_OPEN)
+        assert_true(st->flags & ST_SYN_DUE && st->open);
     if (!(st->flags & ST_SETTLING))
         assert_int_equal(due != 0, is_in(&s->due, &st->due));
     else
@@ -364,7 +373,7 @@ void kit_check(const struct smux_session *s)
     assert_int_equal(gauges, list_len(&s->gauges));
     if (s->cfg.budget) /* which other sessions may share */
         assert_in_range(beyond, 0, s->cfg.budget->used);
-    assert_int_equal(count, session_streams(s));
+    assert_int_equal(count, session_streams(s) + has_services(s));
     assert_int_equal(excess, s->excess);
     assert_true(s->excess <= s->cfg.peer_excess_max);
     assert_int_equal(list_len(&s->lingering), s->lingering_count);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "proto/smux/open.h"
 
 static const uint32_t numbers[] = {0,          1,          2,          0xff,
                                    0x100,      0xffff,     0x10000,    0x12345678,
@@ -30,7 +31,7 @@ static void known_bytes(void **state)
     struct smux_header h;
     smux_header_put(p, SMUX_WIRE_LEGACY, SMUX_PSH, 32768, 0x01020304);
     assert_memory_equal(p, psh, sizeof psh);
-    assert_int_equal(smux_header_get(psh, SMUX_WIRE_LEGACY, &h), 0);
+    assert_int_equal(smux_header_get(psh, SMUX_WIRE_LEGACY, SMUX_KNOWS_LEGACY, &h), 0);
     assert_int_equal(h.cmd, SMUX_PSH);
     assert_int_equal(h.len, 32768);
     assert_int_equal(h.sid, 0x01020304);
@@ -53,7 +54,8 @@ static void every_command_version_and_length(void **state)
                 struct smux_header h;
                 bool good =
                     version == 2 && cmd <= 4 && (want_len(cmd) < 0 || want_len(cmd) == lens[i]);
-                assert_int_equal(smux_header_get(p, SMUX_WIRE_LEGACY, &h), good ? 0 : ERR_PROTO);
+                assert_int_equal(smux_header_get(p, SMUX_WIRE_LEGACY, SMUX_KNOWS_LEGACY, &h),
+                                 good ? 0 : ERR_PROTO);
             }
         }
     }
@@ -70,7 +72,7 @@ static void every_field_goes_and_comes_back(void **state)
             smux_header_put(p, SMUX_WIRE_LEGACY, (enum smux_cmd)cmd, len, numbers[i]);
             assert_int_equal(p[SMUX_HEADER_BYTES], 0xee);
             struct smux_header h;
-            assert_int_equal(smux_header_get(p, SMUX_WIRE_LEGACY, &h), 0);
+            assert_int_equal(smux_header_get(p, SMUX_WIRE_LEGACY, SMUX_KNOWS_LEGACY, &h), 0);
             assert_int_equal(h.cmd, cmd);
             assert_int_equal(h.len, len);
             assert_int_equal(h.sid, numbers[i]);
@@ -80,38 +82,62 @@ static void every_field_goes_and_comes_back(void **state)
 
 /* ---- gotunnel/2 ---- */
 
-static int want_len_3(unsigned cmd)
+static bool is_len_3(unsigned cmd, unsigned len)
 {
     static const int lens[] = {0, 0, -1, 0, 8, 4, 8, 8, 8, 8};
-    return lens[cmd];
+    if (cmd == SMUX_OPEN)
+        return len >= SMUX_OPEN_MIN && len <= SMUX_OPEN_MAX;
+    if (cmd == SMUX_READY)
+        return len == 0;
+    return lens[cmd] < 0 || lens[cmd] == (int)len;
 }
 
 static bool is_of_session(unsigned cmd)
 {
-    return cmd == SMUX_NOP || cmd >= SMUX_ACK;
+    return cmd == SMUX_NOP || (cmd >= SMUX_ACK && cmd <= SMUX_GOAWAY);
+}
+
+static bool is_known(unsigned cmd, unsigned known)
+{
+    switch (cmd) {
+    case SMUX_SYN:
+        return known & SMUX_KNOWS_SYN;
+    case SMUX_OPEN:
+        return known & SMUX_KNOWS_OPEN;
+    case SMUX_READY:
+        return known & SMUX_KNOWS_READY;
+    }
+    return cmd <= SMUX_GOAWAY;
 }
 
 static void every_command_length_and_id_of_version_3(void **state)
 {
     (void)state;
-    static const uint16_t lens[] = {0, 1, 3, 4, 5, 7, 8, 9, 16, 255, 256, 0x0400, 0x0800, 65535};
+    static const uint16_t lens[] = {0,  1,   3,   4,   5,   7,      8,      9,
+                                    16, 255, 256, 384, 385, 0x0400, 0x0800, 65535};
     static const uint32_t sids[] = {0, 1, 2, 0x100, 0x80000000, 0xffffffff};
-    for (unsigned version = 0; version < 6; version++) {
-        for (unsigned cmd = 0; cmd < 256; cmd++) {
-            for (size_t i = 0; i < ARRAY_LEN(lens) * ARRAY_LEN(sids); i++) {
-                uint16_t len = lens[i % ARRAY_LEN(lens)];
-                uint32_t sid = sids[i / ARRAY_LEN(lens)];
-                uint8_t p[SMUX_HEADER_BYTES] = {0};
-                struct smux_header h;
-                smux_header_put(p, (uint8_t)version, (enum smux_cmd)cmd, len, sid);
-                bool good = version == 3 && cmd <= SMUX_GOAWAY &&
-                            (want_len_3(cmd) < 0 || want_len_3(cmd) == len) &&
-                            is_of_session(cmd) == (sid == 0);
-                int r = smux_header_get(p, SMUX_WIRE_GOTUNNEL2, &h);
-                assert_int_equal(r, good ? 0 : ERR_PROTO);
-                if (good)
-                    assert_true(h.cmd == cmd && h.len == len && h.sid == sid);
-            }
+    static const unsigned sets[] = {
+        SMUX_KNOWS_GOTUNNEL2,
+        SMUX_KNOWS_GOTUNNEL2 | SMUX_KNOWS_SYN,
+        SMUX_KNOWS_GOTUNNEL2 | SMUX_KNOWS_OPEN,
+        SMUX_KNOWS_GOTUNNEL2 | SMUX_KNOWS_READY,
+        SMUX_KNOWS_GOTUNNEL2 | SMUX_KNOWS_OPEN | SMUX_KNOWS_READY,
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(lens) * ARRAY_LEN(sids) * ARRAY_LEN(sets) * 256; i++) {
+        unsigned cmd = i % 256, k = i / 256;
+        uint16_t len = lens[k % ARRAY_LEN(lens)];
+        uint32_t sid = sids[k / ARRAY_LEN(lens) % ARRAY_LEN(sids)];
+        unsigned known = sets[k / ARRAY_LEN(lens) / ARRAY_LEN(sids)];
+        for (unsigned version = 0; version < 6; version++) {
+            uint8_t p[SMUX_HEADER_BYTES] = {0};
+            struct smux_header h;
+            smux_header_put(p, (uint8_t)version, (enum smux_cmd)cmd, len, sid);
+            bool good = version == 3 && is_known(cmd, known) && is_len_3(cmd, len) &&
+                        is_of_session(cmd) == (sid == 0);
+            int r = smux_header_get(p, SMUX_WIRE_GOTUNNEL2, known, &h);
+            assert_int_equal(r, good ? 0 : ERR_PROTO);
+            if (good)
+                assert_true(h.cmd == cmd && h.len == len && h.sid == sid);
         }
     }
 }
