@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients and their server, each with its table of services (proto/session/wishes, leases), joined
+ * by two pipes of bytes that delay: one model for the random test and the fuzz target. A cut that
+ * is resumed only delays, as control lines are numbered bytes; a session that is lost begins both
+ * tables anew. Users of the file, the registry, listeners and visitors do what they like, in any
+ * order, then nothing more: and the model aborts when
+ *   - a line comes that may not come, or a table asserts;
+ *   - two leases have one port, one listens without it, or what is over still has something;
+ *   - a visitor comes by a number that the client does not know;
+ *   - at rest both tables are not equal, or are not what the user wants as far as it can be had.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/rng.h"
+
+/* What happened: the test wants to know that each has. */
+struct leasing_seen {
+    unsigned opened, refused, again, taken, closed, replaced, undone, broke_first, removed, cut;
+    unsigned lost, late, failed, limit, visitors, changed, waited, slowed;
+};
+
+/* Runs so many events chosen by rng, then comes to rest. */
+struct leasing_seen leasing_run(struct rng *rng, unsigned events);
