@@ -683,7 +683,7 @@ static void end(struct world *w)
     }
 }
 
-struct leasing_seen leasing_run(struct rng *rng, unsigned events)
+static struct world *new_world(struct rng *rng)
 {
     static struct world w;
     w = (struct world){.rng = rng, .now = 1000, .next_port = 40000};
@@ -695,11 +695,95 @@ struct leasing_seen leasing_run(struct rng *rng, unsigned events)
         c->wishes.next_svc = UINT32_MAX - pick(&w, 20); /* numbers begin again */
         begin(c);
     }
-    while (events-- > 0)
-        event(&w);
-    come_to_rest(&w);
-    check_rest(&w);
-    struct leasing_seen seen = w.seen;
-    end(&w);
+    return &w;
+}
+
+static struct leasing_seen rest_and_end(struct world *w)
+{
+    come_to_rest(w);
+    check_rest(w);
+    struct leasing_seen seen = w->seen;
+    end(w);
     return seen;
+}
+
+struct leasing_seen leasing_run(struct rng *rng, unsigned events)
+{
+    struct world *w = new_world(rng);
+    while (events-- > 0)
+        event(w);
+    return rest_and_end(w);
+}
+
+/* ---- one exchange, cut at a byte ---- */
+
+static struct tunnel *tunnel_at(struct client *c, unsigned slot, int32_t port)
+{
+    struct tunnel *t = new_tunnel(c, slot);
+    t->wish.wanted.port = port;
+    return t;
+}
+
+/* The steps of the exchange. False: it is through. */
+static bool step(struct client *c, unsigned n)
+{
+    struct tunnel *old = c->top[0];
+    switch (n) {
+    case 0:
+        wishes_add(&c->wishes, &tunnel_at(c, 0, 1)->wish);
+        wishes_add(&c->wishes, &tunnel_at(c, 1, 2)->wish);
+        wishes_add(&c->wishes, &tunnel_at(c, 2, 2)->wish); /* refused */
+        break;
+    case 1:
+        old->is_top = false;
+        old->is_replaced = true;
+        wishes_replace(&c->wishes, &old->wish, &tunnel_at(c, 0, 3)->wish, 100);
+        wishes_change(&c->wishes, &c->top[1]->wish, !c->top[1]->wish.wanted.ready);
+        break;
+    case 2:
+        c->top[1]->is_top = false;
+        old = c->top[1];
+        c->top[1] = NULL;
+        wishes_remove(&c->wishes, &old->wish, 0);
+        break;
+    default:
+        return false;
+    }
+    client_pull(c);
+    return true;
+}
+
+/* What has arrived at the server is answered. */
+static void server_answers(struct world *w)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        struct held *h = w->held[i];
+        if (h && h->asks)
+            registry_answers(h);
+        if (h && h->opens)
+            listener_answers(h, true);
+        if (h)
+            server_pull(h->client);
+    }
+}
+
+bool leasing_cut(struct rng *rng, size_t at)
+{
+    struct world *w = new_world(rng);
+    struct client *c = &w->clients[0];
+    bool goes_on = true;
+    for (unsigned n = 0; at > 0 && goes_on;) {
+        bool up = pipe_waiting(&c->up) > 0;
+        if (up || pipe_waiting(&c->down) > 0) {
+            w->now += 10; /* so that none waits for its time */
+            deliver(c, up, 1);
+            server_answers(w);
+            at--;
+        } else {
+            goes_on = step(c, n++);
+        }
+    }
+    lose(c);
+    (void)rest_and_end(w);
+    return at == 0;
 }

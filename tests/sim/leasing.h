@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/rng.h"
@@ -24,3 +26,7 @@ struct leasing_seen {
 
 /* Runs so many events chosen by rng, then comes to rest. */
 struct leasing_seen leasing_run(struct rng *rng, unsigned events);
+
+/* Opens, a refusal, a change and a close, one byte after the other; after so many bytes the session is
+   lost, and everything comes to rest in the next one. False: it was over before. */
+bool leasing_cut(struct rng *rng, size_t at);
