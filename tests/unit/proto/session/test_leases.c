@@ -476,6 +476,7 @@ static void everything_can_be_taken(void **state)
     struct lease *l;
     while ((l = leases_take(&ls))) {
         assert_int_equal(l->state, LEASE_OVER);
+        assert_null(leases_find(&ls, l->by_svc.key));
         seen |= l == &a ? 1 : l == &b ? 2 : 4;
         leases_granted(&ls, l); /* too late */
     }
