@@ -162,6 +162,7 @@ struct smux_session {
     mtime_ms now;    /* of the last call that said */
     mtime_ms nop_at, last_rx;
     bool nop_due;
+    uint8_t known;  /* enum smux_known: what the peer may say */
     uint32_t stage; /* unsent bytes above which no data is staged */
     int dead;       /* the error that ended the session, or 0 */
     struct smux_stream
@@ -169,7 +170,6 @@ struct smux_session {
     struct replay replay;
     struct liveness live;
     /* the frame that is being received */
-    uint8_t known; /* enum smux_known */
     size_t head_len;
     struct smux_stream *cur; /* of the PSH in progress; NULL: its payload is dropped */
     uint32_t cur_left;

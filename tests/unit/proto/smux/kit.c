@@ -30,6 +30,19 @@ struct kit *kit_new_v2(bool is_client)
     return kit_new(is_client, &cfg);
 }
 
+struct smux_open kit_an_open(bool want_ready)
+{
+    static const uint8_t visitor[4] = {192, 0, 2, 7}, local[4] = {203, 0, 113, 5};
+    return (struct smux_open){
+        .service = 7,
+        .want_ready = want_ready,
+        .visitor = address_ipv4(visitor, 50122),
+        .local = address_ipv4(local, 443),
+        .name = "a.example.com",
+        .name_len = 13,
+    };
+}
+
 void kit_free(struct kit *k)
 {
     kit_check(k->s);
@@ -100,6 +113,15 @@ void wire_rst(struct wire *w, uint32_t sid, uint32_t code)
     put_le32(p, code);
     wire_header(w, version_of(w), SMUX_RST, sizeof p, sid);
     wire_raw(w, p, sizeof p);
+}
+
+void wire_open(struct wire *w, uint32_t sid, const struct smux_open *open)
+{
+    uint8_t p[SMUX_OPEN_MAX];
+    int n = smux_open_put(p, open);
+    assert_true(n > 0);
+    wire_header(w, version_of(w), SMUX_OPEN, (uint16_t)n, sid);
+    wire_raw(w, p, (size_t)n);
 }
 
 void wire_word(struct wire *w, enum smux_cmd cmd, uint64_t word)

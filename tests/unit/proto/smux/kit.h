@@ -49,6 +49,9 @@ struct kit {
 /* A fresh session at time 1000; cfg NULL: the defaults. kit_free ends it; both handle the heap. */
 struct kit *kit_new(bool is_client, const struct smux_config *cfg);
 struct kit *kit_new_v2(bool is_client); /* defaults of gotunnel/2 */
+
+/* An OPEN with a visitor, a name, and so 33 bytes of payload. */
+struct smux_open kit_an_open(bool want_ready);
 void kit_free(struct kit *k);
 
 /* ---- frames to feed ---- */
@@ -58,7 +61,8 @@ void wire_plain(struct wire *w, enum smux_cmd cmd, uint32_t sid);
 void wire_psh(struct wire *w, uint32_t sid, size_t len); /* any len: as many frames as it takes */
 void wire_upd(struct wire *w, uint32_t sid, uint32_t consumed, uint32_t window);
 void wire_rst(struct wire *w, uint32_t sid, uint32_t code);
-void wire_word(struct wire *w, enum smux_cmd cmd, uint64_t word); /* ACK, PING, PONG */
+void wire_open(struct wire *w, uint32_t sid, const struct smux_open *open); /* which is valid */
+void wire_word(struct wire *w, enum smux_cmd cmd, uint64_t word);           /* ACK, PING, PONG */
 void wire_goaway(struct wire *w, uint32_t code, uint32_t ms);
 
 /* ---- doing ---- */

@@ -28,33 +28,11 @@ static struct kit *kit_of(bool is_client, unsigned caps)
     return k;
 }
 
-static struct smux_open an_open(bool want_ready)
-{
-    static const uint8_t visitor[4] = {192, 0, 2, 7}, local[4] = {203, 0, 113, 5};
-    return (struct smux_open){
-        .service = 7,
-        .want_ready = want_ready,
-        .visitor = address_ipv4(visitor, 50122),
-        .local = address_ipv4(local, 443),
-        .name = "a.example.com",
-        .name_len = 13,
-    };
-}
-
-static void wire_open(struct wire *w, uint32_t sid, const struct smux_open *open)
-{
-    uint8_t p[SMUX_OPEN_MAX];
-    int n = smux_open_put(p, open);
-    assert_true(n > 0);
-    wire_header(w, 3, SMUX_OPEN, (uint16_t)n, sid);
-    wire_raw(w, p, (size_t)n);
-}
-
 /* A client that was fed an OPEN of stream 2. */
 static struct kit *acceptor(bool want_ready, unsigned caps)
 {
     struct kit *k = kit_of(true, caps);
-    struct smux_open open = an_open(want_ready);
+    struct smux_open open = kit_an_open(want_ready);
     wire_open(&k->in, 2, &open);
     assert_string_equal(fed(k), "OPENED:2");
     return k;
@@ -64,7 +42,7 @@ static struct kit *acceptor(bool want_ready, unsigned caps)
 static struct kit *opener(bool want_ready, unsigned caps, struct smux_stream **ret)
 {
     struct kit *k = kit_of(false, caps);
-    struct smux_open open = an_open(want_ready);
+    struct smux_open open = kit_an_open(want_ready);
     assert_int_equal(smux_stream_open_service(k->s, &open, k, ret), 0);
     assert_string_equal(sent(k), "OPEN:2:7/33");
     return k;
@@ -104,7 +82,7 @@ static void caps_are_of_gotunnel2_alone(void **state)
 static void nothing_changes_without_them(void **state)
 {
     (void)state;
-    struct smux_open open = an_open(true);
+    struct smux_open open = kit_an_open(true);
     struct smux_stream *st;
     struct kit *k = kit_of(false, 0);
     assert_null(smux_session_control(k->s));
@@ -139,7 +117,7 @@ static void syn_is_illegal_with_services(void **state)
 static void a_server_takes_no_open(void **state)
 {
     (void)state;
-    struct smux_open open = an_open(false);
+    struct smux_open open = kit_an_open(false);
     struct kit *k = kit_of(false, BOTH_CAPS);
     wire_open(&k->in, 3, &open);
     assert_string_equal(fed(k), "!protocol error");
@@ -154,7 +132,7 @@ static void the_longest_open_has_room(void **state)
     static const uint8_t ip[16] = {0x20, 1};
     uint8_t tail[48] = {200, 46};
     memset(name, 'n', sizeof name);
-    struct smux_open open = an_open(true);
+    struct smux_open open = kit_an_open(true);
     open.visitor = open.local = open.origin = address_ipv6(ip, 1);
     open.name = name;
     open.name_len = sizeof name;
@@ -255,7 +233,7 @@ static void whatever_would_begin_or_end_it_ends_the_session(void **state)
     for (int client = 0; client < 2; client++) {
         for (int what = 0; what < 5; what++) {
             struct kit *k = kit_of(client, BOTH_CAPS);
-            struct smux_open open = an_open(false);
+            struct smux_open open = kit_an_open(false);
             if (what == 0)
                 wire_plain(&k->in, SMUX_SYN, 1);
             else if (what == 1)
@@ -307,7 +285,7 @@ static void it_outlives_goaway(void **state)
 static void it_is_not_one_of_the_streams_allowed(void **state)
 {
     (void)state;
-    struct smux_open open = an_open(false);
+    struct smux_open open = kit_an_open(false);
     struct smux_config cfg = config(true, SMUX_CAP_SERVICES);
     cfg.max_streams = 2;
     struct kit *k = kit_new(true, &cfg);
@@ -324,7 +302,7 @@ static void it_is_not_one_of_the_streams_allowed(void **state)
 static void an_open_says_what_it_is_for(void **state)
 {
     (void)state;
-    struct smux_open open = an_open(true);
+    struct smux_open open = kit_an_open(true);
     struct kit *k = kit_of(true, BOTH_CAPS);
     struct smux_event ev;
     wire_open(&k->in, 2, &open);
@@ -356,7 +334,7 @@ static void an_open_that_is_none_ends_the_session(void **state)
 static void ids_are_those_of_syn(void **state)
 {
     (void)state;
-    struct smux_open open = an_open(false);
+    struct smux_open open = kit_an_open(false);
     for (int what = 0; what < 3; what++) {
         struct kit *k = acceptor(false, SMUX_CAP_SERVICES);
         wire_open(&k->in, what == 0 ? 0 : what == 1 ? 3 : 2, &open); /* 0, ours, in use */
@@ -368,7 +346,7 @@ static void ids_are_those_of_syn(void **state)
 static void an_open_that_crosses_goaway_is_refused(void **state)
 {
     (void)state;
-    struct smux_open open = an_open(true);
+    struct smux_open open = kit_an_open(true);
     struct kit *k = kit_of(true, BOTH_CAPS);
     smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 1000);
     assert_string_equal(sent(k), "GOAWAY:0:4294967296000");
@@ -387,11 +365,11 @@ static void what_cannot_be_said_is_not_opened(void **state)
 {
     (void)state;
     struct smux_stream *st;
-    struct smux_open open = an_open(false);
+    struct smux_open open = kit_an_open(false);
     struct kit *k = kit_of(false, SMUX_CAP_SERVICES);
     open.service = 0;
     assert_int_equal(smux_stream_open_service(k->s, &open, k, &st), ERR_INVAL);
-    open = an_open(false);
+    open = kit_an_open(false);
     smux_session_goaway(k->s, SMUX_GOAWAY_SHUTDOWN, 0);
     assert_int_equal(smux_stream_open_service(k->s, &open, k, &st), ERR_BADSTATE);
     assert_int_equal(session_streams(k->s), 0);
@@ -403,7 +381,7 @@ static void an_open_that_waits_goes_with_its_stream(void **state)
 {
     (void)state;
     struct smux_stream *st;
-    struct smux_open open = an_open(true);
+    struct smux_open open = kit_an_open(true);
     struct kit *k = kit_of(false, BOTH_CAPS);
     for (int how = 0; how < 2; how++) {
         assert_int_equal(smux_stream_open_service(k->s, &open, k, &st), 0);
@@ -424,7 +402,7 @@ static void opens_wait_for_room_in_their_order(void **state)
     (void)state;
     struct smux_config cfg = config(false, BOTH_CAPS);
     cfg.ring_bytes = cfg.ring_max = 64 << 10;
-    struct smux_open open = an_open(true);
+    struct smux_open open = kit_an_open(true);
     struct kit *k = kit_new(false, &cfg);
     struct smux_stream *st[2000];
     size_t n, opens = 0;
@@ -514,7 +492,7 @@ static void ready_is_asked_for_where_it_can_be_said(void **state)
     (void)state;
     for (unsigned caps = SMUX_CAP_SERVICES; caps <= BOTH_CAPS; caps += SMUX_CAP_READY) {
         struct smux_stream *st;
-        struct smux_open open = an_open(true);
+        struct smux_open open = kit_an_open(true);
         struct kit *k = kit_of(false, caps);
         size_t n;
         assert_int_equal(smux_stream_open_service(k->s, &open, k, &st), 0);
@@ -586,7 +564,7 @@ static void a_ready_that_cannot_be_ends_the_session(void **state)
 {
     (void)state;
     struct smux_stream *st;
-    struct smux_open open = an_open(true);
+    struct smux_open open = kit_an_open(true);
     struct kit *k = kit_of(false, BOTH_CAPS); /* of an OPEN that was not written */
     assert_int_equal(smux_stream_open_service(k->s, &open, k, &st), 0);
     wire_plain(&k->in, SMUX_READY, 2);
