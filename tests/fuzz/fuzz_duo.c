@@ -40,6 +40,7 @@ static struct duo_config config(struct choices *c)
         .stalls = by_input(c, 2),
     };
     cfg.goaways = cfg.cut_one_in % 4 == 3; /* no choice of its own: the corpus keeps its meaning */
+    cfg.services = cfg.cut_one_in % 8 >= 6;
     for (int me = 0; me < 2; me++) {
         cfg.ring_bytes[me] = (size_t)(64 << 10) << by_input(c, 3);
         cfg.ring_max[me] = cfg.ring_bytes[me] << by_input(c, 3);

@@ -12,7 +12,8 @@
 enum {
     ROUNDS_MAX = 20000,     /* of draining */
     QUIET_ROUNDS = 300,     /* 15 s: PINGs come and go, and ACK what is left */
-    CODES = 8,              /* enum smux_reset_code */
+    CODES = 9,              /* enum smux_reset_code */
+    CONTROL = 1 << 30,      /* as an index, of the control stream */
     RTT_MAX_US = 120000000, /* virtual clocks, but they do not run away */
 };
 
@@ -24,14 +25,17 @@ struct end {
     bool reset;  /* by us, with code */
     bool broken; /* by the peer, with code */
     uint32_t code;
+    bool ready_said, ready_heard;
+    uint64_t ready_at; /* written when it was said */
 };
 
 /* One end of the link. */
 struct side {
     struct smux_session *s;
     struct end *ends;
-    uint32_t opened; /* by us */
-    uint8_t *wire;   /* bytes on their way from here */
+    struct end control; /* with services */
+    uint32_t opened;    /* by us */
+    uint8_t *wire;      /* bytes on their way from here */
     size_t len;
     size_t ring;      /* its size when last looked at */
     bool lost;        /* what is sent from here goes nowhere */
@@ -94,7 +98,14 @@ static uint8_t byte_at(int from, size_t i, uint64_t at)
 
 static size_t index_of(const struct side *sd, const struct end *e)
 {
-    return (size_t)(e - sd->ends);
+    return e == &sd->control ? CONTROL : (size_t)(e - sd->ends);
+}
+
+/* The other end of an end of `me`. */
+static struct end *other_end(struct duo *d, int me, const struct end *e)
+{
+    struct side *mine = &d->sides[me], *other = &d->sides[!me];
+    return e == &mine->control ? &other->control : &other->ends[index_of(mine, e)];
 }
 
 /* The server's streams 2, 4 .. have even indices, the client's 3, 5 .. odd ones. */
@@ -118,6 +129,78 @@ static uint32_t indices(const struct duo *d)
 {
     const uint32_t *n = d->cfg.streams;
     return 2 * (n[0] > n[1] ? n[0] : n[1]);
+}
+
+/* ---- services ---- */
+
+static bool wants_ready(size_t i)
+{
+    return i % 3 != 0;
+}
+
+static struct address address_of(size_t i, uint8_t host)
+{
+    uint8_t ip[16] = {0x20, host, [15] = (uint8_t)i};
+    return i % 4 == 1 ? address_ipv4(ip, (uint16_t)i) : address_ipv6(ip, (uint16_t)i);
+}
+
+/* What the OPEN of a stream says: the same at both ends, another one for each index. */
+static struct smux_open open_of(size_t i)
+{
+    static char name[SMUX_OPEN_NAME_MAX];
+    struct smux_open o = {.service = (uint32_t)i + 1, .want_ready = wants_ready(i), .name = name};
+    if (i % 4 != 0) {
+        o.visitor = address_of(i, 1);
+        o.local = address_of(i, 2);
+    }
+    if (i % 5 == 0)
+        o.origin = address_of(i / 5, 3);
+    o.name_len = i * 37 % (SMUX_OPEN_NAME_MAX + 1);
+    memset(name, 'a' + (int)(i % 26), sizeof name);
+    o.has_trace = i % 7 == 0;
+    memset(o.trace, o.has_trace ? (int)i : 0, sizeof o.trace);
+    return o;
+}
+
+/* What was heard is what was said. */
+static void check_open(struct duo *d, const struct smux_event *ev, size_t i)
+{
+    uint8_t said[SMUX_OPEN_MAX], heard[SMUX_OPEN_MAX];
+    struct smux_open open = open_of(i), got = smux_event_open(ev);
+    int n = smux_open_put(said, &open);
+    CHECK(n > 0 && smux_open_put(heard, &got) == n && memcmp(said, heard, (size_t)n) == 0);
+    d->count.opens++;
+}
+
+/* An acceptor says it, now and then more than once. */
+static void end_ready(struct duo *d, int me, struct end *e)
+{
+    size_t i = index_of(&d->sides[me], e);
+    if (!d->cfg.services || i == CONTROL || i % 2 == (size_t)me || !(d->quiet || rarely(d, 6)))
+        return;
+    smux_stream_ready(e->st);
+    if (e->ready_said || e->fin_sent || !wants_ready(i))
+        return;
+    e->ready_said = true;
+    e->ready_at = e->written;
+}
+
+static void on_ready(struct duo *d, int me, struct end *e, const struct end *peer)
+{
+    CHECK(wants_ready(index_of(&d->sides[me], e)) && peer->ready_said && !e->ready_heard);
+    CHECK(!e->fin_seen && e->seen <= peer->ready_at);
+    e->ready_heard = true;
+    d->count.readies++;
+}
+
+static bool control_is_over(const struct duo *d)
+{
+    for (int me = 0; me < 2; me++) {
+        const struct end *e = &d->sides[me].control, *peer = &d->sides[!me].control;
+        if (e->written < e->to_write || e->seen < peer->to_write || e->unread > 0)
+            return false;
+    }
+    return true;
 }
 
 /* ---- life of a stream's end ---- */
@@ -192,6 +275,7 @@ static void end_step(struct duo *d, int me, struct end *e)
         end_close(d, e);
         return;
     }
+    end_ready(d, me, e);
     end_write(d, me, e);
     end_take(d, e);
     if (e->written == e->to_write && !e->fin_sent && (d->quiet || rarely(d, 3))) {
@@ -204,13 +288,30 @@ static void end_step(struct duo *d, int me, struct end *e)
         end_reset(d, me, e);
 }
 
+static void control_step(struct duo *d, int me)
+{
+    struct end *e = &d->sides[me].control;
+    if (!d->cfg.services)
+        return;
+    end_write(d, me, e);
+    end_take(d, e);
+}
+
+static int open_stream(struct duo *d, struct side *sd, struct end *e)
+{
+    if (!d->cfg.services)
+        return smux_stream_open(sd->s, e, &e->st);
+    struct smux_open open = open_of(index_of(sd, e));
+    return smux_stream_open_service(sd->s, &open, e, &e->st);
+}
+
 static void end_open(struct duo *d, int me)
 {
     struct side *sd = &d->sides[me];
     if (sd->opened == d->cfg.streams[me])
         return;
     struct end *e = &sd->ends[2 * sd->opened++ + (uint32_t)me];
-    int err = smux_stream_open(sd->s, e, &e->st);
+    int err = open_stream(d, sd, e);
     CHECK(err == (sd->said || sd->heard ? ERR_BADSTATE : 0));
     if (err < 0) {
         never_known(d, e);
@@ -262,10 +363,12 @@ static void on_event(struct duo *d, int me, const struct smux_event *ev)
         CHECK(is_used(d, i) && i % 2 != (size_t)me && !sd->ends[i].st && !sd->ends[i].done);
         sd->ends[i].st = ev->stream;
         smux_stream_set_user(ev->stream, &sd->ends[i]);
+        if (d->cfg.services)
+            check_open(d, ev, i);
         return;
     }
     CHECK(e && e->st == ev->stream && !e->broken);
-    struct end *peer = &d->sides[!me].ends[index_of(sd, e)];
+    struct end *peer = other_end(d, me, e);
     if (ev->type == SMUX_EV_DATA) {
         CHECK(!e->fin_seen && e->seen + ev->len <= peer->written);
         for (size_t k = 0; k < ev->len; k++)
@@ -273,10 +376,15 @@ static void on_event(struct duo *d, int me, const struct smux_event *ev)
         e->seen += ev->len;
         e->unread += ev->len;
         d->count.bytes += ev->len;
-        CHECK(e->unread <= SMUX_START_WINDOW + d->cfg.budget);
+        d->count.control += e == &sd->control ? ev->len : 0;
+        CHECK(e->unread <= SMUX_START_WINDOW + (e == &sd->control ? 0 : d->cfg.budget));
+        CHECK(e->ready_heard || !peer->ready_said || e->seen <= peer->ready_at);
     } else if (ev->type == SMUX_EV_FIN) {
         CHECK(!e->fin_seen && peer->fin_sent && e->seen == peer->written);
+        CHECK(e->ready_heard == peer->ready_said);
         e->fin_seen = true;
+    } else if (ev->type == SMUX_EV_READY) {
+        on_ready(d, me, e, peer);
     } else if (ev->type == SMUX_EV_CREDIT) {
         CHECK(e->blocked);
         e->blocked = false;
@@ -462,6 +570,8 @@ void duo_step(struct duo *d)
     }
     if (d->cfg.goaways && rarely(d, 2000))
         say_goaway(d, me);
+    if (d->cfg.services && rarely(d, 4))
+        control_step(d, me);
     if (what < 6)
         any_end_steps(d);
     else if (what < 8)
@@ -477,7 +587,7 @@ void duo_step(struct duo *d)
 
 bool duo_is_over(const struct duo *d)
 {
-    return d->over + refused(d) == 2 * total(d);
+    return d->over + refused(d) == 2 * total(d) && control_is_over(d);
 }
 
 /* What the two ends of one stream have to say in the end. */
@@ -497,6 +607,7 @@ static void drain_round(struct duo *d)
     d->now += 50;
     for (int me = 0; me < 2; me++) {
         end_open(d, me);
+        control_step(d, me);
         for (size_t i = 0; i < indices(d) && !duo_is_over(d); i++)
             end_step(d, me, &d->sides[me].ends[i]);
         tick(d, me);
@@ -550,6 +661,7 @@ static bool side_new(struct duo *d, int me)
     cfg.ring_max = d->cfg.ring_max[me];
     cfg.stage_max = d->cfg.stage_max;
     cfg.refuse_syn = d->cfg.streams[!me] == 0;
+    cfg.caps = d->cfg.services ? SMUX_CAP_SERVICES | SMUX_CAP_READY : 0;
     sd->budget.max = d->cfg.budget;
     cfg.budget = &sd->budget;
     sd->replay.max = d->cfg.replay;
@@ -558,6 +670,11 @@ static bool side_new(struct duo *d, int me)
     sd->wire = malloc(d->cfg.link_bytes);
     if (!sd->ends || !sd->wire || smux_session_new(&cfg, d->now, &sd->s) < 0)
         return false;
+    if (d->cfg.services) {
+        sd->control =
+            (struct end){.st = smux_session_control(sd->s), .to_write = pick(d, d->cfg.big)};
+        smux_stream_set_user(sd->control.st, &sd->control);
+    }
     for (size_t i = 0; i < indices(d); i++) {
         if (!is_used(d, i))
             continue;

@@ -7,6 +7,8 @@
  *   - what one end wrote the other one reads, byte for byte and in order, whatever was cut;
  *   - FIN comes behind all data; a reset is seen with its reason, unless all was over;
  *   - after GOAWAY nothing is opened, what crosses it is refused, and all that was open goes on;
+ *   - with services, what is said on the control stream comes in the same way; an OPEN says at the
+ *     other end what it said at the first; a READY is told once, ahead of the data written after it;
  *   - no window is overrun, nothing that is sent is a protocol error;
  *   - it comes to an end, and then nothing is left.
  */
@@ -29,6 +31,7 @@ struct duo_config {
     uint32_t cut_one_in; /* steps; 0: never cut */
     bool resets, stalls; /* ends reset and close early; readers stand still */
     bool goaways;        /* ends say GOAWAY: what is open goes on, nothing is opened any more */
+    bool services;       /* streams are of services, and both ends speak on the control stream */
 };
 
 struct duo;
@@ -56,7 +59,8 @@ void duo_drain(struct duo *d);
 /* So far. */
 struct duo_count {
     uint64_t bytes, cuts, replayed;
-    size_t reserve_most; /* bytes of the reserve ever in use */
-    uint64_t grown;      /* how often a ring was larger than before */
+    uint64_t control, opens, readies; /* bytes; frames that were heard */
+    size_t reserve_most;              /* bytes of the reserve ever in use */
+    uint64_t grown;                   /* how often a ring was larger than before */
 };
 struct duo_count duo_counted(const struct duo *d);

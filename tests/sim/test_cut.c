@@ -39,6 +39,7 @@ static struct duo_config config(struct rng *rng, uint64_t seed)
         .resets = seed % 4 != 1,
         .stalls = seed % 5 < 2,
         .goaways = seed % 7 == 3,
+        .services = seed / 3 % 2,
     };
     for (int me = 0; me < 2; me++) {
         c.ring_bytes[me] = ring_size(rng);
@@ -98,12 +99,18 @@ int main(int argc, char **argv)
         all.cuts += n.cuts;
         all.replayed += n.replayed;
         all.grown += n.grown;
+        all.control += n.control;
+        all.opens += n.opens;
+        all.readies += n.readies;
         if (n.reserve_most > all.reserve_most)
             all.reserve_most = n.reserve_most;
     }
     printf("%llu schedules, %llu cuts, %llu bytes checked, %llu sent again, "
-           "at most %zu bytes of a reserve in use, rings grew %llu times\n",
+           "at most %zu bytes of a reserve in use, rings grew %llu times, "
+           "%llu bytes of control, %llu OPEN, %llu READY\n",
            (unsigned long long)count, (unsigned long long)all.cuts, (unsigned long long)all.bytes,
-           (unsigned long long)all.replayed, all.reserve_most, (unsigned long long)all.grown);
+           (unsigned long long)all.replayed, all.reserve_most, (unsigned long long)all.grown,
+           (unsigned long long)all.control, (unsigned long long)all.opens,
+           (unsigned long long)all.readies);
     return 0;
 }
