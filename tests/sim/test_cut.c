@@ -11,7 +11,12 @@
 #include "base/rng.h"
 #include "duo.h"
 
-enum { SCHEDULES = 2000, STEPS_MAX = 2000000, CROWD_STEPS = 200000 };
+enum {
+    SCHEDULES = 2000,
+    STEPS_MAX = 2000000,
+    CROWD_STEPS = 200000,
+    RESERVE_USED = 256, /* of REPLAY_RESERVE; docs/protocol.md 4.3 says how much that is */
+};
 
 static uint32_t by_chance(void *ctx, uint32_t below)
 {
@@ -112,5 +117,9 @@ int main(int argc, char **argv)
            (unsigned long long)all.replayed, all.reserve_most, (unsigned long long)all.grown,
            (unsigned long long)all.control, (unsigned long long)all.opens,
            (unsigned long long)all.readies);
+    if (all.reserve_most > RESERVE_USED) {
+        (void)fprintf(stderr, "a reserve is used by more than ACK, PING, PONG and GOAWAY\n");
+        return 1;
+    }
     return 0;
 }

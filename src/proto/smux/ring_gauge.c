@@ -329,7 +329,8 @@ void ring_gauge_acked(struct smux_session *s, uint64_t count)
     if (g->turnover_to > 0 && count >= g->turnover_to)
         turned_over(s);
     next_look(s);
-    if (g->limit < s->out.size && smux_session_held(s) <= g->limit && !resize(s, g->limit))
+    bool fits = smux_session_held(s) + REPLAY_RESERVE <= g->limit;
+    if (g->limit < s->out.size && fits && !resize(s, g->limit))
         forget_sizes(g);
 }
 

@@ -148,6 +148,27 @@ static void what_does_not_pay_is_taken_back(void **state)
     kit_free(k);
 }
 
+/* It becomes smaller when what it holds leaves the reserve alone: two ends whose ACKs have no room
+   would stand still. */
+static void a_smaller_ring_keeps_its_reserve(void **state)
+{
+    (void)state;
+    struct smux_stream *st;
+    struct kit *k = kit_at(40, &st);
+    turn(k, st, 100, 1);
+    assert_int_equal(k->s->out.size, 2 * MIB);
+    fill(k, st, UINT64_MAX);
+    k->s->replay.gauge.limit = MIB; /* as take_back() does */
+    for (uint64_t held = MIB; held >= MIB - REPLAY_RESERVE; held--) {
+        assert_int_equal(k->s->out.size, 2 * MIB);
+        wire_word(&k->in, SMUX_ACK, k->s->out.staged - held);
+        assert_string_equal(fed(k), "");
+    }
+    assert_int_equal(k->s->out.size, MIB);
+    assert_int_equal(ring_room(&k->s->out), REPLAY_RESERVE);
+    kit_free(k);
+}
+
 /* A ring that is always full becomes smaller all the same. */
 static void what_is_near_is_given_back(void **state)
 {
@@ -540,6 +561,7 @@ int main(void)
         cmocka_unit_test(one_short_turn_in_a_look_is_enough),
         cmocka_unit_test(a_short_turn_is_forgotten),
         cmocka_unit_test(what_does_not_pay_is_taken_back),
+        cmocka_unit_test(a_smaller_ring_keeps_its_reserve),
         cmocka_unit_test(what_is_near_is_given_back),
         cmocka_unit_test(what_is_not_used_is_given_back),
         cmocka_unit_test(another_connection_is_measured_anew),
