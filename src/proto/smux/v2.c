@@ -60,6 +60,15 @@ static int check_known(struct smux_session *s, const struct smux_stream *st,
     return h->cmd == SMUX_PSH ? liveness_glitch(s) : 0;
 }
 
+/* A frame of a stream, other than the one that opens it. */
+static int check_of_stream(struct smux_session *s, const struct smux_stream *st,
+                           const struct smux_header *h)
+{
+    if (st)
+        return check_known(s, st, h);
+    return s->out.released >= s->replay.late_frames_to ? liveness_glitch(s) : 0;
+}
+
 int v2_check(struct smux_session *s, const struct smux_stream *st, const struct smux_header *h)
 {
     switch (h->cmd) {
@@ -73,12 +82,10 @@ int v2_check(struct smux_session *s, const struct smux_stream *st, const struct 
     case SMUX_READY:
         if (st && st == s->control)
             return ERR_PROTO; /* it neither begins nor ends */
-        /* fallthrough */
+        return check_of_stream(s, st, h);
     case SMUX_PSH:
     case SMUX_UPD:
-        if (st)
-            return check_known(s, st, h);
-        return s->out.released >= s->replay.late_frames_to ? liveness_glitch(s) : 0;
+        return check_of_stream(s, st, h);
     case SMUX_ACK:
     case SMUX_PING:
     case SMUX_PONG:

@@ -117,7 +117,7 @@ static void open_streams_are_those_that_are_not_over(void **state)
 static void a_reset_carries_its_code(void **state)
 {
     (void)state;
-    for (uint32_t code = 0; code <= SMUX_RST_SHUTDOWN; code++) {
+    for (uint32_t code = 0; code <= SMUX_RST_NO_SERVICE; code++) {
         struct kit *k = kit_with_stream();
         char want[16] = "RST:2:?";
         want[6] = (char)('0' + code);
