@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The test vectors of docs/protocol.md 4.6 are what two sessions of gotunnel/2 say to each other.
- */
+/* The test vectors of docs/protocol.md 4.6 and 4.7 are what two sessions of gotunnel/2 say to each
+   other. */
 #include "kit.h"
 
 #include <setjmp.h>
@@ -153,10 +153,57 @@ static void the_vectors_are_a_conversation(void **state)
     kit_free(c);
 }
 
+static struct kit *kit_with_services(bool is_client)
+{
+    struct smux_config cfg = smux_config_default(is_client, SMUX_WIRE_GOTUNNEL2);
+    cfg.caps = SMUX_CAP_SERVICES | SMUX_CAP_READY;
+    return kit_new(is_client, &cfg);
+}
+
+static void those_of_services_too(void **state)
+{
+    (void)state;
+    struct block one, two;
+    load(&one, 2);
+    load(&two, 3);
+    struct kit *s = kit_with_services(false), *c = kit_with_services(true);
+
+    struct smux_open open = kit_an_open(true);
+    struct smux_stream *st;
+    says(s, &one.server, 16);
+    says(c, &one.client, 16);
+    assert_int_equal(smux_stream_open_service(s->s, &open, s, &st), 0);
+    write_text(smux_session_control(c->s), "hi\n");
+    says(s, &one.server, 41);
+    says(c, &one.client, 11);
+    assert_string_equal(hears(c, &one.server, 0, 40), "");
+    assert_string_equal(hears(s, &one.client, 0, 27), "DATA:1:3");
+
+    assert_int_equal(smux_session_resume(s->s, smux_session_received(c->s), s->now), 0);
+    assert_int_equal(smux_session_resume(c->s, smux_session_received(s->s), c->now), 0);
+    says(s, &two.server, 49);
+    assert_string_equal(hears(c, &two.server, 40, 57), "OPENED:2");
+    smux_stream_ready(c->streams[2]);
+    says(c, &two.client, 56);
+    smux_stream_reset(c->streams[2], SMUX_RST_NO_SERVICE, c->now);
+    says(c, &two.client, 12);
+    assert_string_equal(hears(s, &two.client, 27, 95), "READY:2 RESET:2:connection reset/8/0");
+    assert_string_equal(hears(c, &two.server, 57, 89), "");
+
+    /* nothing in the document is left over */
+    assert_int_equal(one.server.n, 57);
+    assert_int_equal(one.client.n, 27);
+    assert_int_equal(two.server.from + two.server.n, 89);
+    assert_int_equal(two.client.from + two.client.n, 95);
+    kit_free(s);
+    kit_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_vectors_are_a_conversation),
+        cmocka_unit_test(those_of_services_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
