@@ -68,7 +68,7 @@ static uint8_t known_to(const struct smux_config *c)
     return known;
 }
 
-/* The longest that is collected: 368 bytes more for who takes OPEN, a client. */
+/* The longest that is collected: 376 bytes more for who takes OPEN, a client. */
 static size_t head_bytes(uint8_t known)
 {
     return SMUX_HEADER_BYTES + (known & SMUX_KNOWS_OPEN ? SMUX_OPEN_MAX : SMUX_FIXED_BYTES);

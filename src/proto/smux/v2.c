@@ -35,11 +35,11 @@ static int check_upd(struct smux_session *s, const struct smux_stream *st)
     return news == 0 && upd.window == st->peer_window ? liveness_glitch(s) : 0;
 }
 
-/* Once, from the acceptor, before its FIN. What crosses our RST is no fault. */
+/* Once, from the acceptor, before its FIN; it may have crossed our RST. */
 static int check_ready(struct smux_session *s, const struct smux_stream *st)
 {
     bool of_use = st->flags & ST_WANTS_READY && st->recv == HALF_OPEN;
-    return of_use || st->flags & ST_RELEASED ? 0 : liveness_glitch(s);
+    return of_use ? 0 : liveness_glitch(s);
 }
 
 static int check_known(struct smux_session *s, const struct smux_stream *st,

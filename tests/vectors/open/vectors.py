@@ -154,6 +154,7 @@ NONE = {
     "service_0": payload(0),
     "family_5": payload().replace(b"\0\x04", b"\0\x05", 1),
     "family_255": payload().replace(b"\0\x04", b"\0\xff", 1),
+    "family_5_of_nobody": payload(addresses=())[:-3] + b"\5\0\0",
     "port_of_nobody": payload(addresses=())[:-1] + b"\1",
     "one_address": payload(addresses=(VISITOR4,)),
     "cut_ipv4": payload()[:-1],
