@@ -36,6 +36,13 @@ struct smux_stream *smux_session_control(struct smux_session *s)
     return s->control;
 }
 
+int smux_session_count_useless(struct smux_session *s)
+{
+    if (!s->dead && liveness_glitch(s) < 0)
+        s->dead = ERR_LIMIT;
+    return s->dead;
+}
+
 /* ---- OPEN ---- */
 
 /* True if READY is to be said on a stream that is opened so. */

@@ -330,6 +330,11 @@ void smux_session_goaway(struct smux_session *s, enum smux_goaway_code code, uin
  */
 struct smux_stream *smux_session_control(struct smux_session *s);
 
+/* The owner of the control stream has read something of no use, as a line that a later version may
+   mean: it counts as a useless frame of the peer (docs/protocol.md 4.4). 0, or ERR_LIMIT: too many,
+   the session is over. */
+int smux_session_count_useless(struct smux_session *s) MUST_USE;
+
 /* Opens a stream for a service, as smux_stream_open(); what open points to is copied. ERR_INVAL:
    open is not valid (open.h). Where the session has no services a SYN goes, and nothing of it. */
 int smux_stream_open_service(struct smux_session *s, const struct smux_open *open, void *user,
@@ -370,6 +375,10 @@ int smux_stream_reserve_frames(struct smux_stream *st, size_t most, uint8_t **re
 /* n bytes, 0 < n <= room of the last reserve, were put there, the pieces before the last one are
    full: they are staged, a frame each. */
 void smux_stream_commit(struct smux_stream *st, size_t n);
+
+/* Copies n bytes, or as many as there is room for now; *ret_n says how many, also 0. 0: all; else why
+   not: what smux_stream_reserve() says. */
+int smux_stream_write(struct smux_stream *st, const void *p, size_t n, size_t *ret_n) MUST_USE;
 
 /* The owner has passed n more of the DATA bytes on; n must not exceed what was delivered
    (checked). */

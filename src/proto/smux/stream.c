@@ -367,6 +367,22 @@ void smux_stream_commit(struct smux_stream *st, size_t n)
     s->excess += excess_of(st) - before;
 }
 
+int smux_stream_write(struct smux_stream *st, const void *p, size_t n, size_t *ret_n)
+{
+    for (*ret_n = 0; *ret_n < n;) {
+        uint8_t *to;
+        size_t room, left = n - *ret_n;
+        int r = smux_stream_reserve(st, &to, &room);
+        if (r < 0)
+            return r;
+        room = room < left ? room : left;
+        memcpy(to, (const uint8_t *)p + *ret_n, room);
+        smux_stream_commit(st, room);
+        *ret_n += room;
+    }
+    return 0;
+}
+
 void smux_stream_consumed(struct smux_stream *st, size_t n, mtime_ms now)
 {
     assert(n <= st->received - st->consumed);

@@ -267,6 +267,56 @@ static void what_says_nothing_on_it_is_counted(void **state)
     }
 }
 
+/* Lines of no use count with the frames of no use. */
+static void what_its_owner_finds_useless_is_counted_too(void **state)
+{
+    (void)state;
+    struct kit *k = kit_of(true, SMUX_CAP_SERVICES);
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(smux_session_count_useless(k->s), 0);
+    useless(k, SMUX_NOP, 0, 5000);
+    assert_string_equal(fed(k), "");
+    assert_int_equal(smux_session_count_useless(k->s), ERR_LIMIT);
+    wire_psh(&k->in, 1, 1);
+    assert_string_equal(fed(k), "!limit reached"); /* the session is over */
+    kit_free(k);
+}
+
+static void what_is_written_goes_as_far_as_there_is_room(void **state)
+{
+    (void)state;
+    static uint8_t text[300000];
+    struct kit *k = kit_of(false, SMUX_CAP_SERVICES);
+    struct smux_stream *c = smux_session_control(k->s);
+    size_t n, done;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)(i * 7);
+    assert_int_equal(smux_stream_write(c, text, 0, &n), 0);
+    assert_int_equal(n, 0);
+    assert_int_equal(smux_stream_write(c, text, 5, &n), 0);
+    assert_int_equal(n, 5);
+    const uint8_t *p = smux_session_output(k->s, &n);
+    assert_int_equal(n, SMUX_HEADER_BYTES + 5);
+    assert_memory_equal(p + SMUX_HEADER_BYTES, text, 5);
+    assert_int_equal(smux_stream_write(c, text + 5, 99995, &n), ERR_LIMIT); /* too much is staged */
+    assert_int_equal(n, 4 * SMUX_FRAME_PAYLOAD);
+    p = smux_session_output(k->s, &done);
+    assert_memory_equal(p + 2 * SMUX_HEADER_BYTES + 5, text + 5, SMUX_FRAME_PAYLOAD);
+    p += 3 * SMUX_HEADER_BYTES + 5 + SMUX_FRAME_PAYLOAD;
+    assert_memory_equal(p, text + 5 + SMUX_FRAME_PAYLOAD, SMUX_FRAME_PAYLOAD);
+    int r = ERR_LIMIT;
+    for (done = 5 + n; r == ERR_LIMIT; done += n) {
+        (void)sent(k);
+        r = smux_stream_write(c, text + done, sizeof text - done, &n);
+    }
+    assert_int_equal(r, ERR_AGAIN); /* the window */
+    assert_int_equal(done, 262144);
+    smux_session_detach(k->s);
+    assert_int_equal(smux_stream_write(c, text, 1, &n), ERR_LIMIT);
+    assert_int_equal(n, 0);
+    kit_free(k);
+}
+
 static void it_outlives_goaway(void **state)
 {
     (void)state;
@@ -597,6 +647,8 @@ int main(void)
         cmocka_unit_test(another_first_window_is_announced),
         cmocka_unit_test(whatever_would_begin_or_end_it_ends_the_session),
         cmocka_unit_test(what_says_nothing_on_it_is_counted),
+        cmocka_unit_test(what_its_owner_finds_useless_is_counted_too),
+        cmocka_unit_test(what_is_written_goes_as_far_as_there_is_room),
         cmocka_unit_test(it_outlives_goaway),
         cmocka_unit_test(it_is_not_one_of_the_streams_allowed),
         cmocka_unit_test(an_open_says_what_it_is_for),
