@@ -62,7 +62,7 @@ static bool agent_may_tell_later(const struct agent *a)
 static void tell_left_out(struct agent *a)
 {
     unsigned left_out =
-        log_budget_left_out(&a->work.lines) + log_budget_left_out(&a->work.endpoint.lines);
+        log_budget_left_out(&a->work.lines) + log_budget_left_out(&a->work.user_lines);
     if (left_out > 0)
         event_session_left_out(a->name, left_out);
 }
@@ -87,7 +87,7 @@ static void log_end(struct agent *a, enum end_reason reason, const struct errmsg
 static void agent_ended(struct agent *a, enum end_reason reason, const struct errmsg *why)
 {
     log_end(a, reason, why);
-    endpoint_close(a);
+    endpoints_close(a);
     a->work.opening = NULL;
     a->work.session = NULL;
     a->work.reason = reason;
@@ -234,7 +234,7 @@ static void agent_on_open_port(struct message *m)
     struct errmsg why = {""};
     a->work.opened_port = 0;
     if (a->work.opening) {
-        int err = endpoint_open(a, (int)a->claim.wanted, &why);
+        int err = endpoint_open(&a->work.endpoint, (int)a->claim.wanted, &why);
         if (err == 0)
             a->work.opened_port = listener_port(a->work.endpoint.listener);
         else
@@ -248,7 +248,7 @@ static void agent_on_open_port(struct message *m)
 static void agent_on_refuse(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, orders.refuse);
-    endpoint_close(a);
+    endpoint_close(&a->work.endpoint);
     if (!a->work.opening)
         return;
     if (a->work.is_quiet)
@@ -264,13 +264,13 @@ static void agent_on_refuse(struct message *m)
 
 static void agent_on_users(void *ctx, enum session_users what)
 {
-    endpoint_users(ctx, what);
+    endpoints_users(ctx, what);
 }
 
 static void agent_on_yield_port(void *ctx)
 {
     struct agent *a = ctx;
-    endpoint_close(a);
+    endpoint_close(&a->work.endpoint);
     agent_post(a, &a->reports.released);
 }
 
@@ -380,7 +380,7 @@ static void agent_on_accept(struct message *m)
         event_port_open(a->name, listener_address(l));
         event_port_accepting(a->name, listener_address(l));
     }
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     if (quota_is_full(a->worker->relays.quota))
         worker_full(a->worker);
 }
@@ -492,6 +492,7 @@ static void agent_on_forgotten(struct message *m)
 void agent_init(struct agent *a)
 {
     list_init(&a->work.node);
+    endpoints_init(a);
     message_init(&a->orders.begin, agent_on_begin);
     message_init(&a->orders.drop, agent_on_drop);
     message_init(&a->orders.judge, agent_on_judge);

@@ -10,12 +10,13 @@
 
 static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
 {
-    struct agent *a = ctx;
+    struct endpoint *e = ctx;
+    struct agent *a = e->agent;
     struct worker *w = a->worker;
     struct smux_stream *st;
     char user[SOCK_NAME_MAX];
 
-    if (!a->work.session || a->work.endpoint.users == SESSION_USERS_REFUSE) {
+    if (!a->work.session || a->work.users == SESSION_USERS_REFUSE) {
         sock_close_reset(fd); /* nobody knows when, or whether, the client comes back */
         return;
     }
@@ -24,7 +25,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (!r) {
         if (err == 0)
             smux_stream_close(st, loop_now(w->loop));
-        if (agent_may_tell(a, &a->work.endpoint.lines))
+        if (agent_may_tell(a, &a->work.user_lines))
             event_user_not_served(a->name, err_text(err < 0 ? err : ERR_NOMEM));
         sock_close_reset(fd);
         return;
@@ -41,17 +42,17 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
 /* One client, or all of one source, leaves users' connections to others (proto/account.h). */
 static bool endpoint_may_accept(void *ctx)
 {
-    struct agent *a = ctx;
+    struct agent *a = ((struct endpoint *)ctx)->agent;
     const struct quota *all = a->worker->relays.quota;
-    if (!a->work.session || a->work.endpoint.users == SESSION_USERS_REFUSE)
+    if (!a->work.session || a->work.users == SESSION_USERS_REFUSE)
         return true; /* nothing is kept of whoever comes */
     uint32_t of_client = session_streams(a->work.session),
              of_source = quota_used(&a->main.crowd->users);
     if (account_takes_user(quota_max(all), quota_used(all), of_client, of_source))
         return true;
     mtime_ms now = loop_now(a->worker->loop);
-    if (now >= a->work.endpoint.tell_crowded_at) {
-        a->work.endpoint.tell_crowded_at = now + TELL_FULL_MS;
+    if (now >= a->work.tell_crowded_at) {
+        a->work.tell_crowded_at = now + TELL_FULL_MS;
         event_users_wait_for_client(a->name, of_client, of_source);
     }
     return false;
@@ -59,45 +60,67 @@ static bool endpoint_may_accept(void *ctx)
 
 static void endpoint_on_pause(void *ctx, int err)
 {
-    struct agent *a = ctx;
-    event_port_paused(a->name, err_text(err));
+    struct endpoint *e = ctx;
+    event_port_paused(e->agent->name, err_text(err));
 }
 
-static void endpoint_look(struct agent *a, bool full)
+static void endpoint_look(struct endpoint *e, bool full)
 {
-    if (a->work.endpoint.listener)
-        listener_pause(a->work.endpoint.listener,
-                       full || a->work.endpoint.users == SESSION_USERS_HOLD);
+    listener_pause(e->listener, full || e->agent->work.users == SESSION_USERS_HOLD);
 }
 
-int endpoint_open(struct agent *a, int port, struct errmsg *why)
+void endpoint_init(struct endpoint *e, struct agent *a)
+{
+    *e = (struct endpoint){.agent = a};
+    list_init(&e->of_agent);
+}
+
+int endpoint_open(struct endpoint *e, int port, struct errmsg *why)
 {
     static const struct listener_events events = {.on_accept = endpoint_on_user,
                                                   .on_pause = endpoint_on_pause,
                                                   .may_accept = endpoint_may_accept};
-    struct listener_config cfg = {.host = a->worker->srv->public_host,
-                                  .port = port,
-                                  .for_users = true,
-                                  .unsent_max = UNSENT_FIRST};
-    int err = listener_open(a->worker->loop, &cfg, &events, a, &a->work.endpoint.listener, why);
-    if (err == 0)
-        endpoint_users(a, SESSION_USERS_HOLD);
+    struct worker *w = e->agent->worker;
+    struct listener_config cfg = {
+        .host = w->srv->public_host, .port = port, .for_users = true, .unsent_max = UNSENT_FIRST};
+    int err = listener_open(w->loop, &cfg, &events, e, &e->listener, why);
+    if (err == 0) {
+        list_push(&e->agent->work.endpoints, &e->of_agent);
+        endpoint_look(e, w->full);
+    }
     return err;
 }
 
-void endpoint_users(struct agent *a, enum session_users what)
+void endpoint_close(struct endpoint *e)
 {
-    a->work.endpoint.users = what;
-    endpoint_look(a, a->worker->full);
+    listener_close(e->listener);
+    e->listener = NULL;
+    list_del(&e->of_agent);
 }
 
-void endpoint_pause(struct agent *a, bool full)
+/* ---- all of a client ---- */
+
+void endpoints_init(struct agent *a)
 {
-    endpoint_look(a, full);
+    list_init(&a->work.endpoints);
+    endpoint_init(&a->work.endpoint, a);
+    a->work.users = SESSION_USERS_HOLD;
 }
 
-void endpoint_close(struct agent *a)
+void endpoints_close(struct agent *a)
 {
-    listener_close(a->work.endpoint.listener);
-    a->work.endpoint.listener = NULL;
+    for (struct list *n; (n = list_first(&a->work.endpoints));)
+        endpoint_close(LIST_ENTRY(n, struct endpoint, of_agent));
+}
+
+void endpoints_users(struct agent *a, enum session_users what)
+{
+    a->work.users = what;
+    endpoints_pause(a, a->worker->full);
+}
+
+void endpoints_pause(struct agent *a, bool full)
+{
+    list_foreach (n, &a->work.endpoints)
+        endpoint_look(LIST_ENTRY(n, struct endpoint, of_agent), full);
 }

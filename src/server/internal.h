@@ -94,10 +94,9 @@ struct worker {
 
 /* What is exposed for a client: one public TCP port. Users who come become streams of its session. */
 struct endpoint {
+    struct agent *agent;
+    struct list of_agent;      /* in agent->work.endpoints while it listens */
     struct listener *listener; /* NULL: closed */
-    enum session_users users;
-    struct log_budget lines;  /* about users who are not served */
-    mtime_ms tell_crowded_at; /* its client has its share of users: not logged again before */
 };
 
 /* Who shares a source: its sessions, on any worker, and users who finish without theirs. The main
@@ -135,8 +134,12 @@ struct agent_work {
     SSL_CTX *tls;     /* the same */
     struct opening *opening;
     struct session *session;
-    struct endpoint endpoint;
-    struct log_budget lines; /* about what happens to its session again and again */
+    struct endpoint endpoint;     /* the port that its open has asked for */
+    struct list endpoints;        /* all that listen for it */
+    enum session_users users;     /* what becomes of who comes, at all of them */
+    struct log_budget lines;      /* about what happens to its session again and again */
+    struct log_budget user_lines; /* about users who are not served */
+    mtime_ms tell_crowded_at;     /* it has its share of users: not logged again before */
     bool authenticated;
     bool has_asked;
     bool is_quiet;   /* its source has opened so many sessions that this one has no lines */
@@ -393,17 +396,27 @@ bool agent_may_tell(const struct agent *a, struct log_budget *b);
 
 /* ---- endpoint.c ---- */
 
-/* Listens on port at -public-bind for the users of a, and lets them wait. 0, or as listener_open(). */
-int endpoint_open(struct agent *a, int port, struct errmsg *why) MUST_USE;
+/* A closed one, for the users of a. */
+void endpoint_init(struct endpoint *e, struct agent *a);
 
-/* What becomes of users who come. */
-void endpoint_users(struct agent *a, enum session_users what);
-
-/* The worker has no room, or has some again. */
-void endpoint_pause(struct agent *a, bool full);
+/* Listens on port at -public-bind. Users are treated as those of the agent's other ports. 0, or as
+   listener_open(). */
+int endpoint_open(struct endpoint *e, int port, struct errmsg *why) MUST_USE;
 
 /* The port is free when this returns. Harmless when it is closed. */
-void endpoint_close(struct agent *a);
+void endpoint_close(struct endpoint *e);
+
+/* None listens for a yet; who comes to the first is held. */
+void endpoints_init(struct agent *a);
+
+/* All of its ports. */
+void endpoints_close(struct agent *a);
+
+/* What becomes of users who come to a port of a, also to one that is opened later. */
+void endpoints_users(struct agent *a, enum session_users what);
+
+/* The worker has no room, or has some again. */
+void endpoints_pause(struct agent *a, bool full);
 
 /* ---- banner.c ---- */
 

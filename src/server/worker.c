@@ -66,7 +66,7 @@ static void pause_users(struct worker *w, bool paused)
 {
     w->full = paused;
     list_foreach (n, &w->agents)
-        endpoint_pause(LIST_ENTRY(n, struct agent, work.node), paused);
+        endpoints_pause(LIST_ENTRY(n, struct agent, work.node), paused);
 }
 
 void worker_full(struct worker *w)

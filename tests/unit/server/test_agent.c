@@ -186,7 +186,7 @@ static void users_who_are_not_served_fill_no_disk(void **state)
     (void)state;
     kit.stream_err = ERR_LIMIT;
     for (int i = 0; i < 1000; i++)
-        kit.listener.ev->on_accept(a, 50, NULL);
+        kit.listener.ev->on_accept(kit.listener.ctx, 50, NULL);
     assert_int_equal(kit_count("cannot open a new stream"), LOG_BUDGET_BURST);
     *kit.lines = '\0';
     cut_and_resume(a); /* they take no room from the session's own lines */

@@ -23,7 +23,7 @@ void worker_full(struct worker *w)
 
 bool agent_may_tell(const struct agent *a, struct log_budget *b)
 {
-    assert_ptr_equal(b, &a->work.endpoint.lines);
+    assert_ptr_equal(b, &a->work.user_lines);
     return !silent;
 }
 
@@ -36,6 +36,7 @@ static int setup(void **state)
     (void)kit_setup(state);
     silent = false;
     a = kit_agent('a', "192.0.2.1:4711");
+    endpoints_init(a);
     return 0;
 }
 
@@ -51,7 +52,7 @@ static int teardown(void **state)
 static void open_port(void)
 {
     struct errmsg why;
-    assert_int_equal(endpoint_open(a, 8080, &why), 0);
+    assert_int_equal(endpoint_open(&a->work.endpoint, 8080, &why), 0);
     KIT_DID("listen:8080 ");
     a->work.session = &kit.session;
 }
@@ -73,7 +74,7 @@ static void users_wait_until_they_are_admitted(void **state)
     assert_int_equal(kit.listener.cfg.unsent_max, UNSENT_FIRST);
     assert_false(kit.unsent_bound);
     assert_true(kit.listener.paused); /* the client does not know of its port yet */
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     assert_false(kit.listener.paused);
     user(50);
     KIT_DID("stream relay:50 ");
@@ -86,12 +87,12 @@ static void users_are_held(void **state)
 {
     (void)state;
     open_port();
-    endpoint_users(a, SESSION_USERS_ADMIT);
-    endpoint_users(a, SESSION_USERS_HOLD);
+    endpoints_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_HOLD);
     assert_true(kit.listener.paused);
     user(50); /* accepted before: the stream waits with the session */
     KIT_DID("stream relay:50 ");
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     assert_false(kit.listener.paused);
 }
 
@@ -99,12 +100,12 @@ static void users_are_refused(void **state)
 {
     (void)state;
     open_port();
-    endpoint_users(a, SESSION_USERS_HOLD);
-    endpoint_users(a, SESSION_USERS_REFUSE);
+    endpoints_users(a, SESSION_USERS_HOLD);
+    endpoints_users(a, SESSION_USERS_REFUSE);
     assert_false(kit.listener.paused); /* who has waited is told so */
     user(50);
     KIT_DID("reset:50 ");
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     user(51);
     KIT_DID("stream relay:51 ");
 }
@@ -113,7 +114,7 @@ static void without_a_session_nobody_is_served(void **state)
 {
     (void)state;
     open_port();
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     a->work.session = NULL;
     user(50);
     KIT_DID("reset:50 ");
@@ -123,7 +124,7 @@ static void who_cannot_be_served_is_reset(void **state)
 {
     (void)state;
     open_port();
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     kit.stream_err = ERR_LIMIT;
     user(50);
     KIT_DID("stream reset:50 ");
@@ -147,7 +148,7 @@ static void the_last_one_closes_the_door(void **state)
     (void)state;
     quota_init(&kit.srv.connections, 2);
     open_port();
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     user(50);
     KIT_DID("stream relay:50 ");
     user(51);
@@ -168,7 +169,7 @@ static void one_client_leaves_users_to_others(void **state)
 {
     (void)state;
     open_port();
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     assert_true(may_come(0, 0));
     while (quota_used(&kit.srv.connections) < 88)
         quota_take(&kit.srv.connections);
@@ -189,7 +190,7 @@ static void one_client_leaves_users_to_others(void **state)
     while (!quota_is_full(&kit.srv.connections))
         quota_take(&kit.srv.connections);
     assert_false(may_come(0, 0));
-    endpoint_users(a, SESSION_USERS_REFUSE);
+    endpoints_users(a, SESSION_USERS_REFUSE);
     assert_true(may_come(88, 88)); /* nothing is kept of them */
 }
 
@@ -197,10 +198,10 @@ static void a_full_worker_lets_users_wait(void **state)
 {
     (void)state;
     open_port();
-    endpoint_users(a, SESSION_USERS_ADMIT);
-    endpoint_pause(a, true);
+    endpoints_users(a, SESSION_USERS_ADMIT);
+    endpoints_pause(a, true);
     assert_true(kit.listener.paused);
-    endpoint_pause(a, false);
+    endpoints_pause(a, false);
     assert_false(kit.listener.paused);
 }
 
@@ -209,17 +210,17 @@ static void room_does_not_admit_who_is_held(void **state)
 {
     (void)state;
     open_port();
-    endpoint_users(a, SESSION_USERS_HOLD);
-    endpoint_pause(a, true);
-    endpoint_pause(a, false);
+    endpoints_users(a, SESSION_USERS_HOLD);
+    endpoints_pause(a, true);
+    endpoints_pause(a, false);
     assert_true(kit.listener.paused);
     kit.worker.full = true;
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     assert_true(kit.listener.paused);
-    endpoint_users(a, SESSION_USERS_REFUSE);
+    endpoints_users(a, SESSION_USERS_REFUSE);
     assert_true(kit.listener.paused); /* to refuse one takes a descriptor too */
     kit.worker.full = false;
-    endpoint_pause(a, false);
+    endpoints_pause(a, false);
     assert_false(kit.listener.paused);
 }
 
@@ -229,13 +230,13 @@ static void the_port_is_free_when_it_is_closed(void **state)
 {
     (void)state;
     open_port();
-    endpoint_close(a);
+    endpoint_close(&a->work.endpoint);
     KIT_DID("unlisten ");
     assert_true(kit.listener.closed);
     assert_null(a->work.endpoint.listener);
-    endpoint_close(a); /* harmless, and so is what comes late */
-    endpoint_users(a, SESSION_USERS_ADMIT);
-    endpoint_pause(a, true);
+    endpoint_close(&a->work.endpoint); /* harmless, and so is what comes late */
+    endpoints_users(a, SESSION_USERS_ADMIT);
+    endpoints_pause(a, true);
     KIT_DID("");
 }
 
@@ -253,10 +254,10 @@ static void a_port_that_cannot_be_had(void **state)
     struct errmsg why = {""};
     (void)state;
     kit.listen_err = ERR_INUSE;
-    assert_int_equal(endpoint_open(a, 8080, &why), ERR_INUSE);
+    assert_int_equal(endpoint_open(&a->work.endpoint, 8080, &why), ERR_INUSE);
     assert_string_equal(why.text, "stub");
     assert_null(a->work.endpoint.listener);
-    endpoint_close(a);
+    endpoint_close(&a->work.endpoint);
     KIT_DID("listen:8080 ");
 }
 

@@ -45,7 +45,7 @@ void agent_tell(const struct agent *x)
     kit_did("%c-tell", letter(x));
 }
 
-void endpoint_pause(struct agent *x, bool full)
+void endpoints_pause(struct agent *x, bool full)
 {
     kit_did("%c-%s", letter(x), full ? "pause" : "go");
 }
