@@ -38,6 +38,7 @@ enum {
 };
 
 #define HELLO_ALPN           "gotunnel/2"
+#define HELLO_CAP_SERVICES   "services" /* tunnels are opened in the session (service.h) */
 #define HELLO_EXPORTER_LABEL "EXPORTER-gotunnel-2" /* no context, HELLO_EXPORTER_BYTES long */
 
 /* May this secret be used on the new wire? */
@@ -80,8 +81,7 @@ struct hello_text hello_reader_line(const struct hello_reader *r);
 
 /* ---- what can be said in both ---- */
 
-/* What an end can do beyond this document's text: names of 1 to HELLO_CAP_MAX of a-z 0-9 -. None is
-   defined yet. */
+/* What an end can do beyond this document's text: names of 1 to HELLO_CAP_MAX of a-z 0-9 -. */
 struct hello_caps {
     uint8_t count;
     char names[HELLO_CAPS_MAX][HELLO_CAP_MAX + 1];
@@ -107,6 +107,8 @@ struct hello_request {
     enum hello_op op;
     /* HELLO_OPEN */
     char id[HELLO_ID_MAX + 1];
+    bool
+        has_port; /* one is asked for with the session; else tunnels are opened in it (service.h) */
     int64_t port; /* any number: the range is the server's business */
     uint8_t nonce[HELLO_NONCE_BYTES];
     uint32_t window_ms; /* the resume window the client wishes */
@@ -149,6 +151,7 @@ struct hello_answer {
     /* of an accepted HELLO_OPEN */
     uint8_t sid[HELLO_SID_BYTES], nonce[HELLO_NONCE_BYTES];
     uint32_t window_ms;           /* the one that counts */
+    bool has_port;                /* as the open has */
     char address[HELLO_WORD_BUF]; /* public address that listens: printable ASCII, no blanks */
     int32_t port;                 /* and its port, 0..65535 */
     struct hello_caps caps;       /* what both can */

@@ -18,9 +18,11 @@ enum {
     LINE_ROOM = HELLO_MAX - HELLO_SEAL_LEN - 1, /* the seal and LF come behind it */
 };
 
+static const struct field id_field = FIELD(hello_request, "id", FIELD_WORD, id);
+static const struct field port_field = FIELD(hello_request, "port", FIELD_I64, port);
+
+/* Of an open, behind the id and the port. */
 static const struct field open_fields[] = {
-    FIELD(hello_request, "id", FIELD_WORD, id),
-    FIELD(hello_request, "port", FIELD_I64, port),
     FIELD(hello_request, "nc", FIELD_BYTES, nonce),
     FIELD(hello_request, "window_ms", FIELD_U32, window_ms),
     FIELD(hello_request, "caps", FIELD_CAPS, caps),
@@ -38,10 +40,15 @@ static const struct field opened_fields[] = {
     FIELD(hello_answer, "sid", FIELD_BYTES, sid),
     FIELD(hello_answer, "ns", FIELD_BYTES, nonce),
     FIELD(hello_answer, "window_ms", FIELD_U32, window_ms),
+};
+
+/* Behind them, where the open has a port. */
+static const struct field listening_fields[] = {
     FIELD(hello_answer, "address", FIELD_WORD, address),
     FIELD(hello_answer, "port", FIELD_PORT, port),
-    FIELD(hello_answer, "caps", FIELD_CAPS, caps),
 };
+
+static const struct field caps_field = FIELD(hello_answer, "caps", FIELD_CAPS, caps);
 
 static const struct field resumed_fields[] = {
     FIELD(hello_answer, "epoch", FIELD_U64, epoch),
@@ -108,7 +115,9 @@ static bool take_request(const json_t *line, struct hello_request *r)
         return false;
     if (r->op == HELLO_RESUME)
         return field_take_all(line, resume_fields, ARRAY_LEN(resume_fields), r);
-    return field_take_all(line, open_fields, ARRAY_LEN(open_fields), r) && hello_id_is_valid(r->id);
+    r->has_port = json_object_get(line, port_field.name);
+    return field_take_all(line, &id_field, 1, r) && field_take_optional(line, &port_field, r) &&
+           field_take_all(line, open_fields, ARRAY_LEN(open_fields), r) && hello_id_is_valid(r->id);
 }
 
 int hello_request_get(struct hello_text line, struct hello_request *ret)
@@ -161,7 +170,11 @@ static bool take_acceptance(const json_t *line, enum hello_op asked, struct hell
         return false;
     if (op == HELLO_RESUME)
         return field_take_all(line, resumed_fields, ARRAY_LEN(resumed_fields), a);
-    return field_take_all(line, opened_fields, ARRAY_LEN(opened_fields), a);
+    a->has_port = json_object_get(line, "port") || json_object_get(line, "address");
+    return field_take_all(line, opened_fields, ARRAY_LEN(opened_fields), a) &&
+           (!a->has_port ||
+            field_take_all(line, listening_fields, ARRAY_LEN(listening_fields), a)) &&
+           field_take_all(line, &caps_field, 1, a);
 }
 
 static bool take_answer(const json_t *line, enum hello_op asked, struct hello_answer *a)
@@ -198,6 +211,9 @@ size_t hello_request_put(char buf[HELLO_MAX], const struct hello_request *r, enu
     }
     assert(hello_id_is_valid(r->id));
     field_put_text(&t, "{\"v\":2,\"op\":\"open\"");
+    field_put(&t, &id_field, r);
+    if (r->has_port)
+        field_put(&t, &port_field, r);
     return field_put_all(&t, open_fields, ARRAY_LEN(open_fields), r);
 }
 
@@ -224,5 +240,8 @@ size_t hello_answer_put(char buf[HELLO_MAX], const struct hello_answer *a, enum 
         return field_put_all(&t, resumed_fields, ARRAY_LEN(resumed_fields), a);
     }
     field_put_text(&t, "{\"v\":2,\"ok\":true,\"op\":\"open\"");
-    return field_put_all(&t, opened_fields, ARRAY_LEN(opened_fields), a);
+    (void)field_put_all(&t, opened_fields, ARRAY_LEN(opened_fields), a);
+    if (a->has_port)
+        (void)field_put_all(&t, listening_fields, ARRAY_LEN(listening_fields), a);
+    return field_put_all(&t, &caps_field, 1, a);
 }

@@ -201,7 +201,7 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
     struct claim *c = &a->claim;
     a->work.has_asked = true;
     a->is_v2 = ask->is_v2;
-    c->wanted = ask->port;
+    c->wanted = ask->has_port ? ask->port : CLAIM_NO_PORT;
     if (ask->is_v2) {
         const struct hello_request *open = ask->open;
         memcpy(c->id, open->id, sizeof c->id);
@@ -218,9 +218,11 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
         opening_refuse(a->work.opening, &(struct opening_refusal){.err = ERR_PROTO});
         return;
     }
-    if (!a->work.is_quiet)
+    if (!a->work.is_quiet && ask->has_port)
         event_open_received(a->name, ask->port);
-    if (ask->port < 0 || ask->port > 65535)
+    if (!ask->has_port)
+        agent_post(a, &a->reports.asked);
+    else if (ask->port < 0 || ask->port > 65535)
         refuse_port(a, ERR_RANGE);
     else if (!port_is_allowed(a, ask->port))
         refuse_port(a, ERR_PERM);
@@ -365,9 +367,11 @@ static void agent_on_accept(struct message *m)
     struct agent *a = CONTAINER_OF(m, struct agent, orders.accept);
     struct listener *l = a->work.endpoint.listener;
     struct session *s = NULL;
-    if (!a->work.opening || !l)
+    bool has_port = a->claim.wanted != CLAIM_NO_PORT;
+    if (!a->work.opening || (has_port && !l))
         return;
-    opening_accept(a->work.opening, listener_address(l), listener_port(l), &s);
+    opening_accept(a->work.opening, has_port ? listener_address(l) : "",
+                   has_port ? listener_port(l) : 0, &s);
     if (!s)
         return; /* agent_on_failed() follows */
     a->work.opening = NULL;
@@ -376,7 +380,7 @@ static void agent_on_accept(struct message *m)
     session_set_name(s, a->name);
     session_set_client(s, hash_text(a->source));
     session_count_at(s, &a->main.crowd->users);
-    if (!a->work.is_quiet) {
+    if (has_port && !a->work.is_quiet) {
         event_port_open(a->name, listener_address(l));
         event_port_accepting(a->name, listener_address(l));
     }

@@ -50,6 +50,7 @@ enum {
 /* What a client asks for; on the legacy wire the port alone. */
 struct opening_ask {
     bool is_v2;
+    bool has_port;      /* else (gotunnel/2) tunnels are opened in the session */
     int64_t port;       /* any number: the range is the owner's business */
     int err;            /* legacy: < 0, the message was not understood */
     const uint8_t *sid; /* gotunnel/2: the number the session will have */
@@ -97,7 +98,7 @@ struct opening_ops {
     void (*on_open_sent)(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES]);
     /* Client: the session is the callee's (it has no owner yet: session_set_owner()). message: the
        old server's words, escaped before printing, NULL on gotunnel/2; address and port: what
-       listens, as the server says; 0: not known. */
+       listens, as the server says; "", 0: not known, or without_port. */
     void (*on_accepted)(void *ctx, struct session *s, const char *message, const char *address,
                         int port);
     /* It is over; refusal: of END_REFUSED on gotunnel/2, else NULL. */
@@ -117,8 +118,10 @@ struct opening_config {
     uint32_t window_ms;  /* how long a broken session may wait; 0: not at all */
     uint32_t drain_ms;   /* for a session that has lost its port (GOAWAY) */
     /* client */
-    const char *id;        /* must outlive the opening */
-    int64_t port;          /* asked for */
+    const char *id;    /* must outlive the opening */
+    int64_t port;      /* asked for */
+    bool without_port; /* gotunnel/2: none is, tunnels are opened in the session; port is for the
+                              legacy wire, which has nothing else */
     mtime_ms handshake_ms; /* time for TLS */
     bool take;
     struct hello_nonces mine;
@@ -135,8 +138,8 @@ void opening_close(struct opening *o);
 /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; "" before TLS. */
 const char *opening_tls_info(const struct opening *o);
 
-/* Server: the answers to on_asked. accept: the client is told address and port; *ret is the
-   session, without an owner; NULL and on_failed follows if the connection broke. */
+/* Server: the answers to on_asked. accept: the client is told address and port, if it asked for one;
+   *ret is the session, without an owner; NULL and on_failed follows if the connection broke. */
 void opening_accept(struct opening *o, const char *address, int port, struct session **ret);
 void opening_refuse(struct opening *o, const struct opening_refusal *why);
 

@@ -13,7 +13,7 @@
 #include "tunnel/refusal.h"
 
 /* What this end can do beyond docs/protocol.md: nothing has a name yet. */
-static const struct hello_caps our_caps;
+static const struct hello_caps our_caps = {.count = 1, .names = {HELLO_CAP_SERVICES}};
 
 struct hello_part {
     struct hello_reader reader;
@@ -93,6 +93,7 @@ static void send_open(struct opening *o)
     char line[HELLO_MAX];
     struct hello_request *open = &p->request;
     *open = (struct hello_request){.op = HELLO_OPEN,
+                                   .has_port = !o->cfg.without_port,
                                    .port = o->cfg.port,
                                    .window_ms = o->cfg.window_ms,
                                    .caps = our_caps,
@@ -177,6 +178,11 @@ static void hello_client_input(struct opening *o, const uint8_t *p, size_t n)
         hello_refused(o, &a);
         return;
     }
+    if (a.has_port == o->cfg.without_port ||
+        (o->cfg.without_port && !hello_caps_have(&a.caps, HELLO_CAP_SERVICES))) {
+        opening_fail(o, END_PROTOCOL, NULL);
+        return;
+    }
     struct session *s = hello_become(o, &a);
     if (!s)
         return;
@@ -238,8 +244,11 @@ static void hello_judge(struct opening *o)
     } else {
         o->state = OPENING_JUDGED;
         opening_set_deadline(o, loop_now(o->cfg.loop) + OPENING_ANSWER_MS); /* by the registry */
-        struct opening_ask ask = {
-            .is_v2 = true, .port = part->request.port, .sid = part->sid, .open = &part->request};
+        struct opening_ask ask = {.is_v2 = true,
+                                  .has_port = part->request.has_port,
+                                  .port = part->request.port,
+                                  .sid = part->sid,
+                                  .open = &part->request};
         o->cfg.ops->on_asked(o->cfg.ctx, &ask);
     }
 }
@@ -260,7 +269,7 @@ static bool say_answer(struct opening *o, const struct hello_answer *a)
 static void hello_accept(struct opening *o, const char *address, int port, struct session **ret)
 {
     struct hello_part *p = o->part;
-    struct hello_answer a = {.port = port};
+    struct hello_answer a = {.has_port = p->request.has_port, .port = port};
     a.window_ms = p->request.window_ms < o->cfg.window_ms ? p->request.window_ms : o->cfg.window_ms;
     (void)strncpy(a.address, address, sizeof a.address - 1);
     hello_caps_common(&a.caps, &p->request.caps, &our_caps);

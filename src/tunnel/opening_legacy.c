@@ -177,7 +177,8 @@ static void control_done(struct opening *o, int err)
         err = control_request_get(&p->reader, &req);
     o->state = OPENING_JUDGED;
     opening_set_deadline(o, loop_now(o->cfg.loop) + OPENING_ANSWER_MS); /* by the registry */
-    struct opening_ask ask = {.port = err < 0 ? 0 : req.remote_port, .err = err < 0 ? err : 0};
+    struct opening_ask ask = {
+        .has_port = true, .port = err < 0 ? 0 : req.remote_port, .err = err < 0 ? err : 0};
     o->cfg.ops->on_asked(o->cfg.ctx, &ask);
 }
 

@@ -266,6 +266,7 @@ static void say_open(struct conn *c, unsigned how)
     char line[HELLO_MAX];
     struct hello_request q = {.op = HELLO_OPEN,
                               .id = "laptop",
+                              .has_port = true,
                               .port = (int64_t)script_word(&end.link.script) - (how & 2),
                               .window_ms = how & 4 ? 1000 : 60000,
                               .take = how & 8,

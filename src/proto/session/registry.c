@@ -122,9 +122,36 @@ static void ask_to_yield(const struct registry *r, struct claim *o, struct claim
     act(r, REGISTRY_YIELD, o, by);
 }
 
+static void decide_waiting(const struct registry *r, const struct claim *c);
+
+/* c, whose port listens, has its id for itself now. Those that waited for that have waited for one
+   that is OPENED, and so does none of them itself: this goes no deeper. */
+static void serve(const struct registry *r, struct claim *c)
+{
+    c->state = CLAIM_SERVING;
+    c->waits_for = NULL;
+    act(r, REGISTRY_ACCEPT, c, NULL);
+    decide_waiting(r, c);
+}
+
+/* c has its port, or needs none: only an older session of its id is in the way. */
+static void has_port(const struct registry *r, struct claim *c)
+{
+    c->state = CLAIM_OPENED;
+    c->waits_for = older_of(r, c);
+    if (c->waits_for)
+        evict(r, c->waits_for, c);
+    else
+        serve(r, c);
+}
+
 /* Goes on with a claim that asks: opens its port, or has it wait for another. */
 static void decide(const struct registry *r, struct claim *c)
 {
+    if (c->wanted == CLAIM_NO_PORT) {
+        has_port(r, c);
+        return;
+    }
     struct claim *holder = holder_of(r, c);
     c->state = CLAIM_ASKING;
     c->waits_for = holder;
@@ -136,18 +163,6 @@ static void decide(const struct registry *r, struct claim *c)
     } else if (holder->state == CLAIM_SERVING) {
         ask_to_yield(r, holder, c);
     } /* else its port is being opened, or closed: whether it stays is not known yet */
-}
-
-static void decide_waiting(const struct registry *r, const struct claim *c);
-
-/* c, whose port listens, has its id for itself now. Those that waited for that have waited for one
-   that is OPENED, and so does none of them itself: this goes no deeper. */
-static void serve(const struct registry *r, struct claim *c)
-{
-    c->state = CLAIM_SERVING;
-    c->waits_for = NULL;
-    act(r, REGISTRY_ACCEPT, c, NULL);
-    decide_waiting(r, c);
 }
 
 static void go_on(const struct registry *r, struct claim *w)
@@ -207,12 +222,7 @@ void registry_opened(struct registry *r, struct claim *c, int port)
             decide_waiting(r, c);
         return;
     }
-    c->state = CLAIM_OPENED;
-    c->waits_for = older_of(r, c);
-    if (c->waits_for)
-        evict(r, c->waits_for, c);
-    else
-        serve(r, c);
+    has_port(r, c);
 }
 
 void registry_yielded(struct registry *r, struct claim *c, bool yes)

@@ -20,6 +20,9 @@
  * where another program opens the port in the moment between the older session and the new). An
  * open that has no answer yet is overtaken by a newer one under the same rule, and hears `taken`.
  *
+ * A claim may be of an id alone (CLAIM_NO_PORT): the tunnels of its session have claims of their own,
+ * of a port alone.
+ *
  * A port that another id holds is asked for: its session may yield it (life_port_wanted()). Who has
  * asked first has it first, but for the newer one of the same id, which inherits it.
  */
@@ -41,14 +44,16 @@ enum claim_state {
     CLAIM_RELEASED, /* owns neither: it drains, lost its port, was refused, or is gone */
 };
 
-/* Embedded in what the owner keeps for a session. */
+enum { CLAIM_NO_PORT = -1 };
+
+/* Embedded in what the owner keeps for a session, or for a tunnel of one. */
 struct claim {
     /* set by the owner before registry_ask(), constant then */
-    char id[HELLO_ID_MAX + 1]; /* "": the legacy wire, which has none: nobody's namesake */
+    char id[HELLO_ID_MAX + 1]; /* "": a tunnel's, or the legacy wire's: nobody's namesake */
     uint8_t nonce[HELLO_NONCE_BYTES];
     bool take;
     struct hello_nonces mine;
-    int64_t wanted; /* port; 0: any */
+    int64_t wanted; /* port; 0: any; CLAIM_NO_PORT */
     /* readable */
     enum claim_state state;
     int port; /* that listens; 0: none */

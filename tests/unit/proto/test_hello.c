@@ -160,6 +160,7 @@ static void requests_are_read_and_written(void **state)
     assert_int_equal(get_request(open_line, &r), 0);
     assert_int_equal(r.op, HELLO_OPEN);
     assert_string_equal(r.id, "a.B-9_");
+    assert_true(r.has_port);
     assert_int_equal(r.port, 8080);
     assert_int_equal(r.nonce[15], 0xff);
     assert_int_equal(r.window_ms, 60000);
@@ -181,6 +182,34 @@ static void requests_are_read_and_written(void **state)
     assert_covered(out, hello_resume_write(out, &r, key, exporter), resume_line);
 }
 
+/* The line with the first `from` replaced by `to`; static storage. */
+static const char *changed(const char *line, const char *from, const char *to)
+{
+    static char out[2 * HELLO_MAX];
+    const char *at = strstr(line, from);
+    assert_non_null(at);
+    (void)snprintf(out, sizeof out, "%.*s%s%s", (int)(at - line), line, to, at + strlen(from));
+    return out;
+}
+
+/* Without a port in the open there is none in the answer. */
+static void an_open_need_not_ask_for_a_port(void **state)
+{
+    (void)state;
+    struct hello_request r;
+    struct hello_answer a;
+    char out[HELLO_MAX], before[HELLO_MAX];
+    (void)strcpy(before, changed(open_line, "\"port\":8080,", ""));
+    assert_int_equal(get_request(before, &r), 0);
+    assert_false(r.has_port);
+    assert_covered(out, hello_open_write(out, &r, &keys), before);
+    (void)strcpy(before, changed(opened_line, "\"address\":\"[::]:80\",\"port\":65535,", ""));
+    assert_int_equal(get_answer(before, &a), 0);
+    assert_false(a.has_port);
+    assert_int_equal(a.caps.count, 0);
+    assert_covered(out, hello_answer_write(out, &a, asked, &keys), before);
+}
+
 static void answers_are_read_and_written(void **state)
 {
     (void)state;
@@ -188,7 +217,8 @@ static void answers_are_read_and_written(void **state)
     char out[HELLO_MAX];
     assert_int_equal(get_answer(opened_line, &a), 0);
     assert_true(a.error == HELLO_OK && a.has_mac);
-    assert_true(a.window_ms == UINT32_MAX && a.port == 65535 && a.caps.count == 0);
+    assert_true(a.window_ms == UINT32_MAX && a.caps.count == 0);
+    assert_true(a.has_port && a.port == 65535);
     assert_string_equal(a.address, "[::]:80");
     assert_covered(out, hello_answer_write(out, &a, asked, &keys), opened_line);
 
@@ -262,7 +292,7 @@ static void the_longest_lines_fit(void **state)
 {
     (void)state;
     struct hello_answer a = {.error = HELLO_ERR_PORT, .has_refused_port = true}, b;
-    struct hello_request r = {.port = INT64_MIN, .window_ms = UINT32_MAX}, s;
+    struct hello_request r = {.has_port = true, .port = INT64_MIN, .window_ms = UINT32_MAX}, s;
     char out[HELLO_MAX];
     a.refused_port = INT64_MIN;
     memset(a.errno_word, '~', HELLO_WORD_BUF - 1);
@@ -288,6 +318,7 @@ static void the_longest_lines_fit(void **state)
 
     memset(&a, 0, sizeof a);
     a.caps = r.caps;
+    a.has_port = true;
     memset(a.address, '9', HELLO_WORD_BUF - 1);
     assert_true(hello_answer_write(out, &a, asked, &keys) > 0);
     assert_int_equal(get_answer(out, &b), 0);
@@ -315,16 +346,6 @@ static void what_both_can(void **state)
 }
 
 /* ---- what is refused ---- */
-
-/* The line with the first `from` replaced by `to`; static storage. */
-static const char *changed(const char *line, const char *from, const char *to)
-{
-    static char out[2 * HELLO_MAX];
-    const char *at = strstr(line, from);
-    assert_non_null(at);
-    (void)snprintf(out, sizeof out, "%.*s%s%s", (int)(at - line), line, to, at + strlen(from));
-    return out;
-}
 
 struct variant {
     const char *line, *from, *to;
@@ -391,7 +412,8 @@ static const struct variant variants[] = {
     {open_line, "8080", "8080.0", ERR_PROTO},
     {open_line, "8080", "true", ERR_PROTO},
     {open_line, "8080", "9223372036854775808", ERR_PROTO},
-    {open_line, "\"port\":8080,", "", ERR_PROTO},
+    {open_line, "\"port\":8080,", "", 0},
+    {open_line, "8080", "null", ERR_PROTO},
     {open_line, "60000", "4294967296", ERR_PROTO},
     {open_line, "60000", "-1", ERR_PROTO},
     {open_line, "60000", "6e4", ERR_PROTO},
@@ -680,6 +702,7 @@ int main(void)
         cmocka_unit_test(the_longest_line),
         cmocka_unit_test(what_can_not_be_a_hello_is_seen_at_once),
         cmocka_unit_test(requests_are_read_and_written),
+        cmocka_unit_test(an_open_need_not_ask_for_a_port),
         cmocka_unit_test(answers_are_read_and_written),
         cmocka_unit_test(every_error_has_its_word_and_its_rule),
         cmocka_unit_test(a_later_error_is_one_that_passes),

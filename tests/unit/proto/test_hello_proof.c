@@ -113,11 +113,12 @@ static struct scene *scene(void)
     s = (struct scene){
         .open = {.op = HELLO_OPEN,
                  .id = "laptop.local-1",
+                 .has_port = true,
                  .port = 8080,
                  .window_ms = 60000,
                  .take = true},
         .resume = {.op = HELLO_RESUME, .epoch = 3, .rx = 0x123456789},
-        .opened = {.window_ms = 45000, .port = 8080, .address = "0.0.0.0:8080"},
+        .opened = {.window_ms = 45000, .has_port = true, .port = 8080, .address = "0.0.0.0:8080"},
         .resumed = {.epoch = 3, .rx = 0xfedcba9876543210},
     };
     (void)snprintf(s.secret, sizeof s.secret, "%s", vector("secret").p);

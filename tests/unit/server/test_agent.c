@@ -36,12 +36,15 @@ static struct agent *come(char letter)
     return a;
 }
 
+enum { NO_PORT = -2 }; /* -1 may be asked for */
+
 /* The opening tells what the client asks for. */
 static void ask(struct agent *a, const char *id, int64_t port)
 {
     static struct hello_request open;
     static const uint8_t sid[HELLO_SID_BYTES] = {7};
-    struct opening_ask asked = {.is_v2 = true, .port = port, .sid = sid, .open = &open};
+    struct opening_ask asked = {
+        .is_v2 = true, .has_port = port != NO_PORT, .port = port, .sid = sid, .open = &open};
     open = (struct hello_request){.take = true};
     (void)strncpy(open.id, id, sizeof open.id - 1);
     a->work.opening->cfg.ops->on_asked(a, &asked);
@@ -75,6 +78,22 @@ static void tell(struct agent *a, struct life_action what)
 {
     what.kind = LIFE_TELL;
     a->work.session->ops->on_tell(a, &what, &(struct errmsg){""});
+}
+
+/* A session whose tunnels are opened in it needs nothing but its id. */
+static void an_open_without_a_port(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    ask(a, "nas", NO_PORT);
+    KIT_DID("a>auth_ok a>asked ");
+    kit_run(&a->orders.accept);
+    KIT_DID("accepted-portless name:192.0.2.1:4711 nas ");
+    assert_ptr_equal(a->work.session, &kit.session);
+    over(a, END_PEER);
+    KIT_DID("a>ended ");
+    assert_int_equal(kit_count("listen"), 0);
+    forget(a);
 }
 
 /* ---- what a session's life may put into the log ---- */
@@ -668,6 +687,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, kit_setup)
     const struct CMUnitTest tests[] = {
+        T(an_open_without_a_port),
         T(a_client_that_cuts_in_a_loop_fills_no_disk),
         T(a_client_that_opens_in_a_loop_fills_no_disk),
         T(what_is_said_once_needs_no_room),

@@ -96,7 +96,8 @@ static void a_server_s_window_is_no_longer_than_its_client_s(void **state)
 {
     struct kit *k = *state;
     uint8_t exporter[HELLO_EXPORTER_BYTES];
-    struct hello_answer a = {.window_ms = UINT32_MAX, .address = "[::]:8080", .port = 8080};
+    struct hello_answer a = {
+        .window_ms = UINT32_MAX, .has_port = true, .address = "[::]:8080", .port = 8080};
     struct hello_keys keys;
     char line[HELLO_MAX];
     kit_open(k, &k->client, NULL);

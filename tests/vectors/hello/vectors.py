@@ -89,6 +89,7 @@ FIELDS = {
 }
 REFUSAL = {"v": equals(2), "ok": equals(False), "error": WORD}
 MAY_BE_THERE = {"port": I64, "errno": WORD, "by": WORD}
+THERE_WITH_A_PORT = {"open": {"port"}, "opened": {"address", "port"}}  # all of them, or none
 NEVER_A_MAC, ALWAYS_A_MAC = ("auth", "unknown", "message"), ("port", "taken", "stale", "range")
 
 
@@ -103,8 +104,8 @@ def depth(v):
     return 0 if inside is None else 1 + max(map(depth, inside), default=0)
 
 
-def fits(fields, line):
-    return all(name in line and good(line[name]) for name, good in fields.items())
+def fits(fields, line, left_out=frozenset()):
+    return all(name in line and good(line[name]) for name, good in fields.items() if name not in left_out)
 
 
 def is_line(raw, kind):
@@ -121,7 +122,8 @@ def is_line(raw, kind):
         known = {name: good for name, good in MAY_BE_THERE.items() if name in line}
         return bool(fits({**REFUSAL, **known}, line) and not (line["error"] in NEVER_A_MAC and "mac" in line) and
                     not (line["error"] in ALWAYS_A_MAC and "mac" not in line))
-    return bool(fits(FIELDS[kind], line))
+    with_port = THERE_WITH_A_PORT.get(kind, frozenset())
+    return bool(fits(FIELDS[kind], line, frozenset() if with_port & line.keys() else with_port))
 
 
 # ---- what goes in ----
@@ -189,6 +191,9 @@ def main():
     is_one("resumed_refused_line", signed(refusal("range"), RESUME, before_resumed(r)))
     is_one("opened_auth_line", refusal("auth") + b"}")
     is_one("open_full", signed(full, CLIENT, b"open\0"))
+    is_one("open_no_port", signed(covered(**{k: v for k, v in fields.items() if k != "port"}), CLIENT, b"open\0"))
+    is_one("opened_no_port", answer(covered(**{k: v for k, v in accept.items() if k not in ("address", "port")})))
+    is_none("no_opened_address_alone", answer(covered(**{k: v for k, v in accept.items() if k != "port"})))
     # Of a later version, or another writer: all that is there is covered, whoever knows it.
     is_one("open_later", signed(b'{ "key" : {"mac":"x","y":["\\"]]]"]},' + open_[1:] + b' , "z":"\xe7\xab\xaf\\u7aef"',
                                 CLIENT, b"open\0"))
@@ -204,7 +209,7 @@ def main():
                                     ("resumed", resumed, RESUME, before_resumed(r))]:
         for name, raw in variants(kind, body, key, before):
             is_none(f"no_{kind}_{name}", raw)
-    for name in ("id", "port", "nc", "window_ms", "caps", "take", "mine"):
+    for name in ("id", "nc", "window_ms", "caps", "take", "mine"):
         without = {k: v for k, v in fields.items() if k != name}
         is_none(f"no_open_without_{name}", signed(covered(**without), CLIENT, b"open\0"))
     for name, change in [("caps_9", {"caps": ["a"] * 9}), ("caps_17", {"caps": ["a" * 17]}),

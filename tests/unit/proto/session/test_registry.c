@@ -254,6 +254,42 @@ static void with_another_port_that_listens_before_the_older_one_ends(void **stat
     expect("accept B");
 }
 
+static void an_id_alone_is_accepted_at_once(void **state)
+{
+    (void)state;
+    struct seat a = taking('A', "a", CLAIM_NO_PORT), b = naming('B', "a", CLAIM_NO_PORT, 'A');
+    struct seat c = seat('C', "a", CLAIM_NO_PORT), d = taking('D', "d", CLAIM_NO_PORT);
+    ask(&a);
+    expect("accept A");
+    ask(&d); /* two without a port are in nobody's way */
+    expect("accept D");
+    ask(&c);
+    expect("refuse C taken by A");
+    ask(&b);
+    expect("evict A for B");
+    gone(&a);
+    expect("accept B");
+}
+
+/* The tunnels of a session: ports without an id. */
+static void a_port_alone_is_nobodys_namesake(void **state)
+{
+    (void)state;
+    struct seat a = taking('A', "a", CLAIM_NO_PORT), p = seat('P', "", 80), q = seat('Q', "", 80);
+    struct seat s = q;
+    ask(&a);
+    expect("accept A");
+    serve(&p);
+    ask(&q);
+    expect("yield P to Q");
+    registry_yielded(&r, &p.c, false);
+    expect("refuse Q port by P");
+    gone(&q);
+    gone(&p);
+    s.name = 'S';
+    serve(&s);
+}
+
 static void any_port_is_another_one(void **state)
 {
     (void)state;
@@ -688,6 +724,8 @@ int main(void)
         TEST(another_without_take_hears_who_has_the_id),
         TEST(a_new_process_takes_the_id_once_it_is_sure_of_the_port),
         TEST(with_another_port_that_listens_before_the_older_one_ends),
+        TEST(an_id_alone_is_accepted_at_once),
+        TEST(a_port_alone_is_nobodys_namesake),
         TEST(any_port_is_another_one),
         TEST(a_refused_open_ends_nothing),
         TEST(one_takeover_for_each_start_of_two_copies),
