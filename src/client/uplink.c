@@ -44,10 +44,11 @@ static void uplink_over(struct uplink *u, enum end_reason reason,
 
 /* ---- the session ---- */
 
-static void uplink_on_stream(void *ctx, struct smux_stream *st)
+static void uplink_on_stream(void *ctx, struct smux_stream *st, const struct smux_open *open)
 {
     struct uplink *u = ctx;
     struct client *c = u->client;
+    (void)open;
     if (signals_stop_asked(&c->signals))
         smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
     else

@@ -20,7 +20,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
         sock_close_reset(fd); /* nobody knows when, or whether, the client comes back */
         return;
     }
-    int err = session_open_stream(a->work.session, &st);
+    int err = session_open_stream(a->work.session, &(struct smux_open){0}, &st);
     struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->work.session, st);
     if (!r) {
         if (err == 0)

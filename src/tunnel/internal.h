@@ -71,9 +71,10 @@ struct session {
     struct iovec gather[SESSION_GATHER_MAX];
     int gather_n;
 
-    struct candidate *candidate; /* client: the connection that is tried */
-    bool frozen;                 /* the resume is out: the connection in use is not read */
-    struct transport *incoming;  /* server: the connection that resumes, and what its peer has */
+    struct session_control *control; /* NULL: without services */
+    struct candidate *candidate;     /* client: the connection that is tried */
+    bool frozen;                     /* the resume is out: the connection in use is not read */
+    struct transport *incoming; /* server: the connection that resumes, and what its peer has */
     uint64_t incoming_rx;
     bool waits;               /* on_waiting was told so ... */
     bool waits_with_streams;  /* ... with connections */
@@ -102,6 +103,18 @@ void session_note_drained(struct session *s);
 /* Life hears how many connections run: before it is told what it decides by that. */
 void session_count_streams(struct session *s);
 
+/* ---- session_control.c ---- */
+
+/* For a session whose mux has a control stream, before anything is fed. 0, ERR_NOMEM. */
+int session_control_new(struct session *s) MUST_USE;
+
+/* NULL is fine. */
+void session_control_free(struct session_control *c);
+
+/* Writes what waits into the ring, as far as there is room and credit. True: more waits, for
+   room. */
+bool session_control_write(struct session *s);
+
 /* ---- session_io.c ---- */
 
 /* There is something to send or to read: do it at the end of the turn. */
@@ -120,10 +133,10 @@ size_t session_output(struct session *s);
 /* Reads users' sockets into the ring, one after the other, while the tunnel takes it. */
 void session_serve_readers(struct session *s);
 
-/* After session_output(): another turn, if readers are left and it can take something of them. What
+/* After session_output(): another turn, if readers or lines are left and it can take something of them. What
    holds them up wakes us otherwise: a full queue is asked to, the transport and an ACK do. Before
    what was staged has been sent it cannot be told. */
-void session_ask_turn(struct session *s);
+void session_ask_turn(struct session *s, bool lines_wait);
 
 /* Legacy: a peer that lets us write nothing for SESSION_STALL_MS is as good as gone. gotunnel/2
    acknowledges: its life knows. */

@@ -73,6 +73,7 @@ static struct session *hello_become(struct opening *o, const struct hello_answer
     struct session_config cfg = opening_session_config(o, true);
     if (cfg.window_ms > a->window_ms)
         cfg.window_ms = a->window_ms;
+    cfg.has_services = !a->has_port && hello_caps_have(&a->caps, HELLO_CAP_SERVICES);
     memcpy(cfg.sid, a->sid, sizeof cfg.sid);
     memcpy(cfg.nonce, p->request.nonce, sizeof cfg.nonce);
     int err = hello_resume_key(cfg.resume_key, &p->keys, a->sid, p->request.nonce, a->nonce);

@@ -80,6 +80,8 @@ static void relay_leave_session(struct relay *r)
     list_del(&r->of_session);
     r->session->relay_count--;
     session_wake(r->session); /* it may have waited for that */
+    if (r->svc != 0)
+        r->session->ops->on_relay_over(r->session->ctx, r->svc);
     r->counted_at = r->session->counted_at;
     r->session = NULL;
 }
@@ -283,6 +285,24 @@ struct relay *relay_new(struct relays *rs, struct session *session, struct smux_
     rs->count++;
     quota_take(rs->quota);
     return r;
+}
+
+void relay_set_service(struct relay *r, uint32_t svc)
+{
+    r->svc = svc;
+}
+
+void relays_cut_service(struct session *s, uint32_t svc, enum smux_reset_code code)
+{
+    struct list all;
+    list_init(&all);
+    list_splice(&all, &s->relays);
+    for (struct list *n; (n = list_first(&all));) {
+        struct relay *r = relay_of_session_node(n);
+        list_move(&s->relays, n);
+        if (r->svc == svc)
+            relay_reset(r, code);
+    }
 }
 
 void relay_set_source(struct relay *r, uint64_t source)

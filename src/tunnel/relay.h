@@ -149,6 +149,13 @@ void relay_reset(struct relay *r, enum smux_reset_code code);
    connections first. */
 void relay_set_source(struct relay *r, uint64_t source);
 
+/* It counts as one of this service of its session, which is not 0: session_ops.on_relay_over() when it
+   has ended. */
+void relay_set_service(struct relay *r, uint32_t svc);
+
+/* Cuts those of a service that its session has, visibly as resets. */
+void relays_cut_service(struct session *s, uint32_t svc, enum smux_reset_code code);
+
 /* The socket that relay_attach() will bring takes UNSENT_FIRST at most before some was sent
    (sock_unsent_max()): it gets more when its reader has taken it (proto/unsent.h). What it may have
    counts as held for a reader that stands still. */

@@ -54,6 +54,7 @@ struct relay {
     uint8_t unsent;  /* how often UNSENT_FIRST the kernel may hold for it; 0: it is not bounded */
     bool failed;     /* the socket has failed; what it said before may still be unread */
     bool is_bulk;    /* the last read filled all the room there was */
+    uint32_t svc;    /* relay_set_service(); 0: none */
 };
 
 /* With malloc's own 8 bytes that is 160, its step is 16: two pointers more cost 16 bytes of each

@@ -308,6 +308,8 @@ static void session_end(struct session *s)
     candidate_close(s->candidate);
     transport_close(s->tp);
     s->tp = NULL;
+    session_control_free(s->control);
+    s->control = NULL;
     smux_session_free(s->mux);
     s->mux = NULL;
     secure_zero(s->cfg.resume_key, sizeof s->cfg.resume_key);
@@ -322,9 +324,10 @@ static void session_turn(struct loop_job *job)
     struct session *s = CONTAINER_OF(job, struct session, turn);
     if (!s->closed) {
         smux_session_clock(s->mux, loop_now(s->cfg.loop));
+        bool more = session_control_write(s); /* before users' bytes */
         session_serve_readers(s);
         (void)session_output(s);
-        session_ask_turn(s);
+        session_ask_turn(s, more);
         session_count_streams(s);
         session_tell_life(
             s); /* of what waits since now, or its deadline would be the next PING's */
@@ -345,16 +348,20 @@ int session_new(const struct session_config *cfg, struct transport *tp, struct s
         smux_config_default(!cfg->is_server, cfg->is_v2 ? SMUX_WIRE_GOTUNNEL2 : SMUX_WIRE_LEGACY);
     mux_cfg.budget = &cfg->relays->windows;
     mux_cfg.replay = &cfg->relays->replay;
-    if (!s || (!mux && smux_session_new(&mux_cfg, now, &mux) < 0)) {
-        smux_session_free(mux);
+    mux_cfg.caps = cfg->has_services ? SMUX_CAP_SERVICES : 0;
+    if (s) {
+        s->cfg = *cfg;
+        s->mux = mux;
+    }
+    if (!s || (!mux && smux_session_new(&mux_cfg, now, &s->mux) < 0) ||
+        (cfg->has_services && session_control_new(s) < 0)) {
+        smux_session_free(s ? s->mux : mux);
         transport_close(tp);
         free(s);
         return ERR_NOMEM;
     }
-    s->cfg = *cfg;
     s->ops = &no_owner;
     s->tp = tp;
-    s->mux = mux;
     list_init(&s->relays);
     turn_init(&s->readers);
     loop_job_init(&s->turn, session_turn);
@@ -396,12 +403,12 @@ void session_stop(struct session *s, mtime_ms drain_ms)
     session_act(s);
 }
 
-int session_open_stream(struct session *s, struct smux_stream **ret)
+int session_open_stream(struct session *s, const struct smux_open *open, struct smux_stream **ret)
 {
     if (s->closed || s->life.service != LIFE_SERVING)
         return ERR_BADSTATE;
     session_wake(s);
-    return smux_stream_open(s->mux, NULL, ret);
+    return smux_stream_open_service(s->mux, open, NULL, ret);
 }
 
 void session_dialled(struct session *s, int fd_or_err, mtime_ms connect_ms,
@@ -438,6 +445,11 @@ bool session_port_wanted(struct session *s)
     bool yes = !s->closed && life_port_wanted(&s->life, loop_now(s->cfg.loop));
     session_act(s);
     return yes;
+}
+
+bool session_may_lose_port(const struct session *s)
+{
+    return s->closed || life_may_lose_port(&s->life, loop_now(s->cfg.loop));
 }
 
 static struct life_ask ask_of(const struct session *s, const struct handover *h)

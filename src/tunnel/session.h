@@ -26,6 +26,7 @@
 struct quota;
 struct relays;
 struct session;
+struct smux_open;
 struct smux_session;
 struct smux_stream;
 struct transport;
@@ -34,6 +35,9 @@ enum {
     SESSION_STALL_MS =
         60000, /* legacy: no progress of a blocked write (a peer that says NOP but reads nothing) */
     SESSION_USER_TIMEOUT_MS = 15000, /* TCP_USER_TIMEOUT of gotunnel/2: its peer always reads */
+    /* Of our lines while the peer takes none: then its lines are not read, which ask for more. What
+       is said unasked comes on top: a few hundred bytes for each of its services. */
+    SESSION_SAY_MAX = 64 << 10,
 };
 
 /* Server: what becomes of users who come now. */
@@ -44,8 +48,12 @@ enum session_users {
 };
 
 struct session_ops {
-    /* Client: the server opened a stream: make a relay of it or close it. */
-    void (*on_stream)(void *ctx, struct smux_stream *st);
+    /* Client: the server opened a stream: make a relay of it or close it. What it is for; its service
+       is 0 in a session without services. */
+    void (*on_stream)(void *ctx, struct smux_stream *st, const struct smux_open *open);
+    /* With services: a line of the peer's on the control stream, without its LF. True: go on with the
+       next; false: not before session_read_lines(). */
+    bool (*on_line)(void *ctx, struct hello_text line);
     /* Client: dial the server; answer with session_dialled(), also later. on_dial_cancel: no answer
        is wanted any more (harmless when none was under way). */
     void (*on_dial)(void *ctx, mtime_ms patience_ms, mtime_ms last_start, bool small_segments);
@@ -57,6 +65,8 @@ struct session_ops {
     void (*on_address_failed)(void *ctx);
     /* Client: a new session is to be opened now, this one serves no new users any more. Once. */
     void (*on_open_beside)(void *ctx);
+    /* One relay less of that service (relay_set_service()). May come from inside on_line. */
+    void (*on_relay_over)(void *ctx, uint32_t svc);
     /* Server. */
     void (*on_users)(void *ctx, enum session_users what);
     /* Server: close the public port; it is not this session's any more. */
@@ -76,6 +86,7 @@ struct session_config {
     struct loop *loop;
     struct relays *relays;
     bool is_server, is_v2;
+    bool has_services; /* gotunnel/2: its tunnels are opened by lines of the control stream */
     uint32_t window_ms, drain_ms;
     SSL_CTX *tls; /* client: for attempts to resume; a reference of its own is taken */
     /* gotunnel/2 */
@@ -109,9 +120,20 @@ void session_close(struct session *s, enum end_reason reason, const struct errms
    closed, so a cut ends the session. */
 void session_stop(struct session *s, mtime_ms drain_ms);
 
-/* Opens a stream towards the peer; 0, ERR_BADSTATE unless there are new users to be served,
+/* Opens a stream towards the peer, for the service and the user that open names (a session without
+   services says nothing of it). 0, ERR_BADSTATE unless there are new users to be served, ERR_INVAL,
    ERR_NOMEM, ERR_LIMIT. */
-int session_open_stream(struct session *s, struct smux_stream **ret) MUST_USE;
+int session_open_stream(struct session *s, const struct smux_open *open,
+                        struct smux_stream **ret) MUST_USE;
+
+/* ---- with services ---- */
+
+/* Says a line of n bytes, its LF included, on the control stream: in order, and once, whatever is
+   cut. 0, or ERR_NOMEM: nothing is said of it. Nothing happens once the session is closed. */
+int session_say(struct session *s, const char *line, size_t n) MUST_USE;
+
+/* on_line may be called again, from inside this. */
+void session_read_lines(struct session *s);
 
 /* ---- client ---- */
 
@@ -131,6 +153,9 @@ enum hello_error session_resume(struct session *s, struct handover *h);
 
 /* Another client wants the port. True: on_yield_port was called. */
 bool session_port_wanted(struct session *s);
+
+/* The same of a port of one of its services, which the owner closes: the session goes on. */
+bool session_may_lose_port(const struct session *s);
 
 /* ---- questions ---- */
 

@@ -107,9 +107,9 @@ void session_serve_readers(struct session *s)
     }
 }
 
-void session_ask_turn(struct session *s)
+void session_ask_turn(struct session *s, bool lines_wait)
 {
-    if (s->closed || turn_is_over(&s->readers))
+    if (s->closed || (turn_is_over(&s->readers) && !lines_wait))
         return;
     if (!session_is_blocked(s))
         loop_defer(s->cfg.loop, &s->turn);
@@ -171,10 +171,12 @@ void stream_event(const struct smux_event *ev)
     }
 }
 
-static void on_opened(struct session *s, struct smux_stream *st)
+static void on_opened(struct session *s, const struct smux_event *ev)
 {
+    struct smux_stream *st = ev->stream;
     if (!s->cfg.is_server) {
-        s->ops->on_stream(s->ctx, st);
+        struct smux_open open = smux_event_open(ev);
+        s->ops->on_stream(s->ctx, st, &open);
         return;
     }
     /* Legacy: streams from a client mean nothing after the first one. A few are closed; many are an
@@ -191,7 +193,7 @@ void session_dispatch(struct session *s, const struct smux_event *ev)
         life_goaway(&s->life, ev->code, ev->ms, loop_now(s->cfg.loop));
         session_act(s);
     } else if (ev->type == SMUX_EV_OPENED) {
-        on_opened(s, ev->stream);
+        on_opened(s, ev);
     } else {
         if (ev->type == SMUX_EV_DATA) {
             s->received += ev->len;

@@ -111,11 +111,12 @@ static void attach(struct service *v)
         relay_attach(r, fd);
 }
 
-static void on_stream(void *ctx, struct smux_stream *st)
+static void on_stream(void *ctx, struct smux_stream *st, const struct smux_open *open)
 {
     struct service *v = NULL;
     unsigned how = script_byte(&end.link.script);
     (void)ctx;
+    (void)open;
     assert(end.session);
     for (size_t i = 0; i < LINK_USERS; i++)
         if (!end.services[i].relay)

@@ -345,7 +345,8 @@ static void user_comes(struct session *s)
     if (fd < 0)
         return;
     struct relay *r = NULL;
-    if (session_open_stream(s, &st) == 0 && !(r = relay_new(&end.link.relays, s, st)))
+    if (session_open_stream(s, &(struct smux_open){0}, &st) == 0 &&
+        !(r = relay_new(&end.link.relays, s, st)))
         abort();
     if (r) {
         relay_set_source(r, (uint64_t)fd);

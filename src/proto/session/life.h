@@ -358,6 +358,9 @@ bool life_resume_asked(struct life *l, const struct life_ask *ask, enum life_ans
 /* Another client wants the port. True: it may have it, YIELD_PORT follows; false: not (yet). */
 bool life_port_wanted(struct life *l, mtime_ms now) MUST_USE;
 
+/* The same of a port of one of its services. Changes nothing: the others stay. */
+bool life_may_lose_port(const struct life *l, mtime_ms now) MUST_USE;
+
 /* Words for the debug log: "up", "suspected" ... Static. */
 const char *life_state_word(enum life_state s);
 const char *life_service_word(enum life_service s);

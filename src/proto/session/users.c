@@ -83,13 +83,17 @@ bool life_resume_asked(struct life *l, const struct life_ask *ask, enum life_ans
     return no == LIFE_ANSWER_ACCEPTED;
 }
 
+bool life_may_lose_port(const struct life *l, mtime_ms now)
+{
+    mtime_ms keeps = l->streams > 0 ? LIFE_PORT_BUSY_MS : LIFE_PORT_FREE_MS;
+    bool ended = l->loss == LIFE_LOSS_FIN || l->loss == LIFE_LOSS_RESET;
+    return l->state == LIFE_DETACHED && ended && now >= l->broke_at + keeps;
+}
+
 bool life_port_wanted(struct life *l, mtime_ms now)
 {
     struct life_before before = life_enter(l, now);
-    mtime_ms keeps = l->streams > 0 ? LIFE_PORT_BUSY_MS : LIFE_PORT_FREE_MS;
-    bool ended = l->loss == LIFE_LOSS_FIN || l->loss == LIFE_LOSS_RESET;
-    if (l->service == LIFE_SERVING && l->state == LIFE_DETACHED && ended &&
-        l->now >= l->broke_at + keeps) {
+    if (l->service == LIFE_SERVING && life_may_lose_port(l, l->now)) {
         users_yield(l);
         l->service = LIFE_PORTLESS;
         life_tell(l, LIFE_TELL_PORT_LOST, 0, false);

@@ -530,7 +530,7 @@ void stub_beside(struct session *s)
 
 void stub_stream(struct session *s, struct smux_stream *st)
 {
-    s->ops->on_stream(s->ctx, st);
+    s->ops->on_stream(s->ctx, st, &(struct smux_open){0});
     stub_turn();
 }
 

@@ -84,10 +84,11 @@ static void on_failed(void *ctx, enum end_reason reason, const struct hello_answ
 
 /* ---- sessions ---- */
 
-static void on_stream(void *ctx, struct smux_stream *st)
+static void on_stream(void *ctx, struct smux_stream *st, const struct smux_open *open)
 {
     struct kit_end *e = ctx;
     e->stream = st;
+    e->svc = open->service;
 }
 
 static void on_dial(void *ctx, mtime_ms patience_ms, mtime_ms last_start, bool small_segments)
@@ -286,7 +287,7 @@ struct kit_stream kit_stream(struct kit *k)
 {
     struct kit_stream r = {0};
     k->client.stream = NULL;
-    assert_int_equal(session_open_stream(k->server.session, &r.st), 0);
+    assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){0}, &r.st), 0);
     r.user = relay_new(&k->server.relays, k->server.session, r.st);
     kit_join(k);
     assert_non_null(k->client.stream);

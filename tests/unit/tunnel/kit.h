@@ -39,6 +39,7 @@ struct kit_end {
     struct life_action tell;      /* the last one */
     unsigned tells, tell_streams; /* how many there were at the last one */
     struct smux_stream *stream;   /* client: opened by the server */
+    uint32_t svc;                 /* ... for this service */
 };
 
 struct kit {

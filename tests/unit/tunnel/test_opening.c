@@ -516,7 +516,7 @@ static void a_session_follows_in_the_same_bytes(void **state)
     kit_accept(k);
     stub_turn(&k->loop); /* its first frames go with the answer */
     struct smux_stream *st;
-    assert_int_equal(session_open_stream(k->server.session, &st), 0);
+    assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){0}, &st), 0);
     assert_non_null(relay_new(&k->server.relays, k->server.session, st));
     kit_join(k);
     assert_non_null(k->client.session);
