@@ -14,7 +14,7 @@
 struct check {
     const char *file;
     const struct mode *mode;          /* whose file it is */
-    char tunnel[CONFIG_NAME_MAX + 1]; /* "": it has no name */
+    char tunnel[TUNNEL_NAME_MAX + 1]; /* "": it has no name */
     unsigned problems;
 };
 

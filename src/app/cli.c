@@ -73,6 +73,11 @@ static int wrong_line(const struct mode *m, const char *error)
     return cli_hopeless(EXIT_STATUS_USAGE);
 }
 
+int cli_contradiction(const struct mode *m, const char *text)
+{
+    return wrong_line(m, text);
+}
+
 int cli_missing(const struct mode *m, const char *text)
 {
     print_synopsis(m);

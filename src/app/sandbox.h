@@ -28,7 +28,7 @@
 #include "base/err.h"
 #include "conf/options.h"
 
-enum { SANDBOX_DIALS_MAX = 4 };
+enum { SANDBOX_DIALS_MAX = TUNNELS_MAX + 1 }; /* a client's targets, and its server */
 
 struct sandbox_config {
     int choice;                   /* enum sandbox_choice */

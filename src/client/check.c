@@ -27,15 +27,21 @@ static void check_ca(struct check *c, const char *ca)
     SSL_CTX_free(tls);
 }
 
-static void tell_tunnel(const struct check *c, const struct client_options *o)
+static void tell_tunnel(const char *name, long long port, const char *target)
 {
-    const char *name = *c->tunnel ? c->tunnel : "-";
-    if (o->remote_port == 0)
-        check_tell(_("forwards a public port that the server chooses to %s (tunnel %s)"),
-                   o->local_target, name);
+    if (port == 0)
+        check_tell(_("forwards a public port that the server chooses to %s (tunnel %s)"), target,
+                   name);
     else
-        check_tell(_("forwards the public port %lld to %s (tunnel %s)"), (long long)o->remote_port,
-                   o->local_target, name);
+        check_tell(_("forwards the public port %lld to %s (tunnel %s)"), port, target, name);
+}
+
+static void tell_tunnels(const struct check *c, const struct client_options *o)
+{
+    if (o->tunnels.count == 0)
+        tell_tunnel(*c->tunnel ? c->tunnel : "-", o->remote_port, o->local_target);
+    for (uint32_t i = 0; i < o->tunnels.count; i++)
+        tell_tunnel(o->tunnels.at[i].name, o->tunnels.at[i].port, o->tunnels.at[i].target);
 }
 
 void client_check(struct check *c, const struct client_options *o)
@@ -46,5 +52,5 @@ void client_check(struct check *c, const struct client_options *o)
         check_wrong(c, "%s", _("'server' is missing"));
     check_secret(c, &o->common);
     check_ca(c, o->ca);
-    tell_tunnel(c, o);
+    tell_tunnels(c, o);
 }

@@ -47,6 +47,7 @@ static void client_close_handles(struct client *c)
     netwatch_stop(&c->network);
     notify_end(&c->notify);
     uv_close((uv_handle_t *)&c->retry, NULL);
+    tunnels_close_timer(c);
     signals_fini(&c->signals);
 }
 
@@ -69,11 +70,16 @@ static void close_one(struct uplink *u, mtime_ms arg)
     uplink_close(u);
 }
 
+/* Asked by a signal, or as -once says. */
+static bool stops(const struct client *c)
+{
+    return c->ended || signals_stop_asked(&c->signals);
+}
+
 /* Everything is over once the last uplink has said so. */
 static void client_check_end(struct client *c)
 {
-    bool stops = c->ended || signals_stop_asked(&c->signals);
-    if (!stops || !list_empty(&c->uplinks) || c->closing)
+    if (!stops(c) || !list_empty(&c->uplinks) || c->closing)
         return;
     if (c->ended || c->relays.count == 0) {
         c->closing = true;
@@ -105,6 +111,7 @@ static void client_drain(void *ctx)
     notify_stopping(&c->notify, drain_ms);
     uv_timer_stop(&c->retry);
     c->current = NULL;
+    tunnels_session_down(c);
     for_each_uplink(c, uplink_stop, drain_ms);
     client_check_end(c);
 }
@@ -120,7 +127,7 @@ static void client_retry(struct client *c, enum backoff_kind kind);
 
 static void client_open(struct client *c)
 {
-    if (signals_stop_asked(&c->signals) || c->current)
+    if (stops(c) || c->current)
         return;
     c->is_quiet = c->rejections > 0;
     event_connecting(c->is_quiet, c->opt->server);
@@ -270,10 +277,9 @@ static void stop_if_back(const struct client *c, const struct uplink *u)
 
 void client_uplink_back(struct client *c, struct uplink *u)
 {
-    if (c->current == u || signals_stop_asked(&c->signals) ||
-        session_service(u->session) != LIFE_SERVING)
+    if (c->current == u || stops(c) || session_service(u->session) != LIFE_SERVING)
         return;
-    if (c->current && c->current->session) {
+    if ((c->current && c->current->session) || !list_empty(&c->tunnels)) {
         uv_timer_start(&c->retry, client_on_retry, 0, 0); /* not from inside the session's call */
         return;
     }
@@ -287,7 +293,6 @@ void client_uplink_back(struct client *c, struct uplink *u)
 
 void client_uplink_up(struct client *c, struct uplink *u)
 {
-    (void)u;
     list_foreach (n, &c->uplinks)
         stop_if_back(c, LIST_ENTRY(n, struct uplink, node));
     c->tls_failures = 0;
@@ -297,6 +302,8 @@ void client_uplink_up(struct client *c, struct uplink *u)
     client_tell_manager(c);
     notify_ready(&c->notify);
     backoff_up(&c->backoff, loop_now(&c->loop));
+    if (session_has_services(u->session))
+        tunnels_session_up(c);
 }
 
 /* The oldest of the others ends when there are UPLINKS_MAX. */
@@ -316,9 +323,10 @@ static void client_make_room(struct client *c, const struct uplink *u)
 
 void client_open_beside(struct client *c, struct uplink *u)
 {
-    if (c->current != u || signals_stop_asked(&c->signals))
+    if (c->current != u || stops(c))
         return;
     c->current = NULL;
+    tunnels_session_down(c);
     backoff_down(&c->backoff, loop_now(&c->loop));
     client_make_room(c, u);
     client_open_at_once(c);
@@ -328,9 +336,11 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
                         const struct hello_answer *refusal, const struct errmsg *why)
 {
     bool was_current = c->current == u;
-    if (was_current)
+    if (was_current) {
         c->current = NULL;
-    if (signals_stop_asked(&c->signals)) {
+        tunnels_session_down(c);
+    }
+    if (stops(c)) {
         client_check_end(c);
         return;
     }
@@ -385,52 +395,21 @@ static void client_drop_services(struct client *c)
         service_free(LIST_ENTRY(n, struct service, node));
 }
 
-/* A stream does not say yet which one it is for: the first. */
-struct service *client_service_of(const struct client *c, const struct smux_stream *st)
+/* Where a session has one port a stream does not say what it is for: the first. */
+struct service *client_service_of(const struct client *c, const struct smux_open *open)
 {
-    (void)st;
+    if (open->service != 0)
+        return tunnels_service(c, open->service);
     return LIST_ENTRY(list_first(&c->services), struct service, node);
 }
 
-/* ---- status ---- */
-
-/* For a person who has asked by a signal: a line for each session, and the totals. */
-static void client_status(void *ctx)
+void client_tunnel_refused(struct client *c)
 {
-    struct client *c = ctx;
-    unsigned sessions = 0;
-    list_foreach (n, &c->uplinks) {
-        const struct uplink *u = LIST_ENTRY(n, struct uplink, node);
-        uplink_tell(u);
-        sessions += u->session != NULL;
-    }
-    if (list_empty(&c->uplinks))
-        event_uplink_status(c->opt->server, *c->id ? c->id : "-",
-                            _("waits before it connects again"), 0U, 0, 0);
-    event_status_totals(sessions, quota_used(&c->connections), quota_max(&c->connections),
-                        c->relays.received, c->relays.sent);
-}
-
-/* ---- the service manager ---- */
-
-void client_tell_manager(struct client *c)
-{
-    if (signals_stop_asked(&c->signals))
-        notify_status(&c->notify, _("stopping: %u connections"), c->relays.count);
-    else if (c->current && c->current->session)
-        notify_status(&c->notify, _("server %s, public port %lld: %s, %u connections"),
-                      c->opt->server, c->current->port, uplink_state(c->current),
-                      session_streams(c->current->session));
-    else if (*c->trouble.text)
-        notify_status(&c->notify, "%s", c->trouble.text);
-    else
-        notify_status(&c->notify, _("connecting to %s"), c->opt->server);
-}
-
-static void client_on_beat(void *ctx)
-{
-    client_tell_manager(ctx);
-    notify_alive(&((struct client *)ctx)->notify); /* there is no loop but this one */
+    if (c->was_open || !c->opt->common.once || !tunnels_all_refused(c))
+        return;
+    c->status = EXIT_STATUS_REJECTED;
+    event_once_over(c->status);
+    client_end(c);
 }
 
 /* ---- start-up ---- */
@@ -466,6 +445,8 @@ static int prepare(struct client *c)
         event_target_malformed(c->opt->local_target, why.text);
         return cli_hopeless(EXIT_STATUS_FAILED);
     }
+    if (tunnels_prepare(c) < 0)
+        return cli_hopeless(EXIT_STATUS_FAILED);
     if (c->opt->remote_port < 0 || c->opt->remote_port > 65535) {
         event_port_out_of_range(c->opt->remote_port);
         return cli_hopeless(EXIT_STATUS_FAILED);
@@ -495,11 +476,17 @@ static bool is_name(const struct hostport *at)
 static int enter_cage(const struct client *c)
 {
     char state[PATH_MAX];
-    const struct sandbox_config cage = {.choice = c->opt->common.sandbox,
-                                        .state = state_path(state) ? state : NULL,
-                                        .resolves = is_name(&c->server) || is_name(&c->local),
-                                        .dials = {c->server.port, c->local.port},
-                                        .dials_count = 2};
+    struct sandbox_config cage = {.choice = c->opt->common.sandbox,
+                                  .state = state_path(state) ? state : NULL,
+                                  .resolves = is_name(&c->server),
+                                  .dials = {c->server.port},
+                                  .dials_count = 1};
+    const struct hostport *targets = c->opt->tunnels.count > 0 ? c->targets : &c->local;
+    unsigned count = c->opt->tunnels.count > 0 ? c->opt->tunnels.count : 1;
+    for (unsigned i = 0; i < count; i++) {
+        cage.resolves = cage.resolves || is_name(&targets[i]);
+        cage.dials[cage.dials_count++] = targets[i].port;
+    }
     return sandbox_enter(&cage);
 }
 
@@ -520,12 +507,17 @@ static int begin(struct client *c)
     quota_init(&c->connections, c->account.connections);
     list_init(&c->uplinks);
     list_init(&c->services);
+    list_init(&c->tunnels);
     standing_init(&c->standing);
     err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)
         goto no_relays;
     relays_memory(&c->relays, memory);
-    err = client_add_service(c, "default", c->opt->local_target, &c->local);
+    rng_system(&c->rng);
+    if (c->opt->tunnels.count == 0)
+        err = client_add_service(c, "default", c->opt->local_target, &c->local);
+    else
+        err = tunnels_begin(c);
     if (err < 0)
         goto no_stop;
     err = signals_init(&c->signals, &c->loop, c->opt->common.drain_ns / 1000000, &ops, c);
@@ -535,7 +527,7 @@ static int begin(struct client *c)
     c->relays.ctx = c;
     uv_timer_init(&c->loop.uv, &c->retry);
     c->retry.data = c;
-    rng_system(&c->rng);
+    tunnels_init_timer(c);
     backoff_init(&c->backoff, c->opt->max_retry_ns / 1000000);
     if (c->opt->max_retry_ns / 1000000 < BACKOFF_MAX_FLOOR_MS)
         event_retry_too_short();
@@ -546,6 +538,7 @@ static int begin(struct client *c)
     return EXIT_STATUS_OK;
 
 no_stop:
+    tunnels_free(c);
     client_drop_services(c);
     relays_fini(&c->relays);
 no_relays:
@@ -568,12 +561,16 @@ static void tell_trust(const struct client *c)
 static void run(struct client *c)
 {
     event_client_start(c->opt->server);
-    event_client_forwards(c->opt->remote_port, c->opt->local_target);
+    if (c->opt->tunnels.count == 0)
+        event_client_forwards(c->opt->remote_port, c->opt->local_target);
+    for (uint32_t i = 0; i < c->opt->tunnels.count; i++)
+        event_client_forwards(c->opt->tunnels.at[i].port, c->opt->tunnels.at[i].target);
     tell_trust(c);
     wire_warn(&c->opt->common);
     secret_warn(&c->opt->common);
     client_open(c);
     loop_run(&c->loop);
+    tunnels_free(c);
     client_drop_services(c);
     loop_fini(&c->loop);
 }

@@ -2,9 +2,27 @@
 /* The client's command line. */
 #include "client/cmd.h"
 
+#include <string.h>
+
 #include "app/cli.h"
 #include "base/i18n.h"
 #include "client/client.h"
+
+/* Of the flags, not of a file. */
+static bool has_flag(const struct snapshot *options, const char *name)
+{
+    uint32_t given = snapshot_common(options)->given;
+    for (size_t i = 0; i < client_mode.count; i++)
+        if (given >> i & 1 && strcmp(client_mode.options[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_said_twice(const struct snapshot *options)
+{
+    return has_flag(options, "forward") &&
+           (has_flag(options, "remote-port") || has_flag(options, "local-target"));
+}
 
 /* NULL: nothing is missing. */
 static const char *missing(const struct snapshot *options)
@@ -29,6 +47,11 @@ int cmd_client(int argc, char **argv)
     struct snapshot *options = cli_begin(&client_mode, argc, argv, &status);
     if (!options)
         return status;
+    if (is_said_twice(options)) {
+        snapshot_unref(options);
+        return cli_contradiction(&client_mode, _("-forward says what is forwarded: leave out "
+                                                 "-remote-port and -local-target"));
+    }
     const char *what = missing(options);
     const char *file = snapshot_common(options)->config;
     if (what && *file)

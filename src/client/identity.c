@@ -178,9 +178,16 @@ static int keep_base(char ret[BASE_LEN + 1], struct errmsg *why)
 static uint64_t hash_tunnel(const struct client_options *opt)
 {
     char text[64];
+    const struct tunnels *ts = &opt->tunnels;
     (void)snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64 "%" PRId64,
                    hash_text(opt->server), hash_text(opt->local_target), opt->remote_port);
-    return hash_text(text);
+    uint64_t hash = hash_text(text);
+    for (uint32_t i = 0; i < ts->count; i++) {
+        (void)snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64 "%" PRId32, hash,
+                       hash_text(ts->at[i].target), ts->at[i].port);
+        hash = hash_text(text);
+    }
+    return hash;
 }
 
 int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, struct errmsg *why)

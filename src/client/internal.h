@@ -22,6 +22,7 @@
 #include "proto/backoff.h"
 #include "proto/path.h"
 #include "proto/session/standing.h"
+#include "proto/session/wishes.h"
 #include "tunnel/opening.h"
 #include "tunnel/session.h"
 
@@ -63,15 +64,28 @@ struct uplink {
     struct loop_job reaper;
 };
 
+/* One of the tunnels that are opened in the session: a wish, and the service behind it. */
+struct tunnel {
+    struct client *client;
+    struct list node; /* in client->tunnels */
+    struct wish wish;
+    struct service *service;
+    const char *target; /* as the user wrote it */
+};
+
 struct client {
     struct snapshot *options;
     const struct client_options *opt; /* what they say */
     struct hostport server, local;
+    struct hostport targets[TUNNELS_MAX]; /* of the options' tunnels */
     struct loop loop;
     struct account_client account; /* of descriptors */
     struct quota connections;
     struct relays relays;
     struct list services; /* behind it, at least one */
+    struct list tunnels;  /* that are opened in the session; none: the session has one port */
+    struct wishes wishes; /* which of them are open */
+    uv_timer_t wishes_due;
     struct netwatch network;
     struct signals signals;
     struct notify notify;  /* the service manager */
@@ -92,6 +106,7 @@ struct client {
     mtime_ms rejection_told_at;
     bool is_quiet; /* the open that runs follows a rejection: its lines are for the debug log */
     bool was_up;   /* once since the start: an old server may hold the port for a minute */
+    bool was_open; /* one of its tunnels, once since the start */
     int status;    /* the exit status */
     bool ended;    /* nothing may finish any more */
     bool closing;  /* the handles are */
@@ -131,16 +146,59 @@ const char *uplink_state(const struct uplink *u);
 /* The line about it, for a person who has asked by a signal. */
 void uplink_tell(const struct uplink *u);
 
-/* ---- client.c ---- */
+/* ---- tunnels.c ---- */
 
-/* Which of its services a stream that the server opened is for. */
-struct service *client_service_of(const struct client *c, const struct smux_stream *st);
+/* Reads the targets of the options' tunnels. 0, or negative, and said. */
+int tunnels_prepare(struct client *c) MUST_USE;
 
-/* The port was granted: users are served. */
-void client_uplink_up(struct client *c, struct uplink *u);
+/* Makes them, on c->loop. 0; ERR_NOMEM: some may be there. */
+int tunnels_begin(struct client *c) MUST_USE;
+
+/* Their timer, once nothing can fail any more, and its end; then the tunnels go, their services stay. */
+void tunnels_init_timer(struct client *c);
+void tunnels_close_timer(struct client *c);
+void tunnels_free(struct client *c);
+
+/* The current session serves users from now on: they are asked for. */
+void tunnels_session_up(struct client *c);
+
+/* There is none that does. Idempotent. */
+void tunnels_session_down(struct client *c);
+
+/* A line of the server's on u's session. */
+bool tunnels_on_line(struct uplink *u, struct hello_text line);
+
+/* The service with that number; NULL: there is none. */
+struct service *tunnels_service(const struct client *c, uint32_t svc);
+
+/* Each has its answer, and it is no. */
+bool tunnels_all_refused(const struct client *c);
+
+/* How many are open. */
+unsigned tunnels_open(const struct client *c);
+
+/* The lines of status. */
+void tunnels_tell(const struct client *c);
+
+/* ---- status.c ---- */
+
+/* The handlers of a signal, and of the service manager's beat. */
+void client_status(void *ctx);
+void client_on_beat(void *ctx);
 
 /* Brings the service manager's line of status up to date, sooner than the next beat. */
 void client_tell_manager(struct client *c);
+
+/* ---- client.c ---- */
+
+/* Which of its services a stream that the server opened is for; NULL: there is none any more. */
+struct service *client_service_of(const struct client *c, const struct smux_open *open);
+
+/* One of its tunnels was refused. */
+void client_tunnel_refused(struct client *c);
+
+/* The port was granted: users are served. */
+void client_uplink_up(struct client *c, struct uplink *u);
 
 /* It serves no new users any more: the next one is opened beside it, at once. */
 void client_open_beside(struct client *c, struct uplink *u);

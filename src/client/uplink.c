@@ -48,11 +48,18 @@ static void uplink_on_stream(void *ctx, struct smux_stream *st, const struct smu
 {
     struct uplink *u = ctx;
     struct client *c = u->client;
-    (void)open;
+    struct service *s = client_service_of(c, open);
     if (signals_stop_asked(&c->signals))
         smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
+    else if (!s)
+        smux_stream_reset(st, SMUX_RST_NO_SERVICE, loop_now(&c->loop));
     else
-        service_serve(client_service_of(c, st), u->session, st);
+        service_serve(s, u->session, st);
+}
+
+static bool uplink_on_line(void *ctx, struct hello_text line)
+{
+    return tunnels_on_line(ctx, line);
 }
 
 /* One line for each new reason while users wait; hash collisions only leave one out. */
@@ -290,11 +297,21 @@ static void uplink_on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES
     event_open_sent(u->client->is_quiet);
 }
 
+/* A server that knows only the old wire has one port for a client. */
+static void tell_unserved(const struct client *c)
+{
+    for (uint32_t i = 1; i < c->opt->tunnels.count; i++)
+        event_tunnel_unserved(c->opt->tunnels.at[i].name);
+}
+
 static void log_up(const struct uplink *u, const char *message, const char *address)
 {
     const struct client *c = u->client;
     char text[ESCAPE_BUF];
     event_tunnel_up();
+    if (session_has_services(u->session))
+        return; /* each tunnel has its lines */
+    tell_unserved(c);
     if (message)
         event_open_answered(escape_text(text, message, strlen(message)));
     else
@@ -308,6 +325,7 @@ static void uplink_on_accepted(void *ctx, struct session *s, const char *message
 {
     static const struct session_ops ops = {
         .on_stream = uplink_on_stream,
+        .on_line = uplink_on_line,
         .on_dial = uplink_on_dial,
         .on_dial_cancel = uplink_on_dial_cancel,
         .on_dial_hurry = uplink_on_dial_hurry,
@@ -380,7 +398,8 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
         .window_ms = (uint32_t)(u->opt->common.resume_window_ns / 1000000),
         .drain_ms = (uint32_t)(u->opt->common.drain_ns / 1000000),
         .id = c->id,
-        .port = u->opt->remote_port,
+        .port = u->opt->tunnels.count > 0 ? u->opt->tunnels.at[0].port : u->opt->remote_port,
+        .without_port = u->opt->tunnels.count > 0,
         .handshake_ms = patience < TLS_MOST_MS ? patience : TLS_MOST_MS,
         .ops = &ops,
         .ctx = u,

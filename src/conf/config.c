@@ -17,6 +17,15 @@
 
 #define TUNNELS "tunnels"
 
+/* One entry of `tunnels`. */
+struct tunnel_entry {
+    struct yaml_place at; /* line 0: there is none, or it is no map */
+    uint32_t keys;        /* the rows it has */
+    char name[TUNNEL_NAME_MAX + 1];
+    struct yaml_place name_at;
+    bool is_wrong; /* it has been said */
+};
+
 struct config {
     const struct mode *mode;
     const char *folder;
@@ -24,14 +33,16 @@ struct config {
     size_t checks_count;
 
     void *opt;
-    int err;                   /* ERR_NOMEM, or 0 */
-    char *held[OPTIONS_MAX];   /* what strings of opt point to, by row */
-    const char *secret_key;    /* `secret` or `secret-file`, which was there first */
-    struct yaml_place secret;  /* line 0: there is none */
-    struct yaml_place tunnels; /* the list without an entry; line 0: it has one */
-    char tunnel_name[CONFIG_NAME_MAX + 1];
-    struct yaml_place tunnel; /* the first of the list, and the rows it has; line 0: none */
-    uint32_t tunnel_keys;
+    int err;                     /* ERR_NOMEM, or 0 */
+    char *held[OPTIONS_MAX];     /* what strings of opt point to, by row */
+    const char *secret_key;      /* `secret` or `secret-file`, which was there first */
+    struct yaml_place secret;    /* line 0: there is none */
+    struct yaml_place tunnels;   /* the list without an entry; line 0: it has one */
+    struct tunnel_entry tunnel;  /* that is being read */
+    size_t tunnels_count;        /* entries so far, wrong ones too */
+    struct tunnels list;         /* those that are right */
+    uint32_t lines[TUNNELS_MAX]; /* where each begins */
+    char *targets[TUNNELS_MAX];  /* what they point to */
 
     struct config_error errors[CONFIG_ERRORS_MAX];
     size_t errors_count;
@@ -243,27 +254,31 @@ static void note_secret(struct config *c, const struct option *o, const struct y
     c->secret_key = o->name;
 }
 
+/* The one text of a value; NULL: it is none, which has been said, or there is no memory. The caller's. */
+static char *value_text(struct config *c, const struct option *o, const struct yaml_entry *e)
+{
+    const char *key = e->path[e->depth - 1].key;
+    if (e->kind != YAML_TEXT)
+        wrong(c, e->at, _("'%s' takes one value"), key);
+    else if (e->is_missing)
+        wrong(c, e->at, _("'%s' has no value"), key);
+    else if (strlen(e->text) != e->len)
+        wrong(c, e->at, _("'%s' has a zero byte in its value"), key);
+    else
+        return text_of(c, o, e);
+    return NULL;
+}
+
 static void take_value(struct config *c, const struct option *o, const struct yaml_entry *e)
 {
     const struct yaml_step *step = &e->path[e->depth - 1];
     struct common_options *common = c->opt;
-    char **held = &c->held[o - c->mode->options];
     if (is_secret(o))
         note_secret(c, o, step);
-    if (e->kind != YAML_TEXT) {
-        wrong(c, e->at, _("'%s' takes one value"), step->key);
-        return;
-    }
-    if (e->is_missing || strlen(e->text) != e->len) {
-        wrong(c, e->at,
-              e->is_missing ? _("'%s' has no value") : _("'%s' has a zero byte in its value"),
-              step->key);
-        return;
-    }
-    char *text = text_of(c, o, e);
-    bool is_used = !is_given(c, o) && !*held; /* not of a tunnel that is one too many */
+    char *text = value_text(c, o, e);
+    bool is_used = !is_given(c, o);
     if (text && set(c, o, e, text, is_used ? c->opt : &c->unused) && is_used) {
-        *held = text;
+        c->held[o - c->mode->options] = text;
         common->secret_in_config |= o->type == OPTION_SECRET && *text;
     } else {
         wipe(text);
@@ -274,55 +289,113 @@ static void take_value(struct config *c, const struct option *o, const struct ya
 
 static void take_name(struct config *c, const struct yaml_entry *e)
 {
-    static const char allowed[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    if (e->kind != YAML_TEXT || e->len == 0 || e->len > CONFIG_NAME_MAX ||
-        strspn(e->text, allowed) != e->len)
-        wrong(c, e->at, _("the name of a tunnel is 1 to %d of A-Z a-z 0-9 . _ -"), CONFIG_NAME_MAX);
-    else
-        memcpy(c->tunnel_name, e->text, e->len + 1);
+    if (e->kind != YAML_TEXT || strlen(e->text) != e->len || !tunnels_name_is_valid(e->text)) {
+        wrong(c, e->at, _("the name of a tunnel is 1 to %d of A-Z a-z 0-9 . _ -"), TUNNEL_NAME_MAX);
+        c->tunnel.is_wrong = true;
+    } else {
+        memcpy(c->tunnel.name, e->text, e->len + 1);
+        c->tunnel.name_at = e->path[2].at;
+    }
+}
+
+/* A value of the entry that is being read, into the unused options first. */
+static void take_tunnel_value(struct config *c, const struct option *o, const struct yaml_entry *e)
+{
+    char **held = &c->targets[c->list.count];
+    c->tunnel.keys |= UINT32_C(1) << (o - c->mode->options);
+    char *text = value_text(c, o, e);
+    if (!text || !set(c, o, e, text, &c->unused)) {
+        c->tunnel.is_wrong = true;
+        wipe(text);
+    } else if (o->type == OPTION_STRING && !*held) {
+        *held = text;
+    } else {
+        wipe(text);
+    }
+}
+
+/* The entry is whole: what it must say, and its place in the list. */
+static void end_tunnel(struct config *c)
+{
+    struct tunnel_entry *t = &c->tunnel;
+    const struct client_options *said = &c->unused.client;
+    if (t->at.line == 0)
+        return;
+    for (size_t i = 0; i < c->mode->count; i++) {
+        const char *key;
+        if (option_place(&c->mode->options[i], &key) != OPTION_TUNNEL || t->keys >> i & 1)
+            continue;
+        wrong(c, t->at, _("the tunnel has no '%s'"), key);
+        t->is_wrong = true;
+    }
+    const struct tunnel_option *other = *t->name ? tunnels_find(&c->list, t->name) : NULL;
+    if (other)
+        wrong(c, t->name_at, _("tunnel '%s' is there already, in line %u"), t->name,
+              c->lines[other - c->list.at]);
+    else if (!t->is_wrong) {
+        c->lines[c->list.count] = t->at.line;
+        int err =
+            tunnels_add(&c->list, t->name, (int32_t)said->remote_port, c->targets[c->list.count]);
+        if (err < 0) /* by its port, which another has as well */
+            wrong(c, t->at, "%s", _("another tunnel has this name already"));
+    }
+    wipe(c->list.count < TUNNELS_MAX ? c->targets[c->list.count] : NULL);
+    if (c->list.count < TUNNELS_MAX)
+        c->targets[c->list.count] = NULL;
+    *t = (struct tunnel_entry){.is_wrong = false};
+}
+
+static void begin_tunnel(struct config *c, const struct yaml_entry *e)
+{
+    end_tunnel(c);
+    c->tunnels = (struct yaml_place){0, 0};
+    c->tunnels_count++;
+    if (e->kind != YAML_MAP)
+        wrong(c, e->at, _("an entry of '%s' has the keys port and target"), TUNNELS);
+    else if (c->tunnels_count == TUNNELS_MAX + 1)
+        wrong(c, e->at, _("a client has at most %d tunnels"), TUNNELS_MAX);
+    else if (c->tunnels_count <= TUNNELS_MAX)
+        c->tunnel.at = e->at;
 }
 
 /* An entry of the list, or what stands in it. */
 static void take_tunnel(struct config *c, const struct yaml_entry *e)
 {
-    size_t index = e->path[1].index;
     if (e->depth == 2) {
-        c->tunnels = (struct yaml_place){0, 0};
-        if (index == 0 && e->kind == YAML_MAP)
-            c->tunnel = e->at;
-        if (e->kind != YAML_MAP)
-            wrong(c, e->at, _("an entry of '%s' has the keys port and target"), TUNNELS);
-        else if (index == 1)
-            wrong(c, e->at,
-                  _("one client carries one tunnel for now: start another client for "
-                    "this one, with a file of its own"));
+        begin_tunnel(c, e);
         return;
     }
-    if (e->depth > 3 || !e->path[2].key)
+    if (e->depth > 3 || !e->path[2].key || c->tunnels_count > TUNNELS_MAX)
         return; /* what is in a value that is wrong as a whole */
     const struct yaml_step *step = &e->path[2];
     const struct option *o = find(c->mode, OPTION_TUNNEL, step->key);
-    if (o && index == 0)
-        c->tunnel_keys |= UINT32_C(1) << (o - c->mode->options);
     if (o)
-        take_value(c, o, e);
+        take_tunnel_value(c, o, e);
     else if (strcmp(step->key, "name") == 0)
         take_name(c, e);
     else
         unknown_key(c, OPTION_TUNNEL, step);
 }
 
-/* What a tunnel must say. */
-static void check_tunnel(struct config *c)
+/* One tunnel is what the flags have, under a name. Several are a list; and the command line's tunnels are in
+   place of all of them. */
+static void check_tunnels(struct config *c)
 {
+    end_tunnel(c);
     if (c->tunnels.line > 0)
         wrong(c, c->tunnels, _("'%s' has no entry"), TUNNELS);
-    for (size_t i = 0; i < c->mode->count && c->tunnel.line > 0; i++) {
-        const char *key;
-        if (option_place(&c->mode->options[i], &key) == OPTION_TUNNEL && !(c->tunnel_keys >> i & 1))
-            wrong(c, c->tunnel, _("the tunnel has no '%s'"), key);
-    }
+    if (c->mode != &client_mode || c->list.count == 0)
+        return;
+    struct client_options *o = c->opt;
+    const struct tunnel_option *first = &c->list.at[0];
+    if (o->tunnels.count > 0)
+        return;
+    if (c->list.count > 1)
+        o->tunnels = c->list;
+    if (!is_given(c, find(c->mode, OPTION_TUNNEL, "port")))
+        o->remote_port = first->port;
+    if (!is_given(c, find(c->mode, OPTION_TUNNEL, "target")))
+        o->local_target = first->target;
 }
 
 static void take_tunnels(struct config *c, const struct yaml_entry *e)
@@ -378,7 +451,7 @@ int config_read(struct config *c, const char *bytes, size_t n, void *opt)
     if (err == ERR_NOMEM || c->err < 0)
         return ERR_NOMEM;
     if (err == 0)
-        check_tunnel(c);
+        check_tunnels(c);
     return c->errors_count > 0 ? ERR_INVAL : 0;
 }
 
@@ -396,7 +469,7 @@ bool config_has_secret(const struct config *c, struct yaml_place *ret)
 
 const char *config_tunnel(const struct config *c)
 {
-    return c->tunnel_name;
+    return c->list.count == 1 ? c->list.at[0].name : "";
 }
 
 void config_free(struct config *c)
@@ -405,6 +478,8 @@ void config_free(struct config *c)
         return;
     for (size_t i = 0; i < OPTIONS_MAX; i++)
         wipe(c->held[i]);
+    for (size_t i = 0; i < TUNNELS_MAX; i++)
+        wipe(c->targets[i]);
     secure_free(c, sizeof *c);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Configuration files (conf/yaml_walk.h) as options. A key is the name of a row of the one table, its
  * value what the flag takes, and it fails with the same words. At the client `tunnels` is a list of what is
- * forwarded, whose entries have the keys name, port and target; for now of one.
+ * forwarded, whose entries have the keys name, port and target.
  *
  * What the command line has said (common_options.given) stays. All that is wrong is found at once. No
  * I/O: what needs more than the text to be judged is asked of the caller's checks.
@@ -20,7 +20,6 @@
 enum {
     CONFIG_ERRORS_MAX = 20,
     CONFIG_ERROR_TEXT = 512,
-    CONFIG_NAME_MAX = 64, /* bytes of a tunnel's name */
 };
 
 struct config_error {
@@ -55,7 +54,7 @@ const struct config_error *config_error(const struct config *c, size_t i, bool *
 /* The key `secret` is there, and where. */
 bool config_has_secret(const struct config *c, struct yaml_place *ret);
 
-/* The name of the tunnel, "" without one. Valid until config_free(). */
+/* The name of the tunnel where the list has one entry; else "". Valid until config_free(). */
 const char *config_tunnel(const struct config *c);
 
 /* Wipes the texts. NULL is fine. */

@@ -94,7 +94,7 @@ static void note_given(const struct mode *m, const struct option *o, struct comm
                        struct flags_error *why)
 {
     uint32_t bit = UINT32_C(1) << (o - m->options);
-    if (common->given & bit && !why->repeated)
+    if (common->given & bit && !why->repeated && o->type != OPTION_TUNNELS)
         why->repeated = o->name;
     common->given |= bit;
 }
@@ -171,6 +171,7 @@ static const char *type_word(enum option_type type)
     case OPTION_CIDRS:
     case OPTION_RATES:
     case OPTION_CHOICE:
+    case OPTION_TUNNELS:
         return " string";
     }
     return ""; /* not reached */

@@ -54,6 +54,8 @@ static const struct option client_rows[] = {
      N_("configuration file in YAML, whose keys are the names of these flags; a flag wins over the file")},
     {"drain", OPTION_WINDOW, COMMON(client_options, drain_ns), "30s", NULL, "TIME",
      N_("how long running connections may finish after a SIGTERM, up to 10m; a second one ends now")},
+    {"forward", OPTION_TUNNELS, offsetof(struct client_options, tunnels), "", NULL, "[NAME=]PORT=TARGET",
+     N_("a public port and what it forwards to, e.g. 8080=127.0.0.1:3000 or web=8080=127.0.0.1:3000; may be given up to 64 times, in place of -remote-port and -local-target")},
     {"id", OPTION_STRING, offsetof(struct client_options, id), "", NULL, "NAME",
      N_("name of this client, which its public port belongs to: 1 to 64 of A-Z a-z 0-9 . _ -; if not given, one is made and kept in a file")},
     {"legacy", OPTION_CHOICE, COMMON(client_options, legacy), "auto", "allow never auto", "WORD",
@@ -98,9 +100,9 @@ static const struct {
     enum option_place place;
     const char *key;
 } places[] = {
-    {"config", OPTION_NOWHERE, "config"},   {"local-target", OPTION_TUNNEL, "target"},
-    {"once", OPTION_NOWHERE, "once"},       {"remote-port", OPTION_TUNNEL, "port"},
-    {"version", OPTION_NOWHERE, "version"},
+    {"config", OPTION_NOWHERE, "config"},      {"forward", OPTION_NOWHERE, "forward"},
+    {"local-target", OPTION_TUNNEL, "target"}, {"once", OPTION_NOWHERE, "once"},
+    {"remote-port", OPTION_TUNNEL, "port"},    {"version", OPTION_NOWHERE, "version"},
 };
 
 enum option_place option_place(const struct option *o, const char **ret_key)

@@ -12,6 +12,7 @@
 
 #include "conf/cidr.h"
 #include "conf/ports.h"
+#include "conf/tunnels.h"
 
 enum {
     /* With its LF a secret fills a line of at most 4,096 bytes (proto/auth.h, D12). */
@@ -50,8 +51,9 @@ enum option_type {
     OPTION_THREADS,  /* int: 1 to OPTION_THREADS_MAX; 0: not given */
     OPTION_WINDOW,   /* int64_t nanoseconds, 0 to OPTION_WINDOW_MAX_S seconds */
     OPTION_RATES, /* struct rates, each 1 to OPTION_RATE_MAX; one number leaves the second as it is */
-    OPTION_MEMORY, /* int64_t bytes, OPTION_MEMORY_MIN_MIB to _MAX_MIB; 0: not given */
-    OPTION_BOOL,   /* bool; takes no argument */
+    OPTION_MEMORY,  /* int64_t bytes, OPTION_MEMORY_MIN_MIB to _MAX_MIB; 0: not given */
+    OPTION_TUNNELS, /* struct tunnels; may be given again, each adds one */
+    OPTION_BOOL,    /* bool; takes no argument */
 };
 
 enum { OPTIONS_MAX = 32 }; /* of a mode: bits of common_options.given */
@@ -109,6 +111,7 @@ struct client_options {
     const char *ca;
     const char *local_target;
     int64_t remote_port;
+    struct tunnels tunnels; /* none: the one of local_target and remote_port */
     int64_t max_retry_ns;
     const char *id; /* "": one is made and kept (client/identity.h) */
 };

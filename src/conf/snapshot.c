@@ -48,6 +48,37 @@ void *snapshot_draft(struct snapshot *s)
     return &s->of;
 }
 
+/* The client's list; NULL: of another mode. */
+static struct tunnels *tunnels_of(struct snapshot *s)
+{
+    return s->mode == &client_mode ? &s->of.client.tunnels : NULL;
+}
+
+static char **target_at(struct tunnels *ts, uint32_t i)
+{
+    return (char **)((char *)&ts->at[i] + offsetof(struct tunnel_option, target));
+}
+
+/* Targets become copies of our own; of a failure count tells how many are. */
+static int copy_targets(struct tunnels *ts)
+{
+    uint32_t count = ts->count;
+    for (ts->count = 0; ts->count < count; ts->count++) {
+        char **target = target_at(ts, ts->count);
+        char *copy = strdup(*target);
+        if (!copy)
+            return ERR_NOMEM;
+        *target = copy;
+    }
+    return 0;
+}
+
+static void free_targets(struct tunnels *ts)
+{
+    for (uint32_t i = 0; i < ts->count; i++)
+        free(*target_at(ts, i));
+}
+
 /* Those of the first n rows. */
 static void free_strings(struct snapshot *s, size_t n)
 {
@@ -71,6 +102,12 @@ int snapshot_seal(struct snapshot *s)
         if (field)
             *field = copy;
     }
+    struct tunnels *ts = tunnels_of(s);
+    if (ts && copy_targets(ts) < 0) {
+        free_targets(ts);
+        free_strings(s, s->mode->count);
+        return ERR_NOMEM;
+    }
     s->is_sealed = true;
     return 0;
 }
@@ -87,6 +124,8 @@ void snapshot_unref(struct snapshot *s)
         return;
     if (s->is_sealed)
         free_strings(s, s->mode->count);
+    if (s->is_sealed && tunnels_of(s))
+        free_targets(tunnels_of(s));
     secure_free(s, sizeof *s);
 }
 

@@ -137,6 +137,8 @@ int value_set(const struct option *o, const char *text, void *opt)
         return set_rates(text, field);
     case OPTION_MEMORY:
         return set_memory(text, field);
+    case OPTION_TUNNELS:
+        return tunnels_parse(text, field);
     case OPTION_BOOL:
         return set_bool(text, field);
     }
@@ -152,21 +154,44 @@ static bool is_number(const char *text)
     return n > 0 && n < 20 && strspn(text, "0123456789") == n;
 }
 
-void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char *text, int err)
+/* What was likely meant. */
+static bool slip_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char *text)
 {
-    const size_t room = VALUE_REASON_MAX;
     bool is_duration = o->type == OPTION_DURATION || o->type == OPTION_WINDOW;
     if (is_duration && is_number(text)) {
-        (void)snprintf(ret, room, _("parse error: a duration has a unit: write %ss"), text);
-        return;
+        (void)snprintf(ret, VALUE_REASON_MAX, _("parse error: a duration has a unit: write %ss"),
+                       text);
+        return true;
     }
     char network[CIDR_BUF];
     if (o->type == OPTION_CIDRS && cidrs_slip(text, network)) {
         (void)snprintf(
-            ret, room,
+            ret, VALUE_REASON_MAX,
             _("an address has bits behind its prefix: if the network is meant, write %s"), network);
+        return true;
+    }
+    return false;
+}
+
+static void tunnels_reason(char ret[VALUE_REASON_MAX], int err)
+{
+    const char *text = _("must be PORT=TARGET or NAME=PORT=TARGET, like 8080=127.0.0.1:3000");
+    if (err == ERR_LIMIT) {
+        (void)snprintf(ret, VALUE_REASON_MAX, _("a client has at most %d tunnels"), TUNNELS_MAX);
         return;
     }
+    if (err == ERR_INUSE)
+        text = _("another tunnel has this name already");
+    else if (err == ERR_RANGE)
+        text = _("a public port is 0 to 65535");
+    (void)snprintf(ret, VALUE_REASON_MAX, "%s", text);
+}
+
+void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char *text, int err)
+{
+    const size_t room = VALUE_REASON_MAX;
+    if (slip_reason(ret, o, text))
+        return;
     switch (o->type) {
     case OPTION_SECRET:
         (void)snprintf(ret, room, _("longer than %d bytes"), OPTION_SECRET_MAX);
@@ -197,6 +222,9 @@ void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char
                        _("must be up to %d networks and addresses like "
                          "10.0.0.0/8,2001:db8::1"),
                        CIDRS_MAX);
+        return;
+    case OPTION_TUNNELS:
+        tunnels_reason(ret, err);
         return;
     case OPTION_BOOL:
         (void)snprintf(ret, room, "%s", _("parse error: write true or false"));

@@ -87,6 +87,7 @@ static void log_end(struct agent *a, enum end_reason reason, const struct errmsg
 static void agent_ended(struct agent *a, enum end_reason reason, const struct errmsg *why)
 {
     log_end(a, reason, why);
+    services_end(a);
     endpoints_close(a);
     a->work.opening = NULL;
     a->work.session = NULL;
@@ -156,21 +157,20 @@ static void agent_on_drop(struct message *m)
 
 /* ---- the port ---- */
 
-static bool port_is_allowed(const struct agent *a, int64_t port)
+bool agent_may_have_port(const struct agent *a, int64_t port)
 {
     const struct ports *allowed = &a->worker->srv->opt->allow_ports;
     return allowed->count == 0 || ports_contain(allowed, port);
 }
 
-/* The system's word for why a port cannot be had; EPERM is -allow-ports. The client makes the
-   sentence. */
-static const char *errno_word(const struct agent *a, int err)
+/* The client makes the sentence. */
+const char *agent_errno_word(const struct agent *a, int64_t port, int err)
 {
     switch (err) {
     case ERR_RANGE:
         return "ERANGE";
     case ERR_PERM:
-        return port_is_allowed(a, a->claim.wanted) ? "EACCES" : "EPERM";
+        return agent_may_have_port(a, port) ? "EACCES" : "EPERM";
     case ERR_INUSE:
         return "EADDRINUSE";
     case ERR_LIMIT:
@@ -188,7 +188,8 @@ static void refuse_port(struct agent *a, int err)
                                             .has_refused_port = true,
                                             .refused_port = a->claim.wanted},
                                  .err = err};
-    (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s", errno_word(a, err));
+    (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s",
+                   agent_errno_word(a, a->claim.wanted, err));
     if (!a->work.is_quiet)
         event_port_failed(a->name, a->claim.wanted,
                           refusal_port_text(no.answer.errno_word, a->claim.wanted));
@@ -224,7 +225,7 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
         agent_post(a, &a->reports.asked);
     else if (ask->port < 0 || ask->port > 65535)
         refuse_port(a, ERR_RANGE);
-    else if (!port_is_allowed(a, ask->port))
+    else if (!agent_may_have_port(a, ask->port))
         refuse_port(a, ERR_PERM);
     else
         agent_post(a, &a->reports.asked);
@@ -273,7 +274,18 @@ static void agent_on_yield_port(void *ctx)
 {
     struct agent *a = ctx;
     endpoint_close(&a->work.endpoint);
+    services_stop(a);
     agent_post(a, &a->reports.released);
+}
+
+static bool agent_on_session_line(void *ctx, struct hello_text line)
+{
+    return services_on_line(ctx, line);
+}
+
+static void agent_on_relay_over(void *ctx, uint32_t svc)
+{
+    services_on_relay_over(ctx, svc);
 }
 
 static void agent_on_waiting(void *ctx, bool waits, uint64_t bytes)
@@ -358,6 +370,8 @@ static void agent_on_closed(void *ctx, enum end_reason reason, const struct errm
 static void agent_on_accept(struct message *m)
 {
     static const struct session_ops ops = {
+        .on_line = agent_on_session_line,
+        .on_relay_over = agent_on_relay_over,
         .on_users = agent_on_users,
         .on_yield_port = agent_on_yield_port,
         .on_waiting = agent_on_waiting,
@@ -385,6 +399,8 @@ static void agent_on_accept(struct message *m)
         event_port_accepting(a->name, listener_address(l));
     }
     endpoints_users(a, SESSION_USERS_ADMIT);
+    if (!has_port && services_new(a) < 0)
+        session_close(s, END_LOCAL, NULL);
     if (quota_is_full(a->worker->relays.quota))
         worker_full(a->worker);
 }
@@ -547,4 +563,5 @@ void agent_tell(const struct agent *a)
                          l ? listener_address(l) : "-",
                          a->work.session ? session_received(a->work.session) : 0,
                          a->work.session ? session_sent(a->work.session) : 0);
+    services_tell(a);
 }

@@ -8,19 +8,36 @@
 #include "proto/unsent.h"
 #include "server/internal.h"
 
+/* What the connection is for, and whose it is. */
+static void say_user(struct smux_open *open, const struct service *v, int fd,
+                     const struct sockaddr *addr)
+{
+    *open = (struct smux_open){0};
+    if (!v)
+        return; /* its client has one tunnel */
+    open->service = v->lease.svc;
+    open->visitor = sock_address(addr);
+    open->local = sock_own_address(fd);
+    open->visitor.scope = open->local.scope = 0;
+    if (open->local.family != open->visitor.family)
+        open->local = open->visitor = (struct address){0};
+}
+
 static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
 {
     struct endpoint *e = ctx;
     struct agent *a = e->agent;
     struct worker *w = a->worker;
     struct smux_stream *st;
+    struct smux_open open;
     char user[SOCK_NAME_MAX];
 
     if (!a->work.session || a->work.users == SESSION_USERS_REFUSE) {
         sock_close_reset(fd); /* nobody knows when, or whether, the client comes back */
         return;
     }
-    int err = session_open_stream(a->work.session, &(struct smux_open){0}, &st);
+    say_user(&open, e->service, fd, addr);
+    int err = session_open_stream(a->work.session, &open, &st);
     struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->work.session, st);
     if (!r) {
         if (err == 0)
@@ -34,6 +51,10 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
         event_user_connected(a->name, sock_name(user, addr));
     relay_set_source(r, hash_text(sock_source(user, addr)));
     relay_bound_unsent(r);
+    if (e->service) {
+        relay_set_service(r, e->service->key);
+        services_count(e->service);
+    }
     relay_attach(r, fd);
     if (quota_is_full(w->relays.quota))
         worker_full(w);

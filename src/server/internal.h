@@ -31,6 +31,7 @@
 #include "proto/hello.h"
 #include "proto/homes.h"
 #include "proto/known.h"
+#include "proto/session/leases.h"
 #include "proto/session/registry.h"
 #include "proto/session/waiting.h"
 #include "proto/strangers.h"
@@ -95,8 +96,61 @@ struct worker {
 /* What is exposed for a client: one public TCP port. Users who come become streams of its session. */
 struct endpoint {
     struct agent *agent;
+    struct service *service;   /* whose port it is; NULL: that of the open */
     struct list of_agent;      /* in agent->work.endpoints while it listens */
     struct listener *listener; /* NULL: closed */
+};
+
+/* From the main thread to the worker, of one service. */
+struct service_orders {
+    struct message open_port; /* answered by opened */
+    struct message refuse;
+    struct message yield; /* another client wants the port; answered by yielded */
+    struct message forgotten;
+};
+
+/* From the worker to the main thread. */
+struct service_reports {
+    struct message asked; /* the claim is filled in: answered by open_port or refuse */
+    struct message opened;
+    struct message yielded;
+    struct message released; /* it has its port no more */
+    struct message gone;     /* answered by forgotten */
+};
+
+/*
+ * One tunnel of a session with services: a lease, and the port it is for. Its agent's worker makes it,
+ * and frees it when the main thread has forgotten it.
+ */
+struct service {
+    struct agent *agent;
+    struct claim claim; /* written before asked is posted; the main thread's from then on */
+
+    /* the worker's */
+    struct lease lease;
+    struct list of_agent; /* in agent->work.services->all, until gone is posted */
+    struct endpoint endpoint;
+    uint32_t key;     /* what its relays know it by: never used again in the session */
+    uint32_t streams; /* that run */
+    int opened_port;  /* with opened; 0: it could not be had */
+    bool yields;      /* with yielded */
+    bool over;        /* gone was posted */
+
+    /* the main thread's */
+    bool counts;            /* in srv->tunnels */
+    struct service_why why; /* the worker's once refuse is posted */
+
+    struct service_orders orders;
+    struct service_reports reports;
+};
+
+/* All of a session. The worker's. */
+struct services {
+    struct agent *agent;
+    struct leases leases;
+    struct list all;
+    uv_timer_t timer;
+    uint32_t last_key;
 };
 
 /* Who shares a source: its sessions, on any worker, and users who finish without theirs. The main
@@ -121,6 +175,7 @@ struct agent_main {
     struct home home;                 /* that, or else its own, while is_trusted */
     bool has_session;                 /* sid is the number of one, or of one to be */
     bool counts;                      /* as one of its source's sessions */
+    uint32_t tunnels;                 /* its services that count */
     struct crowd *crowd;              /* then; the worker's to count in while it has a session */
     char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
     struct agent *target;                /* whose session handover is for, if there is one */
@@ -136,6 +191,7 @@ struct agent_work {
     struct session *session;
     struct endpoint endpoint;     /* the port that its open has asked for */
     struct list endpoints;        /* all that listen for it */
+    struct services *services;    /* NULL: a session without, or none */
     enum session_users users;     /* what becomes of who comes, at all of them */
     struct log_budget lines;      /* about what happens to its session again and again */
     struct log_budget user_lines; /* about users who are not served */
@@ -271,6 +327,7 @@ struct server {
     mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
     struct account account;    /* of descriptors */
     uint32_t sessions;         /* that count in it */
+    uint32_t tunnels;          /* the same of their services */
     mtime_ms tell_sessions_at; /* "no room for more sessions": the same */
     bool draining, ended;
 };
@@ -356,6 +413,9 @@ void owners_init_agent(struct agent *a);
 /* a has ended, and is in srv->agents no more. */
 void owners_gone(struct agent *a);
 
+/* The messages of v that are about it. */
+void owners_init_service(struct service *v);
+
 /* The agent with this session; NULL: none. */
 struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES]);
 
@@ -393,6 +453,35 @@ void agent_tell(const struct agent *a);
 /* Whether one more line about it, of those that b bounds, may be written; the line about those that
    could not be comes first. */
 bool agent_may_tell(const struct agent *a, struct log_budget *b);
+
+/* Whether -allow-ports has it. */
+bool agent_may_have_port(const struct agent *a, int64_t port);
+
+/* The system's word for why it cannot have it, for the wire: "EADDRINUSE"; EPERM is -allow-ports. */
+const char *agent_errno_word(const struct agent *a, int64_t port, int err);
+
+/* ---- services.c: the worker's side of a session's services ---- */
+
+/* For the session of a, which has services. 0, ERR_NOMEM. */
+int services_new(struct agent *a) MUST_USE;
+
+/* The session is over: closes all their ports, and posts the end of each. Harmless without. */
+void services_end(struct agent *a);
+
+/* No new users: the session drains. Harmless without. */
+void services_stop(struct agent *a);
+
+/* A line of the client's, as session_ops has it. */
+bool services_on_line(struct agent *a, struct hello_text line);
+
+/* A connection of a user has begun. */
+void services_count(struct service *v);
+
+/* One is over, of the service with that key. */
+void services_on_relay_over(struct agent *a, uint32_t key);
+
+/* The lines of status. */
+void services_tell(const struct agent *a);
 
 /* ---- endpoint.c ---- */
 

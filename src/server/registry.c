@@ -11,9 +11,15 @@
 #include "proto/hash.h"
 #include "server/internal.h"
 
+static struct service *service_of_claim(struct claim *c)
+{
+    return CONTAINER_OF(c, struct service, claim);
+}
+
+/* Whose it is, itself or as the claim of one of its services. */
 static struct agent *agent_of_claim(struct claim *c)
 {
-    return CONTAINER_OF(c, struct agent, claim);
+    return c->is_tunnel ? service_of_claim(c)->agent : CONTAINER_OF(c, struct agent, claim);
 }
 
 static void tell_worker(struct agent *a, struct message *m)
@@ -37,10 +43,40 @@ static void fill_refusal(struct agent *a, const struct registry_action *act)
                        agent_of_claim(act->by)->peer);
 }
 
+/* A service needs no word of being accepted: it listens, and has no older one. */
+static void service_act(struct service *v, const struct registry_action *act)
+{
+    struct agent *a = v->agent;
+    switch (act->kind) {
+    case REGISTRY_OPEN:
+        tell_worker(a, &v->orders.open_port);
+        break;
+    case REGISTRY_REFUSE:
+        v->why = (struct service_why){.error = SERVICE_ERR_TAKEN};
+        if (act->by)
+            (void)snprintf(v->why.by, sizeof v->why.by, "%.*s", HELLO_WORD_BUF - 1,
+                           agent_of_claim(act->by)->peer);
+        tell_worker(a, &v->orders.refuse);
+        break;
+    case REGISTRY_YIELD:
+        (void)snprintf(a->main.yields_to_name, sizeof a->main.yields_to_name, "%s",
+                       agent_of_claim(act->by)->name);
+        tell_worker(a, &v->orders.yield);
+        break;
+    case REGISTRY_ACCEPT:
+    case REGISTRY_EVICT:
+        break;
+    }
+}
+
 static void owners_act(void *ctx, const struct registry_action *act)
 {
     struct agent *a = agent_of_claim(act->claim);
     (void)ctx;
+    if (act->claim->is_tunnel) {
+        service_act(service_of_claim(act->claim), act);
+        return;
+    }
     switch (act->kind) {
     case REGISTRY_OPEN:
         tell_worker(a, &a->orders.open_port);
@@ -107,12 +143,25 @@ static void crowd_leave(struct agent *a)
     a->main.crowd = NULL;
 }
 
-/* There are so many sessions now, which leave that much to users. */
-static void count_sessions(struct server *srv, uint32_t sessions)
+/* So many listeners more than one for each session count as so many sessions. */
+static uint32_t as_sessions(uint32_t tunnels)
+{
+    return (tunnels + ACCOUNT_SESSION - 1) / ACCOUNT_SESSION;
+}
+
+/* There are so many sessions and further tunnels now, which leave that much to users. */
+static void count(struct server *srv, uint32_t sessions, uint32_t tunnels)
 {
     srv->sessions = sessions;
-    if (quota_set_max(&srv->connections, account_users(&srv->account, sessions)))
+    srv->tunnels = tunnels;
+    if (quota_set_max(&srv->connections,
+                      account_users(&srv->account, sessions + as_sessions(tunnels))))
         reception_room(srv); /* some may have had to wait */
+}
+
+static void count_sessions(struct server *srv, uint32_t sessions)
+{
+    count(srv, sessions, srv->tunnels);
 }
 
 /* Does o's session stay beside one that a begins? One of its own id ends then, or a is refused; not
@@ -126,15 +175,20 @@ static bool stays_beside(const struct agent *a, const struct agent *o)
 static bool has_room(const struct agent *a)
 {
     const struct server *srv = a->worker->srv;
-    uint32_t others = 0, of_source = 0;
+    uint32_t others = 0, of_source = 0, tunnels = 0, tunnels_of_source = 0;
     list_foreach (n, &srv->agents) {
         const struct agent *o = LIST_ENTRY(n, struct agent, main.of_server);
         if (!o->main.counts || !stays_beside(a, o))
             continue;
+        bool is_same = strcmp(o->source, a->source) == 0;
         others++;
-        of_source += strcmp(o->source, a->source) == 0;
+        of_source += is_same;
+        tunnels += o->main.tunnels;
+        tunnels_of_source += is_same ? o->main.tunnels : 0;
     }
-    return account_takes_session(&srv->account, others, quota_used(&srv->connections), of_source);
+    return account_takes_session(&srv->account, others + as_sessions(tunnels),
+                                 quota_used(&srv->connections),
+                                 of_source + as_sessions(tunnels_of_source));
 }
 
 /* A client that asks again and again writes one line a minute. */
@@ -205,6 +259,67 @@ static void owners_on_waits(struct message *m)
         struct agent *v = CONTAINER_OF(e, struct agent, main.waiting);
         tell_worker(v, &v->orders.expire);
     }
+}
+
+/* ---- what workers say of services ---- */
+
+static void service_on_asked(struct message *m)
+{
+    struct service *v = CONTAINER_OF(m, struct service, reports.asked);
+    struct agent *a = v->agent;
+    struct server *srv = a->worker->srv;
+    v->counts = true;
+    a->main.tunnels++;
+    count(srv, srv->sessions, srv->tunnels + 1);
+    if (has_room(a)) {
+        registry_ask(&srv->registry, &v->claim);
+        return;
+    }
+    v->why = (struct service_why){.error = SERVICE_ERR_LIMIT};
+    tell_worker(a, &v->orders.refuse);
+}
+
+static void service_on_opened(struct message *m)
+{
+    struct service *v = CONTAINER_OF(m, struct service, reports.opened);
+    registry_opened(&v->agent->worker->srv->registry, &v->claim, v->opened_port);
+}
+
+static void service_on_yielded(struct message *m)
+{
+    struct service *v = CONTAINER_OF(m, struct service, reports.yielded);
+    struct agent *a = v->agent;
+    if (v->yields)
+        event_port_yielded(a->name, v->opened_port, a->main.yields_to_name);
+    registry_yielded(&a->worker->srv->registry, &v->claim, v->yields);
+}
+
+static void service_on_released(struct message *m)
+{
+    struct service *v = CONTAINER_OF(m, struct service, reports.released);
+    registry_released(&v->agent->worker->srv->registry, &v->claim);
+}
+
+static void service_on_gone(struct message *m)
+{
+    struct service *v = CONTAINER_OF(m, struct service, reports.gone);
+    struct agent *a = v->agent;
+    struct server *srv = a->worker->srv;
+    if (v->counts) {
+        a->main.tunnels--;
+        count(srv, srv->sessions, srv->tunnels - 1);
+    }
+    registry_gone(&srv->registry, &v->claim);
+    tell_worker(a, &v->orders.forgotten);
+}
+
+void owners_init_service(struct service *v)
+{
+    message_init(&v->reports.asked, service_on_asked);
+    message_init(&v->reports.opened, service_on_opened);
+    message_init(&v->reports.yielded, service_on_yielded);
+    message_init(&v->reports.released, service_on_released);
+    message_init(&v->reports.gone, service_on_gone);
 }
 
 /* ---- the main thread ---- */

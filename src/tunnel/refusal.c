@@ -6,6 +6,7 @@
  */
 #include "tunnel/refusal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/attr.h"
@@ -89,4 +90,33 @@ void refusal_text(struct errmsg *ret, const struct hello_answer *a,
         break;
     }
     (void)errmsg_set(ret, ERR_REFUSED, "%s", _("the server has no room at present"));
+}
+
+static const char *const service_texts[SERVICE_ERRORS] = {
+    [SERVICE_OK] = N_("as was asked"),
+    [SERVICE_ERR_TAKEN] = N_("it is in use by another client"),
+    [SERVICE_ERR_LIMIT] = N_("the server has no room for more tunnels of this client at present"),
+    [SERVICE_ERR_KIND] = N_("the server has no tunnels of this kind"),
+    [SERVICE_ERR_NAME] = N_("the server cannot serve this name"),
+    [SERVICE_ERR_MESSAGE] = N_("the server does not understand what is asked for"),
+    [SERVICE_ERR_REVOKED] = N_("this client was revoked"),
+    [SERVICE_ERR_MOVED] = N_("another server has it now"),
+    [SERVICE_ERR_SHUTDOWN] = N_("the server is stopping"),
+};
+
+const char *refusal_service_text(char out[REFUSAL_TEXT_MAX], const struct service_why *why,
+                                 long long port)
+{
+    const char *text;
+    if (why->error == SERVICE_ERR_PORT)
+        text = refusal_port_text(why->errno_word, port);
+    else if (why->error == SERVICE_ERR_RIGHT)
+        text = refusal_port_text("EPERM", port);
+    else
+        text = _(service_texts[why->error]);
+    if (why->error == SERVICE_ERR_TAKEN && *why->by)
+        (void)snprintf(out, REFUSAL_TEXT_MAX, _("it is in use by the client at %s"), why->by);
+    else
+        (void)snprintf(out, REFUSAL_TEXT_MAX, "%s", text);
+    return out;
 }

@@ -4,6 +4,9 @@
 
 #include "base/err.h"
 #include "proto/hello.h"
+#include "proto/service_line.h"
+
+enum { REFUSAL_TEXT_MAX = 512 };
 
 /* Fills *ret with one sentence for a person about the refusal a of the open asked; printable. */
 void refusal_text(struct errmsg *ret, const struct hello_answer *a,
@@ -12,3 +15,7 @@ void refusal_text(struct errmsg *ret, const struct hello_answer *a,
 /* Why a public port cannot be had, for a person: the same words at both ends. errno_word is that of
    the answer: "EACCES"; "": none. port: the one asked for; 0 is the wish for any. One that is not known is returned as it is; else static. */
 const char *refusal_port_text(const char *errno_word, long long port);
+
+/* Why a tunnel is refused, or closed, in out: the same words at both ends. port: as above. */
+const char *refusal_service_text(char out[REFUSAL_TEXT_MAX], const struct service_why *why,
+                                 long long port);

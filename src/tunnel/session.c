@@ -403,14 +403,6 @@ void session_stop(struct session *s, mtime_ms drain_ms)
     session_act(s);
 }
 
-int session_open_stream(struct session *s, const struct smux_open *open, struct smux_stream **ret)
-{
-    if (s->closed || s->life.service != LIFE_SERVING)
-        return ERR_BADSTATE;
-    session_wake(s);
-    return smux_stream_open_service(s->mux, open, NULL, ret);
-}
-
 void session_dialled(struct session *s, int fd_or_err, mtime_ms connect_ms,
                      const struct errmsg *why)
 {
@@ -445,11 +437,6 @@ bool session_port_wanted(struct session *s)
     bool yes = !s->closed && life_port_wanted(&s->life, loop_now(s->cfg.loop));
     session_act(s);
     return yes;
-}
-
-bool session_may_lose_port(const struct session *s)
-{
-    return s->closed || life_may_lose_port(&s->life, loop_now(s->cfg.loop));
 }
 
 static struct life_ask ask_of(const struct session *s, const struct handover *h)

@@ -132,6 +132,9 @@ int session_open_stream(struct session *s, const struct smux_open *open,
    cut. 0, or ERR_NOMEM: nothing is said of it. Nothing happens once the session is closed. */
 int session_say(struct session *s, const char *line, size_t n) MUST_USE;
 
+/* The line means nothing here, as one of a later version may: too many, and the session ends. */
+void session_line_is_useless(struct session *s);
+
 /* on_line may be called again, from inside this. */
 void session_read_lines(struct session *s);
 
@@ -166,6 +169,7 @@ const struct address *session_address(const struct session *s); /* the same as d
 enum life_state session_state(const struct session *s);
 enum life_service session_service(const struct session *s);
 bool session_is_v2(const struct session *s);
+bool session_has_services(const struct session *s);
 const uint8_t *session_sid(const struct session *s);
 const uint8_t *session_nonce(const struct session *s);
 uint32_t session_streams(const struct session *s);   /* running connections */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/backlog.h"
+#include "base/log.h"
 #include "proto/service_line.h"
 #include "tunnel/internal.h"
 
@@ -81,6 +82,13 @@ void session_read_lines(struct session *s)
     session_wake(s);
 }
 
+void session_line_is_useless(struct session *s)
+{
+    log_debug("[%s] a line of the control stream is not known here", session_name(s));
+    if (!s->closed && smux_session_count_useless(s->mux) < 0)
+        session_close(s, END_PROTOCOL, NULL);
+}
+
 /* ---- writing ---- */
 
 int session_say(struct session *s, const char *line, size_t n)
@@ -128,6 +136,26 @@ static void control_on_credit(struct stream_owner *o)
     struct session_control *c = CONTAINER_OF(o, struct session_control, owner);
     c->has_no_credit = false;
     session_wake(c->s);
+}
+
+/* ---- services of a session ---- */
+
+int session_open_stream(struct session *s, const struct smux_open *open, struct smux_stream **ret)
+{
+    if (s->closed || s->life.service != LIFE_SERVING)
+        return ERR_BADSTATE;
+    session_wake(s);
+    return smux_stream_open_service(s->mux, open, NULL, ret);
+}
+
+bool session_may_lose_port(const struct session *s)
+{
+    return s->closed || life_may_lose_port(&s->life, loop_now(s->cfg.loop));
+}
+
+bool session_has_services(const struct session *s)
+{
+    return s->cfg.has_services;
 }
 
 /* ---- life ---- */

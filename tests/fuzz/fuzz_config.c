@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     look_at_errors(c, err);
     assert(!is_given || memcmp(&opt, &before, sizeof opt) == 0);
     assert(!config_has_secret(c, &at) || at.line >= 1);
-    assert(strlen(config_tunnel(c)) <= CONFIG_NAME_MAX);
+    assert(strlen(config_tunnel(c)) <= TUNNEL_NAME_MAX);
     const struct mode *whose = config_mode(bytes, size - 1);
     assert(whose == &client_mode || whose == &server_mode);
     config_free(c);

@@ -13,6 +13,11 @@ const struct address *session_address(const struct session *s)
     return &s->at;
 }
 
+bool session_has_services(const struct session *s)
+{
+    return s->has_services;
+}
+
 enum life_state session_state(const struct session *s)
 {
     return s->state;

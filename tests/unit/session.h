@@ -14,6 +14,7 @@
 
 struct session {
     const struct session_ops *ops;
+    bool has_services;
     void *ctx;
     /* answers */
     enum life_state state;

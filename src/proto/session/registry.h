@@ -52,6 +52,7 @@ struct claim {
     char id[HELLO_ID_MAX + 1]; /* "": a tunnel's, or the legacy wire's: nobody's namesake */
     uint8_t nonce[HELLO_NONCE_BYTES];
     bool take;
+    bool is_tunnel; /* of a session; without an id */
     struct hello_nonces mine;
     int64_t wanted; /* port; 0: any; CLAIM_NO_PORT */
     /* readable */

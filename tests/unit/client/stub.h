@@ -56,6 +56,10 @@ struct relay {
 };
 
 struct stub {
+    char said[8192];       /* lines of the control stream */
+    unsigned useless;      /* of theirs */
+    unsigned timers;       /* made */
+    mtime_ms tunnels_wait; /* of the timer of the tunnels */
     struct client *client; /* that runs */
     mtime_ms now;
     struct dial *dials;

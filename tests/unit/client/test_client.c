@@ -586,8 +586,7 @@ static void whatever_a_client_needs_may_fail(void **state)
 static void a_service(void)
 {
     const struct client *c = stub.client;
-    struct smux_stream st = {false};
-    const struct service *s = client_service_of(c, &st);
+    const struct service *s = client_service_of(c, &(struct smux_open){0});
     assert_ptr_equal(&s->node, list_first(&c->services));
     assert_string_equal(s->name, "db:5432");
     assert_string_equal(s->address.host, "db");

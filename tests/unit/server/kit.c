@@ -422,6 +422,44 @@ void relay_bound_unsent(struct relay *r)
     kit.unsent_bound = true;
 }
 
+void relay_set_service(struct relay *r, uint32_t svc)
+{
+    (void)r;
+    kit_did("relay-of:%u", svc);
+}
+
+void relays_cut_service(struct session *s, uint32_t svc, enum smux_reset_code code)
+{
+    (void)s;
+    assert_int_equal(code, SMUX_RST_SHUTDOWN);
+    kit_did("cut:%u", svc);
+}
+
+int session_say(struct session *s, const char *line, size_t n)
+{
+    (void)s;
+    kit_did("say:%.*s", (int)n - 1, line);
+    return kit.say_err;
+}
+
+bool session_may_lose_port(const struct session *s)
+{
+    (void)s;
+    return kit.may_lose_port;
+}
+
+void session_line_is_useless(struct session *s)
+{
+    (void)s;
+    kit_did("useless");
+}
+
+void session_read_lines(struct session *s)
+{
+    (void)s;
+    kit_did("read-lines");
+}
+
 void relay_set_source(struct relay *r, uint64_t source)
 {
     (void)r;

@@ -30,6 +30,8 @@ struct kit {
     char *lines;       /* the log, from info on: lines_seen */
     uint64_t source;   /* of the last relay */
     bool unsent_bound; /* it is */
+    int say_err;
+    bool may_lose_port;
     mtime_ms now;
     struct server srv;
     struct server_options opt;

@@ -26,6 +26,48 @@ void worker_agent_gone(struct worker *w)
     kit_did("gone");
 }
 
+/* Its services are in test_services.c. */
+int services_new(struct agent *a)
+{
+    (void)a;
+    kit_did("services");
+    return 0;
+}
+
+void services_end(struct agent *a)
+{
+    (void)a;
+}
+
+void services_stop(struct agent *a)
+{
+    (void)a;
+}
+
+bool services_on_line(struct agent *a, struct hello_text line)
+{
+    (void)a;
+    (void)line;
+    return true;
+}
+
+void services_count(struct service *v)
+{
+    (void)v;
+    fail();
+}
+
+void services_on_relay_over(struct agent *a, uint32_t key)
+{
+    (void)a;
+    (void)key;
+}
+
+void services_tell(const struct agent *a)
+{
+    (void)a;
+}
+
 /* ---- the way to a session ---- */
 
 static struct agent *come(char letter)
@@ -88,7 +130,7 @@ static void an_open_without_a_port(void **state)
     ask(a, "nas", NO_PORT);
     KIT_DID("a>auth_ok a>asked ");
     kit_run(&a->orders.accept);
-    KIT_DID("accepted-portless name:192.0.2.1:4711 nas ");
+    KIT_DID("accepted-portless name:192.0.2.1:4711 nas services ");
     assert_ptr_equal(a->work.session, &kit.session);
     over(a, END_PEER);
     KIT_DID("a>ended ");

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tunnels of a client that are opened in its session: carries out what proto/session/wishes
+ * decides. What the session serves is asked for anew in each one; across cuts nothing changes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/address.h"
+#include "base/escape.h"
+#include "base/event.h"
+#include "base/i18n.h"
+#include "client/internal.h"
+#include "tunnel/refusal.h"
+
+/* ---- what wishes decide ---- */
+
+/* host:port of what is public, as one would dial it. */
+static void public_address(char *out, size_t room, const struct tunnel *t)
+{
+    const char *host = t->client->server.host;
+    bool is_ipv6 = strchr(host, ':');
+    (void)snprintf(out, room, "%s%s%s:%d", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "",
+                   t->wish.port);
+}
+
+static void tell(struct tunnel *t, enum wish_tell what, bool again)
+{
+    char address[HOSTPORT_HOST_MAX + 16], why[REFUSAL_TEXT_MAX];
+    const struct wish *w = &t->wish;
+    switch (what) {
+    case WISH_TELL_OPENED:
+        t->client->was_open = true;
+        public_address(address, sizeof address, t);
+        event_tunnel_opened(w->wanted.name, address, t->target);
+        break;
+    case WISH_TELL_REFUSED:
+        event_tunnel_refused(again, w->wanted.name, w->wanted.port,
+                             refusal_service_text(why, &w->why, w->wanted.port));
+        client_tunnel_refused(t->client);
+        break;
+    case WISH_TELL_CLOSED:
+        event_tunnel_closed(again, w->wanted.name,
+                            refusal_service_text(why, &w->why, w->wanted.port));
+        break;
+    }
+    client_tell_manager(t->client);
+}
+
+static void say(const struct client *c, const struct service_line *line)
+{
+    char text[HELLO_MAX];
+    size_t n = service_line_put(text, line);
+    struct session *s = c->current ? c->current->session : NULL;
+    if (s && session_say(s, text, n) < 0)
+        session_close(s, END_LOCAL, NULL);
+}
+
+static void on_due(uv_timer_t *t);
+
+/* After each input to the wishes. */
+static void act(struct client *c)
+{
+    struct wish_action a;
+    mtime_ms now = loop_now(&c->loop);
+    while (wishes_next(&c->wishes, &a)) {
+        struct tunnel *t = CONTAINER_OF(a.wish, struct tunnel, wish);
+        switch (a.kind) {
+        case WISH_TELL:
+            tell(t, a.tell, a.again);
+            break;
+        case WISH_SEND:
+            say(c, &a.line);
+            break;
+        case WISH_FREE:
+            break; /* none is taken back while the client runs */
+        }
+    }
+    mtime_ms at = wishes_deadline(&c->wishes);
+    if (at == MTIME_NEVER)
+        uv_timer_stop(&c->wishes_due);
+    else
+        uv_timer_start(&c->wishes_due, on_due, at > now ? (uint64_t)(at - now) : 0, 0);
+}
+
+static void on_due(uv_timer_t *t)
+{
+    struct client *c = t->data;
+    wishes_tick(&c->wishes, loop_now(&c->loop));
+    act(c);
+}
+
+/* ---- the session ---- */
+
+void tunnels_session_up(struct client *c)
+{
+    if (list_empty(&c->tunnels))
+        return;
+    tunnels_session_down(c);
+    wishes_begun(&c->wishes);
+    act(c);
+}
+
+void tunnels_session_down(struct client *c)
+{
+    if (list_empty(&c->tunnels))
+        return;
+    wishes_lost(&c->wishes, loop_now(&c->loop));
+    act(c);
+}
+
+bool tunnels_on_line(struct uplink *u, struct hello_text text)
+{
+    struct client *c = u->client;
+    struct service_line line;
+    char shown[ESCAPE_BUF];
+    int err = service_line_get(text, SERVICE_SERVER, &line);
+    if (err == ERR_NOTFOUND) {
+        session_line_is_useless(u->session);
+        return true;
+    }
+    if (err == 0 && line.op == SERVICE_NOTICE)
+        event_server_notice(escape_text(shown, line.message, strlen(line.message)));
+    else if (err == 0 && u == c->current) /* one beside drains: nothing is asked of it */
+        err = wishes_line(&c->wishes, &line, loop_now(&c->loop));
+    if (err < 0) {
+        session_close(u->session, err == ERR_NOMEM ? END_LOCAL : END_PROTOCOL, NULL);
+        return false;
+    }
+    act(c);
+    return true;
+}
+
+struct service *tunnels_service(const struct client *c, uint32_t svc)
+{
+    struct wish *w = wishes_find(&c->wishes, svc);
+    return w ? CONTAINER_OF(w, struct tunnel, wish)->service : NULL;
+}
+
+/* ---- questions ---- */
+
+bool tunnels_all_refused(const struct client *c)
+{
+    list_foreach (i, &c->tunnels)
+        if (LIST_ENTRY(i, struct tunnel, node)->wish.state != WISH_REFUSED)
+            return false;
+    return true;
+}
+
+unsigned tunnels_open(const struct client *c)
+{
+    unsigned n = 0;
+    list_foreach (i, &c->tunnels)
+        n += LIST_ENTRY(i, struct tunnel, node)->wish.state == WISH_OPEN;
+    return n;
+}
+
+void tunnels_tell(const struct client *c)
+{
+    char address[HOSTPORT_HOST_MAX + 16];
+    list_foreach (i, &c->tunnels) {
+        const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
+        bool is_open = t->wish.state == WISH_OPEN;
+        public_address(address, sizeof address, t);
+        event_tunnel_status(t->wish.wanted.name, is_open ? address : _("not open"), t->target);
+    }
+}
+
+/* ---- begin and end ---- */
+
+int tunnels_prepare(struct client *c)
+{
+    struct errmsg why;
+    for (uint32_t i = 0; i < c->opt->tunnels.count; i++) {
+        const char *target = c->opt->tunnels.at[i].target;
+        int err = address_parse(target, &c->targets[i], &why);
+        if (err < 0) {
+            event_target_malformed(target, why.text);
+            return err;
+        }
+    }
+    return 0;
+}
+
+/* Dials at once are shared, so that all tunnels together have no more than one would. */
+static struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o,
+                                 const struct hostport *target)
+{
+    unsigned dials = c->account.dials / c->opt->tunnels.count;
+    const struct service_config cfg = {
+        .id = o->name,
+        .name = o->target,
+        .address = target,
+        .limits = {.dials = dials > 0 ? dials : 1, .dial_ms = SERVICE_DIAL_MS},
+    };
+    struct tunnel *t = calloc(1, sizeof *t);
+    struct service *s = t ? service_new(&c->loop, &c->relays, &cfg) : NULL;
+    if (!s) {
+        free(t);
+        return NULL;
+    }
+    list_push(&c->services, &s->node);
+    t->client = c;
+    t->service = s;
+    t->target = o->target;
+    t->wish.wanted.kind = SERVICE_KIND_TCP;
+    t->wish.wanted.port = o->port;
+    t->wish.wanted.ready = true;
+    (void)snprintf(t->wish.wanted.name, sizeof t->wish.wanted.name, "%s", o->name);
+    return t;
+}
+
+int tunnels_begin(struct client *c)
+{
+    const struct tunnels *ts = &c->opt->tunnels;
+    uint64_t seed = (uint64_t)rng_below(&c->rng, UINT32_MAX) << 32 | rng_below(&c->rng, UINT32_MAX);
+    wishes_init(&c->wishes, WISHES_MAX, c->opt->max_retry_ns / 1000000, seed);
+    for (uint32_t i = 0; i < ts->count; i++) {
+        struct tunnel *t = tunnel_new(c, &ts->at[i], &c->targets[i]);
+        if (!t)
+            return ERR_NOMEM;
+        list_push(&c->tunnels, &t->node);
+        wishes_add(&c->wishes, &t->wish);
+    }
+    return 0;
+}
+
+void tunnels_init_timer(struct client *c)
+{
+    uv_timer_init(&c->loop.uv, &c->wishes_due);
+    c->wishes_due.data = c;
+}
+
+void tunnels_close_timer(struct client *c)
+{
+    uv_close((uv_handle_t *)&c->wishes_due, NULL);
+}
+
+void tunnels_free(struct client *c)
+{
+    for (struct list *n; (n = list_first(&c->tunnels));) {
+        list_del(n);
+        free(LIST_ENTRY(n, struct tunnel, node));
+    }
+}

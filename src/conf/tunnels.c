@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* A list of tunnels, and the flag that adds one. */
+#include "conf/tunnels.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+
+bool tunnels_name_is_valid(const char *text)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t n = strlen(text);
+    return n >= 1 && n <= TUNNEL_NAME_MAX && strspn(text, allowed) == n;
+}
+
+const struct tunnel_option *tunnels_find(const struct tunnels *ts, const char *name)
+{
+    for (uint32_t i = 0; i < ts->count; i++)
+        if (strcmp(ts->at[i].name, name) == 0)
+            return &ts->at[i];
+    return NULL;
+}
+
+int tunnels_add(struct tunnels *ts, const char *name, int32_t port, const char *target)
+{
+    if (ts->count == TUNNELS_MAX)
+        return ERR_LIMIT;
+    struct tunnel_option t = {.port = port, .target = target};
+    if (*name)
+        (void)snprintf(t.name, sizeof t.name, "%s", name);
+    else if (port > 0)
+        (void)snprintf(t.name, sizeof t.name, "%d", port);
+    else
+        (void)snprintf(t.name, sizeof t.name, "any-%u", ts->count + 1);
+    if (!tunnels_name_is_valid(*name ? name : t.name))
+        return ERR_INVAL;
+    if (tunnels_find(ts, t.name))
+        return ERR_INUSE;
+    ts->at[ts->count++] = t;
+    return 0;
+}
+
+/* 0 .. 65535 in digits, n of them. */
+static int take_port(const char *s, size_t n, int32_t *ret)
+{
+    int32_t port = 0;
+    if (n == 0 || strspn(s, "0123456789") < n)
+        return ERR_INVAL;
+    for (size_t i = 0; i < n && port <= 65535; i++)
+        port = port * 10 + (s[i] - '0');
+    *ret = port;
+    return port <= 65535 ? 0 : ERR_RANGE;
+}
+
+int tunnels_parse(const char *text, struct tunnels *ret)
+{
+    char name[TUNNEL_NAME_MAX + 1] = "";
+    int32_t port;
+    size_t n = strcspn(text, "=");
+    const char *second = text[n] ? strchr(text + n + 1, '=') : NULL;
+    if (!text[n])
+        return ERR_INVAL;
+    if (second) {
+        if (n == 0 || n >= sizeof name)
+            return ERR_INVAL;
+        memcpy(name, text, n);
+        text += n + 1;
+        n = (size_t)(second - text);
+    }
+    int err = take_port(text, n, &port);
+    if (err == 0 && !text[n + 1])
+        err = ERR_INVAL;
+    return err < 0 ? err : tunnels_add(ret, name, port, text + n + 1);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* -forward, and the list that it and a file make. */
+#include "conf/tunnels.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#define N64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void what_is_taken(void **state)
+{
+    static const struct {
+        const char *text;
+        int err;
+        const char *name;
+        int port;
+        const char *target;
+    } rows[] = {
+        {"8080=127.0.0.1:3000", 0, "8080", 8080, "127.0.0.1:3000"},
+        {"web=8080=[::1]:22", 0, "web", 8080, "[::1]:22"},
+        {"0=:22", 0, "any-1", 0, ":22"},
+        {"A-z._9=65535=unix", 0, "A-z._9", 65535, "unix"},
+        {N64 "=1=a:1", 0, N64, 1, "a:1"},
+        {"1=a=b", ERR_INVAL, NULL, 0, NULL}, /* the port of a tunnel '1' would be 'a' */
+        {N64 "x=1=a:1", ERR_INVAL, NULL, 0, NULL},
+        {"=1=a:1", ERR_INVAL, NULL, 0, NULL},
+        {"a b=1=a:1", ERR_INVAL, NULL, 0, NULL},
+        {"8080", ERR_INVAL, NULL, 0, NULL},
+        {"", ERR_INVAL, NULL, 0, NULL},
+        {"=a:1", ERR_INVAL, NULL, 0, NULL},
+        {"8080=", ERR_INVAL, NULL, 0, NULL},
+        {"web=8080=", ERR_INVAL, NULL, 0, NULL},
+        {"-1=a:1", ERR_INVAL, NULL, 0, NULL},
+        {"65536=a:1", ERR_RANGE, NULL, 0, NULL},
+        {"99999999999999999999=a:1", ERR_RANGE, NULL, 0, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tunnels ts = {0};
+        assert_int_equal(tunnels_parse(rows[i].text, &ts), rows[i].err);
+        assert_int_equal(ts.count, rows[i].err == 0);
+        if (rows[i].err < 0)
+            continue;
+        assert_string_equal(ts.at[0].name, rows[i].name);
+        assert_int_equal(ts.at[0].port, rows[i].port);
+        assert_string_equal(ts.at[0].target, rows[i].target);
+    }
+}
+
+static void names_are_unique(void **state)
+{
+    struct tunnels ts = {0};
+    (void)state;
+    assert_int_equal(tunnels_add(&ts, "", 80, "a:1"), 0);
+    assert_int_equal(tunnels_add(&ts, "80", 81, "a:1"), ERR_INUSE); /* the first is called so */
+    assert_int_equal(tunnels_add(&ts, "", 0, "a:1"), 0);
+    assert_int_equal(tunnels_add(&ts, "", 0, "a:1"), 0); /* any two ports */
+    assert_int_equal(ts.count, 3);
+    assert_ptr_equal(tunnels_find(&ts, "any-3"), &ts.at[2]);
+    assert_null(tunnels_find(&ts, "any-4"));
+}
+
+static void no_more_than_there_may_be(void **state)
+{
+    static struct tunnels ts;
+    char name[16];
+    (void)state;
+    for (int i = 0; i < TUNNELS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "t%d", i);
+        assert_int_equal(tunnels_add(&ts, name, 1, "a:1"), 0);
+    }
+    assert_int_equal(tunnels_add(&ts, "more", 1, "a:1"), ERR_LIMIT);
+    assert_int_equal(ts.count, TUNNELS_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_taken),
+        cmocka_unit_test(names_are_unique),
+        cmocka_unit_test(no_more_than_there_may_be),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
