@@ -9,8 +9,6 @@
 #include "proto/hello.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,21 +16,9 @@
 #include "base/hex.h"
 #include "base/secure.h"
 #include "proto/hello_line.h"
+#include "proto/hmac.h"
 
-enum { HASH_BYTES = 32 };
-
-/* ---- HMAC and HKDF ---- */
-
-/* ret may be the key itself. On failure (of an allocation) ret is zero. */
-static int hmac(uint8_t ret[HASH_BYTES], const void *key, size_t key_len, const void *p, size_t n)
-{
-    uint8_t out[HASH_BYTES] = {0};
-    assert(key_len <= INT32_MAX);
-    int err = HMAC(EVP_sha256(), key, (int)key_len, p, n, out, NULL) ? 0 : ERR_NOMEM;
-    memcpy(ret, out, sizeof out);
-    secure_zero(out, sizeof out);
-    return err;
-}
+/* ---- HKDF ---- */
 
 /* What a MAC is made of. Large enough for the longest: an answer and the request it answers. */
 struct transcript {
@@ -53,15 +39,15 @@ static void add_label(struct transcript *t, const char *label)
 }
 
 /* HKDF-Expand to one block; info is what the transcript has. Wipes it. */
-static int expand(uint8_t ret[HASH_BYTES], const uint8_t key[HASH_BYTES], struct transcript *info)
+static int expand(uint8_t ret[HMAC_BYTES], const uint8_t key[HMAC_BYTES], struct transcript *info)
 {
     add(info, "\1", 1);
-    int err = hmac(ret, key, HASH_BYTES, info->bytes, info->n);
+    int err = hmac_sha256(ret, key, HMAC_BYTES, info->bytes, info->n);
     secure_zero(info, sizeof *info);
     return err;
 }
 
-static int expand_label(uint8_t ret[HASH_BYTES], const uint8_t key[HASH_BYTES], const char *label)
+static int expand_label(uint8_t ret[HMAC_BYTES], const uint8_t key[HMAC_BYTES], const char *label)
 {
     struct transcript info = {0};
     add_label(&info, label);
@@ -74,7 +60,7 @@ int hello_keys_init(struct hello_keys *ret, const char *secret,
     secure_zero(ret, sizeof *ret);
     if (!hello_secret_is_long_enough(secret))
         return ERR_RANGE;
-    int err = hmac(ret->base, exporter, HELLO_EXPORTER_BYTES, secret, strlen(secret));
+    int err = hmac_sha256(ret->base, exporter, HELLO_EXPORTER_BYTES, secret, strlen(secret));
     if (err == 0)
         err = expand_label(ret->client, ret->base, "gotunnel/2 client");
     if (err == 0)
@@ -136,7 +122,7 @@ static int seal(char buf[HELLO_MAX], size_t n, struct transcript *t, const uint8
     uint8_t mac[HELLO_MAC_BYTES];
     char digits[2 * HELLO_MAC_BYTES];
     add(t, buf, n);
-    if (hmac(mac, key, HASH_BYTES, t->bytes, t->n) < 0) {
+    if (hmac_sha256(mac, key, HMAC_BYTES, t->bytes, t->n) < 0) {
         buf[0] = '\0';
         return ERR_NOMEM;
     }
@@ -147,12 +133,12 @@ static int seal(char buf[HELLO_MAX], size_t n, struct transcript *t, const uint8
 
 static bool verify(struct hello_text line, struct transcript *t, const uint8_t *key)
 {
-    uint8_t right[HASH_BYTES], mac[HELLO_MAC_BYTES];
+    uint8_t right[HMAC_BYTES], mac[HELLO_MAC_BYTES];
     if (line.n >= HELLO_MAX || !hello_is_sealed(line))
         return false;
     (void)hex_get(mac, line.p + line.n - 2 - 2 * sizeof mac, sizeof mac); /* it is sealed */
     add(t, line.p, line.n - HELLO_SEAL_LEN);
-    int err = hmac(right, key, HASH_BYTES, t->bytes, t->n);
+    int err = hmac_sha256(right, key, HMAC_BYTES, t->bytes, t->n);
     bool equal = secure_equal(right, sizeof right, mac, sizeof mac);
     secure_zero(right, sizeof right); /* the right MAC of a forged message */
     return err == 0 && equal;
