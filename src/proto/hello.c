@@ -49,6 +49,12 @@ bool hello_id_is_valid(const char *id)
     return n >= 1 && n <= HELLO_ID_MAX && id[n] == '\0';
 }
 
+bool hello_id_is_of_key(const char *id, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(id, name, n) == 0 && (id[n] == '\0' || id[n] == '.');
+}
+
 /* ---- collecting ---- */
 
 void hello_reader_init(struct hello_reader *r)

@@ -3,7 +3,8 @@
  * How a connection of the wire gotunnel/2 begins (docs/protocol.md 5): one JSON line from the
  * client, which opens a session or resumes one, and one from the server. Both prove that they know
  * the secret without sending it: HMAC-SHA256 under keys made from the secret and the TLS exporter
- * of this very connection, so that what is heard on one is worthless on any other.
+ * of this very connection, so that what is heard on one is worthless on any other. The secret is
+ * the one that all share, or A of one client (proto/client_key.h), which then signs its line, too.
  *
  * What is proved is the line as it was sent: its last HELLO_SEAL_LEN bytes are the MAC, and all
  * bytes before them are covered, fields included that this version does not know. So lines are
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "proto/client_key.h"
 
 enum {
     HELLO_MAX = 4096,    /* the longest line in bytes, its LF included: 8 times what ours have */
@@ -28,7 +30,9 @@ enum {
     HELLO_MAC_BYTES = 32,
     HELLO_EXPORTER_BYTES = 32,
     HELLO_SEAL_LEN = 8 + 2 * HELLO_MAC_BYTES + 2, /* ,"mac":"..."} at the end of a signed line */
-    HELLO_ID_MAX = 64,                            /* characters of a client's id */
+    HELLO_SIG_BYTES = 64,
+    HELLO_SIG_LEN = 8 + 2 * HELLO_SIG_BYTES + 1, /* ,"sig":"..." right before it */
+    HELLO_ID_MAX = 64,                           /* characters of a client's id */
     HELLO_WORD_BUF = 64,   /* an address or a word in an answer, and its NUL */
     HELLO_CAPS_MAX = 8,    /* what an end can do: so many names ... */
     HELLO_CAP_MAX = 16,    /* ... of so many characters */
@@ -44,8 +48,11 @@ enum {
 /* May this secret be used on the new wire? */
 bool hello_secret_is_long_enough(const char *secret);
 
-/* May this be a client's id: 1 to HELLO_ID_MAX of A-Z a-z 0-9 . _ - */
+/* May this be a client's id, or the name of a key: 1 to HELLO_ID_MAX of A-Z a-z 0-9 . _ - */
 bool hello_id_is_valid(const char *id);
+
+/* May a client with the key of this name have this id? It is the name, or begins with it and a dot. */
+bool hello_id_is_of_key(const char *id, const char *name);
 
 /* ---- collecting a line ---- */
 
@@ -107,6 +114,7 @@ struct hello_request {
     enum hello_op op;
     /* HELLO_OPEN */
     char id[HELLO_ID_MAX + 1];
+    char key[HELLO_ID_MAX + 1]; /* name of the client's own key; "": the shared secret */
     bool
         has_port; /* one is asked for with the session; else tunnels are opened in it (service.h) */
     int64_t port; /* any number: the range is the server's business */
@@ -123,8 +131,9 @@ struct hello_request {
 
 /*
  * What a line (without LF) says. Strict: a wrong type, a wrong length, upper-case hex, a missing or
- * repeated field, no MAC or one in another place than the end is ERR_PROTO; fields with other names
- * are passed over. ERR_NOMEM, where the library can tell. *ret is set only on success; fields of
+ * repeated field, no MAC or one in another place than the end is ERR_PROTO; so is an open with a key
+ * and no signature right before the MAC, a signature elsewhere or without a key, or an id that is not
+ * of its key. Fields with other names are passed over. ERR_NOMEM, where the library can tell. *ret is set only on success; fields of
  * the other operation are zero then. Nothing is proved by it: see below.
  */
 int hello_request_get(struct hello_text line, struct hello_request *ret) MUST_USE;
@@ -183,9 +192,16 @@ struct hello_keys {
     uint8_t base[32];               /* what the key for resuming is made from */
 };
 
-/* ERR_RANGE: the secret is shorter than HELLO_SECRET_MIN; ERR_NOMEM. *ret is zero on failure. */
-int hello_keys_init(struct hello_keys *ret, const char *secret,
+/* secret: its n bytes, or A of a client's key. ERR_RANGE: fewer than HELLO_SECRET_MIN; ERR_NOMEM. *ret
+   is zero on failure. */
+int hello_keys_init(struct hello_keys *ret, const void *secret, size_t n,
                     const uint8_t exporter[HELLO_EXPORTER_BYTES]) MUST_USE;
+
+/* What a client with a key of its own signs an open with, besides. */
+struct hello_signer {
+    const uint8_t *seed;     /* CLIENT_KEY_SEED_BYTES */
+    const uint8_t *exporter; /* HELLO_EXPORTER_BYTES of this connection */
+};
 
 /* The key that both ends of an opened session keep to resume it; it never travels. nc and ns are
    the client's and the server's nonces. ERR_NOMEM: ret is zero, and must not be used. */
@@ -200,11 +216,15 @@ int hello_resume_key(uint8_t ret[32], const struct hello_keys *k,
  * or gone: an answer's MAC covers it too, so that an answer fits one request only.
  *
  * Verifying looks at a line (without LF) as it came. It takes the same time whatever differs, and
- * says no when there is no memory.
+ * says no when there is no memory. An open with a key needs a signer, and both proofs looked at; one
+ * without has no signer (NULL).
  */
 int hello_open_write(char buf[HELLO_MAX], const struct hello_request *open,
-                     const struct hello_keys *k) MUST_USE;
+                     const struct hello_keys *k, const struct hello_signer *signer) MUST_USE;
 bool hello_open_verify(struct hello_text open, const struct hello_keys *k);
+/* How long that takes depends on line and key only. */
+bool hello_open_verify_sig(struct hello_text open, const uint8_t key[CLIENT_KEY_PUBLIC_BYTES],
+                           const uint8_t exporter[HELLO_EXPORTER_BYTES]);
 int hello_answer_write(char buf[HELLO_MAX], const struct hello_answer *a, struct hello_text open,
                        const struct hello_keys *k) MUST_USE;
 bool hello_answer_verify(struct hello_text answer, struct hello_text open,

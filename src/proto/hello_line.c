@@ -15,7 +15,8 @@
 
 enum {
     HELLO_VERSION = 2,
-    LINE_ROOM = HELLO_MAX - HELLO_SEAL_LEN - 1, /* the seal and LF come behind it */
+    LINE_ROOM =
+        HELLO_MAX - HELLO_SIG_LEN - HELLO_SEAL_LEN - 1, /* signature, seal and LF come behind it */
 };
 
 static const struct field id_field = FIELD(hello_request, "id", FIELD_WORD, id);
@@ -29,6 +30,9 @@ static const struct field open_fields[] = {
     FIELD(hello_request, "take", FIELD_BOOL, take),
     FIELD(hello_request, "mine", FIELD_NONCES, mine),
 };
+
+/* Of an open; it may be missing. */
+static const struct field key_field = FIELD(hello_request, "key", FIELD_WORD, key);
 
 static const struct field resume_fields[] = {
     FIELD(hello_request, "sid", FIELD_BYTES, sid),
@@ -62,16 +66,26 @@ static const struct field by_field = FIELD(hello_answer, "by", FIELD_WORD, by);
 
 /* ---- reading a line ---- */
 
+/* Whether before, n bytes in hex and behind stand at p. */
+static bool is_framed(const char *p, const char *before, size_t n, const char *behind)
+{
+    uint8_t bytes[HELLO_SIG_BYTES];
+    const char *digits = p + strlen(before);
+    return memcmp(p, before, strlen(before)) == 0 && hex_get(bytes, digits, n) &&
+           memcmp(digits + 2 * n, behind, strlen(behind)) == 0;
+}
+
 bool hello_is_sealed(struct hello_text line)
 {
-    static const char before[] = ",\"mac\":\"", behind[] = "\"}";
-    uint8_t mac[HELLO_MAC_BYTES];
-    if (line.n < HELLO_SEAL_LEN)
-        return false;
-    const char *p = line.p + line.n - HELLO_SEAL_LEN;
-    const char *digits = p + sizeof before - 1;
-    return memcmp(p, before, sizeof before - 1) == 0 && hex_get(mac, digits, sizeof mac) &&
-           memcmp(digits + 2 * sizeof mac, behind, sizeof behind - 1) == 0;
+    return line.n >= HELLO_SEAL_LEN &&
+           is_framed(line.p + line.n - HELLO_SEAL_LEN, ",\"mac\":\"", HELLO_MAC_BYTES, "\"}");
+}
+
+bool hello_has_sig(struct hello_text line)
+{
+    const size_t behind = HELLO_SIG_LEN + HELLO_SEAL_LEN;
+    return line.n >= behind &&
+           is_framed(line.p + line.n - behind, ",\"sig\":\"", HELLO_SIG_BYTES, "\"");
 }
 
 /* Our version, and a MAC in its place or none. A name is there once: so the one at the end of a
@@ -109,7 +123,18 @@ static bool take_op(const json_t *line, enum hello_op *ret)
     return *ret == HELLO_RESUME || strcmp(json_string_value(v), "open") == 0;
 }
 
-static bool take_request(const json_t *line, struct hello_request *r)
+/* A key and a signature are there both or not at all; a name is there once, so the signature before
+   the seal, if there is one, is the sig of the whole object. */
+static bool take_key(const json_t *line, struct hello_text text, struct hello_request *r)
+{
+    bool has_key = json_object_get(line, key_field.name), has_sig = json_object_get(line, "sig");
+    if (has_key != has_sig)
+        return false;
+    return !has_key || (hello_has_sig(text) && field_take_all(line, &key_field, 1, r) &&
+                        hello_id_is_valid(r->key) && hello_id_is_of_key(r->id, r->key));
+}
+
+static bool take_request(const json_t *line, struct hello_text text, struct hello_request *r)
 {
     if (!json_object_get(line, "mac") || !take_op(line, &r->op))
         return false;
@@ -117,7 +142,8 @@ static bool take_request(const json_t *line, struct hello_request *r)
         return field_take_all(line, resume_fields, ARRAY_LEN(resume_fields), r);
     r->has_port = json_object_get(line, port_field.name);
     return field_take_all(line, &id_field, 1, r) && field_take_optional(line, &port_field, r) &&
-           field_take_all(line, open_fields, ARRAY_LEN(open_fields), r) && hello_id_is_valid(r->id);
+           field_take_all(line, open_fields, ARRAY_LEN(open_fields), r) &&
+           hello_id_is_valid(r->id) && take_key(line, text, r);
 }
 
 int hello_request_get(struct hello_text line, struct hello_request *ret)
@@ -127,7 +153,7 @@ int hello_request_get(struct hello_text line, struct hello_request *ret)
     int err = load(line, &v);
     if (err < 0)
         return err;
-    err = take_request(v, &r) ? 0 : ERR_PROTO;
+    err = take_request(v, line, &r) ? 0 : ERR_PROTO;
     json_decref(v);
     if (err == 0)
         *ret = r;
@@ -214,7 +240,10 @@ size_t hello_request_put(char buf[HELLO_MAX], const struct hello_request *r, enu
     field_put(&t, &id_field, r);
     if (r->has_port)
         field_put(&t, &port_field, r);
-    return field_put_all(&t, open_fields, ARRAY_LEN(open_fields), r);
+    field_put_all(&t, open_fields, ARRAY_LEN(open_fields), r);
+    if (*r->key)
+        field_put(&t, &key_field, r);
+    return t.n;
 }
 
 static size_t put_refusal(struct field_text *t, const struct hello_answer *a)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Keys and proofs of a gotunnel/2 hello (docs/protocol.md, "gotunnel/2"). Everything is
- * HMAC-SHA256; the key derivation is HKDF (RFC 5869) with outputs of one block.
+ * HMAC-SHA256, but for the signature of a client with a key of its own; the key derivation is HKDF
+ * (RFC 5869) with outputs of one block.
  *
  * A MAC covers a label that ends with NUL and is no other's beginning, and lines as they were sent,
  * which have no NUL. Labels differ, so no MAC can be taken for one of another kind.
@@ -15,6 +16,7 @@
 #include "base/err.h"
 #include "base/hex.h"
 #include "base/secure.h"
+#include "proto/ed25519.h"
 #include "proto/hello_line.h"
 #include "proto/hmac.h"
 
@@ -54,13 +56,13 @@ static int expand_label(uint8_t ret[HMAC_BYTES], const uint8_t key[HMAC_BYTES], 
     return expand(ret, key, &info);
 }
 
-int hello_keys_init(struct hello_keys *ret, const char *secret,
+int hello_keys_init(struct hello_keys *ret, const void *secret, size_t n,
                     const uint8_t exporter[HELLO_EXPORTER_BYTES])
 {
     secure_zero(ret, sizeof *ret);
-    if (!hello_secret_is_long_enough(secret))
+    if (n < HELLO_SECRET_MIN)
         return ERR_RANGE;
-    int err = hmac_sha256(ret->base, exporter, HELLO_EXPORTER_BYTES, secret, strlen(secret));
+    int err = hmac_sha256(ret->base, exporter, HELLO_EXPORTER_BYTES, secret, n);
     if (err == 0)
         err = expand_label(ret->client, ret->base, "gotunnel/2 client");
     if (err == 0)
@@ -83,6 +85,13 @@ int hello_resume_key(uint8_t ret[32], const struct hello_keys *k,
 }
 
 /* ---- transcripts: all but what the line itself adds ---- */
+
+static void begin_sig(struct transcript *t, const uint8_t *exporter)
+{
+    t->n = 0;
+    add_label(t, "gotunnel/2 client");
+    add(t, exporter, HELLO_EXPORTER_BYTES);
+}
 
 static void begin_open(struct transcript *t)
 {
@@ -144,12 +153,47 @@ static bool verify(struct hello_text line, struct transcript *t, const uint8_t *
     return err == 0 && equal;
 }
 
-int hello_open_write(char buf[HELLO_MAX], const struct hello_request *open,
-                     const struct hello_keys *k)
+/* Adds the signature to the n bytes in buf: the length with it, or ERR_NOMEM. */
+static int sign(char buf[HELLO_MAX], size_t n, const struct hello_signer *s)
 {
     struct transcript t;
+    uint8_t sig[HELLO_SIG_BYTES];
+    char digits[2 * HELLO_SIG_BYTES];
+    begin_sig(&t, s->exporter);
+    add(&t, buf, n);
+    if (ed25519_sign(sig, s->seed, t.bytes, t.n) < 0) {
+        buf[0] = '\0';
+        return ERR_NOMEM;
+    }
+    hex_put(digits, sig, sizeof sig);
+    return (int)n +
+           snprintf(buf + n, HELLO_MAX - n, ",\"sig\":\"%.*s\"", (int)sizeof digits, digits);
+}
+
+int hello_open_write(char buf[HELLO_MAX], const struct hello_request *open,
+                     const struct hello_keys *k, const struct hello_signer *signer)
+{
+    struct transcript t;
+    assert(!signer == !*open->key);
+    int n = (int)hello_request_put(buf, open, HELLO_OPEN);
+    if (signer)
+        n = sign(buf, (size_t)n, signer);
     begin_open(&t);
-    return seal(buf, hello_request_put(buf, open, HELLO_OPEN), &t, k->client);
+    return n < 0 ? n : seal(buf, (size_t)n, &t, k->client);
+}
+
+bool hello_open_verify_sig(struct hello_text open, const uint8_t key[CLIENT_KEY_PUBLIC_BYTES],
+                           const uint8_t exporter[HELLO_EXPORTER_BYTES])
+{
+    struct transcript t;
+    uint8_t sig[HELLO_SIG_BYTES];
+    if (open.n >= HELLO_MAX || !hello_has_sig(open))
+        return false;
+    const char *end = open.p + open.n - HELLO_SEAL_LEN;
+    (void)hex_get(sig, end - 1 - 2 * sizeof sig, sizeof sig); /* it has one */
+    begin_sig(&t, exporter);
+    add(&t, open.p, open.n - HELLO_SEAL_LEN - HELLO_SIG_LEN);
+    return ed25519_verify(key, t.bytes, t.n, sig);
 }
 
 bool hello_open_verify(struct hello_text open, const struct hello_keys *k)

@@ -45,7 +45,7 @@ static bool hello_begin(struct opening *o)
     o->part = p;
     hello_reader_init(&p->reader);
     if (transport_export(o->tp, HELLO_EXPORTER_LABEL, p->exporter, sizeof p->exporter) < 0 ||
-        hello_keys_init(&p->keys, o->cfg.secret, p->exporter) < 0) {
+        hello_keys_init(&p->keys, o->cfg.secret, strlen(o->cfg.secret), p->exporter) < 0) {
         opening_fail(o, END_TLS, NULL);
         return false;
     }
@@ -102,7 +102,7 @@ static void send_open(struct opening *o)
                                    .mine = o->cfg.mine};
     (void)strncpy(open->id, o->cfg.id, sizeof open->id - 1);
     int n = RAND_bytes(open->nonce, sizeof open->nonce) == 1
-                ? hello_open_write(line, open, &p->keys)
+                ? hello_open_write(line, open, &p->keys, NULL)
                 : ERR_IO;
     p->said = n < 0 ? NULL : strndup(line, (size_t)n - 1);
     if (!p->said) {
@@ -238,7 +238,8 @@ static void hello_server_input(struct opening *o, const uint8_t *p, size_t n)
 static void hello_judge(struct opening *o)
 {
     struct hello_part *part = o->part;
-    if (!hello_open_verify(hello_reader_line(&part->reader), &part->keys)) {
+    /* no client has a key of its own yet */
+    if (*part->request.key || !hello_open_verify(hello_reader_line(&part->reader), &part->keys)) {
         opening_guessed(o);
     } else if (RAND_bytes(part->sid, sizeof part->sid) != 1) {
         opening_fail(o, END_LOCAL, NULL);

@@ -226,7 +226,7 @@ def test_p7_another_id_is_refused_with_a_proof(server, peer):
 def test_p2_a_field_of_a_later_version_is_proved_too(server, signed):
     """It is passed over, and if somebody else has put it there the line is wrong."""
     peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
-    more = {"key": "laptop", "deep": {"mac": [0]}}
+    more = {"slot": "laptop", "deep": {"mac": [0]}}
     add = None if signed else lambda raw: b"{" + wire2.text(more)[1:-1] + b"," + raw[1:]
     answer = peer.open(caps=["later"], mine=[os.urandom(16)] * 8, extra=more if signed else None, distort=add)
     if signed:

@@ -274,8 +274,8 @@ static void answer_open(struct conn *c, unsigned how)
         a = (struct hello_answer){.error = HELLO_ERR_TAKEN, .by = "192.0.2.1"};
     if (how % 8 == 6)
         a = (struct hello_answer){.error = how & 8 ? HELLO_ERR_AUTH : HELLO_ERR_BUSY};
-    if (hello_keys_init(&keys, is_right ? LINK_SECRET : "another-one-of-16-bytes", link_exporter) <
-        0)
+    const char *secret = is_right ? LINK_SECRET : "another-one-of-16-bytes";
+    if (hello_keys_init(&keys, secret, strlen(secret), link_exporter) < 0)
         abort();
     int n = how % 8 == 6
                 ? (int)hello_refusal_write(line, &a)

@@ -39,7 +39,8 @@ static struct hello_text line_of(const char *buf, int n)
 
 static int write_request(char *buf, const struct hello_request *r)
 {
-    return r->op == HELLO_OPEN ? hello_open_write(buf, r, &keys)
+    static const struct hello_signer signer = {key, exporter};
+    return r->op == HELLO_OPEN ? hello_open_write(buf, r, &keys, *r->key ? &signer : NULL)
                                : hello_resume_write(buf, r, key, exporter);
 }
 
@@ -50,6 +51,7 @@ static void request(struct hello_text line)
     if (hello_request_get(line, &r) < 0)
         return;
     assert(r.op == HELLO_RESUME || hello_id_is_valid(r.id));
+    assert(!*r.key || (hello_id_is_valid(r.key) && hello_id_is_of_key(r.id, r.key)));
     assert(r.caps.count <= HELLO_CAPS_MAX && r.mine.count <= HELLO_MINE_MAX);
     struct hello_text mine = line_of(one, write_request(one, &r));
     assert(r.op == HELLO_OPEN ? hello_open_verify(mine, &keys)
@@ -88,6 +90,7 @@ static void all(struct hello_text line)
     answer(line, HELLO_RESUME);
     /* Nobody has signed this, and every length must be looked at before the bytes. */
     (void)hello_open_verify(line, &keys);
+    (void)hello_open_verify_sig(line, key, exporter);
     (void)hello_resumed_verify(line, asked, key, exporter);
 }
 

@@ -271,10 +271,10 @@ static void say_open(struct conn *c, unsigned how)
                               .window_ms = how & 4 ? 1000 : 60000,
                               .take = how & 8,
                               .mine = {.count = (uint8_t)(how / 16 % 9)}};
-    if (hello_keys_init(&keys, how & 1 ? LINK_SECRET : "another-one-of-16-bytes", link_exporter) <
-        0)
+    const char *secret = how & 1 ? LINK_SECRET : "another-one-of-16-bytes";
+    if (hello_keys_init(&keys, secret, strlen(secret), link_exporter) < 0)
         abort();
-    int n = hello_open_write(line, &q, &keys);
+    int n = hello_open_write(line, &q, &keys, NULL);
     if (n < 0)
         abort();
     c->proved = c->proved || how & 1;

@@ -90,9 +90,9 @@ static void warm_up(void)
     char line[HELLO_MAX];
     json_object_seed(1);
     log_set_level(LOG_LEVEL_ASKED);
-    int n = hello_keys_init(&keys, LINK_SECRET, link_exporter);
+    int n = hello_keys_init(&keys, LINK_SECRET, strlen(LINK_SECRET), link_exporter);
     if (n == 0)
-        n = hello_open_write(line, &q, &keys);
+        n = hello_open_write(line, &q, &keys, NULL);
     if (n < 0 || !hello_open_verify((struct hello_text){line, (size_t)n - 1}, &keys))
         abort();
 }

@@ -22,6 +22,11 @@
 static const char open_line[] =
     "{\"v\":2,\"op\":\"open\",\"id\":\"a.B-9_\",\"port\":8080,\"nc\":\"" M32
     "\",\"window_ms\":60000,\"caps\":[\"a-1\",\"z\"],\"take\":true,\"mine\":[\"" M32 "\"]" MAC "\n";
+#define SIG ",\"sig\":\"" M64 M64 "\""
+
+static const char key_line[] =
+    "{\"v\":2,\"op\":\"open\",\"id\":\"lap.1\",\"port\":8080,\"nc\":\"" M32
+    "\",\"window_ms\":60000,\"caps\":[],\"take\":true,\"mine\":[],\"key\":\"lap\"" SIG MAC "\n";
 static const char resume_line[] =
     "{\"v\":2,\"op\":\"resume\",\"sid\":\"" M32
     "\",\"epoch\":\"0000000000000001\",\"rx\":\"fedcba9876543210\"" MAC "\n";
@@ -150,6 +155,7 @@ static void assert_covered(const char *got, int n, const char *line)
 
 static const struct hello_keys keys;
 static const uint8_t key[32], exporter[32];
+static const struct hello_signer signer = {key, exporter};
 static const struct hello_text asked = {"{}", 2};
 
 static void requests_are_read_and_written(void **state)
@@ -171,7 +177,16 @@ static void requests_are_read_and_written(void **state)
     assert_int_equal(r.mine.count, 1);
     assert_int_equal(r.mine.nonces[0][14], 0xee);
     assert_int_equal(r.epoch, 0);
-    assert_covered(out, hello_open_write(out, &r, &keys), open_line);
+    assert_string_equal(r.key, "");
+    assert_covered(out, hello_open_write(out, &r, &keys, NULL), open_line);
+
+    assert_int_equal(get_request(key_line, &r), 0);
+    assert_string_equal(r.id, "lap.1");
+    assert_string_equal(r.key, "lap");
+    int n = hello_open_write(out, &r, &keys, &signer);
+    assert_int_equal(n, strlen(key_line));
+    assert_memory_equal(out, key_line, n - HELLO_SIG_LEN - HELLO_SEAL_LEN - 1 + 8);
+    assert_int_equal(get_request(out, &r), 0);
 
     assert_int_equal(get_request(resume_line, &r), 0);
     assert_int_equal(r.op, HELLO_RESUME);
@@ -309,12 +324,14 @@ static void the_longest_lines_fit(void **state)
     memset(r.mine.nonces, 0xa5, sizeof r.mine.nonces);
     for (size_t i = 0; i < HELLO_CAPS_MAX; i++)
         memset(r.caps.names[i], 'a' + (int)i, HELLO_CAP_MAX);
-    int n = hello_open_write(out, &r, &keys);
-    assert_true(n > 0 && n < HELLO_MAX / 4);
+    memset(r.key, 'x', HELLO_ID_MAX);
+    int n = hello_open_write(out, &r, &keys, &signer);
+    assert_true(n > 0 && n < HELLO_MAX / 3);
     assert_int_equal(get_request(out, &s), 0);
     assert_true(s.port == INT64_MIN);
     assert_memory_equal(&s.caps, &r.caps, sizeof s.caps);
     assert_memory_equal(&s.mine, &r.mine, sizeof s.mine);
+    assert_string_equal(s.key, r.key);
 
     memset(&a, 0, sizeof a);
     a.caps = r.caps;
@@ -356,7 +373,7 @@ struct variant {
 
 static const struct variant variants[] = {
     /* accepted: fields of other names, at the allowed depth; blanks */
-    {open_line, "\"v\"", "\"key\":[\"a\",{}],\"v\"", 0},
+    {open_line, "\"v\"", "\"slot\":[\"a\",{}],\"v\"", 0},
     {open_line, "\"v\"", "\"x\":{\"mac\":1},\"v\"", 0}, /* not the line's */
     {open_line, "\"v\":2", " \"v\" : 2 ", 0},
     {open_line, "\"v\"", "\"x\":[[]],\"v\"", 0},
@@ -470,6 +487,43 @@ static const struct variant variants[] = {
     {open_line, MAC, ",\"x\":{\"y\":1" MAC "}", ERR_PROTO},
     {open_line, MAC, ",\"x\":{\"y\":1" MAC MAC, 0},
     {open_line, ",\"mac\":\"" M64 "\"", "", ERR_PROTO},
+    /* a key and its signature */
+    {key_line, "\"lap\"", "\"lap.1\"", 0},
+    {key_line, "\"lap\"", "\"l\\u0061p\"", 0},
+    {key_line, "\"lap\"", "\"la\"", ERR_PROTO},
+    {key_line, "\"lap\"", "\"lap.\"", ERR_PROTO},
+    {key_line, "\"lap\"", "\"lap.1.\"", ERR_PROTO},
+    {key_line, "\"lap\"", "\"Lap\"", ERR_PROTO},
+    {key_line, "\"lap\"", "\"\"", ERR_PROTO},
+    {key_line, "\"lap\"", "null", ERR_PROTO},
+    {key_line, "\"lap\"", "1", ERR_PROTO},
+    {key_line, "\"lap\"", "[\"lap\"]", ERR_PROTO},
+    {key_line, "lap.1", "lapx", ERR_PROTO},
+    {key_line, "lap.1", "lap.", 0},
+    {key_line, ",\"key\":\"lap\"", "", ERR_PROTO},
+    {key_line, ",\"key\"", ",\"key\":\"lap\",\"key\"", ERR_PROTO},
+    {key_line, SIG, "", ERR_PROTO},
+    {key_line, SIG, ",\"x\":1" SIG, 0},
+    {key_line, SIG, SIG ",\"x\":1", ERR_PROTO},
+    {key_line, SIG, SIG " ", ERR_PROTO},
+    {key_line, SIG, " " SIG, 0}, /* that blank is covered */
+    {key_line, SIG, SIG SIG, ERR_PROTO},
+    {key_line, SIG, ",\"x\":{\"y\":1" SIG "}", ERR_PROTO},
+    {key_line, SIG, ",\"x\":{\"sig\":1}" SIG, 0},
+    {key_line, SIG, ",\"sig\":null", ERR_PROTO},
+    {key_line, SIG, ",\"sig\":\"\"", ERR_PROTO},
+    {key_line, "\"sig\"", "\"s\\u0069g\"", ERR_PROTO},
+    {key_line, "\"sig\":", "\"sig\": ", ERR_PROTO},
+    {key_line, "\"sig\":\"00", "\"sig\":\"0", ERR_PROTO},
+    {key_line, "\"sig\":\"00", "\"sig\":\"000", ERR_PROTO},
+    {key_line, "\"sig\":\"00", "\"sig\":\"0A", ERR_PROTO},
+    {open_line, MAC, SIG MAC, ERR_PROTO},
+    {open_line, MAC, ",\"key\":\"a\"" MAC, ERR_PROTO},
+    {open_line, MAC, ",\"key\":\"a\"" SIG MAC, 0},
+    {open_line, MAC, ",\"key\":\"a.B\"" SIG MAC, ERR_PROTO},
+    /* of other lines they are fields of other names */
+    {resume_line, MAC, SIG MAC, 0},
+    {resume_line, MAC, ",\"key\":1" MAC, 0},
     /* resume */
     {resume_line, "\"sid\":\"" M32 "\",", "", ERR_PROTO},
     {resume_line, M32, M64, ERR_PROTO},
@@ -592,7 +646,8 @@ static void an_answer_answers_what_was_asked(void **state)
 static void every_truncation_is_refused(void **state)
 {
     (void)state;
-    static const char *const lines[] = {open_line, resume_line, opened_line, refused_line};
+    static const char *const lines[] = {open_line, key_line, resume_line, opened_line,
+                                        refused_line};
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         for (size_t n = 0; n + 2 < strlen(lines[i]); n++) {
             struct hello_request r;

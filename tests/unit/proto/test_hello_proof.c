@@ -85,6 +85,14 @@ struct scene {
     uint8_t key[32];
     char text[4][HELLO_MAX];
     struct hello_text open_line, opened_line, resume_line, resumed_line;
+    /* the same open, of a client with a key of its own */
+    struct client_secret own;
+    struct client_key stored;
+    struct hello_signer signer;
+    struct hello_keys own_keys;
+    struct hello_request keyed;
+    char keyed_text[HELLO_MAX];
+    struct hello_text keyed_line;
 };
 
 /* What was written, without its LF. */
@@ -97,7 +105,7 @@ static struct hello_text written(char *buf, int n)
 
 static void write_all(struct scene *s)
 {
-    s->open_line = written(s->text[0], hello_open_write(s->text[0], &s->open, &s->keys));
+    s->open_line = written(s->text[0], hello_open_write(s->text[0], &s->open, &s->keys, NULL));
     s->opened_line =
         written(s->text[1], hello_answer_write(s->text[1], &s->opened, s->open_line, &s->keys));
     s->resume_line =
@@ -105,6 +113,20 @@ static void write_all(struct scene *s)
     s->resumed_line =
         written(s->text[3],
                 hello_resumed_write(s->text[3], &s->resumed, s->resume_line, s->key, s->exporter2));
+}
+
+static void write_keyed(struct scene *s)
+{
+    uint8_t t[CLIENT_KEY_T_BYTES];
+    input("t", t, sizeof t);
+    assert_int_equal(client_secret_init(&s->own, t), 0);
+    assert_int_equal(client_key_init(&s->stored, &s->own), 0);
+    assert_int_equal(hello_keys_init(&s->own_keys, s->own.a, sizeof s->own.a, s->exporter), 0);
+    s->signer = (struct hello_signer){s->own.seed, s->exporter};
+    s->keyed = s->open;
+    (void)snprintf(s->keyed.key, sizeof s->keyed.key, "laptop");
+    s->keyed_line = written(s->keyed_text,
+                            hello_open_write(s->keyed_text, &s->keyed, &s->own_keys, &s->signer));
 }
 
 static struct scene *scene(void)
@@ -128,10 +150,11 @@ static struct scene *scene(void)
     input("ns", s.opened.nonce, 16);
     input("sid", s.opened.sid, 16);
     memcpy(s.resume.sid, s.opened.sid, 16);
-    assert_int_equal(hello_keys_init(&s.keys, s.secret, s.exporter), 0);
+    assert_int_equal(hello_keys_init(&s.keys, s.secret, strlen(s.secret), s.exporter), 0);
     assert_int_equal(hello_resume_key(s.key, &s.keys, s.opened.sid, s.open.nonce, s.opened.nonce),
                      0);
     write_all(&s);
+    write_keyed(&s);
     return &s;
 }
 
@@ -143,6 +166,13 @@ static void the_same_keys_as_another_implementation(void **state)
     assert_vector(s->keys.client, "client");
     assert_vector(s->keys.server, "server");
     assert_vector(s->key, "resume_key");
+    uint8_t key[32];
+    assert_vector(s->own_keys.base, "key_base");
+    assert_vector(s->own_keys.client, "key_client");
+    assert_vector(s->own_keys.server, "key_server");
+    assert_int_equal(
+        hello_resume_key(key, &s->own_keys, s->opened.sid, s->open.nonce, s->opened.nonce), 0);
+    assert_vector(key, "key_resume_key");
 }
 
 static void the_same_lines(void **state)
@@ -154,6 +184,10 @@ static void the_same_lines(void **state)
     assert_line(s->opened_line, "opened_line");
     assert_line(s->resume_line, "resume_line");
     assert_line(s->resumed_line, "resumed_line");
+
+    assert_line(s->keyed_line, "open_key_line");
+    assert_line(written(buf, hello_answer_write(buf, &s->opened, s->keyed_line, &s->own_keys)),
+                "opened_key_line");
 
     struct hello_answer no = {.error = HELLO_ERR_PORT,
                               .has_refused_port = true,
@@ -174,7 +208,7 @@ static void the_same_lines(void **state)
     full.mine.count = 2;
     memcpy(full.mine.nonces[0], s->open.nonce, 16);
     memcpy(full.mine.nonces[1], s->opened.nonce, 16);
-    assert_line(written(buf, hello_open_write(buf, &full, &s->keys)), "open_full");
+    assert_line(written(buf, hello_open_write(buf, &full, &s->keys, NULL)), "open_full");
 }
 
 /* Reads a vector as what its name says it is; what the reading says, and whether it is proved. */
@@ -183,8 +217,10 @@ static int read_vector(const struct scene *s, const char *name, struct hello_tex
 {
     struct hello_request q;
     struct hello_answer a;
+    bool is_of_key = strstr(name, "_key_") != NULL;
+    const struct hello_keys *keys = is_of_key ? &s->own_keys : &s->keys;
     if (strncmp(name, "opened_", 7) == 0) {
-        *proved = hello_answer_verify(line, s->open_line, &s->keys);
+        *proved = hello_answer_verify(line, is_of_key ? s->keyed_line : s->open_line, keys);
         int err = hello_answer_get(line, HELLO_OPEN, &a);
         *proved = *proved || (err == 0 && !a.has_mac);
         return err;
@@ -194,10 +230,13 @@ static int read_vector(const struct scene *s, const char *name, struct hello_tex
         return hello_answer_get(line, HELLO_RESUME, &a);
     }
     bool is_resume = strncmp(name, "resume_", 7) == 0;
-    *proved = is_resume ? hello_resume_verify(line, s->key, s->exporter2)
-                        : hello_open_verify(line, &s->keys);
+    *proved =
+        is_resume ? hello_resume_verify(line, s->key, s->exporter2) : hello_open_verify(line, keys);
+    if (is_of_key)
+        *proved = *proved && hello_open_verify_sig(line, s->stored.public_key, s->exporter);
     int err = hello_request_get(line, &q);
     assert_true(err < 0 || q.op == (is_resume ? HELLO_RESUME : HELLO_OPEN));
+    assert_true(err < 0 || is_of_key == (*q.key != '\0'));
     return err;
 }
 
@@ -221,7 +260,7 @@ static void what_another_implementation_takes_and_does_not(void **state)
         none += is_none;
     }
     (void)fclose(f); /* only read */
-    assert_true(lines >= 20 && none >= 100);
+    assert_true(lines >= 25 && none >= 130);
 }
 
 /* ---- what is true ---- */
@@ -270,6 +309,16 @@ static bool resumed_is_true(const struct scene *s)
     return hello_resumed_verify(s->resumed_line, s->resume_line, s->key, s->exporter2);
 }
 
+static bool keyed_is_true(const struct scene *s)
+{
+    return hello_open_verify(s->keyed_line, &s->own_keys);
+}
+
+static bool sig_is_true(const struct scene *s)
+{
+    return hello_open_verify_sig(s->keyed_line, s->stored.public_key, s->exporter);
+}
+
 /* Each bit of the n bytes at p in turn; none of it may be true. */
 static void every_bit_counts(void *p, size_t n, const struct scene *s,
                              bool (*is_true)(const struct scene *s))
@@ -295,6 +344,57 @@ static void every_bit_of_every_line_counts(void **state)
     /* an answer belongs to one request: to each byte of it, and to its MAC */
     every_bit_counts(s->text[0], s->open_line.n, s, opened_is_true);
     every_bit_counts(s->text[2], s->resume_line.n, s, resumed_is_true);
+}
+
+/* The MAC covers the signature too; the signature covers all before itself. */
+static void every_bit_of_a_signed_line_counts(void **state)
+{
+    (void)state;
+    struct scene *s = scene();
+    size_t signed_ = s->keyed_line.n - HELLO_SEAL_LEN;
+    every_bit_counts(s->keyed_text, s->keyed_line.n, s, keyed_is_true);
+    every_bit_counts(s->keyed_text, signed_, s, sig_is_true);
+    every_bit_counts(s->stored.public_key, 32, s, sig_is_true);
+    every_bit_counts(s->exporter, 32, s, sig_is_true);
+}
+
+/* Who has only A, from a file of the server's, makes no signature; who has only the seed, no MAC. */
+static void one_proof_is_not_the_other(void **state)
+{
+    (void)state;
+    struct scene *s = scene();
+    struct client_secret other;
+    struct hello_keys other_keys;
+    uint8_t t[CLIENT_KEY_T_BYTES] = {1};
+    char buf[HELLO_MAX];
+    assert_int_equal(client_secret_init(&other, t), 0);
+    assert_int_equal(hello_keys_init(&other_keys, other.a, sizeof other.a, s->exporter), 0);
+    struct hello_signer signer = {other.seed, s->exporter};
+    struct hello_text line = written(buf, hello_open_write(buf, &s->keyed, &s->own_keys, &signer));
+    assert_true(hello_open_verify(line, &s->own_keys));
+    assert_false(hello_open_verify_sig(line, s->stored.public_key, s->exporter));
+    line = written(buf, hello_open_write(buf, &s->keyed, &other_keys, &s->signer));
+    assert_false(hello_open_verify(line, &s->own_keys));
+    assert_true(hello_open_verify_sig(line, s->stored.public_key, s->exporter));
+    signer.exporter = s->exporter2; /* one that was heard on another connection */
+    signer.seed = s->own.seed;
+    line = written(buf, hello_open_write(buf, &s->keyed, &s->own_keys, &signer));
+    assert_false(hello_open_verify_sig(line, s->stored.public_key, s->exporter));
+}
+
+/* A line without signature has none, at any length. */
+static void no_signature_is_none(void **state)
+{
+    (void)state;
+    struct scene *s = scene();
+    assert_false(hello_open_verify_sig(s->open_line, s->stored.public_key, s->exporter));
+    for (size_t n = 0; n < s->keyed_line.n; n++) {
+        char *cut = malloc(n + 1); /* of its own size, for the address sanitizer */
+        memcpy(cut, s->keyed_text + s->keyed_line.n - n, n);
+        assert_false(
+            hello_open_verify_sig((struct hello_text){cut, n}, s->stored.public_key, s->exporter));
+        free(cut);
+    }
 }
 
 static void every_bit_of_key_and_exporter_counts(void **state)
@@ -383,10 +483,10 @@ static void another_secret_or_channel_gives_other_keys(void **state)
     (void)state;
     const struct scene *s = scene();
     struct hello_keys other;
-    assert_int_equal(hello_keys_init(&other, "correct horse battery stapl", s->exporter), 0);
+    assert_int_equal(hello_keys_init(&other, "correct horse battery stapl", 27, s->exporter), 0);
     assert_false(hello_open_verify(s->open_line, &other));
     assert_false(hello_answer_verify(s->opened_line, s->open_line, &other));
-    assert_int_equal(hello_keys_init(&other, s->secret, s->exporter2), 0);
+    assert_int_equal(hello_keys_init(&other, s->secret, strlen(s->secret), s->exporter2), 0);
     assert_false(hello_open_verify(s->open_line, &other));
     assert_false(hello_answer_verify(s->opened_line, s->open_line, &other));
 }
@@ -408,7 +508,7 @@ static void the_resume_key_belongs_to_one_session(void **state)
     struct scene *s = scene();
     struct hello_keys other;
     uint8_t key[32];
-    assert_int_equal(hello_keys_init(&other, s->secret, s->exporter2), 0);
+    assert_int_equal(hello_keys_init(&other, s->secret, strlen(s->secret), s->exporter2), 0);
     assert_int_equal(hello_resume_key(key, &other, s->opened.sid, s->open.nonce, s->opened.nonce),
                      0);
     assert_memory_not_equal(key, s->key, 32);
@@ -444,9 +544,9 @@ static void a_short_secret_makes_no_keys(void **state)
 {
     (void)state;
     struct scene *s = scene();
-    assert_int_equal(hello_keys_init(&s->keys, "fifteen letters", s->exporter), ERR_RANGE);
+    assert_int_equal(hello_keys_init(&s->keys, "fifteen letters", 15, s->exporter), ERR_RANGE);
     assert_memory_equal(&s->keys, zero, sizeof zero);
-    assert_int_equal(hello_keys_init(&s->keys, "sixteen letters.", s->exporter), 0);
+    assert_int_equal(hello_keys_init(&s->keys, "sixteen letters.", 16, s->exporter), 0);
 }
 
 /* ---- no memory ---- */
@@ -487,7 +587,15 @@ static void put_back(void *p, const char *file, int line)
 static int write_without_memory(const struct scene *s)
 {
     char buf[HELLO_MAX];
-    int n = hello_open_write(buf, &s->open, &s->keys);
+    int n = hello_open_write(buf, &s->open, &s->keys, NULL);
+    assert_true(n > 0 || (n == ERR_NOMEM && buf[0] == '\0'));
+    return n;
+}
+
+static int sign_without_memory(const struct scene *s)
+{
+    char buf[HELLO_MAX];
+    int n = hello_open_write(buf, &s->keyed, &s->own_keys, &s->signer);
     assert_true(n > 0 || (n == ERR_NOMEM && buf[0] == '\0'));
     return n;
 }
@@ -495,7 +603,7 @@ static int write_without_memory(const struct scene *s)
 static int keys_without_memory(const struct scene *s)
 {
     struct hello_keys k;
-    int err = hello_keys_init(&k, s->secret, s->exporter);
+    int err = hello_keys_init(&k, s->secret, strlen(s->secret), s->exporter);
     assert_true(err == 0 || (err == ERR_NOMEM && memcmp(&k, zero, sizeof k) == 0));
     return err;
 }
@@ -524,6 +632,9 @@ static void any_allocation_may_fail(void **state)
     WITHOUT_EACH(failures += !hello_open_verify(s->open_line, &s->keys));
     assert_true(failures > 0);
     WITHOUT_EACH(failures += verify_without_memory(s));
+    failures = 0;
+    WITHOUT_EACH(failures += sign_without_memory(s) < 0);
+    assert_true(failures > 0);
     assert_true(hello_open_verify(s->open_line, &s->keys));
 }
 
@@ -536,6 +647,9 @@ int main(void)
         cmocka_unit_test(all_of_it_is_true),
         cmocka_unit_test(a_refusal_without_mac_proves_nothing),
         cmocka_unit_test(every_bit_of_every_line_counts),
+        cmocka_unit_test(every_bit_of_a_signed_line_counts),
+        cmocka_unit_test(one_proof_is_not_the_other),
+        cmocka_unit_test(no_signature_is_none),
         cmocka_unit_test(every_bit_of_key_and_exporter_counts),
         cmocka_unit_test(the_seal_is_exact),
         cmocka_unit_test(no_other_length_is_true),

@@ -281,7 +281,7 @@ static void make_keys(struct rng *rng, char *to)
     struct hello_keys k;
     char words[SHORT + 1];
     random_text(rng, words, SHORT);
-    assert_int_equal(hello_keys_init(&k, words, exporter), 0);
+    assert_int_equal(hello_keys_init(&k, words, strlen(words), exporter), 0);
     memcpy(to, &k, sizeof k);
 }
 
@@ -296,7 +296,7 @@ static void make_proofs(enum hello_op op)
         make_keys(&rng, g->secret[NEAR]);
         make_keys(&rng, g->secret[FAR]);
         struct hello_keys k = keys_here(g->secret[NEAR]);
-        int n = op == HELLO_OPEN ? hello_open_write(g->text, &r, &k)
+        int n = op == HELLO_OPEN ? hello_open_write(g->text, &r, &k, NULL)
                                  : hello_resume_write(g->text, &r, k.client, exporter);
         assert_true(n > 0);
         g->len = (size_t)n - 1; /* without its LF */

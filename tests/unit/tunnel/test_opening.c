@@ -105,7 +105,7 @@ static void a_server_s_window_is_no_longer_than_its_client_s(void **state)
     struct transport *t = k->client.tp;
     struct hello_text open = {(const char *)t->out, t->out_len - 1};
     assert_int_equal(transport_export(t, HELLO_EXPORTER_LABEL, exporter, sizeof exporter), 0);
-    assert_int_equal(hello_keys_init(&keys, KIT_SECRET, exporter), 0);
+    assert_int_equal(hello_keys_init(&keys, KIT_SECRET, strlen(KIT_SECRET), exporter), 0);
     int n = hello_answer_write(line, &a, open, &keys);
     assert_true(n > 0);
     stub_feed(t, line, (size_t)n);

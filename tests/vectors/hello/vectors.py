@@ -4,17 +4,21 @@
 
 Prints vectors.txt, which lies beside it: `name hex` lines of what goes in and what must come out. Lines are without
 their LF. open_*, resume_* are lines of a client, opened_*, resumed_* the answers; no_* are lines that are none, of
-the kind that follows. tests/unit/proto/test_hello_proof.c holds the C code against it,
+the kind that follows. Those with key_ in their names are of a client with a key of its own. tests/unit/proto/test_hello_proof.c holds the C code against it,
 tests/cli/test_hello_vectors.py that the file is what this prints.
 """
+import base64
 import hashlib
 import hmac
 import json
 import re
 
+import ed25519
+
 SECRET = b"correct horse battery staple"
 EXPORTER, EXPORTER2 = bytes(range(32)), bytes(range(32, 64))
 NC, NS, SID = bytes(range(64, 80)), bytes(range(80, 96)), bytes(range(96, 112))
+T = bytes(range(112, 128))
 
 
 # ---- 5.3 to 5.5: keys and proofs ----
@@ -28,9 +32,23 @@ def expand(key, info):
     return mac(key, info + b"\x01")  # HKDF-Expand (RFC 5869), one block
 
 
-BASE = mac(EXPORTER, SECRET)  # HKDF-Extract: the exporter is the salt
-CLIENT, SERVER = expand(BASE, b"gotunnel/2 client\0"), expand(BASE, b"gotunnel/2 server\0")
-RESUME = expand(BASE, b"gotunnel/2 resume\0" + SID + NC + NS)
+class Keys:
+    def __init__(self, secret):
+        self.base = mac(EXPORTER, secret)  # HKDF-Extract: the exporter is the salt
+        self.client = expand(self.base, b"gotunnel/2 client\0")
+        self.server = expand(self.base, b"gotunnel/2 server\0")
+        self.resume = expand(self.base, b"gotunnel/2 resume\0" + SID + NC + NS)
+
+
+SHARED = Keys(SECRET)
+CLIENT, SERVER, RESUME = SHARED.client, SHARED.server, SHARED.resume
+
+# A client's own key, 5.3.
+SEED, A = (expand(mac(b"gotunnel/2 key", T), info) for info in (b"sign", b"mac"))
+PUBLIC = ed25519.public(SEED)
+OWN = Keys(A)
+KEY_BYTES = b"\1" + PUBLIC + A
+KEY_TEXT = b"gk1_" + base64.b32encode(KEY_BYTES + hashlib.sha256(KEY_BYTES).digest()[:4]).lower().rstrip(b"=")
 
 
 def before_answer(line):
@@ -43,6 +61,15 @@ def before_resumed(line):
 
 def signed(covered, key, before):
     return covered + b',"mac":"' + mac(key, before + covered).hex().encode() + b'"}'
+
+
+def sig_of(body):
+    return ed25519.sign(SEED, b"gotunnel/2 client\0" + EXPORTER + body).hex().encode()
+
+
+def signed_by_key(body, sig=b',"sig":"%s"'):
+    """Both proofs of an open; sig: how the first one stands there."""
+    return signed(body + sig.replace(b"%s", sig_of(body)), OWN.client, b"open\0")
 
 
 def covered(**fields):
@@ -87,6 +114,7 @@ FIELDS = {
     "resumed": {"v": equals(2), "ok": equals(True), "op": equals("resume"), "epoch": hex_of(8), "rx": hex_of(8),
                 "mac": hex_of(32)},
 }
+OF_A_KEY = {"key": FIELDS["open"]["id"], "sig": hex_of(64)}
 REFUSAL = {"v": equals(2), "ok": equals(False), "error": WORD}
 MAY_BE_THERE = {"port": I64, "errno": WORD, "by": WORD}
 THERE_WITH_A_PORT = {"open": {"port"}, "opened": {"address", "port"}}  # all of them, or none
@@ -118,6 +146,11 @@ def is_line(raw, kind):
         return False
     if "mac" in line and not re.search(rb',"mac":"[0-9a-f]{64}"}\Z', raw):
         return False
+    if kind == "open" and ("key" in line or "sig" in line):
+        if not (fits({**FIELDS["open"], **OF_A_KEY}, line) and
+                re.search(rb',"sig":"[0-9a-f]{128}","mac":"[0-9a-f]{64}"}\Z', raw)):
+            return False
+        return line["id"] == line["key"] or line["id"].startswith(line["key"] + ".")
     if kind in ("opened", "resumed") and line.get("ok") is False:
         known = {name: good for name, good in MAY_BE_THERE.items() if name in line}
         return bool(fits({**REFUSAL, **known}, line) and not (line["error"] in NEVER_A_MAC and "mac" in line) and
@@ -153,9 +186,39 @@ def variants(kind, body, key, before, answer=False):
     yield "not_utf8", signed(body + b',"x":"\xff"', key, before)
 
 
+def key_variants(fields):
+    """Opens with a key that are none, though both proofs are as right as they can be."""
+    body = covered(**fields, key="laptop")
+    sig = sig_of(body)
+    yield "without_sig", signed_by_key(body, b"")
+    yield "without_key", signed_by_key(covered(**fields))
+    yield "sig_first", signed_by_key(b'{"sig":"' + sig + b'",' + body[1:], b"")
+    yield "sig_then_more", signed_by_key(body + b',"sig":"' + sig + b'","x":1', b"")
+    yield "sig_after_blank", signed_by_key(body, b', "sig":"%s"')
+    yield "sig_before_blank", signed_by_key(body, b',"sig":"%s" ')
+    yield "sig_escaped", signed_by_key(body, b',"s\\u0069g":"%s"')
+    yield "sig_twice", signed_by_key(b'{"sig":"' + sig + b'",' + body[1:])
+    yield "sig_twice_escaped", signed_by_key(b'{"\\u0073ig":1,' + body[1:])
+    yield "sig_null", signed_by_key(body, b',"sig":null')
+    yield "sig_null_and_nested", signed_by_key(b'{"sig":null,' + body[1:], b',"x":{"y":1,"sig":"%s"}')
+    yield "sig_nested_only", signed_by_key(body, b',"x":{"y":1,"sig":"%s"}')
+    yield "sig_upper", signed_by_key(body, b',"sig":"A' + sig[1:] + b'"')
+    yield "sig_short", signed_by_key(body, b',"sig":"' + sig[1:] + b'"')
+    yield "sig_long", signed_by_key(body, b',"sig":"%s0"')
+    yield "sig_after_mac", signed(body, OWN.client, b"open\0")[:-1] + b',"sig":"' + sig + b'"}'
+    yield "mac_missing", body + b',"sig":"' + sig + b'"}'
+    for name, key in [("empty", ""), ("number", 1), ("null", None), ("list", ["laptop"]), ("blank", "lap top"),
+                      ("65", "l" * 65), ("upper", "Laptop"), ("part", "laptop.loc"), ("longer", "laptop.local-1.x"),
+                      ("dot", "laptop.")]:
+        yield name, signed_by_key(covered(**fields, key=key))
+
+
 def main():
     rows = [("secret", SECRET), ("exporter", EXPORTER), ("exporter2", EXPORTER2), ("nc", NC), ("ns", NS), ("sid", SID),
-            ("base", BASE), ("client", CLIENT), ("server", SERVER), ("resume_key", RESUME)]
+            ("base", SHARED.base), ("client", CLIENT), ("server", SERVER), ("resume_key", RESUME),
+            ("t", T), ("seed", SEED), ("a", A), ("public_key", PUBLIC), ("key_text", KEY_TEXT),
+            ("key_base", OWN.base), ("key_client", OWN.client), ("key_server", OWN.server),
+            ("key_resume_key", OWN.resume)]
 
     def is_one(name, raw):
         assert is_line(raw, name.split("_")[0]), name
@@ -195,7 +258,7 @@ def main():
     is_one("opened_no_port", answer(covered(**{k: v for k, v in accept.items() if k not in ("address", "port")})))
     is_none("no_opened_address_alone", answer(covered(**{k: v for k, v in accept.items() if k != "port"})))
     # Of a later version, or another writer: all that is there is covered, whoever knows it.
-    is_one("open_later", signed(b'{ "key" : {"mac":"x","y":["\\"]]]"]},' + open_[1:] + b' , "z":"\xe7\xab\xaf\\u7aef"',
+    is_one("open_later", signed(b'{ "slot" : {"mac":"x","y":["\\"]]]"]},' + open_[1:] + b' , "z":"\xe7\xab\xaf\\u7aef"',
                                 CLIENT, b"open\0"))
     is_one("opened_later", answer(opened + b',"slot":[[0]]'))
     is_one("resume_later", signed(resume + b',"\\u006dac ":1', RESUME, b"resume\0" + EXPORTER2))
@@ -204,6 +267,16 @@ def main():
         is_one(f"opened_{error or 'empty'}_bare", refusal(error) + b"}")
         is_one(f"opened_{error or 'empty'}_signed", answer(refusal(error)))
     is_one("opened_taken", answer(refusal("taken", by="x" * 63, errno="")))
+    keyed = covered(**fields, key="laptop")
+    k = signed_by_key(keyed)
+    is_one("open_key_line", k)
+    is_one("opened_key_line", signed(opened, OWN.server, b"answer\0" + k + b"\0"))
+    is_one("open_key_is_id", signed_by_key(covered(**fields, key="laptop.local-1")))
+    is_one("open_key_first", signed_by_key(b'{"key":"laptop",' + open_[1:]))
+    is_one("open_key_later", signed_by_key(keyed + b' , "x":{"sig":1,"key":"\xe7\xab\xaf"}'))
+    is_one("resume_with_sig", signed(resume + b',"sig":1,"key":[]', RESUME, b"resume\0" + EXPORTER2))
+    for name, raw in key_variants(fields):
+        is_none(f"no_open_key_{name}", raw)
     for kind, body, key, before in [("open", open_, CLIENT, b"open\0"), ("opened", opened, SERVER, before_answer(o)),
                                     ("resume", resume, RESUME, b"resume\0" + EXPORTER2),
                                     ("resumed", resumed, RESUME, before_resumed(r))]:
