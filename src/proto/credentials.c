@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of clients with keys of their own: a chained hash table that doubles as it fills. */
+#include "proto/credentials.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/secure.h"
+
+enum { SLOTS_MIN = 8 };
+
+struct entry {
+    struct entry *next; /* of the same slot */
+    uint64_t hash;
+    struct credential c; /* name and old are here */
+    char name[HELLO_ID_MAX + 1];
+    struct credential_old old[]; /* as many as there are */
+};
+
+struct credentials {
+    atomic_uint owners;
+    struct credentials_config cfg;
+    struct entry *nobody; /* whose key nobody has: for names that are not there */
+    struct entry **slots;
+    size_t slots_count, count; /* slots: a power of two */
+};
+
+/* ---- life ---- */
+
+static int key_of(struct client_key *ret, const uint8_t t[CLIENT_KEY_T_BYTES])
+{
+    struct client_secret s;
+    int err = client_secret_init(&s, t);
+    if (err == 0)
+        err = client_key_init(ret, &s);
+    secure_zero(&s, sizeof s);
+    return err;
+}
+
+struct credentials *credentials_new(const struct credentials_config *cfg)
+{
+    struct credentials *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    atomic_init(&t->owners, 1);
+    t->cfg = *cfg;
+    t->slots_count = SLOTS_MIN;
+    t->slots = calloc(SLOTS_MIN, sizeof(struct entry *));
+    t->nobody = calloc(1, sizeof *t->nobody);
+    if (!t->slots || !t->nobody || key_of(&t->nobody->c.key, cfg->nobody) < 0) {
+        credentials_unref(t);
+        return NULL;
+    }
+    return t;
+}
+
+struct credentials *credentials_ref(struct credentials *t)
+{
+    atomic_fetch_add_explicit(&t->owners, 1, memory_order_relaxed);
+    return t;
+}
+
+static size_t size_of(unsigned old_count)
+{
+    return sizeof(struct entry) + old_count * sizeof(struct credential_old);
+}
+
+static void free_entry(const struct credentials *t, struct entry *e)
+{
+    if (!e)
+        return;
+    if (t->cfg.rights_free && e->c.rights)
+        t->cfg.rights_free(e->c.rights);
+    secure_zero(e, size_of(e->c.old_count));
+    free(e);
+}
+
+void credentials_unref(struct credentials *t)
+{
+    if (!t || atomic_fetch_sub_explicit(&t->owners, 1, memory_order_acq_rel) > 1)
+        return;
+    for (size_t i = 0; t->slots && i < t->slots_count; i++)
+        for (struct entry *e; (e = t->slots[i]);) {
+            t->slots[i] = e->next;
+            free_entry(t, e);
+        }
+    free(t->slots);
+    free_entry(t, t->nobody);
+    secure_zero(t, sizeof *t);
+    free(t);
+}
+
+/* ---- names ---- */
+
+/* The name in a field of fixed size: it is hashed whole, as long for one as for another. */
+static uint64_t hash_name(const struct credentials *t, const char *name)
+{
+    char field[HELLO_ID_MAX + 1] = "";
+    memcpy(field, name, strnlen(name, HELLO_ID_MAX));
+    return keyed_hash(t->cfg.hash_key, field, sizeof field);
+}
+
+static struct entry **slot_of(const struct credentials *t, uint64_t hash)
+{
+    return &t->slots[hash & (t->slots_count - 1)];
+}
+
+static const struct entry *find(const struct credentials *t, const char *name)
+{
+    uint64_t hash = hash_name(t, name);
+    for (const struct entry *e = *slot_of(t, hash); e; e = e->next)
+        if (e->hash == hash && strcmp(e->name, name) == 0)
+            return e;
+    return NULL;
+}
+
+const struct credential *credentials_find(const struct credentials *t, const char *name)
+{
+    const struct entry *e = find(t, name);
+    return e ? &e->c : NULL;
+}
+
+size_t credentials_count(const struct credentials *t)
+{
+    return t->count;
+}
+
+/* Without memory the table stays as it is: slower, and right. */
+static void grow(struct credentials *t)
+{
+    struct entry **old = t->slots;
+    size_t n = t->slots_count;
+    struct entry **slots = calloc(2 * n, sizeof(struct entry *));
+    if (!slots)
+        return;
+    t->slots = slots;
+    t->slots_count = 2 * n;
+    for (size_t i = 0; i < n; i++)
+        for (struct entry *e; (e = old[i]);) {
+            old[i] = e->next;
+            e->next = *slot_of(t, e->hash);
+            *slot_of(t, e->hash) = e;
+        }
+    free(old);
+}
+
+int credentials_add(struct credentials *t, const struct credential *c)
+{
+    if (!hello_id_is_valid(c->name) || strncmp(c->name, "node.", 5) == 0)
+        return ERR_INVAL;
+    if (find(t, c->name))
+        return ERR_INUSE;
+    if (t->count == CREDENTIALS_MAX || c->old_count > CREDENTIAL_OLD_MAX)
+        return ERR_LIMIT;
+    struct entry *e = calloc(1, size_of(c->old_count));
+    if (!e)
+        return ERR_NOMEM;
+    e->c = *c;
+    memcpy(e->name, c->name, strlen(c->name));
+    e->c.name = e->name;
+    if (c->old_count > 0)
+        memcpy(e->old, c->old, c->old_count * sizeof *c->old);
+    e->c.old = e->old;
+    e->hash = hash_name(t, e->name);
+    if (t->count == t->slots_count)
+        grow(t);
+    e->next = *slot_of(t, e->hash);
+    *slot_of(t, e->hash) = e;
+    t->count++;
+    return 0;
+}
+
+/* ---- verdicts ---- */
+
+static bool is_expired(const struct credential *c, int64_t now_s)
+{
+    return c->expires_s != 0 && now_s >= c->expires_s;
+}
+
+/* Key i of c: the present one, then the former ones; NULL: it has no such key. */
+static const struct client_key *key_at(const struct credential *c, unsigned i)
+{
+    if (i == 0)
+        return &c->key;
+    return i <= c->old_count ? &c->old[i - 1].key : NULL;
+}
+
+static bool is_replaced(const struct credential *c, unsigned i, int64_t now_s)
+{
+    return i > 0 && now_s >= c->old[i - 1].until_s;
+}
+
+bool credentials_keep(const struct credentials *t, const char *name,
+                      const uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES], int64_t now_s)
+{
+    const struct credential *c = credentials_find(t, name);
+    if (!c || c->is_disabled || is_expired(c, now_s))
+        return false;
+    for (unsigned i = 0; key_at(c, i); i++)
+        if (memcmp(key_at(c, i)->public_key, public_key, CLIENT_KEY_PUBLIC_BYTES) == 0)
+            return !is_replaced(c, i, now_s);
+    return false;
+}
+
+/* What was found in a line. */
+struct proofs {
+    unsigned used; /* the key whose A has made the MAC, or the present one */
+    bool is_sealed, is_signed;
+};
+
+/* The first thing that is wrong; all of it is looked at. */
+static enum credentials_cause cause_of(const struct credentials *t, const struct credential *c,
+                                       const struct credentials_question *q, const struct proofs *p)
+{
+    bool admitted = !t->cfg.admits || t->cfg.admits(c->rights, q->from);
+    if (c == &t->nobody->c)
+        return CREDENTIALS_UNKNOWN;
+    if (!p->is_sealed)
+        return CREDENTIALS_WRONG;
+    if (!p->is_signed)
+        return CREDENTIALS_UNSIGNED;
+    if (is_replaced(c, p->used, q->now_s))
+        return CREDENTIALS_OLD;
+    if (c->is_disabled)
+        return CREDENTIALS_DISABLED;
+    if (is_expired(c, q->now_s))
+        return CREDENTIALS_EXPIRED;
+    return admitted ? CREDENTIALS_RIGHT : CREDENTIALS_SOURCE;
+}
+
+void credentials_judge(const struct credentials *t, const struct credentials_question *q,
+                       struct credentials_verdict *ret)
+{
+    const struct entry *e = find(t, q->request->key);
+    const struct credential *c = e ? &e->c : &t->nobody->c;
+    struct hello_keys keys[CREDENTIAL_KEYS];
+    struct proofs p = {0};
+    for (unsigned i = 0; i < CREDENTIAL_KEYS; i++) {
+        const struct client_key *k = key_at(c, i);
+        const uint8_t *a = k ? k->a : t->nobody->c.key.a;
+        int err = hello_keys_init(&keys[i], a, CLIENT_KEY_A_BYTES, q->exporter);
+        bool is_sealed = hello_open_verify(q->line, &keys[i]) && err == 0 && k;
+        p.used = is_sealed && !p.is_sealed ? i : p.used;
+        p.is_sealed = p.is_sealed || is_sealed;
+    }
+    const uint8_t *public_key = key_at(c, p.used)->public_key;
+    p.is_signed = hello_open_verify_sig(q->line, public_key, q->exporter);
+
+    memset(ret, 0, sizeof *ret);
+    ret->cause = cause_of(t, c, q, &p);
+    if (ret->cause == CREDENTIALS_RIGHT) {
+        ret->client = c;
+        ret->keys = keys[p.used];
+        memcpy(ret->public_key, public_key, sizeof ret->public_key);
+    }
+    secure_zero(keys, sizeof keys);
+}
+
+const char *credentials_cause_word(enum credentials_cause c)
+{
+    static const char *const words[] = {
+        [CREDENTIALS_RIGHT] = "right",      [CREDENTIALS_UNKNOWN] = "unknown",
+        [CREDENTIALS_WRONG] = "wrong key",  [CREDENTIALS_UNSIGNED] = "right MAC, wrong signature",
+        [CREDENTIALS_OLD] = "replaced key", [CREDENTIALS_DISABLED] = "disabled",
+        [CREDENTIALS_EXPIRED] = "expired",  [CREDENTIALS_SOURCE] = "not from there",
+    };
+    return words[c];
+}
