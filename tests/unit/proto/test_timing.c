@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -24,6 +23,7 @@
 #include "base/secure.h"
 #include "proto/auth.h"
 #include "proto/hello.h"
+#include "welch.h"
 
 enum {
     TRIES = 20000,  /* of each kind */
@@ -34,14 +34,7 @@ enum {
     LONG = 1000,
 };
 
-#define T_LIMIT 4.5
-
 enum kind { FAR, NEAR, KINDS };
-
-struct sample {
-    double cost;
-    enum kind kind;
-};
 
 /* What one try is about; all of them lie in memory in the same way. */
 struct guess {
@@ -51,7 +44,7 @@ struct guess {
 };
 
 static struct guess pool[POOL];
-static struct sample samples[2 * TRIES];
+static struct welch_sample samples[2 * TRIES];
 static volatile unsigned verdicts; /* so that no call is left out; all are "no" */
 
 /* The try under way: every one in the same place. */
@@ -60,20 +53,6 @@ static size_t text_len, secret_len;
 static struct auth_line auth;
 
 /* ---- measuring ---- */
-
-static double clock_now(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_lfence();
-    double t = (double)__builtin_ia32_rdtsc();
-    __builtin_ia32_lfence();
-    return t;
-#else
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-#endif
-}
 
 static void prepare(const struct guess *g, enum kind kind)
 {
@@ -96,59 +75,17 @@ static void measure(void (*judge)(void), struct rng *rng)
     while (all < 2 * TRIES) {
         enum kind kind = rng->next(rng) & 1 ? NEAR : FAR;
         prepare(&pool[rng_below(rng, POOL)], kind);
-        double begin = clock_now();
+        double begin = welch_clock();
         judge();
-        double cost = clock_now() - begin;
+        double cost = welch_clock() - begin;
         n[kind]++;
         if (n[kind] > WARM_UP && n[kind] <= WARM_UP + TRIES)
-            samples[all++] = (struct sample){cost, kind};
+            samples[all++] = (struct welch_sample){cost, kind};
     }
     assert_int_equal(verdicts, 0);
 }
 
-/* ---- statistics ---- */
-
-static int by_cost(const void *a, const void *b)
-{
-    double x = ((const struct sample *)a)->cost, y = ((const struct sample *)b)->cost;
-    return (x > y) - (x < y);
-}
-
-/* Welch's t, squared, of the n cheapest samples, which are sorted. */
-static double t_squared(size_t n)
-{
-    double count[KINDS] = {0, 0}, mean[KINDS] = {0, 0}, m2[KINDS] = {0, 0}, noise = 0;
-    for (size_t i = 0; i < n; i++) {
-        enum kind k = samples[i].kind;
-        double d = samples[i].cost - mean[k];
-        count[k]++;
-        mean[k] += d / count[k];
-        m2[k] += d * (samples[i].cost - mean[k]);
-    }
-    for (int k = 0; k < KINDS; k++) {
-        if (count[k] < 2)
-            return 1e9; /* all of one kind are cheaper than the other's */
-        noise += m2[k] / (count[k] - 1) / count[k];
-    }
-    double d = mean[NEAR] - mean[FAR];
-    return noise > 0 ? d * d / noise : d == 0 ? 0 : 1e9;
-}
-
-/* The largest of all samples and of several crops. */
-static double worst(void)
-{
-    static const double shares[] = {0.5, 0.75, 0.9, 0.99, 1};
-    double most = 0;
-    qsort(samples, 2 * TRIES, sizeof *samples, by_cost);
-    for (size_t i = 0; i < ARRAY_LEN(shares); i++) {
-        size_t n = (size_t)(2 * TRIES * shares[i]);
-        while (n < 2 * TRIES && samples[n].cost <= samples[n - 1].cost)
-            n++; /* equal ones stay together */
-        double t2 = t_squared(n);
-        most = t2 > most ? t2 : most;
-    }
-    return most;
-}
+/* ---- judging ---- */
 
 /* Whether the time tells the two kinds apart: in each of three runs. */
 static bool leaks(void (*judge)(void))
@@ -157,9 +94,9 @@ static bool leaks(void (*judge)(void))
     rng_seed(&rng, 11);
     for (int i = 0; i < RUNS; i++) {
         measure(judge, &rng);
-        double t2 = worst();
-        printf("t squared %.2f, at most %.2f\n", t2, T_LIMIT * T_LIMIT);
-        if (t2 < T_LIMIT * T_LIMIT)
+        double t2 = welch_worst(samples, 2 * TRIES);
+        printf("t squared %.2f, at most %.2f\n", t2, WELCH_LIMIT * WELCH_LIMIT);
+        if (t2 < WELCH_LIMIT * WELCH_LIMIT)
             return false;
     }
     return true;
