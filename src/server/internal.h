@@ -180,6 +180,7 @@ struct agent_main {
     char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
     struct agent *target;                /* whose session handover is for, if there is one */
     struct opening_refusal refusal;      /* the worker's once refuse is posted */
+    char refused_by[HELLO_WORD_BUF];     /* the same: whose address it names in the log */
 };
 
 /* What its worker keeps of it; the main thread's before begin and with ended. */

@@ -27,7 +27,7 @@ static void tell_worker(struct agent *a, struct message *m)
     mailbox_post(&a->worker->in, m);
 }
 
-/* All clients of the shared secret may know of each other. */
+/* The log knows who is in the way; the client, if it may. */
 static void fill_refusal(struct agent *a, const struct registry_action *act)
 {
     struct hello_answer *no = &a->main.refusal.answer;
@@ -38,9 +38,12 @@ static void fill_refusal(struct agent *a, const struct registry_action *act)
         no->refused_port = a->claim.wanted;
         (void)snprintf(no->errno_word, sizeof no->errno_word, "%s", "EADDRINUSE");
     }
+    a->main.refused_by[0] = '\0';
     if (act->by)
-        (void)snprintf(no->by, sizeof no->by, "%.*s", HELLO_WORD_BUF - 1,
+        (void)snprintf(a->main.refused_by, sizeof a->main.refused_by, "%.*s", HELLO_WORD_BUF - 1,
                        agent_of_claim(act->by)->peer);
+    if (act->by && claim_may_know(act->claim, act->by))
+        memcpy(no->by, a->main.refused_by, sizeof no->by);
 }
 
 /* A service needs no word of being accepted: it listens, and has no older one. */
@@ -105,11 +108,6 @@ static void owners_act(void *ctx, const struct registry_action *act)
 
 enum { TELL_SESSIONS_MS = 60000 };
 
-static bool is_namesake(const struct agent *a, const struct agent *b)
-{
-    return *a->claim.id && strcmp(a->claim.id, b->claim.id) == 0;
-}
-
 /* The crowd of a's source, with a in it; NULL without memory. */
 static struct crowd *crowd_join(const struct agent *a)
 {
@@ -168,7 +166,7 @@ static void count_sessions(struct server *srv, uint32_t sessions)
    so when it drains, and has its id no more. */
 static bool stays_beside(const struct agent *a, const struct agent *o)
 {
-    return !is_namesake(a, o) || o->claim.state == CLAIM_RELEASED;
+    return !claim_is_namesake(&a->claim, &o->claim) || o->claim.state == CLAIM_RELEASED;
 }
 
 /* Is there room for a's session, of all and of its source, beside those that stay? */

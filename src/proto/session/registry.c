@@ -53,9 +53,14 @@ static bool may_replace(const struct claim *c, const struct claim *o)
     return c->take;
 }
 
-static bool is_namesake(const struct claim *a, const struct claim *b)
+bool claim_may_know(const struct claim *a, const struct claim *b)
 {
-    return a != b && *a->id != '\0' && strcmp(a->id, b->id) == 0;
+    return strcmp(a->key, b->key) == 0;
+}
+
+bool claim_is_namesake(const struct claim *a, const struct claim *b)
+{
+    return a != b && *a->id != '\0' && strcmp(a->id, b->id) == 0 && claim_may_know(a, b);
 }
 
 static bool is_pending(const struct claim *c)
@@ -73,7 +78,7 @@ static struct claim *older_of(const struct registry *r, const struct claim *c)
 {
     list_foreach (n, &r->claims) {
         struct claim *o = LIST_ENTRY(n, struct claim, node);
-        if (is_namesake(o, c) && owns(o))
+        if (claim_is_namesake(o, c) && owns(o))
             return o;
     }
     return NULL;
@@ -85,7 +90,7 @@ static struct claim *taken_by(const struct registry *r, const struct claim *c)
     list_foreach (n, &r->claims) {
         struct claim *o = LIST_ENTRY(n, struct claim, node);
         bool stays = is_pending(o) || o->state == CLAIM_SERVING;
-        if (is_namesake(o, c) && stays && !may_replace(c, o))
+        if (claim_is_namesake(o, c) && stays && !may_replace(c, o))
             return o;
     }
     return NULL;
@@ -158,7 +163,7 @@ static void decide(const struct registry *r, struct claim *c)
     if (!holder) {
         c->state = CLAIM_OPENING;
         act(r, REGISTRY_OPEN, c, NULL);
-    } else if (is_namesake(holder, c) && owns(holder)) {
+    } else if (claim_is_namesake(holder, c) && owns(holder)) {
         evict(r, holder, c); /* the port is its own: c is the first to have it then */
     } else if (holder->state == CLAIM_SERVING) {
         ask_to_yield(r, holder, c);
@@ -181,7 +186,7 @@ static void decide_waiting(const struct registry *r, const struct claim *c)
     for (int others = 0; others <= 1; others++) {
         list_foreach (n, &r->claims) {
             struct claim *w = LIST_ENTRY(n, struct claim, node);
-            if (w->waits_for == c && (others || is_namesake(w, c)))
+            if (w->waits_for == c && (others || claim_is_namesake(w, c)))
                 go_on(r, w);
         }
     }
@@ -204,7 +209,7 @@ void registry_ask(struct registry *r, struct claim *c)
     }
     list_foreach (n, &r->claims) {
         struct claim *o = LIST_ENTRY(n, struct claim, node);
-        if (is_namesake(o, c) && is_pending(o))
+        if (claim_is_namesake(o, c) && is_pending(o))
             refuse(r, o, HELLO_ERR_TAKEN, c); /* overtaken */
     }
     decide(r, c);

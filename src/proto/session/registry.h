@@ -9,6 +9,9 @@
  *    +--refused--> RELEASED <--it drains, or its port was given away---------------+
  *                                            ENDING <--a newer one takes its place-+
  *
+ * Whose id it is counts: an id below is the pair of claim.key and claim.id, so nobody can end,
+ * inherit or hear of a session of another key by the id he chooses.
+ *
  * One id has one session that serves. A newer open of the id
  *   - takes its place if it may: it says `take` (the first open of a process), or `mine` names the
  *     nonce of the older one, which so is of the same process;
@@ -50,6 +53,7 @@ enum { CLAIM_NO_PORT = -1 };
 struct claim {
     /* set by the owner before registry_ask(), constant then */
     char id[HELLO_ID_MAX + 1]; /* "": a tunnel's, or the legacy wire's: nobody's namesake */
+    char key[HELLO_ID_MAX + 1]; /* name of the client's own key; "": the shared secret */
     uint8_t nonce[HELLO_NONCE_BYTES];
     bool take;
     bool is_tunnel; /* of a session; without an id */
@@ -85,6 +89,12 @@ struct registry {
     void (*act)(void *ctx, const struct registry_action *a);
     void *ctx;
 };
+
+/* Have they the same id, of the same key? Not the legacy wire's. */
+bool claim_is_namesake(const struct claim *a, const struct claim *b);
+
+/* May a's client know where b's is? It has the same key, or both have the shared secret. */
+bool claim_may_know(const struct claim *a, const struct claim *b);
 
 /* act is called for each action, from inside the calls below; it must not call the registry. */
 void registry_init(struct registry *r, void (*act)(void *ctx, const struct registry_action *a),

@@ -48,7 +48,8 @@ static struct peer *peer_of(struct world *w, const struct claim *c)
 
 static bool are_namesakes(const struct peer *a, const struct peer *b)
 {
-    return a != b && a->c && b->c && *a->c->id && strcmp(a->c->id, b->c->id) == 0;
+    return a != b && a->c && b->c && *a->c->id && strcmp(a->c->id, b->c->id) == 0 &&
+           strcmp(a->c->key, b->c->key) == 0;
 }
 
 static bool is_pending(const struct peer *p)
@@ -164,10 +165,12 @@ static void on_act(void *ctx, const struct registry_action *a)
 static void ask(struct world *w, struct peer *p)
 {
     static const char *const ids[] = {"a", "a", "a", "b", ""};
+    static const char *const keys[] = {"", "", "", "a"};
     struct claim *c = calloc(1, sizeof *c);
     assert(c);
     *p = (struct peer){.c = c};
     strcpy(c->id, ids[rng_below(w->rng, 5)]);
+    strcpy(c->key, *c->id ? keys[rng_below(w->rng, 4)] : "");
     c->nonce[0] = w->nonces = (uint8_t)((w->nonces + 1) % NONCES);
     c->take = chance(w, 3);
     c->wanted = chance(w, 6) ? 0 : FIRST_PORT + rng_below(w->rng, PORTS);

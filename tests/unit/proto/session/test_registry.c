@@ -197,6 +197,68 @@ static void one_that_goes_while_its_port_opens_leaves_it_to_the_next(void **stat
     assert_int_equal(a.c.port, 0);
 }
 
+/* ---- keys ---- */
+
+static struct seat of_key(char name, const char *key, const char *id, int64_t port)
+{
+    struct seat s = taking(name, id, port);
+    (void)snprintf(s.c.key, sizeof s.c.key, "%s", key);
+    return s;
+}
+
+/* Its id is chosen, its nonces are known, it takes what it may: a session of another key goes on, and so
+   does one of the shared secret. */
+static void an_id_of_another_key_is_another_id(void **state)
+{
+    (void)state;
+    struct seat a = seat('A', "lap", 80), b = of_key('B', "lap", "lap", 81),
+                c = of_key('C', "other", "lap", 82), d = taking('D', "lap", 83);
+    serve(&a);
+    add_mine(&b, 'A');
+    serve(&b);
+    add_mine(&c, 'A');
+    add_mine(&c, 'B');
+    serve(&c);
+    assert_int_equal(a.c.state, CLAIM_SERVING);
+    assert_int_equal(b.c.state, CLAIM_SERVING);
+    add_mine(&d, 'B');
+    add_mine(&d, 'C');
+    ask(&d);
+    opened(&d); /* the shared secret's own is replaced as ever, and nobody else's */
+    expect("open D; evict A for D");
+    assert_true(claim_is_namesake(&a.c, &d.c));
+    assert_false(claim_is_namesake(&a.c, &b.c));
+    assert_false(claim_is_namesake(&b.c, &c.c));
+}
+
+/* Nor is an open that waits overtaken. */
+static void an_open_of_another_key_overtakes_nothing(void **state)
+{
+    (void)state;
+    struct seat a = of_key('A', "lap", "lap", 80), b = of_key('B', "other", "lap", 80),
+                c = of_key('C', "lap", "lap", 81);
+    ask(&a);
+    ask(&b);
+    expect("open A");
+    ask(&c);
+    expect("refuse A taken by C; open C");
+}
+
+/* A port does not pass from one key to another as it does to a newer session of the same. */
+static void a_port_of_another_key_is_asked_for_as_any_other(void **state)
+{
+    (void)state;
+    struct seat a = of_key('A', "lap", "lap", 80), b = of_key('B', "other", "lap", 80);
+    serve(&a);
+    add_mine(&b, 'A');
+    ask(&b);
+    expect("yield A to B");
+    registry_yielded(&r, &a.c, false);
+    expect("refuse B port by A");
+    assert_false(claim_may_know(&b.c, &a.c));
+    assert_int_equal(a.c.state, CLAIM_SERVING);
+}
+
 static void the_states_have_words(void **state)
 {
     (void)state;
@@ -720,6 +782,9 @@ int main(void)
         TEST(a_port_that_cannot_be_opened_is_free_for_the_next),
         TEST(any_port_is_in_the_way_of_nobody_until_it_is_known),
         TEST(one_that_goes_while_its_port_opens_leaves_it_to_the_next),
+        TEST(an_id_of_another_key_is_another_id),
+        TEST(an_open_of_another_key_overtakes_nothing),
+        TEST(a_port_of_another_key_is_asked_for_as_any_other),
         TEST(the_states_have_words),
         TEST(another_without_take_hears_who_has_the_id),
         TEST(a_new_process_takes_the_id_once_it_is_sure_of_the_port),
