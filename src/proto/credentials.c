@@ -8,8 +8,14 @@
 
 #include "base/err.h"
 #include "base/secure.h"
+#include "proto/hmac.h"
 
-enum { SLOTS_MIN = 8 };
+enum {
+    SLOTS_MIN = 8,
+    NOBODIES =
+        64, /* some keys take a little longer to verify with than others: so a name that is not
+                      there has one of many, too, always the same */
+};
 
 struct entry {
     struct entry *next; /* of the same slot */
@@ -22,20 +28,28 @@ struct entry {
 struct credentials {
     atomic_uint owners;
     struct credentials_config cfg;
-    struct entry *nobody; /* whose key nobody has: for names that are not there */
+    struct entry *nobodies[NOBODIES]; /* whose keys nobody has */
     struct entry **slots;
     size_t slots_count, count; /* slots: a power of two */
 };
 
 /* ---- life ---- */
 
-static int key_of(struct client_key *ret, const uint8_t t[CLIENT_KEY_T_BYTES])
+/* Key number i of those that nobody has. */
+static int make_nobody(struct credentials *t, uint8_t i)
 {
     struct client_secret s;
-    int err = client_secret_init(&s, t);
+    uint8_t bytes[HMAC_BYTES];
+    struct entry *e = t->nobodies[i] = calloc(1, sizeof *e);
+    if (!e)
+        return ERR_NOMEM;
+    int err = hmac_sha256(bytes, t->cfg.nobody, sizeof t->cfg.nobody, &i, 1);
     if (err == 0)
-        err = client_key_init(ret, &s);
+        err = client_secret_init(&s, bytes); /* the first of them are T */
+    if (err == 0)
+        err = client_key_init(&e->c.key, &s);
     secure_zero(&s, sizeof s);
+    secure_zero(bytes, sizeof bytes);
     return err;
 }
 
@@ -48,8 +62,10 @@ struct credentials *credentials_new(const struct credentials_config *cfg)
     t->cfg = *cfg;
     t->slots_count = SLOTS_MIN;
     t->slots = calloc(SLOTS_MIN, sizeof(struct entry *));
-    t->nobody = calloc(1, sizeof *t->nobody);
-    if (!t->slots || !t->nobody || key_of(&t->nobody->c.key, cfg->nobody) < 0) {
+    int err = t->slots ? 0 : ERR_NOMEM;
+    for (uint8_t i = 0; i < NOBODIES && err == 0; i++)
+        err = make_nobody(t, i);
+    if (err < 0) {
         credentials_unref(t);
         return NULL;
     }
@@ -69,8 +85,6 @@ static size_t size_of(unsigned old_count)
 
 static void free_entry(const struct credentials *t, struct entry *e)
 {
-    if (!e)
-        return;
     if (t->cfg.rights_free && e->c.rights)
         t->cfg.rights_free(e->c.rights);
     secure_zero(e, size_of(e->c.old_count));
@@ -87,7 +101,8 @@ void credentials_unref(struct credentials *t)
             free_entry(t, e);
         }
     free(t->slots);
-    free_entry(t, t->nobody);
+    for (size_t i = 0; i < NOBODIES && t->nobodies[i]; i++)
+        free_entry(t, t->nobodies[i]);
     secure_zero(t, sizeof *t);
     free(t);
 }
@@ -107,9 +122,8 @@ static struct entry **slot_of(const struct credentials *t, uint64_t hash)
     return &t->slots[hash & (t->slots_count - 1)];
 }
 
-static const struct entry *find(const struct credentials *t, const char *name)
+static const struct entry *find(const struct credentials *t, const char *name, uint64_t hash)
 {
-    uint64_t hash = hash_name(t, name);
     for (const struct entry *e = *slot_of(t, hash); e; e = e->next)
         if (e->hash == hash && strcmp(e->name, name) == 0)
             return e;
@@ -118,7 +132,7 @@ static const struct entry *find(const struct credentials *t, const char *name)
 
 const struct credential *credentials_find(const struct credentials *t, const char *name)
 {
-    const struct entry *e = find(t, name);
+    const struct entry *e = find(t, name, hash_name(t, name));
     return e ? &e->c : NULL;
 }
 
@@ -150,7 +164,8 @@ int credentials_add(struct credentials *t, const struct credential *c)
 {
     if (!hello_id_is_valid(c->name) || strncmp(c->name, "node.", 5) == 0)
         return ERR_INVAL;
-    if (find(t, c->name))
+    uint64_t hash = hash_name(t, c->name);
+    if (find(t, c->name, hash))
         return ERR_INUSE;
     if (t->count == CREDENTIALS_MAX || c->old_count > CREDENTIAL_OLD_MAX)
         return ERR_LIMIT;
@@ -163,7 +178,7 @@ int credentials_add(struct credentials *t, const struct credential *c)
     if (c->old_count > 0)
         memcpy(e->old, c->old, c->old_count * sizeof *c->old);
     e->c.old = e->old;
-    e->hash = hash_name(t, e->name);
+    e->hash = hash;
     if (t->count == t->slots_count)
         grow(t);
     e->next = *slot_of(t, e->hash);
@@ -204,6 +219,12 @@ bool credentials_keep(const struct credentials *t, const char *name,
     return false;
 }
 
+/* Number i of those that stand in for what is not there, for the name with this hash. */
+static const struct entry *nobody_at(const struct credentials *t, uint64_t hash, unsigned i)
+{
+    return t->nobodies[((hash >> 32) + i) & (NOBODIES - 1)];
+}
+
 /* What was found in a line. */
 struct proofs {
     unsigned used; /* the key whose A has made the MAC, or the present one */
@@ -215,7 +236,7 @@ static enum credentials_cause cause_of(const struct credentials *t, const struct
                                        const struct credentials_question *q, const struct proofs *p)
 {
     bool admitted = !t->cfg.admits || t->cfg.admits(c->rights, q->from);
-    if (c == &t->nobody->c)
+    if (!c->name)
         return CREDENTIALS_UNKNOWN;
     if (!p->is_sealed)
         return CREDENTIALS_WRONG;
@@ -233,13 +254,17 @@ static enum credentials_cause cause_of(const struct credentials *t, const struct
 void credentials_judge(const struct credentials *t, const struct credentials_question *q,
                        struct credentials_verdict *ret)
 {
-    const struct entry *e = find(t, q->request->key);
-    const struct credential *c = e ? &e->c : &t->nobody->c;
+    uint64_t hash = hash_name(t, q->request->key);
+    const struct entry *e = find(t, q->request->key, hash);
+    const struct entry *nobody = nobody_at(t, hash, 0);
+    if (!e && strcmp(nobody->name, q->request->key) != 0) /* always: nobody has no name */
+        e = nobody;
+    const struct credential *c = &e->c;
     struct hello_keys keys[CREDENTIAL_KEYS];
     struct proofs p = {0};
     for (unsigned i = 0; i < CREDENTIAL_KEYS; i++) {
         const struct client_key *k = key_at(c, i);
-        const uint8_t *a = k ? k->a : t->nobody->c.key.a;
+        const uint8_t *a = k ? k->a : nobody_at(t, hash, i)->c.key.a;
         int err = hello_keys_init(&keys[i], a, CLIENT_KEY_A_BYTES, q->exporter);
         bool is_sealed = hello_open_verify(q->line, &keys[i]) && err == 0 && k;
         p.used = is_sealed && !p.is_sealed ? i : p.used;
