@@ -9,6 +9,8 @@
 int wire_choose(const struct common_options *opt, const char **ret)
 {
     *ret = HELLO_ALPN;
+    if (!*opt->secret)
+        return 0; /* clients have keys of their own: that wire or none */
     if (hello_secret_is_long_enough(opt->secret))
         return 0;
     *ret = NULL;
@@ -21,7 +23,7 @@ int wire_choose(const struct common_options *opt, const char **ret)
 
 void wire_warn(const struct common_options *opt)
 {
-    if (hello_secret_is_long_enough(opt->secret))
+    if (!*opt->secret || hello_secret_is_long_enough(opt->secret))
         return;
     event_secret_is_short(HELLO_SECRET_MIN);
 }

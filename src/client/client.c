@@ -209,6 +209,7 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
     case END_PUT_OFF:
     case END_LOCAL:
     case END_SHUTDOWN:
+    case END_REVOKED:
     case END_EXPIRED:
     case END_UNKNOWN:
     case END_DRAINED:
@@ -218,8 +219,7 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
     return one_ends_beside(c) ? BACKOFF_BESIDE : BACKOFF_OUTAGE;
 }
 
-/* For the service manager, until the next session is up. A wrong secret stays what is wrong where the
-   server merely puts us off (client_note_rejection()). */
+/* For the service manager, until a session is up. A wrong secret stays wrong while we are put off. */
 static void note_trouble(struct client *c, enum end_reason reason, const struct errmsg *why)
 {
     char text[ESCAPE_BUF];

@@ -94,6 +94,7 @@ struct client {
     struct rng rng;
     uv_timer_t retry;
     char id[HELLO_ID_MAX + 1];
+    const struct hello_credential *credential; /* its own key, in place of the secret; NULL: none */
     struct standing standing;
     struct pins pins;         /* with LEGACY_AUTO only */
     bool fell_back;           /* to the legacy wire, and said so */

@@ -26,6 +26,7 @@ static enum exit_status status_of(enum end_reason reason)
     case END_TLS:
     case END_PUT_OFF:
     case END_SHUTDOWN:
+    case END_REVOKED:
     case END_EXPIRED:
     case END_UNKNOWN:
     case END_DRAINED:

@@ -252,7 +252,7 @@ static const char *uplink_on_server(void *ctx, bool is_v2, const uint8_t ca_key[
     struct uplink *u = ctx;
     struct client *c = u->client;
     memcpy(u->ca_key, ca_key, sizeof u->ca_key);
-    if (is_v2 || u->opt->common.legacy != LEGACY_AUTO)
+    if (is_v2 || c->credential || u->opt->common.legacy != LEGACY_AUTO)
         return NULL;
     bool is_long_enough = hello_secret_is_long_enough(u->opt->common.secret);
     if (pins_has(&c->pins, ca_key) && !is_long_enough) /* gotunnel/2 was not offered */
@@ -393,7 +393,8 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
         .loop = &c->loop,
         .relays = &c->relays,
         .tls = c->tls,
-        .secret = u->opt->common.secret,
+        .secret = c->credential ? NULL : u->opt->common.secret,
+        .credential = c->credential,
         .legacy_refused = u->opt->common.legacy == LEGACY_NEVER,
         .window_ms = (uint32_t)(u->opt->common.resume_window_ns / 1000000),
         .drain_ms = (uint32_t)(u->opt->common.drain_ns / 1000000),

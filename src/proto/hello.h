@@ -197,6 +197,12 @@ struct hello_keys {
 int hello_keys_init(struct hello_keys *ret, const void *secret, size_t n,
                     const uint8_t exporter[HELLO_EXPORTER_BYTES]) MUST_USE;
 
+/* What a client has in place of the shared secret: a key of its own. Its owner wipes it. */
+struct hello_credential {
+    char name[HELLO_ID_MAX + 1];
+    struct client_secret secret;
+};
+
 /* What a client with a key of its own signs an open with, besides. */
 struct hello_signer {
     const uint8_t *seed;     /* CLIENT_KEY_SEED_BYTES */

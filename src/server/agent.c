@@ -116,7 +116,7 @@ static void agent_on_judge(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, orders.judge);
     if (a->work.opening)
-        opening_judge(a->work.opening);
+        opening_judge(a->work.opening, a->keys, a->judged_at_s);
 }
 
 static void agent_on_turn_away(struct message *m)
@@ -206,6 +206,9 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
     if (ask->is_v2) {
         const struct hello_request *open = ask->open;
         memcpy(c->id, open->id, sizeof c->id);
+        memcpy(c->key, open->key, sizeof c->key);
+        if (ask->public_key)
+            memcpy(a->public_key, ask->public_key, sizeof a->public_key);
         memcpy(c->nonce, open->nonce, sizeof c->nonce);
         c->take = open->take;
         c->mine = open->mine;
@@ -412,6 +415,17 @@ static void agent_on_evict(struct message *m)
         session_close(a->work.session, END_REPLACED, NULL);
 }
 
+static void agent_on_revoke(struct message *m)
+{
+    struct agent *a = CONTAINER_OF(m, struct agent, orders.revoke);
+    if (a->work.session) {
+        session_close(a->work.session, END_REVOKED, NULL);
+    } else if (a->work.opening) {
+        opening_close(a->work.opening);
+        agent_ended(a, END_REVOKED, &(struct errmsg){""});
+    }
+}
+
 static void agent_on_expire(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, orders.expire);
@@ -483,7 +497,7 @@ static void agent_on_begin(struct message *m)
         .relays = &w->relays,
         .tls = a->work.tls,
         .is_server = true,
-        .secret = opt->secret,
+        .secret = *opt->secret ? opt->secret : NULL,
         .waited_ms = a->waited_ms,
         .peer = a->address,
         .legacy_refused = opt->legacy == LEGACY_NEVER,
@@ -521,6 +535,7 @@ void agent_init(struct agent *a)
     message_init(&a->orders.accept, agent_on_accept);
     message_init(&a->orders.refuse, agent_on_refuse);
     message_init(&a->orders.evict, agent_on_evict);
+    message_init(&a->orders.revoke, agent_on_revoke);
     message_init(&a->orders.yield, agent_on_yield);
     message_init(&a->orders.expire, agent_on_expire);
     message_init(&a->orders.attach, agent_on_attach);

@@ -28,6 +28,7 @@
 #include "pki/pki.h"
 #include "proto/account.h"
 #include "proto/admission.h"
+#include "proto/credentials.h"
 #include "proto/hello.h"
 #include "proto/homes.h"
 #include "proto/known.h"
@@ -181,6 +182,7 @@ struct agent_main {
     struct agent *target;                /* whose session handover is for, if there is one */
     struct opening_refusal refusal;      /* the worker's once refuse is posted */
     char refused_by[HELLO_WORD_BUF];     /* the same: whose address it names in the log */
+    bool is_revoked;                     /* revoke was posted */
 };
 
 /* What its worker keeps of it; the main thread's before begin and with ended. */
@@ -219,6 +221,7 @@ struct agent_orders {
     struct message accept;    /* the client may be told */
     struct message refuse;
     struct message evict;  /* a newer session has its id */
+    struct message revoke; /* its key is good no more */
     struct message yield;  /* another client wants the port; answered by yielded */
     struct message expire; /* too much waits */
     struct message attach; /* to the target's worker: take the connection; answered by ended */
@@ -259,8 +262,13 @@ struct agent {
     /* written before line is posted, constant then */
     char line_id[HELLO_ID_MAX + 1]; /* the id that the line names; unproven, "": none */
 
+    /* written before judge is posted; the worker's while it has an opening */
+    struct credentials *keys; /* what the line is compared with: one owner, until it has been */
+    int64_t judged_at_s;      /* seconds since 1970 */
+
     /* written before asked is posted, constant then */
-    struct claim claim;        /* the main thread's from then on */
+    uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES]; /* of claim.key: the one that has signed */
+    struct claim claim;                          /* the main thread's from then on */
     char name[AGENT_NAME_MAX]; /* for the log: address, and the id once it is known */
     uint8_t sid[HELLO_SID_BYTES];
     bool is_v2;
@@ -311,6 +319,7 @@ struct server {
     struct proxy_gate *proxy_gate; /* balancers' connections without a PROXY header yet, or NULL */
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
     struct admission admission;    /* who has, and has asked for nothing yet: strangers */
+    struct credentials *keys;      /* of clients, for the next verdict; one owner */
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */
     struct list agents;            /* all */
@@ -387,6 +396,39 @@ void reception_not_proxied(struct server *srv, enum proxy_gate_end why,
 /* Users have to wait; they need no longer. */
 void reception_full(struct server *srv);
 void reception_room(struct server *srv);
+
+/* ---- keys.c: clients with keys of their own, on the main thread ---- */
+
+/* May who has these rights (NULL, too) come from there? Any thread. */
+typedef bool keys_admits(const void *rights, const struct address *from);
+typedef void keys_rights_free(void *rights);
+
+/* With an empty table; when srv->rng is there. 0, or ERR_NOMEM. */
+int keys_init(struct server *srv) MUST_USE;
+void keys_fini(struct server *srv);
+
+/* A table to fill by credentials_add(), with random bytes of its own. NULL without memory. */
+struct credentials *keys_new(struct server *srv, keys_admits *admits,
+                             keys_rights_free *rights_free) MUST_USE;
+
+/* From the next verdict on t counts, which is the server's then. Ends who is here by a key that is not
+   good any more: disabled, over, replaced, or gone. Returns how many sessions end. */
+unsigned keys_use(struct server *srv, struct credentials *t);
+
+/* Ends all sessions, attached or not, that were opened with a key of this name: their clients hear
+   GOAWAY 3, their users are reset, a resume hears `unknown`. Whether it may come again is the table's
+   business. Returns how many end. */
+unsigned keys_revoke(struct server *srv, const char *name);
+
+/* For the verdict about a's line; until keys_give_back(), which is harmless without. */
+void keys_lend(struct agent *a);
+void keys_give_back(struct agent *a);
+
+/* a has proved itself: is what it did it with still good? */
+bool keys_stays(const struct agent *a);
+
+/* It is not: a ends. */
+void keys_end(struct agent *a);
 
 /* ---- keeper.c: who is known, kept over a restart ---- */
 

@@ -202,6 +202,7 @@ static void tell_verdict(struct agent *a, enum verdict what)
 {
     switch (what) {
     case VERDICT_COMPARE:
+        keys_lend(a);
         mailbox_post(&a->worker->in, &a->orders.judge);
         break;
     case VERDICT_WAITS:
@@ -246,6 +247,7 @@ static void verdict_over(struct agent *a, enum verdict_end how)
 {
     struct server *srv = a->worker->srv;
     struct stranger s = stranger_of(a);
+    keys_give_back(a);
     if (verdicts_over(&srv->verdicts, &a->main.verdict, how, loop_now(&srv->loop)))
         tell(srv, STRANGER_PENALTY, &s, "");
     tell_verdicts(srv);
@@ -482,9 +484,14 @@ int reception_init(struct server *srv)
     uint8_t key[KEYED_HASH_KEY_BYTES];
     rng_system(&srv->rng);
     make_key(&srv->rng, key);
-    int err = verdicts_init(&srv->verdicts, key);
+    int err = keys_init(srv);
     if (err < 0)
         return err;
+    err = verdicts_init(&srv->verdicts, key);
+    if (err < 0) {
+        keys_fini(srv);
+        return err;
+    }
     make_key(&srv->rng, key);
     homes_init(&srv->homes, key);
     make_key(&srv->rng, key); /* another one: this goes to the disk */
@@ -509,4 +516,5 @@ void reception_fini(struct server *srv)
     uv_close((uv_handle_t *)&srv->strangers_sum, NULL);
     keeper_end(srv);
     sum_up(srv);
+    keys_fini(srv);
 }

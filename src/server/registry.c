@@ -210,6 +210,10 @@ static void owners_on_asked(struct message *m)
     struct agent *a = CONTAINER_OF(m, struct agent, reports.asked);
     struct server *srv = a->worker->srv;
     admission_remove(a->main.places, &a->main.admission); /* from here on it counts as a session */
+    if (!keys_stays(a)) {
+        keys_end(a);
+        return;
+    }
     count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */
     if (!has_room(a) || !(a->main.crowd = crowd_join(a))) {
         count_sessions(srv, srv->sessions - 1);

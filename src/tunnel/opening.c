@@ -214,10 +214,10 @@ void opening_refuse(struct opening *o, const struct opening_refusal *why)
         o->wire->refuse(o, why);
 }
 
-void opening_judge(struct opening *o)
+void opening_judge(struct opening *o, const struct credentials *keys, int64_t now_s)
 {
     if (o->state == OPENING_WAITING)
-        o->wire->judge(o);
+        o->wire->judge(o, keys, now_s);
 }
 
 void opening_turn_away(struct opening *o)
@@ -236,6 +236,7 @@ int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)
         return ERR_NOMEM;
     }
     o->cfg = *cfg;
+    o->cfg.legacy_refused = cfg->legacy_refused || !cfg->secret;
     loop_job_init(&o->finish, opening_finish);
     int err = transport_new(cfg->loop, fd, cfg->tls, cfg->is_server, &events, o, &o->tp);
     if (err < 0) {

@@ -27,6 +27,7 @@
 #include "base/err.h"
 #include "net/loop.h"
 #include "net/transport.h"
+#include "proto/credentials.h"
 #include "proto/hello.h"
 #include "tunnel/reason.h"
 
@@ -56,6 +57,7 @@ struct opening_ask {
     const uint8_t *sid; /* gotunnel/2: the number the session will have */
     const struct hello_request
         *open; /* gotunnel/2: id, nonce, take, mine ...; valid while the opening is */
+    const uint8_t *public_key; /* of an open with a key: the one that signed it; else NULL */
 };
 
 /* Why the server says no. */
@@ -111,14 +113,18 @@ struct opening_config {
     struct relays *relays;
     SSL_CTX *tls;
     bool is_server;
-    const char *secret;  /* must outlive the opening */
+    const char
+        *secret; /* that all share; must outlive the opening. NULL: there is none, and nothing
+                            is said or taken on the legacy wire */
     mtime_ms waited_ms;  /* server: how long the connection has been there already */
     struct address peer; /* server: whose connection it is; ADDRESS_NONE: as the socket says */
     bool legacy_refused; /* -legacy never */
     uint32_t window_ms;  /* how long a broken session may wait; 0: not at all */
     uint32_t drain_ms;   /* for a session that has lost its port (GOAWAY) */
     /* client */
-    const char *id;    /* must outlive the opening */
+    const struct hello_credential
+        *credential;   /* in place of the secret; must outlive the opening */
+    const char *id;    /* the same; with a credential one of its name */
     int64_t port;      /* asked for */
     bool without_port; /* gotunnel/2: none is, tunnels are opened in the session; port is for the
                               legacy wire, which has nothing else */
@@ -143,9 +149,10 @@ const char *opening_tls_info(const struct opening *o);
 void opening_accept(struct opening *o, const char *address, int port, struct session **ret);
 void opening_refuse(struct opening *o, const struct opening_refusal *why);
 
-/* Server: the answers to on_line, also from inside it. Compares, then on_asked, on_authenticated or
+/* Server: the answers to on_line, also from inside it. Compares, a line with a key with those that are
+   good at now_s (seconds since 1970; NULL: none is), then on_asked, on_authenticated or
    on_auth_failed; or turns the client away without a look, then on_failed, END_PUT_OFF. */
-void opening_judge(struct opening *o);
+void opening_judge(struct opening *o, const struct credentials *keys, int64_t now_s);
 void opening_turn_away(struct opening *o);
 
 /* Server: tells the client that h will not be resumed. resume_key: of the session, whose proof was

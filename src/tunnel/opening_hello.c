@@ -2,12 +2,13 @@
 /*
  * The opening of gotunnel/2: one line each way, then the session's frames. The client's line opens
  * a session or goes on with one; each side proves that it knows the secret, the server second, and
- * neither ever sends it (proto/hello.h).
+ * neither ever sends it (proto/hello.h). The secret is the one that all share, or of one client.
  */
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/secure.h"
 #include "tunnel/opening_internal.h"
 #include "tunnel/refusal.h"
@@ -20,7 +21,8 @@ struct hello_part {
     struct hello_request request; /* that went, or came */
     char *said;                   /* client: the line that went, without LF */
     uint8_t exporter[HELLO_EXPORTER_BYTES];
-    uint8_t sid[HELLO_SID_BYTES]; /* server: of the session that may come of it */
+    uint8_t sid[HELLO_SID_BYTES];                /* server: of the session that may come of it */
+    uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES]; /* server: of the client's own key */
     struct hello_keys keys;
 };
 
@@ -44,8 +46,7 @@ static bool hello_begin(struct opening *o)
     }
     o->part = p;
     hello_reader_init(&p->reader);
-    if (transport_export(o->tp, HELLO_EXPORTER_LABEL, p->exporter, sizeof p->exporter) < 0 ||
-        hello_keys_init(&p->keys, o->cfg.secret, strlen(o->cfg.secret), p->exporter) < 0) {
+    if (transport_export(o->tp, HELLO_EXPORTER_LABEL, p->exporter, sizeof p->exporter) < 0) {
         opening_fail(o, END_TLS, NULL);
         return false;
     }
@@ -88,6 +89,29 @@ static struct session *hello_become(struct opening *o, const struct hello_answer
 
 /* ---- client ---- */
 
+/* The keys of this connection. < 0: there are none. */
+static int client_keys(struct opening *o)
+{
+    struct hello_part *p = o->part;
+    const struct hello_credential *own = o->cfg.credential;
+    if (own)
+        return hello_keys_init(&p->keys, own->secret.a, sizeof own->secret.a, p->exporter);
+    const char *secret = o->cfg.secret ? o->cfg.secret : "";
+    return hello_keys_init(&p->keys, secret, strlen(secret), p->exporter);
+}
+
+/* Writes the open: its length, or < 0. */
+static int write_open(struct opening *o, char line[HELLO_MAX])
+{
+    struct hello_part *p = o->part;
+    const struct hello_credential *own = o->cfg.credential;
+    if (!own)
+        return hello_open_write(line, &p->request, &p->keys, NULL);
+    memcpy(p->request.key, own->name, sizeof p->request.key);
+    struct hello_signer signer = {own->secret.seed, p->exporter};
+    return hello_open_write(line, &p->request, &p->keys, &signer);
+}
+
 static void send_open(struct opening *o)
 {
     struct hello_part *p = o->part;
@@ -101,9 +125,7 @@ static void send_open(struct opening *o)
                                    .take = o->cfg.take,
                                    .mine = o->cfg.mine};
     (void)strncpy(open->id, o->cfg.id, sizeof open->id - 1);
-    int n = RAND_bytes(open->nonce, sizeof open->nonce) == 1
-                ? hello_open_write(line, open, &p->keys, NULL)
-                : ERR_IO;
+    int n = RAND_bytes(open->nonce, sizeof open->nonce) == 1 ? write_open(o, line) : ERR_IO;
     p->said = n < 0 ? NULL : strndup(line, (size_t)n - 1);
     if (!p->said) {
         opening_fail(o, END_LOCAL, NULL);
@@ -118,6 +140,10 @@ static void hello_client_begin(struct opening *o)
     o->state = OPENING_ASKED;
     if (!hello_begin(o))
         return;
+    if (client_keys(o) < 0) {
+        opening_fail(o, END_TLS, NULL);
+        return;
+    }
     o->cfg.ops->on_secure(o->cfg.ctx);
     if (o->state != OPENING_ASKED)
         return;
@@ -235,11 +261,43 @@ static void hello_server_input(struct opening *o, const uint8_t *p, size_t n)
         opening_ask_verdict(o, part->request.id);
 }
 
-static void hello_judge(struct opening *o)
+/* The shared secret; where there is none, it takes as long to say no. */
+static bool is_of_secret(struct opening *o)
+{
+    struct hello_part *p = o->part;
+    const char *secret = o->cfg.secret ? o->cfg.secret : "what stands for none";
+    int err = hello_keys_init(&p->keys, secret, strlen(secret), p->exporter);
+    bool is_right = hello_open_verify(hello_reader_line(&p->reader), &p->keys);
+    return is_right && err == 0 && o->cfg.secret;
+}
+
+/* A client's own key. What was wrong is for the log of who looks for it alone. */
+static bool is_of_key(struct opening *o, const struct credentials *keys, int64_t now_s)
+{
+    struct hello_part *p = o->part;
+    struct credentials_verdict v;
+    struct credentials_question q = {.request = &p->request,
+                                     .line = hello_reader_line(&p->reader),
+                                     .exporter = p->exporter,
+                                     .from = &o->cfg.peer,
+                                     .now_s = now_s};
+    if (!keys)
+        return false;
+    credentials_judge(keys, &q, &v);
+    p->keys = v.keys;
+    memcpy(p->public_key, v.public_key, sizeof p->public_key);
+    secure_zero(&v.keys, sizeof v.keys);
+    if (v.cause != CREDENTIALS_RIGHT)
+        log_debug("[%s] no proof of client '%s': %s", o->peer, p->request.key,
+                  credentials_cause_word(v.cause));
+    return v.cause == CREDENTIALS_RIGHT;
+}
+
+static void hello_judge(struct opening *o, const struct credentials *keys, int64_t now_s)
 {
     struct hello_part *part = o->part;
-    /* no client has a key of its own yet */
-    if (*part->request.key || !hello_open_verify(hello_reader_line(&part->reader), &part->keys)) {
+    bool has_key = *part->request.key;
+    if (!(has_key ? is_of_key(o, keys, now_s) : is_of_secret(o))) {
         opening_guessed(o);
     } else if (RAND_bytes(part->sid, sizeof part->sid) != 1) {
         opening_fail(o, END_LOCAL, NULL);
@@ -250,7 +308,8 @@ static void hello_judge(struct opening *o)
                                   .has_port = part->request.has_port,
                                   .port = part->request.port,
                                   .sid = part->sid,
-                                  .open = &part->request};
+                                  .open = &part->request,
+                                  .public_key = has_key ? part->public_key : NULL};
         o->cfg.ops->on_asked(o->cfg.ctx, &ask);
     }
 }

@@ -24,7 +24,7 @@ struct opening_wire {
     /* Eats what came; in WAITING nothing of it counts yet. */
     void (*input)(struct opening *o, const uint8_t *p, size_t n);
     /* Server, in WAITING: compares; or turns the client away. */
-    void (*judge)(struct opening *o);
+    void (*judge)(struct opening *o, const struct credentials *keys, int64_t now_s);
     void (*turn_away)(struct opening *o);
     /* Server: the answers; and the one to a wrong secret. */
     void (*accept)(struct opening *o, const char *address, int port, struct session **ret);

@@ -51,8 +51,13 @@ static const char gotunnel2_only[] = "ERROR: this server speaks gotunnel/2 only 
 /* A client's secret is not even read. */
 static void refuse_legacy(struct opening *o)
 {
+    struct errmsg why = {""};
+    if (o->cfg.credential)
+        errmsg_set(&why, 0, "%s",
+                   _("this server speaks only the legacy wire, on which no client has a key of its "
+                     "own"));
     if (!o->cfg.is_server || opening_say(o, gotunnel2_only, sizeof gotunnel2_only - 1))
-        opening_fail(o, END_LEGACY, NULL);
+        opening_fail(o, END_LEGACY, &why);
 }
 
 /* False: it has failed. */
@@ -278,10 +283,10 @@ static struct session *legacy_become(struct opening *o)
 static void legacy_client_begin(struct opening *o)
 {
     char line[AUTH_LINE_MAX + 1];
-    size_t n = strlen(o->cfg.secret);
     o->state = OPENING_ASKED;
     if (!legacy_begin(o))
         return;
+    size_t n = strlen(o->cfg.secret);
     o->cfg.ops->on_secure(o->cfg.ctx);
     if (o->state != OPENING_ASKED)
         return;
@@ -460,8 +465,10 @@ static void begin_control(struct opening *o)
     p->early_n = 0;
 }
 
-static void legacy_judge(struct opening *o)
+static void legacy_judge(struct opening *o, const struct credentials *keys, int64_t now_s)
 {
+    (void)keys; /* this wire has the shared secret only */
+    (void)now_s;
     struct legacy_part *p = o->part;
     bool is_right = auth_line_matches(&p->line, o->cfg.secret);
     auth_line_wipe(&p->line);

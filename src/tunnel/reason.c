@@ -26,6 +26,7 @@ const char *end_reason_text(enum end_reason r)
         [END_LEGACY] =
             N_("the other side speaks only the legacy wire, which -legacy never forbids"),
         [END_REPLACED] = N_("another client with the same id has taken its place"),
+        [END_REVOKED] = N_("its key was revoked"),
         [END_EXPIRED] = N_("it was not resumed in time"),
         [END_UNKNOWN] = N_("the server does not know the session any more"),
         [END_DRAINED] = N_("it had stopped, and its connections are over"),

@@ -26,6 +26,7 @@ enum end_reason {
     END_SHUTDOWN, /* we closed it */
     END_LEGACY,   /* the peer speaks the legacy wire only, which -legacy never forbids */
     END_REPLACED, /* another client with the same id has taken over */
+    END_REVOKED,  /* server: its client's key is good no more */
     END_EXPIRED,  /* detached, and not resumed in time */
     END_UNKNOWN,  /* the server knows the session no more */
     END_DRAINED,  /* it was draining: its last connection is over, or its time */

@@ -41,8 +41,7 @@ void session_count_streams(struct session *s)
 
 /* ---- the end ---- */
 
-/* The last words, where the wire has them: that this end is meant. An end that life has decided was
-   said by it, or heard. */
+/* The last words, where the wire has them. An end that life has decided was said by it, or heard. */
 static void say_goodbye(struct session *s)
 {
     static const struct {
@@ -51,7 +50,8 @@ static void say_goodbye(struct session *s)
     } words[] = {{END_SHUTDOWN, SMUX_GOAWAY_SHUTDOWN},
                  {END_REPLACED, SMUX_GOAWAY_REPLACED},
                  {END_PROTOCOL, SMUX_GOAWAY_PROTOCOL},
-                 {END_EXPIRED, SMUX_GOAWAY_EXPIRED}};
+                 {END_EXPIRED, SMUX_GOAWAY_EXPIRED},
+                 {END_REVOKED, SMUX_GOAWAY_SECRET_CHANGED}};
     for (size_t i = 0; s->cfg.is_v2 && i < ARRAY_LEN(words); i++)
         if (words[i].reason == s->reason)
             smux_session_goaway(s->mux, words[i].code, 0);

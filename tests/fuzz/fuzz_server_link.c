@@ -23,6 +23,7 @@
 #include "fuzz/link.h"
 #include "fuzz/virtual.h"
 #include "proto/control.h"
+#include "proto/ed25519.h"
 #include "proto/smux/session.h"
 #include "tunnel/internal.h"
 #include "tunnel/opening.h"
@@ -59,6 +60,24 @@ static struct server_end {
     struct conn conns[CONNS];
     unsigned count; /* of conns */
 } end;
+
+/* laptop has a key of its own. Made before anything is measured, and used once: what libcrypto keeps
+   from its first call on is nobody's memory. */
+static struct credentials *keys;
+static struct client_secret own;
+
+static void make_keys(void)
+{
+    static const uint8_t t[CLIENT_KEY_T_BYTES] = {1};
+    static const struct credentials_config cfg = {.nobody = {2}};
+    struct credential c = {.name = "laptop"};
+    uint8_t sig[HELLO_SIG_BYTES];
+    keys = credentials_new(&cfg);
+    if (!keys || client_secret_init(&own, t) < 0 || client_key_init(&c.key, &own) < 0 ||
+        credentials_add(keys, &c) < 0 || ed25519_sign(sig, own.seed, "", 0) < 0 ||
+        !ed25519_verify(c.key.public_key, "", 0, sig))
+        abort();
+}
 
 /* ---- the owner: what it answers is here and nowhere else ---- */
 
@@ -153,7 +172,7 @@ static void answer(struct conn *c, unsigned how)
         if (how % 8 == 7)
             opening_turn_away(c->opening);
         else
-            opening_judge(c->opening);
+            opening_judge(c->opening, keys, 1);
     } else if (c->to_answer && c->opening) {
         c->to_answer = false;
         if (how % 8 < 5)
@@ -262,7 +281,7 @@ static void connect_one(unsigned how)
 /* What it says with the right keys, and with wrong ones. */
 static void say_open(struct conn *c, unsigned how)
 {
-    struct hello_keys keys;
+    struct hello_keys proof;
     char line[HELLO_MAX];
     struct hello_request q = {.op = HELLO_OPEN,
                               .id = "laptop",
@@ -272,9 +291,13 @@ static void say_open(struct conn *c, unsigned how)
                               .take = how & 8,
                               .mine = {.count = (uint8_t)(how / 16 % 9)}};
     const char *secret = how & 1 ? LINK_SECRET : "another-one-of-16-bytes";
-    if (hello_keys_init(&keys, secret, strlen(secret), link_exporter) < 0)
-        abort();
-    int n = hello_open_write(line, &q, &keys, NULL);
+    struct hello_signer signer = {own.seed, link_exporter};
+    bool has_key = how / 16 >= 9;
+    memcpy(q.key, "laptop", has_key ? sizeof "laptop" : 0);
+    int n = has_key && how & 1 ? hello_keys_init(&proof, own.a, sizeof own.a, link_exporter)
+                               : hello_keys_init(&proof, secret, strlen(secret), link_exporter);
+    if (n == 0)
+        n = hello_open_write(line, &q, &proof, has_key ? &signer : NULL);
     if (n < 0)
         abort();
     c->proved = c->proved || how & 1;
@@ -453,6 +476,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     memset(&end, 0, sizeof end);
+    if (!keys)
+        make_keys();
     link_begin(&end.link, data + 1, size - 1);
     for (int i = 0; i < STEPS_MAX && end.link.script.n > 0; i++) {
         step(script_byte(&end.link.script));

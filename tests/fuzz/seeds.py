@@ -44,6 +44,8 @@ def server_seeds():
     served = legacy + secret + control + b(1)
     come = b(12)
     yield "open", opened + frame(ACK, 1, 0, 0, 0, 0) + wait(DUE)
+    yield "open-key", v2 + b(1, 1 + 4 + 16 * 9, 0, 80, 1) + frame(ACK, 1, 0, 0, 0, 0)
+    yield "open-key-wrong", v2 + b(1, 4 + 16 * 10, 0, 80, 0) + b(11, 1) + wait(LONG, 30)
     yield "open-later", v2 + b(1, 1, 0, 80, 0) + wait(SHORT, 200) + b(11, 0)
     yield "open-refused", v2 + b(1, 1, 0, 80, 1 + 2 * 6)
     yield "open-wrong", v2 + b(1, 0, 0, 80, 0) + b(11, 1) + wait(LONG, 30)

@@ -52,7 +52,7 @@ enum { CLAIM_NO_PORT = -1 };
 /* Embedded in what the owner keeps for a session, or for a tunnel of one. */
 struct claim {
     /* set by the owner before registry_ask(), constant then */
-    char id[HELLO_ID_MAX + 1]; /* "": a tunnel's, or the legacy wire's: nobody's namesake */
+    char id[HELLO_ID_MAX + 1];  /* "": a tunnel's, or the legacy wire's: nobody's namesake */
     char key[HELLO_ID_MAX + 1]; /* name of the client's own key; "": the shared secret */
     uint8_t nonce[HELLO_NONCE_BYTES];
     bool take;

@@ -108,11 +108,11 @@ struct message_name {
 #m, offsetof(struct agent, reports.m)                                                      \
     }
 static const struct message_name of_agent[] = {
-    ORDER(begin),   ORDER(drop),      ORDER(judge),    ORDER(turn_away),    ORDER(open_port),
-    ORDER(accept),  ORDER(refuse),    ORDER(evict),    ORDER(yield),        ORDER(expire),
-    ORDER(attach),  ORDER(forgotten), REPORT(line),    REPORT(auth_failed), REPORT(auth_ok),
-    REPORT(asked),  REPORT(opened),   REPORT(yielded), REPORT(released),    REPORT(waits),
-    REPORT(resume), REPORT(ended),    {NULL, 0}};
+    ORDER(begin),    ORDER(drop),    ORDER(judge),     ORDER(turn_away), ORDER(open_port),
+    ORDER(accept),   ORDER(refuse),  ORDER(evict),     ORDER(revoke),    ORDER(yield),
+    ORDER(expire),   ORDER(attach),  ORDER(forgotten), REPORT(line),     REPORT(auth_failed),
+    REPORT(auth_ok), REPORT(asked),  REPORT(opened),   REPORT(yielded),  REPORT(released),
+    REPORT(waits),   REPORT(resume), REPORT(ended),    {NULL, 0}};
 #undef ORDER
 #undef REPORT
 #define W(m)                                                                                       \
@@ -293,9 +293,11 @@ void opening_refuse(struct opening *o, const struct opening_refusal *why)
     kit_did("refused:%s:%s", error ? hello_error_word(error) : "", why->answer.errno_word);
 }
 
-void opening_judge(struct opening *o)
+void opening_judge(struct opening *o, const struct credentials *keys, int64_t now_s)
 {
     assert_false(o->closed);
+    kit.judged_with = keys;
+    kit.judged_at_s = now_s;
     kit_did("judged");
 }
 
@@ -336,6 +338,7 @@ static const char *reason_word(enum end_reason r)
 {
     return r == END_REPLACED   ? "replaced"
            : r == END_EXPIRED  ? "expired"
+           : r == END_REVOKED  ? "revoked"
            : r == END_SHUTDOWN ? "shutdown"
                                : "?";
 }

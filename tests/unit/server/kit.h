@@ -47,6 +47,8 @@ struct kit {
     int listen_err, opening_err, stream_err, loop_err, mailbox_err, relays_err;
     bool no_relay, accept_breaks;
     enum hello_error resume_error;
+    const struct credentials *judged_with; /* of opening_judge() */
+    int64_t judged_at_s;
 };
 
 extern struct kit kit;

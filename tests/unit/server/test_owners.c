@@ -80,6 +80,7 @@ HEARS(open_port)
 HEARS(accept)
 HEARS(refuse)
 HEARS(evict)
+HEARS(revoke)
 HEARS(yield)
 HEARS(expire)
 HEARS(attach)
@@ -109,6 +110,7 @@ void agent_init(struct agent *a)
     message_init(&a->orders.accept, on_accept);
     message_init(&a->orders.refuse, on_refuse);
     message_init(&a->orders.evict, on_evict);
+    message_init(&a->orders.revoke, on_revoke);
     message_init(&a->orders.yield, on_yield);
     message_init(&a->orders.expire, on_expire);
     message_init(&a->orders.attach, on_attach);
@@ -394,6 +396,39 @@ static void a_port_is_asked_for(void **state)
     assert_int_equal(b->main.refusal.answer.refused_port, 8080);
     assert_string_equal(b->main.refusal.answer.errno_word, "EADDRINUSE");
     assert_int_equal(b->main.refusal.err, ERR_INUSE);
+}
+
+/* A client of another key is told that the port is taken, and not by whom. */
+static void who_has_a_port_is_for_the_same_key_to_know(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b = come("192.0.2.2"), *c = come("192.0.2.3");
+    struct credentials *t = keys_new(&rig.srv, NULL, NULL);
+    assert_int_equal(credentials_add(t, &(struct credential){.name = "lap"}), 0);
+    assert_int_equal(keys_use(&rig.srv, t), 0);
+    serve(a, "nas", 8080);
+    (void)snprintf(b->claim.key, sizeof b->claim.key, "lap");
+    ask(b, "lap", 8080, true);
+    expect_heard("a:yield ");
+    say(&a->reports.yielded);
+    expect_heard("b:refuse ");
+    ask(c, "nas.2", 8080, true);
+    say(&a->reports.yielded);
+    expect_heard("a:yield c:refuse ");
+    assert_string_equal(b->main.refusal.answer.by, "");
+    assert_string_equal(b->main.refused_by, "192.0.2.1:4711"); /* the log's */
+    assert_string_equal(c->main.refusal.answer.by, "192.0.2.1:4711");
+}
+
+/* Its key was good when it was judged, and is not when it asks: it ends, and nothing is opened. */
+static void who_is_revoked_while_he_is_judged_gets_nothing(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1");
+    (void)snprintf(a->claim.key, sizeof a->claim.key, "lap"); /* in no table */
+    ask(a, "lap", 8080, true);
+    expect_heard("a:revoke ");
+    assert_int_equal(rig.srv.sessions, 0);
 }
 
 /* The worker ends the session while it is asked: there is no answer, but the end. */
@@ -731,6 +766,8 @@ int main(void)
         T(who_finishes_without_a_session_is_in_the_crowd),
         T(sessions_and_users_share_descriptors),
         T(a_port_is_asked_for),
+        T(who_has_a_port_is_for_the_same_key_to_know),
+        T(who_is_revoked_while_he_is_judged_gets_nothing),
         T(who_dies_while_asked_gives_way),
         T(what_drains_is_in_nobodys_way),
         T(too_much_waits),

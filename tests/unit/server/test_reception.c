@@ -90,6 +90,7 @@ static int teardown(void **state)
     assert_int_equal(kit.worker.sessions + kit.worker.trusted, 0);
     assert_int_equal(map_count(&kit.srv.homes.sources), 0);
     verdicts_fini(&kit.srv.verdicts);
+    keys_fini(&kit.srv);
     SSL_CTX_free(kit.srv.tls);
     return 0;
 }
@@ -493,6 +494,7 @@ static void where_descriptors_are_few_fewer_wait(void **state)
     verdicts_fini(&kit.srv.verdicts);
     timers_forget();
     assert_true(account_of_server(&kit.srv.account, 160, 1));
+    keys_fini(&kit.srv);
     assert_int_equal(reception_init(&kit.srv), 0);
     struct agent *home = come("203.0.113.9");
     kit_run(&home->reports.auth_ok);

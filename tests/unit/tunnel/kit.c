@@ -24,6 +24,8 @@ static void on_asked(void *ctx, const struct opening_ask *ask)
     e->ask_err = ask->err;
     if (ask->is_v2)
         e->open = *ask->open;
+    if (ask->public_key)
+        memcpy(e->public_key, ask->public_key, sizeof e->public_key);
 }
 
 static void on_authenticated(void *ctx)
@@ -37,7 +39,7 @@ static void on_line(void *ctx, const char *id)
     e->lines++;
     (void)snprintf(e->line_id, sizeof e->line_id, "%s", id);
     if (!e->keeps_waiting)
-        opening_judge(e->opening);
+        opening_judge(e->opening, e->keys, KIT_NOW_S);
 }
 
 static void on_auth_failed(void *ctx)
@@ -240,7 +242,7 @@ void kit_open(struct kit *k, struct kit_end *e, const struct opening_config *cfg
     c.loop = &k->loop;
     c.relays = &e->relays;
     c.is_server = e == &k->server;
-    c.secret = c.secret ? c.secret : KIT_SECRET;
+    c.secret = e->no_secret ? NULL : c.secret ? c.secret : KIT_SECRET;
     c.id = c.id ? c.id : "laptop";
     c.window_ms = c.window_ms ? c.window_ms : 60000;
     c.drain_ms = 1000;

@@ -10,10 +10,13 @@
 #include "tunnel/session.h"
 
 #define KIT_SECRET "a-secret-of-more-than-16-bytes"
+#define KIT_NOW_S  INT64_C(1800000000)
 
 struct kit_end {
     const char *(*distrust)(bool is_v2, const uint8_t *ca_key); /* client: on_server(); or NULL */
-    bool keeps_waiting; /* server: the test says when a line is judged */
+    bool keeps_waiting;             /* server: the test says when a line is judged */
+    bool no_secret;                 /* that all share */
+    const struct credentials *keys; /* server: what lines are judged with, at KIT_NOW_S */
     struct relays relays;
     struct quota quota;
     struct opening *opening; /* NULL once it is over */
@@ -29,7 +32,8 @@ struct kit_end {
     struct errmsg why;
     bool has_refusal;
     struct hello_answer refusal;
-    struct hello_request open; /* of asked */
+    struct hello_request open;                   /* of asked */
+    uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES]; /* the same; zero: none */
     char line_id[HELLO_ID_MAX + 1];
     int64_t port;
     int ask_err;

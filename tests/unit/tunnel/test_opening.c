@@ -152,13 +152,13 @@ static void nothing_is_compared_before_its_turn(void **state)
         assert_string_equal(k->server.line_id, is_v2 ? "laptop" : "");
         assert_int_equal(k->server.auth_failed + k->server.authenticated + k->server.asked, 0);
         assert_int_equal(k->server.tp->out_len, 0);
-        opening_judge(k->server.opening);
+        opening_judge(k->server.opening, NULL, 0);
         kit_join(k);
         assert_int_equal(k->server.auth_failed, !is_right);
         assert_int_equal(k->server.asked, is_right);
         if (!is_right)
             continue;
-        opening_judge(k->server.opening); /* it has had its verdict */
+        opening_judge(k->server.opening, NULL, 0); /* it has had its verdict */
         opening_turn_away(k->server.opening);
         kit_join(k);
         assert_int_equal(k->server.asked, 1);
@@ -186,7 +186,7 @@ static void nothing_counts_after_a_wrong_proof(void **state)
     begin_waiting(k, "another-secret-of-16-bytes", true);
     stub_feed(k->server.tp, "{}\n", 3);
     assert_int_equal(k->server.failed, 0); /* a faster no would tell right from wrong */
-    opening_judge(k->server.opening);
+    opening_judge(k->server.opening, NULL, 0);
     kit_join(k);
     assert_int_equal(k->server.reason, END_AUTH);
     assert_int_equal(k->client.reason, END_AUTH);
@@ -344,7 +344,7 @@ static void a_wrong_secret_is_told(void **state)
     struct kit *k = *state;
     begin_waiting(k, "wrong", false);
     stub_feed(k->server.tp, KIT_SECRET "\n", sizeof KIT_SECRET);
-    opening_judge(k->server.opening);
+    opening_judge(k->server.opening, NULL, 0);
     kit_join(k);
     assert_int_equal(k->server.auth_failed, 1);
     assert_int_equal(k->server.authenticated, 0); /* one guess a connection */
@@ -396,7 +396,7 @@ static void one_line_is_one_guess(void **state)
         k->server.keeps_waiting = cut % 2;
         say_in_two(k, text, sizeof text - 1, cut);
         if (k->server.keeps_waiting)
-            opening_judge(k->server.opening);
+            opening_judge(k->server.opening, NULL, 0);
         assert_int_equal(k->server.auth_failed, cut + 1); /* every one is counted, once */
         stub_turn(&k->loop);
         assert_int_equal(k->server.failed, cut + 1);
@@ -442,7 +442,7 @@ static void what_follows_the_right_line_is_the_session_s(void **state)
         k->server.keeps_waiting = cut % 2;
         say_in_two(k, text, sizeof text - 1, cut);
         if (k->server.keeps_waiting)
-            opening_judge(k->server.opening);
+            opening_judge(k->server.opening, NULL, 0);
         assert_int_equal(k->server.authenticated, cut + 1);
         assert_int_equal(k->server.asked, cut + 1);
         assert_int_equal(k->server.port, 8080);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients with keys of their own at the server: with which table a line is judged, who may stay when
+ * another one counts, and the end of who may not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "kit.h"
+
+/* ---- stubs ---- */
+
+void worker_full(struct worker *w)
+{
+    assert_ptr_equal(w, &kit.worker);
+}
+
+void worker_agent_gone(struct worker *w)
+{
+    assert_ptr_equal(w, &kit.worker);
+}
+
+/* ---- the bench ---- */
+
+static struct client_key key_of(uint8_t n)
+{
+    struct client_secret s;
+    struct client_key k;
+    uint8_t t[CLIENT_KEY_T_BYTES] = {n};
+    assert_int_equal(client_secret_init(&s, t), 0);
+    assert_int_equal(client_key_init(&k, &s), 0);
+    return k;
+}
+
+static void add(struct credentials *t, struct credential c, uint8_t n)
+{
+    c.key = key_of(n);
+    assert_int_equal(credentials_add(t, &c), 0);
+}
+
+/* laptop with key 1, phone with key 2. */
+static struct credentials *table(void)
+{
+    struct credentials *t = keys_new(&kit.srv, NULL, NULL);
+    assert_non_null(t);
+    add(t, (struct credential){.name = "laptop"}, 1);
+    add(t, (struct credential){.name = "phone"}, 2);
+    return t;
+}
+
+static int setup(void **state)
+{
+    (void)kit_setup(state);
+    rng_seed(&kit.srv.rng, 1);
+    list_init(&kit.srv.agents);
+    assert_int_equal(keys_init(&kit.srv), 0);
+    assert_int_equal(keys_use(&kit.srv, table()), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    keys_fini(&kit.srv);
+    return 0;
+}
+
+static struct agent *come(char letter)
+{
+    struct agent *a = kit_agent(letter, "192.0.2.1:4711");
+    agent_init(a);
+    list_init(&a->main.of_server);
+    list_push(&kit.srv.agents, &a->main.of_server);
+    kit_run(&a->orders.begin);
+    return a;
+}
+
+/* It has proved itself with key n, and asks; key "": with the shared secret. */
+static void ask(struct agent *a, const char *key, uint8_t n)
+{
+    static struct hello_request open;
+    static const uint8_t sid[HELLO_SID_BYTES] = {7};
+    struct client_key k = key_of(n);
+    struct opening_ask asked = {.is_v2 = true,
+                                .port = 8080,
+                                .sid = sid,
+                                .open = &open,
+                                .public_key = *key ? k.public_key : NULL};
+    open = (struct hello_request){.id = "laptop"};
+    (void)snprintf(open.key, sizeof open.key, "%s", key);
+    a->work.opening->cfg.ops->on_asked(a, &asked);
+    a->main.is_trusted = true; /* auth_ok has come */
+    a->main.has_session = true;
+    *kit.did = *kit.lines = '\0';
+}
+
+static void forget(struct agent *a)
+{
+    list_del(&a->main.of_server);
+    kit_run(&a->orders.forgotten);
+    kit_forget(a);
+}
+
+/* ---- which table counts ---- */
+
+/* The one that counts when the verdict is asked for, also while another one takes its place. */
+static void a_line_is_judged_with_the_table_of_its_time(void **state)
+{
+    (void)state;
+    struct agent *a = come('a');
+    const struct credentials *first = kit.srv.keys;
+    keys_lend(a);
+    assert_int_equal(keys_use(&kit.srv, table()), 0);
+    kit_run(&a->orders.judge);
+    assert_ptr_equal(kit.judged_with, first);
+    assert_true(llabs((long long)(kit.judged_at_s - time(NULL))) < 3600);
+    assert_int_equal(credentials_count(kit.judged_with), 2);
+    keys_give_back(a);
+    assert_null(a->keys);
+    keys_give_back(a);
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    forget(a);
+}
+
+static void a_new_server_knows_nobody_and_tables_differ(void **state)
+{
+    (void)state;
+    struct credentials *empty = keys_new(&kit.srv, NULL, NULL);
+    assert_int_equal(credentials_count(empty), 0);
+    assert_int_equal(keys_use(&kit.srv, empty), 0);
+    assert_null(credentials_find(kit.srv.keys, "laptop"));
+}
+
+/* ---- who may stay ---- */
+
+static void who_has_no_key_stays(void **state)
+{
+    (void)state;
+    struct agent *a = come('a');
+    ask(a, "", 0);
+    assert_true(keys_stays(a));
+    assert_int_equal(keys_use(&kit.srv, keys_new(&kit.srv, NULL, NULL)), 0);
+    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 0); /* its id is laptop, and nothing more */
+    assert_int_equal(keys_revoke(&kit.srv, ""), 0);
+    KIT_DID("");
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    forget(a);
+}
+
+/* What another table may say of a client who is here, and whether it ends him. */
+static void who_is_not_good_any_more_ends(void **state)
+{
+    (void)state;
+    int64_t now = time(NULL);
+    struct credential_old old = {key_of(1), now + 3600}, late = {key_of(1), now - 1};
+    const struct {
+        struct credential c;
+        uint8_t key;
+        bool ends;
+    } cases[] = {
+        {{.name = "laptop"}, 1, false},
+        {{.name = "laptop", .expires_s = now + 3600}, 1, false},
+        {{.name = "laptop", .old = &old, .old_count = 1}, 3, false},
+        {{.name = "laptop", .old = &late, .old_count = 1}, 3, true},
+        {{.name = "laptop"}, 3, true},
+        {{.name = "laptop", .is_disabled = true}, 1, true},
+        {{.name = "laptop", .expires_s = now}, 1, true},
+        {{.name = "another"}, 1, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        kit.openings_count = 0;
+        assert_int_equal(keys_use(&kit.srv, table()), 0);
+        struct agent *a = come('a');
+        ask(a, "laptop", 1);
+        struct credentials *t = keys_new(&kit.srv, NULL, NULL);
+        add(t, cases[i].c, cases[i].key);
+        assert_int_equal(keys_use(&kit.srv, t), cases[i].ends);
+        KIT_DID(cases[i].ends ? "a>revoke " : "");
+        assert_int_equal(keys_stays(a), !cases[i].ends);
+        a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+        forget(a);
+    }
+}
+
+/* ---- revocation ---- */
+
+/* Sessions end, with their ports; who asks for one does; all others go on. Once is enough. */
+static void a_revoked_client_ends_and_nobody_else(void **state)
+{
+    (void)state;
+    struct agent *a = come('a'), *b = come('b'), *c = come('c');
+    ask(a, "laptop", 1);
+    kit_run(&a->orders.open_port);
+    kit_run(&a->orders.accept);
+    ask(b, "phone", 2);
+    ask(c, "laptop", 1);
+    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 2);
+    KIT_DID("a>revoke c>revoke ");
+    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 0);
+    assert_int_equal(keys_use(&kit.srv, keys_new(&kit.srv, NULL, NULL)), 1);
+    KIT_DID("b>revoke ");
+    kit_run(&a->orders.revoke);
+    KIT_DID("session-close:revoked ");
+    a->work.session->ops->on_closed(a, END_REVOKED, &(struct errmsg){""});
+    KIT_DID("unlisten a>ended ");
+    assert_int_equal(kit_count("session ended: its key was revoked"), 1);
+    kit_run(&c->orders.revoke);
+    KIT_DID("opening-close c>ended ");
+    assert_int_equal(c->work.reason, END_REVOKED);
+    kit_run(&c->orders.revoke); /* it has ended */
+    kit_run(&b->orders.revoke);
+    KIT_DID("opening-close b>ended ");
+    forget(a);
+    forget(b);
+    forget(c);
+}
+
+/* Of one who has not proved himself nothing is known, whatever his line says. */
+static void who_has_proved_nothing_is_nobody_s(void **state)
+{
+    (void)state;
+    struct agent *a = come('a');
+    ask(a, "laptop", 1);
+    a->main.is_trusted = false; /* auth_ok is on its way, and asked behind it */
+    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 0);
+    KIT_DID("");
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    forget(a);
+}
+
+/* A resume of such a session is `unknown`, also one that is on its way to its worker. */
+static void its_resume_finds_nothing(void **state)
+{
+    (void)state;
+    struct agent *a = come('a'), *b = come('b');
+    ask(a, "laptop", 1);
+    kit_run(&a->orders.open_port);
+    kit_run(&a->orders.accept);
+    struct handover h = {.sid = {7}};
+    b->work.opening->cfg.ops->on_resume(b, &h);
+    b->main.target = a;
+    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 1);
+    kit_run(&a->orders.revoke);
+    a->work.session->ops->on_closed(a, END_REVOKED, &(struct errmsg){""});
+    *kit.did = '\0';
+    kit_run(&b->orders.attach);
+    assert_int_equal(b->handover_error, HELLO_ERR_UNKNOWN);
+    forget(a);
+    forget(b);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_line_is_judged_with_the_table_of_its_time),
+        TEST(a_new_server_knows_nobody_and_tables_differ),
+        TEST(who_has_no_key_stays),
+        TEST(who_is_not_good_any_more_ends),
+        TEST(a_revoked_client_ends_and_nobody_else),
+        TEST(who_has_proved_nothing_is_nobody_s),
+        TEST(its_resume_finds_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
