@@ -236,6 +236,20 @@ def test_p2_a_field_of_a_later_version_is_proved_too(server, signed):
     peer.tls.close()
 
 
+@pytest.mark.parametrize("fields, is_line", [
+    ({"key": "laptop", "sig": "0" * 128}, True), ({"key": "laptop"}, False), ({"sig": "0" * 128}, False),
+    ({"sig": "0" * 128, "key": "laptop"}, False), ({"key": "lap", "sig": "0" * 128}, False)])
+def test_p2_the_shared_secret_proves_no_key(server, fields, is_line):
+    """A key that nobody has is a wrong proof, though the MAC is right for the secret that all share."""
+    peer = wire2.Client(server.port, server.ca, SECRET, "laptop.of-somebody")
+    if is_line:
+        assert peer.open(extra=fields) == {"v": 2, "ok": False, "error": "auth"}
+        peer.tls.close()
+    else:
+        with pytest.raises(Closed):
+            peer.open(extra=fields)
+
+
 def test_p1_a_port_that_is_not_allowed_is_refused_with_data(lab):
     server = lab.server(flags=("-allow-ports", "1-2"))
     peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
