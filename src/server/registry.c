@@ -56,7 +56,7 @@ static void service_act(struct service *v, const struct registry_action *act)
         break;
     case REGISTRY_REFUSE:
         v->why = (struct service_why){.error = SERVICE_ERR_TAKEN};
-        if (act->by)
+        if (act->by && claim_may_know(act->claim, act->by))
             (void)snprintf(v->why.by, sizeof v->why.by, "%.*s", HELLO_WORD_BUF - 1,
                            agent_of_claim(act->by)->peer);
         tell_worker(a, &v->orders.refuse);

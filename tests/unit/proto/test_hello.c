@@ -217,7 +217,7 @@ static void an_open_need_not_ask_for_a_port(void **state)
     (void)strcpy(before, changed(open_line, "\"port\":8080,", ""));
     assert_int_equal(get_request(before, &r), 0);
     assert_false(r.has_port);
-    assert_covered(out, hello_open_write(out, &r, &keys), before);
+    assert_covered(out, hello_open_write(out, &r, &keys, NULL), before);
     (void)strcpy(before, changed(opened_line, "\"address\":\"[::]:80\",\"port\":65535,", ""));
     assert_int_equal(get_answer(before, &a), 0);
     assert_false(a.has_port);

@@ -26,48 +26,6 @@ void worker_agent_gone(struct worker *w)
     kit_did("gone");
 }
 
-/* Its services are in test_services.c. */
-int services_new(struct agent *a)
-{
-    (void)a;
-    kit_did("services");
-    return 0;
-}
-
-void services_end(struct agent *a)
-{
-    (void)a;
-}
-
-void services_stop(struct agent *a)
-{
-    (void)a;
-}
-
-bool services_on_line(struct agent *a, struct hello_text line)
-{
-    (void)a;
-    (void)line;
-    return true;
-}
-
-void services_count(struct service *v)
-{
-    (void)v;
-    fail();
-}
-
-void services_on_relay_over(struct agent *a, uint32_t key)
-{
-    (void)a;
-    (void)key;
-}
-
-void services_tell(const struct agent *a)
-{
-    (void)a;
-}
-
 /* ---- the way to a session ---- */
 
 static struct agent *come(char letter)
