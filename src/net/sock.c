@@ -254,6 +254,26 @@ void sock_unsent_max(int fd, size_t bytes)
     set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)bytes);
 }
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72 /* <asm-generic/socket.h> and <linux/socket.h> of Linux 5.14 */
+#endif
+#ifndef SOCK_SNDBUF_LOCK
+#define SOCK_SNDBUF_LOCK 1
+#endif
+
+void sock_send_buffer_least(int fd, int bytes)
+{
+    int has, locks;
+    socklen_t len = sizeof has;
+    if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &has, &len) < 0 || has >= bytes)
+        return;
+    len = sizeof locks;
+    if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &len) < 0 || locks & SOCK_SNDBUF_LOCK)
+        return; /* it could not be undone; or somebody wants it so */
+    set_int(fd, SOL_SOCKET, SO_SNDBUF, bytes / 2); /* it sets twice as much, socket(7) */
+    set_int(fd, SOL_SOCKET, SO_BUF_LOCK, locks);
+}
+
 bool sock_is_writable(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};

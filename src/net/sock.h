@@ -67,6 +67,12 @@ size_t sock_unsent(int fd);
    are ignored on purpose (a hint). */
 void sock_unsent_max(int fd, size_t bytes);
 
+/* The kernel makes the send buffer of a connection smaller when it is short of memory for TCP, to less
+   than a segment, and does not give it back while much is in use. This gives it `bytes` again if it
+   has less, and leaves it to the kernel to make it larger. Nothing if its size was set (SO_SNDBUF), or
+   where the kernel cannot do both (before Linux 5.14). A hint. */
+void sock_send_buffer_least(int fd, int bytes);
+
 /* True if fd takes bytes now; if not, an edge follows as soon as it does. */
 bool sock_is_writable(int fd);
 

@@ -34,6 +34,10 @@
 enum {
     READ_BUFFER = 128 << 10,   /* large receives: wake-ups are the price (docs/design.md) */
     NOTSENT_LOWAT = 128 << 10, /* what waits in the kernel for the network, so that little does */
+    /* The send buffer is made that large again: of four of loopback's segments, the longest. With
+       less than one under way the peer's delayed acknowledgements set the pace: 2 MB/s. */
+    SEND_BUFFER_LEAST = 256 << 10,
+    SEND_BUFFER_CHECK_MS = 20, /* and looked at so often, while the kernel takes less than all */
     DISCARD_BYTES = 1 << 20,   /* unread input, dropped at close without copying (tcp(7)) */
 };
 
@@ -67,6 +71,7 @@ struct transport {
     struct loop_job job;
     struct loop_job step; /* of the handshake */
     uint64_t sent_total;
+    mtime_ms buffer_checked_at; /* of the kernel's send buffer */
     struct address peer_address;
     char peer[SOCK_NAME_MAX]; /* the same for people */
     char describe[64];
@@ -151,6 +156,16 @@ static void wake_writer(struct transport *t)
         loop_defer(t->loop, &t->job);
 }
 
+/* The kernel took less than all: because of the network, or because it was once short of memory. */
+static void check_send_buffer(struct transport *t)
+{
+    mtime_ms now = loop_now(t->loop);
+    if (now - t->buffer_checked_at < SEND_BUFFER_CHECK_MS)
+        return;
+    t->buffer_checked_at = now;
+    sock_send_buffer_least(t->wire.fd, SEND_BUFFER_LEAST);
+}
+
 void transport_flush(struct transport *t)
 {
     if (t->wire.len == 0 || t->write_err || t->state >= TR_FAILED)
@@ -161,6 +176,8 @@ void transport_flush(struct transport *t)
         return;
     }
     t->sent_total += (uint64_t)n;
+    if (t->wire.len > 0 && t->trusted)
+        check_send_buffer(t);
     wake_writer(t);
 }
 

@@ -287,10 +287,46 @@ static void what_is_in_flight_is_not_unsent(void **state)
     assert_int_equal(sock_unsent(fd[0]), 0); /* it is not known */
 }
 
+static void close_both(const int fd[2])
+{
+    (void)close(fd[0]);
+    (void)close(fd[1]);
+}
+
+/* As the kernel does it when it is short of memory: the buffer is small, and not anybody's wish. */
+static void a_send_buffer_is_made_large_again(void **state)
+{
+    (void)state;
+    enum { LOCKS = 72, NONE = 0, LEAST = 128 << 10 };
+    int fd[2], none = NONE, small = 1;
+    socklen_t len = sizeof none;
+    kit_tcp_pair(fd);
+    if (getsockopt(fd[0], SOL_SOCKET, LOCKS, &none, &len) < 0) {
+        int before = option(fd[0], SOL_SOCKET, SO_SNDBUF);
+        sock_send_buffer_least(fd[0], 2 * before);
+        assert_int_equal(option(fd[0], SOL_SOCKET, SO_SNDBUF), before);
+        close_both(fd);
+        return;
+    }
+    assert_int_equal(setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    assert_int_equal(setsockopt(fd[0], SOL_SOCKET, LOCKS, &none, sizeof none), 0);
+    assert_in_range(option(fd[0], SOL_SOCKET, SO_SNDBUF), 1, LEAST - 1);
+    sock_send_buffer_least(fd[0], LEAST);
+    assert_int_equal(option(fd[0], SOL_SOCKET, SO_SNDBUF), LEAST);
+    assert_int_equal(option(fd[0], SOL_SOCKET, LOCKS), NONE); /* the kernel may make it larger */
+    sock_send_buffer_least(fd[0], LEAST / 2);
+    assert_int_equal(option(fd[0], SOL_SOCKET, SO_SNDBUF), LEAST);
+    assert_int_equal(setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    sock_send_buffer_least(fd[0], LEAST); /* now it is somebody's wish */
+    assert_in_range(option(fd[0], SOL_SOCKET, SO_SNDBUF), 1, LEAST - 1);
+    close_both(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_in_flight_is_not_unsent),
+        cmocka_unit_test(a_send_buffer_is_made_large_again),
         cmocka_unit_test(names),
         cmocka_unit_test(other_families_have_no_name),
         cmocka_unit_test(numeric_addresses),

@@ -278,6 +278,50 @@ static void the_queue_of_the_kernel_is_known(void **state)
     end_close(&c);
 }
 
+static int send_buffer(int fd)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, &len), 0);
+    return value;
+}
+
+/* A kernel that was short of memory leaves less than a segment. */
+static void a_send_buffer_that_has_become_small_is_large_again(void **state)
+{
+    struct kit *k = *state;
+    struct end s = {0}, c = {0};
+    static uint8_t bytes[65536];
+    enum { LOCKS = 72, LEAST = 256 << 10 };
+    int fd[2], small = 1, none = 0;
+    kit_tcp_pair(fd);
+    end_open(&c, k, fd[0], false);
+    end_open(&s, k, fd[1], true);
+    KIT_UNTIL(k, s.ready && c.ready);
+    transport_trust(s.t);
+    transport_trust(c.t);
+    s.deaf = true;
+    while (
+        transport_writable(c.t)) { /* until nothing moves: the kernel cannot make it larger then */
+        assert_true(transport_write(c.t, bytes, sizeof bytes) > 0);
+        transport_flush(c.t);
+        kit_pass(k, 20);
+    }
+    int now = 0;
+    for (int tries = 0; tries < 20 && now < LEAST; tries++) { /* it looks now and then */
+        kit_pass(k, 30);
+        assert_int_equal(setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+        if (setsockopt(fd[0], SOL_SOCKET, LOCKS, &none, sizeof none) < 0)
+            break; /* Linux before 5.14 */
+        assert_in_range(send_buffer(fd[0]), 1, LEAST - 1);
+        transport_flush(c.t);
+        now = send_buffer(fd[0]); /* the kernel itself would take its time */
+        assert_true(tries < 19 || now >= LEAST);
+    }
+    end_close(&s);
+    end_close(&c);
+}
+
 /* What is sealed grows by the same for each record. */
 static void records_are_as_long_as_they_may_be(void **state)
 {
@@ -622,6 +666,7 @@ int main(void)
         TEST(writes_of_random_sizes),
         TEST(a_reader_that_waits_stops_the_writer),
         TEST(the_queue_of_the_kernel_is_known),
+        TEST(a_send_buffer_that_has_become_small_is_large_again),
         TEST(records_are_as_long_as_they_may_be),
         TEST(on_writable_follows_every_refusal),
         TEST(what_was_left_is_read_later),
