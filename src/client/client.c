@@ -499,6 +499,7 @@ static int begin(struct client *c)
     if (!account_of_client(&c->account, descriptors))
         return cli_cannot_start(ERR_LIMIT);
     event_descriptor_limit(descriptors, c->account.connections);
+    tcp_memory_open(&c->tcp_memory, TCP_MEMORY_FILE);
     if (enter_cage(c) < 0)
         return EXIT_STATUS_FAILED; /* it has said why */
     int err = loop_init(&c->loop);
@@ -512,7 +513,7 @@ static int begin(struct client *c)
     err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)
         goto no_relays;
-    relays_memory(&c->relays, memory);
+    relays_memory(&c->relays, memory, &c->tcp_memory);
     rng_system(&c->rng);
     if (c->opt->tunnels.count == 0)
         err = client_add_service(c, "default", c->opt->local_target, &c->local);
@@ -558,7 +559,7 @@ static void tell_trust(const struct client *c)
     }
 }
 
-static void run(struct client *c)
+static int run(struct client *c)
 {
     event_client_start(c->opt->server);
     if (c->opt->tunnels.count == 0)
@@ -573,6 +574,7 @@ static void run(struct client *c)
     tunnels_free(c);
     client_drop_services(c);
     loop_fini(&c->loop);
+    return c->status;
 }
 
 int client_main(struct snapshot *options)
@@ -583,12 +585,9 @@ int client_main(struct snapshot *options)
     int status = prepare(&c);
     if (status == EXIT_STATUS_OK && c.opt->common.legacy == LEGACY_AUTO)
         pins_init(&c.pins); /* a file: before the cage */
-    if (status == EXIT_STATUS_OK)
-        status = begin(&c);
-    if (status == EXIT_STATUS_OK) {
-        run(&c);
-        status = c.status;
-    }
+    if (status == EXIT_STATUS_OK && (status = begin(&c)) == EXIT_STATUS_OK)
+        status = run(&c);
+    tcp_memory_close(&c.tcp_memory);
     pins_fini(&c.pins);
     SSL_CTX_free(c.tls);
     notify_fini(&c.notify);

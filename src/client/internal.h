@@ -18,6 +18,7 @@
 #include "conf/hostport.h"
 #include "conf/snapshot.h"
 #include "net/netwatch.h"
+#include "net/tcp_memory.h"
 #include "proto/account.h"
 #include "proto/backoff.h"
 #include "proto/path.h"
@@ -81,6 +82,7 @@ struct client {
     struct loop loop;
     struct account_client account; /* of descriptors */
     struct quota connections;
+    struct tcp_memory tcp_memory;
     struct relays relays;
     struct list services; /* behind it, at least one */
     struct list tunnels;  /* that are opened in the session; none: the session has one port */

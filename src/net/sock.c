@@ -249,6 +249,12 @@ size_t sock_unsent(int fd)
     return ioctl(fd, SIOCOUTQNSD, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
+size_t sock_unread(int fd)
+{
+    int n = 0;
+    return ioctl(fd, SIOCINQ, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
 void sock_unsent_max(int fd, size_t bytes)
 {
     set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)bytes);

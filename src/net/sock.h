@@ -63,6 +63,9 @@ void sock_abortive(int fd, bool on);
    not know. */
 size_t sock_unsent(int fd);
 
+/* Bytes that lie in fd's receive buffer; 0 if it is not known. */
+size_t sock_unread(int fd);
+
 /* No more than about so many bytes are taken before some have been sent (TCP_NOTSENT_LOWAT); errors
    are ignored on purpose (a hint). */
 void sock_unsent_max(int fd, size_t bytes);

@@ -25,6 +25,7 @@
 #include "net/mailbox.h"
 #include "net/proxy_gate.h"
 #include "net/sock.h"
+#include "net/tcp_memory.h"
 #include "pki/pki.h"
 #include "proto/account.h"
 #include "proto/admission.h"
@@ -303,6 +304,7 @@ struct server {
     struct worker *workers;
     unsigned workers_count;          /* that run */
     uint64_t memory;                 /* -memory, a worker's share */
+    struct tcp_memory tcp_memory;    /* the workers ask */
     unsigned workers_working;        /* have not answered a stop_listening, or an end */
     unsigned workers_telling;        /* have not answered a status */
     unsigned workers_pinged;         /* have not answered a ping */

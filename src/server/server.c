@@ -458,6 +458,7 @@ static void finish(struct server *srv)
 {
     free(srv->workers);
     owners_fini(srv); /* the workers count in them */
+    tcp_memory_close(&srv->tcp_memory);
     notify_fini(&srv->notify);
     verdicts_fini(&srv->verdicts);
     SSL_CTX_free(srv->tls);
@@ -470,6 +471,7 @@ static int run(struct server *srv, unsigned workers)
     int err = listen_for_tunnels(srv);
     if (err == 0) {
         try_public_host(srv);
+        tcp_memory_open(&srv->tcp_memory, TCP_MEMORY_FILE);
         err = enter_cage(srv);
     }
     if (err == 0)

@@ -182,7 +182,7 @@ int worker_start(struct worker *w, struct server *srv, unsigned index, struct lo
     err = relays_init(&w->relays, w->loop, &srv->connections);
     if (err < 0)
         goto no_relays;
-    relays_memory(&w->relays, srv->memory);
+    relays_memory(&w->relays, srv->memory, &srv->tcp_memory);
     w->relays.on_room = on_relay_room;
     w->relays.on_empty = on_relays_empty;
     w->relays.ctx = w;

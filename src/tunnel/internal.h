@@ -165,6 +165,12 @@ void candidate_close(struct candidate *c);
 /* The attempt was accepted: the connection, which is the caller's now. */
 struct transport *candidate_take(struct candidate *c, uint64_t *ret_peer_rx);
 
+/* ---- relay_short.c ---- */
+
+/* Asks whether the kernel is short of memory, if it is time. While it is, those end who have much
+   unread in front of us, as far as they stand still or wait for their turn in readers. */
+void relay_short_look(struct relays *rs, const struct turn *readers);
+
 /* ---- relay_up.c, relay_down.c, relay.c ---- */
 
 enum relay_progress {

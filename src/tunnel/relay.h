@@ -26,6 +26,7 @@
 #include "proto/unsent.h"
 
 struct dial_result;
+struct tcp_memory;
 struct waiting;
 struct session;
 struct quota;
@@ -64,7 +65,13 @@ enum {
     /* Who was written nothing for so long gives it back, when it is scarce, to who reads: longer
        than a fast reader is left without anything by a busy path. */
     RELAYS_UNSENT_IDLE_MS = 2000,
-    RELAYS_SHED_LINE_MS = 60000, /* between two lines about those that were cut for it */
+    /* Whether the kernel is short of memory for TCP is asked so often, at most: a question costs
+       0.1 ms, and in that time services fill what it has left. */
+    RELAYS_SHORT_LOOK_MS = 100,
+    RELAYS_SHORT_UNREAD = 16 << 10, /* who has as much unread may end then */
+    RELAYS_SHORT_KEPT = 16,         /* of those so many stay: fewer are not what it is short for */
+    RELAYS_SHORT_MOST = 1024,       /* end at a time: some 50 ms, in which nobody else is served */
+    RELAYS_SHED_LINE_MS = 60000,    /* between two lines about those that were cut for it */
 };
 
 /* Why a relay may be cut; each kind has a time limit of its own. */
@@ -78,11 +85,12 @@ enum relay_cut {
 /* What all relays of one loop share. */
 struct relays {
     struct loop *loop;
-    uint8_t *scratch;            /* RELAYS_SCRATCH_BYTES, for the sessions of this loop */
-    struct smux_budget windows;  /* max is RELAYS_WINDOW_BYTES; many loops divide it */
-    struct smux_budget replay;   /* the same of RELAYS_REPLAY_BYTES */
-    struct waiting *late;        /* what waits for readers that stand still */
-    struct unsent unsent;        /* what the kernel may hold for users beyond UNSENT_FIRST each */
+    uint8_t *scratch;             /* RELAYS_SCRATCH_BYTES, for the sessions of this loop */
+    struct smux_budget windows;   /* max is RELAYS_WINDOW_BYTES; many loops divide it */
+    struct smux_budget replay;    /* the same of RELAYS_REPLAY_BYTES */
+    const struct tcp_memory *tcp; /* of relays_memory() */
+    struct waiting *late;         /* what waits for readers that stand still */
+    struct unsent unsent;         /* what the kernel may hold for users beyond UNSENT_FIRST each */
     struct list unsent_by;       /* private: who has more than that, and is open in both directions;
                                     the one that was written to longest ago first */
     uint32_t count;              /* sockets and pending dials */
@@ -98,6 +106,10 @@ struct relays {
     mtime_ms timer_at;                   /* MTIME_NEVER: not armed */
     struct list dead;                    /* freed at the end of the turn */
     struct list discarding;              /* with something to read that nobody wants */
+    struct list paused;                  /* without credit, the longest first */
+    mtime_ms short_look_at;              /* the kernel is not asked before */
+    mtime_ms short_told_at;              /* the next line about those that were cut not before */
+    unsigned short_cut;                  /* that were cut, and not told of yet */
     uv_timer_t timer;
     struct loop_job reaper, discarder, shedder, giver;
     uint64_t late_most;    /* that was late at once, since memory was last given back */
@@ -111,8 +123,9 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota) MUST_
 
 /* Of what the process may hold in memory for others, bytes are for this loop: for readers that
    stand still, and half of it each for larger windows and for what is kept to be sent again, up to
-   the constants above. The kernel may hold the RELAYS_UNSENT_PART of it for users besides. */
-void relays_memory(struct relays *rs, uint64_t bytes);
+   the constants above. The kernel may hold the RELAYS_UNSENT_PART of it for users besides. tcp, which
+   outlives rs, knows when the kernel is short of memory; NULL: it never is. */
+void relays_memory(struct relays *rs, uint64_t bytes, const struct tcp_memory *tcp);
 
 /* Cuts every relay that has outlived its session. The sessions must be closed before. */
 void relays_cut_orphans(struct relays *rs);

@@ -39,7 +39,7 @@ struct relay {
         struct list of_session;   /* in session->relays */
         struct quota *counted_at; /* of an orphan: where its session counted it; NULL: nowhere */
     };
-    struct turn_node reader;       /* in session->readers, or rs->discarding */
+    struct turn_node reader;       /* in session->readers, rs->paused or rs->discarding */
     struct list cut;               /* in one of rs->cuts, rs->unsent_by, or rs->dead */
     mtime_ms cut_at;               /* in unsent_by: it is idle from then on */
     struct relay_pending *pending; /* NULL: it has a socket, or nobody makes one */
@@ -141,6 +141,14 @@ void relay_late_give_back(struct loop_job *job);
 
 /* The line about those that were cut, if it is time for one. */
 void relay_late_tell(struct relays *rs);
+
+/* ---- relay_short.c ---- */
+
+/* It is time to ask whether the kernel is short of memory. */
+bool relay_short_is_due(const struct relays *rs);
+
+/* The line about those that were cut, if it is time for one. */
+void relay_short_tell(struct relays *rs);
 
 /* ---- relay_pool.c ---- */
 

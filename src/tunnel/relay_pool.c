@@ -125,6 +125,9 @@ static void pool_on_timer(uv_timer_t *t)
     relay_late_tell(rs);
     if (rs->shed > 0)
         pool_arm(rs, rs->shed_told_at);
+    relay_short_tell(rs);
+    if (rs->short_cut > 0)
+        pool_arm(rs, rs->short_told_at);
 }
 
 /* Half closed it keeps what it has: it is cut if nothing moves. */
@@ -185,6 +188,7 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     list_init(&rs->unsent_by);
     list_init(&rs->dead);
     list_init(&rs->discarding);
+    list_init(&rs->paused);
     loop_job_init(&rs->reaper, pool_reap);
     loop_job_init(&rs->discarder, relay_up_discard_all);
     loop_job_init(&rs->shedder, relay_late_shed);
@@ -194,8 +198,9 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     return 0;
 }
 
-void relays_memory(struct relays *rs, uint64_t bytes)
+void relays_memory(struct relays *rs, uint64_t bytes, const struct tcp_memory *tcp)
 {
+    rs->tcp = tcp;
     waiting_limit(rs->late, bytes);
     rs->unsent.max = bytes / RELAYS_UNSENT_PART;
     rs->windows.max = bytes / 2 < RELAYS_WINDOW_BYTES ? bytes / 2 : RELAYS_WINDOW_BYTES;

@@ -69,6 +69,8 @@ void relay_up_wake(struct relay *r)
     } else if (r->up == UP_READING) {
         turn_ready(&r->session->readers, &r->reader);
         session_wake(r->session);
+    } else if (r->up == UP_PAUSED && relay_short_is_due(rs)) {
+        session_wake(r->session); /* it has been sent more */
     }
 }
 
@@ -77,14 +79,18 @@ void relay_up_no_credit(struct relay *r)
     bool gone = smux_stream_peer_gone(r->st);
     if (gone || r->up == UP_READING)
         relay_set_up(r, gone ? UP_DROPPING : UP_PAUSED);
+    if (r->up == UP_PAUSED && list_empty(&r->reader.node))
+        list_push(&r->rs->paused, &r->reader.node);
     relay_up_wake(r);
 }
 
 void relay_up_credit(struct stream_owner *o)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
-    if (r->up == UP_PAUSED)
+    if (r->up == UP_PAUSED) {
+        turn_idle(&r->reader);
         relay_set_up(r, UP_READING);
+    }
     relay_up_wake(r);
 }
 

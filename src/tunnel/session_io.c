@@ -89,6 +89,7 @@ void session_serve_readers(struct session *s)
     size_t sent = 0;
     int shares = 0;
     struct turn_node *reader;
+    relay_short_look(s->cfg.relays, &s->readers);
     if (turn_is_over(&s->readers))
         return;
     if (s->tp && (s->is_crowded || s->stage_of != s->tp))

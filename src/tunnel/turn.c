@@ -65,6 +65,24 @@ struct turn_node *turn_next(struct turn *t)
     return n;
 }
 
+/* n's node, or if that is the list's own, what comes before the list. */
+static struct turn_node *turn_from(const struct turn *t, struct list *n)
+{
+    if (n == &t->later)
+        n = t->fresh.prev;
+    return n == &t->fresh ? NULL : turn_node_of(n);
+}
+
+struct turn_node *turn_last(const struct turn *t)
+{
+    return turn_from(t, t->later.prev);
+}
+
+struct turn_node *turn_before(const struct turn *t, const struct turn_node *n)
+{
+    return turn_from(t, n->node.prev);
+}
+
 void turn_spend(struct turn *t, struct turn_node *n, size_t bytes)
 {
     n->left = bytes < (size_t)n->left ? n->left - (int32_t)bytes : 0;

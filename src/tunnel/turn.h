@@ -63,6 +63,11 @@ void turn_idle(struct turn_node *n);
    passes it on, turn_idle() takes it out, or somebody fresh comes. */
 struct turn_node *turn_next(struct turn *t);
 
+/* The one whose turn would come last, NULL: nobody has anything to say; and the one before n, NULL: n
+   is the first. Good until the turns change. */
+struct turn_node *turn_last(const struct turn *t);
+struct turn_node *turn_before(const struct turn *t, const struct turn_node *n);
+
 /* True if n, that turn_next() has returned, may go on: its share is not used up. */
 static inline bool turn_has_share(const struct turn_node *n)
 {

@@ -2,7 +2,9 @@
 """Users who ask and do not read: what waits for them is bounded, and others go on."""
 
 import os
+import shutil
 import socket
+import subprocess
 import time
 
 import pytest
@@ -17,6 +19,9 @@ SIZE = 1 << 20
 MANY = 150
 MEMORY_KIB = 16 << 10
 KERNEL_USERS = 200
+SHORT_USERS = 30
+SHORT_KEPT = 16  # fewer are not what a kernel is short of memory for
+SHORT_UNREAD = 16 << 10
 KERNEL_BYTES = 48 << 10  # 16 KB, and what is in flight
 DATA = bytes(i * 7 % 251 for i in range(1 << 16)) * (SIZE >> 16)
 
@@ -97,5 +102,58 @@ def test_the_kernel_holds_little_for_users_who_do_not_read(lab):
         assert len(held) == KERNEL_USERS and sum(held) < KERNEL_USERS * KERNEL_BYTES
         for s in users[::KERNEL_USERS // 4]:
             assert read_exactly(s, SIZE) == DATA
+        for s in users:
+            s.close()
+
+
+def unread_of(service):
+    """Bytes that lie in the kernel in front of the client, of each connection to the service."""
+    with open("/proc/net/tcp", encoding="ascii") as lines:
+        rows = [line.split() for line in lines][1:]
+    return [int(row[4].split(":")[1], 16) for row in rows
+            if row[3] == "01" and int(row[2].split(":")[1], 16) == service.port]
+
+
+def stand_still(service):
+    return sum(n >= SHORT_UNREAD for n in unread_of(service))
+
+
+class Kernel:
+    """What a program is told of the kernel's memory for TCP, in place of the truth."""
+
+    def __init__(self, path):
+        if not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+            pytest.skip("no rights to make a mount namespace")
+        path.mkdir()
+        self.table = path / "protocols"
+        self.is_short(False)
+        self.wrapper = ("unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc/$$/net && exec "$@"', path)
+
+    def is_short(self, yes):
+        self.table.write_text(f"protocol  size sockets  memory press\nTCP  2304  100  1000  {'yes' if yes else 'no'}  192\n")
+
+
+def test_a_kernel_short_of_memory_costs_those_who_stand_still(lab):
+    """Not those who read, and not the last few: others may have what the kernel is short of."""
+    kernel = Kernel(lab.path / "net")
+
+    def reads():
+        with services.connect(client.port) as s:
+            return read_exactly(s, SIZE) == DATA
+
+    with services.Service(gives_a_megabyte) as service:
+        server = lab.server(threads=1)
+        client = lab.client(server, service.port, wrapper=kernel.wrapper)
+        users = [stalled(client.port, f"127.0.0.{2 + i % 8}") for i in range(SHORT_USERS)]
+        wait_for("all to stand still", lambda: stand_still(service) == SHORT_USERS)
+        kernel.is_short(True)
+        wait_for("those to be cut who are too many", lambda: reads() and stand_still(service) <= SHORT_KEPT)
+        client.wait_log("the kernel is short of memory for TCP: ")
+        assert reads() and reads()
+        kernel.is_short(False)
+        left = stand_still(service)
+        assert left in (SHORT_KEPT, SHORT_KEPT - 1)  # a slow reader may be one of those who are left
+        users += [stalled(client.port, "127.0.0.2") for i in range(SHORT_USERS)]
+        wait_for("all to stand still again", lambda: reads() and stand_still(service) == left + SHORT_USERS)
         for s in users:
             s.close()

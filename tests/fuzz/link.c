@@ -110,7 +110,7 @@ void link_begin(struct link_end *e, const uint8_t *data, size_t size)
     quota_init(&e->quota, 100);
     if (loop_init(&e->loop) < 0 || relays_init(&e->relays, &e->loop, &e->quota) < 0)
         abort();
-    relays_memory(&e->relays, LINK_MEMORY);
+    relays_memory(&e->relays, LINK_MEMORY, NULL);
     e->heap = HEAP_USED();
 }
 

@@ -550,8 +550,9 @@ int relays_init(struct relays *rs, struct loop *loop, struct quota *quota)
     return 0;
 }
 
-void relays_memory(struct relays *rs, uint64_t bytes)
+void relays_memory(struct relays *rs, uint64_t bytes, const struct tcp_memory *tcp)
 {
+    (void)tcp;
     (void)rs, (void)bytes;
 }
 

@@ -78,8 +78,9 @@ void loop_run(struct loop *l)
     kit_did("loop-run");
 }
 
-void relays_memory(struct relays *rs, uint64_t bytes)
+void relays_memory(struct relays *rs, uint64_t bytes, const struct tcp_memory *tcp)
 {
+    (void)tcp;
     assert_ptr_equal(rs, &kit.worker.relays);
     memory = bytes;
 }

@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@
 #include "base/memory.h"
 #include "base/quota.h"
 #include "net/sock.h"
+#include "net/tcp_memory.h"
 #include "tunnel/internal.h"
 #include "tunnel/relay_internal.h"
 
@@ -42,6 +44,7 @@ static struct rig {
     int user;    /* the other end of the relay's socket */
     int cancels; /* of the dial */
     int given_back;
+    int woken; /* the session */
 } rig;
 
 /* ---- the stub ---- */
@@ -54,6 +57,7 @@ void memory_give_back(void)
 void session_wake(struct session *s)
 {
     (void)s;
+    rig.woken++;
 }
 
 bool session_is_v2(const struct session *s)
@@ -906,14 +910,165 @@ static void the_line_about_them_comes_once_a_minute(void **state)
     PUMP_UNTIL(rig.rs.shed == 0);
 }
 
+/* ---- the kernel is short of memory for TCP ---- */
+
+enum { CROWD = RELAYS_SHORT_KEPT + 4 };
+
+static struct crowd {
+    struct relay *r[CROWD];
+    int user[CROWD];
+    struct tcp_memory kernel;
+    char file[32];
+} crowd;
+
+static void the_kernel_is(bool short_of_memory)
+{
+    FILE *f = fopen(crowd.file, "w");
+    assert_non_null(f);
+    assert_true(fprintf(f, "protocol  size sockets  memory press\nTCPv6 1 1 1 %s\nTCP 1 1 1 %s \n",
+                        short_of_memory ? "no" : "yes", short_of_memory ? "yes" : "no") > 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Each has so many bytes unread, and waits for its turn. */
+static void a_crowd_comes(size_t unread)
+{
+    static const uint8_t block[RELAYS_SHORT_UNREAD];
+    memset(&crowd, 0, sizeof crowd);
+    (void)snprintf(crowd.file, sizeof crowd.file, "/tmp/relay.XXXXXX");
+    int fd = mkstemp(crowd.file);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    the_kernel_is(false);
+    tcp_memory_open(&crowd.kernel, crowd.file);
+    relays_memory(&rig.rs, RELAYS_LATE_BYTES, &crowd.kernel);
+    for (int i = 0; i < CROWD; i++) {
+        int pair[2];
+        kit_tcp_pair(pair);
+        crowd.user[i] = pair[1];
+        crowd.r[i] = another(1);
+        relay_attach(crowd.r[i], pair[0]);
+        assert_int_equal(send(pair[1], block, unread, 0), unread);
+        rig.k->began = kit_clock();
+        while (sock_unread(pair[0]) < unread || list_empty(&crowd.r[i]->reader.node))
+            kit_turn(rig.k);
+    }
+    carry(rig.session.mux, rig.peer, at_peer); /* their beginnings */
+}
+
+/* Their peers give no credit. */
+static void it_stands_still(void)
+{
+    for (int i = 0; i < CROWD; i++) {
+        turn_idle(&crowd.r[i]->reader);
+        relay_up_no_credit(crowd.r[i]);
+    }
+}
+
+static void the_kernel_is_asked(void)
+{
+    rig.rs.short_look_at = 0;
+    relay_short_look(&rig.rs, &rig.session.readers);
+}
+
+static void the_crowd_leaves(void)
+{
+    for (int i = 0; i < CROWD; i++)
+        (void)close(crowd.user[i]);
+    tcp_memory_close(&crowd.kernel);
+    (void)unlink(crowd.file);
+}
+
+static void who_stands_still_for_longest_ends_when_the_kernel_is_short(void **state)
+{
+    (void)state;
+    a_crowd_comes(RELAYS_SHORT_UNREAD);
+    it_stands_still();
+    the_kernel_is_asked();
+    assert_int_equal(rig.rs.count, CROWD + 1);
+    the_kernel_is(true);
+    relay_short_look(&rig.rs, &rig.session.readers); /* it was asked just now */
+    assert_int_equal(rig.rs.count, CROWD + 1);
+    the_kernel_is_asked();
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(is_there(crowd.r[i]), i >= CROWD - RELAYS_SHORT_KEPT);
+    assert_true(is_there(rig.r)); /* nothing is unread there */
+    assert_int_equal(rig.rs.short_cut, 0);
+    assert_true(rig.rs.short_told_at > loop_now(&rig.k->loop)); /* in a line */
+    PUMP_UNTIL(rig.reset);
+    assert_int_equal(rig.reset_code, SMUX_RST_STALLED);
+    the_kernel_is_asked();
+    assert_int_equal(rig.rs.count, RELAYS_SHORT_KEPT + 1);
+    the_crowd_leaves();
+}
+
+static void then_who_would_be_read_last(void **state)
+{
+    (void)state;
+    a_crowd_comes(RELAYS_SHORT_UNREAD);
+    the_kernel_is(true);
+    the_kernel_is_asked();
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(is_there(crowd.r[i]), i < RELAYS_SHORT_KEPT);
+    PUMP_UNTIL(rig.reset);
+    assert_int_equal(rig.reset_code, SMUX_RST_BUSY);
+    the_crowd_leaves();
+}
+
+static void who_has_little_unread_stays(void **state)
+{
+    (void)state;
+    a_crowd_comes(RELAYS_SHORT_UNREAD - 1);
+    it_stands_still();
+    the_kernel_is(true);
+    the_kernel_is_asked();
+    assert_int_equal(rig.rs.count, CROWD + 1);
+    the_crowd_leaves();
+}
+
+static void who_gets_credit_stands_still_no_more(void **state)
+{
+    (void)state;
+    a_crowd_comes(RELAYS_SHORT_UNREAD);
+    it_stands_still();
+    assert_null(turn_next(&rig.session.readers));
+    crowd.r[0]->owner.ops->on_credit(&crowd.r[0]->owner);
+    assert_ptr_equal(turn_next(&rig.session.readers), &crowd.r[0]->reader);
+    assert_ptr_equal(list_first(&rig.rs.paused), &crowd.r[1]->reader.node);
+    the_kernel_is(true);
+    the_kernel_is_asked();
+    assert_true(is_there(crowd.r[0]) && !is_there(crowd.r[4]));
+    the_crowd_leaves();
+}
+
+/* Bytes that come for one who stands still are a reason to ask: nothing else may move. */
+static void what_comes_for_them_is_a_reason_to_ask(void **state)
+{
+    (void)state;
+    a_crowd_comes(RELAYS_SHORT_UNREAD);
+    it_stands_still();
+    kit_pass(rig.k, 5);
+    rig.woken = 0;
+    rig.rs.short_look_at = MTIME_NEVER;
+    assert_int_equal(send(crowd.user[0], "x", 1, 0), 1);
+    kit_pass(rig.k, 20);
+    assert_int_equal(rig.woken, 0);
+    rig.rs.short_look_at = 0;
+    assert_int_equal(send(crowd.user[0], "x", 1, 0), 1);
+    rig.k->began = kit_clock();
+    while (rig.woken == 0)
+        kit_turn(rig.k);
+    the_crowd_leaves();
+}
+
 static void half_of_the_memory_is_for_windows(void **state)
 {
     (void)state;
-    relays_memory(&rig.rs, 64 << 20);
+    relays_memory(&rig.rs, 64 << 20, NULL);
     assert_true(rig.rs.late->max == 64 << 20);
     assert_true(rig.rs.windows.max == 32 << 20 && rig.rs.replay.max == 32 << 20);
     assert_true(rig.rs.unsent.max == 8 << 20);
-    relays_memory(&rig.rs, UINT64_C(1) << 40);
+    relays_memory(&rig.rs, UINT64_C(1) << 40, NULL);
     assert_true(rig.rs.windows.max == RELAYS_WINDOW_BYTES);
     assert_true(rig.rs.replay.max == RELAYS_REPLAY_BYTES);
 }
@@ -953,6 +1108,11 @@ int main(void)
         TEST(who_has_something_late_keeps_it),
         TEST(who_is_half_closed_is_not_asked),
         TEST(the_line_about_them_comes_once_a_minute),
+        TEST(who_stands_still_for_longest_ends_when_the_kernel_is_short),
+        TEST(then_who_would_be_read_last),
+        TEST(who_has_little_unread_stays),
+        TEST(who_gets_credit_stands_still_no_more),
+        TEST(what_comes_for_them_is_a_reason_to_ask),
         TEST(half_of_the_memory_is_for_windows),
     };
     return cmocka_run_group_tests_name("tunnel/relay", tests, NULL, NULL);

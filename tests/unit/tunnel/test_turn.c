@@ -238,6 +238,27 @@ static void who_is_gone_is_not_served(void **state)
     assert_int_equal(step(), -1);
 }
 
+/* The other way round it is the order in which they would be served. */
+static void the_last_one_is_known(void **state)
+{
+    (void)state;
+    int order[MANY], n = 0;
+    assert_null(turn_last(&t));
+    give(0, 2 * TURN_SHARE);
+    give(1, 2 * TURN_SHARE);
+    while (s[0].sent < 4 * TURN_LEAST || s[1].sent < 4 * TURN_LEAST)
+        (void)step(); /* they are later ones now */
+    give(2, 10);
+    give(3, 10);
+    for (struct turn_node *at = turn_last(&t); at; at = turn_before(&t, at))
+        order[n++] = (int)(CONTAINER_OF(at, struct sender, turn) - s);
+    assert_int_equal(n, 4);
+    assert_int_equal(order[3], 2);
+    assert_int_equal(order[2], 3);
+    assert_int_equal(order[1], 0);
+    assert_int_equal(order[0], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +273,7 @@ int main(void)
         cmocka_unit_test_setup(who_is_always_fresh_gets_its_share_and_no_more, setup),
         cmocka_unit_test_setup(random_senders_are_served_alike, setup),
         cmocka_unit_test_setup(who_is_gone_is_not_served, setup),
+        cmocka_unit_test_setup(the_last_one_is_known, setup),
     };
     return cmocka_run_group_tests_name("tunnel/turn", tests, NULL, NULL);
 }
