@@ -132,6 +132,7 @@ HOSTILE = [
       for how, words in (("byte", "one byte"), ("half", "half a hello"), ("hello", "a hello"))),
     _hostile("guesses", "Guesses from one address", h.guesses, "verdicts_patient", (1, 60)),
     _hostile("stalled", "Users who read nothing", h.stalled, "p99_ratio", (0.5, 5), 5000),
+    _hostile("stalled-large", "Users who ask for much and read nothing", h.stalled, "p99_ratio", (0.5, 5), 1000),
     _hostile("resets", "Users who reset at once", h.resets, "rate_ratio", (0.5, 20)),
     _hostile("users", "Users who say next to nothing", h.users, "quiet_kb_a_user", (1, 1), 5000),
 ]

@@ -89,6 +89,8 @@ HOSTILE = [
     Goal("lines of the log that they write", ("hostile-guesses",), "lines_a_minute", 60 + 5),
     Goal("100 users' p99 beside 5,000 who read nothing, of that without", ("hostile-stalled",), "p99_ratio", 2, unit="×"),
     Goal("times TCP is short of memory beside them", ("hostile-stalled",), "short", 0),
+    Goal("100 users' p99 beside 1,000 who ask for 20 MB and read nothing", ("hostile-stalled-large",), "p99_ratio", 2, unit="×"),
+    Goal("ms that TCP is short of memory then", ("hostile-stalled-large",), "short_ms", 1000),
     Goal("rate of a download beside resets, of that beside a busy processor", ("hostile-resets",), "rate_ratio", 0.9, (),
          True, "×"),
     Goal("descriptors are back after them", ("hostile-resets",), "back_s", 2, unit="s"),

@@ -33,6 +33,7 @@ METRICS.update({
     "fds_more": Metric("descriptors more after", True, 0),
     "there": Metric("users", False, 0),
     "short": Metric("times TCP was short of memory", True, 0),
+    "short_ms": Metric("ms that it was", True, 0),
     "held_fds": Metric("descriptors for them", True, 0),
     **{f"{end}_rss_{when}_mb": Metric(f"MB RSS, {end}, {when}", True, 1)
        for when in ("before", "during", "after") for end in ("server", "client")},
@@ -80,10 +81,12 @@ def _kernel_mb():
     return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") / MB
 
 
-def _times_short():
-    """How often the kernel has been short of memory for TCP, in this network namespace."""
+def _short():
+    """How often, and for how many ms, the kernel has been short of memory for TCP, in this network namespace. The time counts
+    when it is over."""
     names, values = [line.split() for line in open("/proc/net/netstat", encoding="ascii") if line.startswith("TcpExt:")]
-    return int(dict(zip(names, values))["TCPMemoryPressures"])
+    found = dict(zip(names, values))
+    return int(found["TCPMemoryPressures"]), int(found["TCPMemoryPressuresChrono"])
 
 
 def _memory(tunnel, when):
@@ -218,18 +221,20 @@ def _guess(bench, tunnel, seconds, args, by_silence):
 
 
 def stalled(bench, tunnel, figure):
-    """100 users' p99 beside thousands who ask for 300 KB each and read nothing, and what that takes."""
+    """100 users' p99 beside thousands who ask for 300 KB each and read nothing, or fewer for 20 MB, and what that takes."""
     seconds, n = _seconds(bench, figure), figure.steps[bench.profile]
     user = ["pp", "-c", 100, "-s", 64, "-w", 0.2, "-t", seconds]
     quiet, before, fds = _p99(bench, tunnel, figure, user), _memory(tunnel, "before"), _fds(tunnel)
-    short = _times_short()
-    with Hostile(bench, "stall", "-p", tunnel.port, "-c", n, "-n", 250) as crowd:
+    times, ms = _short()
+    size = 20_000_000 if figure.name == "hostile-stalled-large" else 300_000
+    with Hostile(bench, "stall", "-p", tunnel.port, "-c", n, "-n", 250, "-b", size) as crowd:
         there = crowd.line()["open"]
         held = _settle(tunnel) - fds
         beside, during = _p99(bench, tunnel, figure, user), _memory(tunnel, "during")
     time.sleep(2)
+    times_after, ms_after = _short()
     return {"p99_ratio": beside / quiet, "p99_quiet_us": quiet, "p99_hostile_us": beside, "there": there,
-            "short": _times_short() - short, "held_fds": held, **before, **during, **_memory(tunnel, "after")}
+            "short": times_after - times, "short_ms": ms_after - ms, "held_fds": held, **before, **during, **_memory(tunnel, "after")}
 
 
 def _download(bench, tunnel, seconds, *beside):
