@@ -101,10 +101,11 @@ static void verify_text(long code, struct errmsg *ret)
     }
 }
 
-static int verify_error(long code, struct errmsg *why)
+static int verify_error(SSL *ssl, long code, struct errmsg *why)
 {
     struct errmsg text;
-    verify_text(code, &text);
+    if (!tls_pin_text(ssl, code, &text))
+        verify_text(code, &text);
     return errmsg_set(why, ERR_CERT, _("%s (%s)"), text.text, X509_verify_cert_error_string(code));
 }
 
@@ -140,7 +141,7 @@ int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why)
     bool is_client = ssl && !SSL_is_server(ssl);
     ERR_clear_error();
     if (is_client && SSL_get_verify_result(ssl) != X509_V_OK)
-        return verify_error(SSL_get_verify_result(ssl), why);
+        return verify_error(ssl, SSL_get_verify_result(ssl), why);
     if (!code)
         return errmsg_set(why, fallback_err, "%s", err_text(fallback_err));
     if (!is_client && ERR_GET_LIB(code) == ERR_LIB_SSL && is_cert_alert(reason))
@@ -261,13 +262,14 @@ static bool offer_alpn(SSL_CTX *ctx, const char *alpn)
     return SSL_CTX_set_alpn_protos(ctx, list, (unsigned)n + 1) != 0; /* 0 is success, here */
 }
 
-int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **ret,
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, X509 *ca, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why)
 {
     SSL_CTX *ctx = new_ctx(TLS_server_method());
-    if (!ctx || SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)
+    if (!ctx || SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1 ||
+        (ca && SSL_CTX_add1_chain_cert(ctx, ca) != 1))
         return no_ctx(ctx, why);
-    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN); /* the leaf alone, as the original */
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN); /* what was said, and no more */
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, (void *)(uintptr_t)alpn);
     *ret = ctx;
     return 0;
@@ -297,6 +299,26 @@ X509 *tls_trusted_ca(SSL_CTX *ctx, unsigned i)
     return NULL;
 }
 
+/* What all clients demand of a certificate, whichever way they trust. */
+static bool demand_name(SSL_CTX *ctx)
+{
+    X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    return X509_VERIFY_PARAM_set1_host(param, TLS_SERVER_NAME, 0) == 1;
+}
+
+int tls_client_ctx_pinned(const struct tls_pin *pin, const char *alpn, SSL_CTX **ret,
+                          struct errmsg *why)
+{
+    SSL_CTX *ctx = new_ctx(TLS_client_method());
+    if (!ctx || (alpn && offer_alpn(ctx, alpn)) || !demand_name(ctx) || !tls_pin_use(ctx, pin))
+        return no_ctx(ctx, why);
+    *ret = ctx;
+    return 0;
+}
+
 int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, struct errmsg *why)
 {
     SSL_CTX *ctx = new_ctx(TLS_client_method());
@@ -315,12 +337,8 @@ int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, str
                             "file ca.crt"),
                           ca_file);
     }
-    X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
-    if (X509_VERIFY_PARAM_set1_host(param, TLS_SERVER_NAME, 0) != 1)
+    if (!demand_name(ctx))
         return no_ctx(ctx, why);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     *ret = ctx;
     return 0;
 }

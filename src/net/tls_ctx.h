@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "net/tls_pin.h"
 
 /* The name in every server certificate, whatever address was dialled (wire compatibility). */
 #define TLS_SERVER_NAME "gotunnel.internal"
@@ -18,10 +19,11 @@
  * most 8 KiB; partial writes from moving buffers. 0, or ERR_TLS / ERR_CERT with a sentence.
  */
 
-/* A server that sends cert alone (as the original does). Takes references of its own. alpn, static,
+/* A server that sends cert, and behind it ca, among which a client with a pin finds its CA (others pass
+   over it); NULL: cert alone, as the original does. Takes references of its own. alpn, static,
    is selected where a client offers it; NULL: nothing is. An unknown ALPN offer is answered without
    the extension, never with an alert. */
-int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **ret,
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, X509 *ca, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why) MUST_USE;
 
 /* A client that trusts the certificates of the PEM file ca_file only, and demands TLS_SERVER_NAME as
@@ -29,6 +31,10 @@ int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **re
    certificate in it, or none of a CA: the server's own is another one each year. alpn is offered, unless it is NULL. */
 int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why) MUST_USE;
+
+/* The same, but that it trusts the one CA of which it knows the pin. *pin is needed as long as *ret. */
+int tls_client_ctx_pinned(const struct tls_pin *pin, const char *alpn, SSL_CTX **ret,
+                          struct errmsg *why) MUST_USE;
 
 /* SHA-256 of a certificate, which says to people which one it is: 64 hex digits and NUL. "?" without
    memory. */

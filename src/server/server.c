@@ -185,8 +185,8 @@ static int load_identity(struct server *srv)
     if (err == 0)
         err = pki_open(srv->opt->certs, time(NULL), &srv->identity, &outcome, &why);
     if (err == 0)
-        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn,
-                                 &srv->tls, &why);
+        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity),
+                                 pki_ca(srv->identity), srv->alpn, &srv->tls, &why);
     if (err < 0) {
         event_server_tls_failed(why.text);
         return err;
@@ -217,8 +217,8 @@ static void use_renewed(struct server *srv)
 {
     struct errmsg why;
     SSL_CTX *tls;
-    if (tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn, &tls, &why) <
-        0) {
+    if (tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), pki_ca(srv->identity),
+                           srv->alpn, &tls, &why) < 0) {
         event_certificate_renewal_failed(why.text);
         return; /* the next connection tries again */
     }

@@ -42,7 +42,7 @@ int ends_setup(void **state)
     client_ctx = new_client_ctx(&ca);
     strange_ctx = new_client_ctx(&other);
     cert_free(&other);
-    return tls_server_ctx_new(server_cert.x, server_cert.key, "test/1", &server_ctx, &why);
+    return tls_server_ctx_new(server_cert.x, server_cert.key, NULL, "test/1", &server_ctx, &why);
 }
 
 int ends_teardown(void **state)

@@ -50,7 +50,7 @@ static SSL_CTX *server_ctx(const struct cert *c)
 {
     SSL_CTX *ctx;
     struct errmsg why;
-    assert_int_equal(tls_server_ctx_new(c->x, c->key, NULL, &ctx, &why), 0);
+    assert_int_equal(tls_server_ctx_new(c->x, c->key, NULL, NULL, &ctx, &why), 0);
     return ctx;
 }
 
@@ -322,9 +322,153 @@ static void a_key_that_does_not_fit(void **state)
     (void)state;
     SSL_CTX *ctx = NULL;
     struct errmsg why = {""};
-    assert_int_equal(tls_server_ctx_new(server_cert.x, ca.key, NULL, &ctx, &why), ERR_TLS);
+    assert_int_equal(tls_server_ctx_new(server_cert.x, ca.key, NULL, NULL, &ctx, &why), ERR_TLS);
     assert_non_null(strstr(why.text, "mismatch"));
     assert_null(ctx);
+}
+
+/* ---- the pin ---- */
+
+static struct tls_pin pin_of(const struct cert *c)
+{
+    struct tls_pin pin = {.server = "vps.example.com:7000"};
+    assert_int_equal(tls_pin_of(c->x, pin.key), 0);
+    return pin;
+}
+
+static SSL_CTX *pinned_ctx(const struct tls_pin *pin, int version)
+{
+    SSL_CTX *ctx;
+    struct errmsg why;
+    assert_int_equal(tls_client_ctx_pinned(pin, NULL, &ctx, &why), 0);
+    assert_int_equal(SSL_CTX_set_max_proto_version(ctx, version), 1);
+    return ctx;
+}
+
+/* A server that shows these behind its own. */
+static SSL_CTX *showing_ctx(const struct cert *c, const struct cert *first,
+                            const struct cert *second)
+{
+    SSL_CTX *ctx;
+    struct errmsg why;
+    assert_int_equal(tls_server_ctx_new(c->x, c->key, first ? first->x : NULL, NULL, &ctx, &why),
+                     0);
+    if (second)
+        assert_int_equal(SSL_CTX_add1_chain_cert(ctx, second->x), 1);
+    return ctx;
+}
+
+/* The words of the client's refusal; "": it accepts. Of both versions of TLS the same. */
+static void check_pinned(const struct tls_pin *pin, const struct cert *c, const struct cert *first,
+                         const struct cert *second, const char *words)
+{
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        struct shake h = shake_new(pinned_ctx(pin, version), showing_ctx(c, first, second));
+        shake_run(&h);
+        assert_int_equal(h.client_result, *words ? ERR_CERT : 1);
+        assert_int_equal(h.server_result, *words ? ERR_CERT : 1);
+        if (!strstr(h.client_why.text, words))
+            fail_msg("%s", h.client_why.text);
+        shake_free(&h);
+    }
+}
+
+/* Computed with: openssl x509 -pubkey | openssl pkey -pubin -outform der | sha256sum */
+static void a_pin_is_a_hash_of_the_key_as_it_is_in_the_certificate(void **state)
+{
+    (void)state;
+    unsigned char der[256], *at = der, want[EVP_MAX_MD_SIZE];
+    struct tls_pin pin = pin_of(&ca);
+    int n = i2d_PUBKEY(ca.key, NULL);
+    assert_in_range(n, 1, sizeof der);
+    assert_int_equal(i2d_PUBKEY(ca.key, &at), n);
+    assert_int_equal(EVP_Digest(der, (size_t)n, want, NULL, EVP_sha256(), NULL), 1);
+    assert_memory_equal(pin.key, want, TLS_PIN_BYTES);
+}
+
+static void the_pinned_ca(void **state)
+{
+    (void)state;
+    struct tls_pin pin = pin_of(&ca);
+    struct cert other = cert_ca(), renewed = cert_server(&ca);
+    check_pinned(&pin, &server_cert, &ca, NULL, "");
+    check_pinned(&pin, &renewed, &ca, NULL, "");
+    check_pinned(&pin, &server_cert, &other, &ca, ""); /* in any place */
+    cert_free(&other);
+    cert_free(&renewed);
+}
+
+#define ANOTHER                                                                                    \
+    "the server at vps.example.com:7000 shows another CA than the join string: wrong host, or "    \
+    "somebody in between ("
+#define THROWN_IN                                                                                  \
+    "the server at vps.example.com:7000 shows the CA of the join string, but its certificate is "  \
+    "another CA's: somebody in between ("
+
+static void another_ca_than_the_pinned_one(void **state)
+{
+    (void)state;
+    struct cert other_ca = cert_ca(), other = cert_server(&other_ca), alone = cert_server(NULL);
+    struct cert below = cert_server(&server_cert);
+    struct tls_pin pin = pin_of(&ca), leaf = pin_of(&server_cert), near = pin;
+    near.key[TLS_PIN_BYTES - 1] ^= 1;
+    check_pinned(&pin, &other, &other_ca, NULL, ANOTHER);
+    check_pinned(&pin, &other, NULL, NULL, ANOTHER);
+    check_pinned(&pin, &server_cert, NULL, NULL, ANOTHER); /* it does not show its CA */
+    check_pinned(&near, &server_cert, &ca, NULL, ANOTHER);
+    check_pinned(&leaf, &server_cert, &ca, NULL, ANOTHER); /* a key that is no CA's */
+    check_pinned(&pin, &other, &ca, NULL, THROWN_IN);
+    check_pinned(&pin, &other, &other_ca, &ca, THROWN_IN);
+    check_pinned(&pin, &alone, &ca, NULL, THROWN_IN);
+    check_pinned(&pin, &below, &server_cert, &ca, THROWN_IN);
+    cert_free(&other_ca);
+    cert_free(&other);
+    cert_free(&alone);
+    cert_free(&below);
+}
+
+/* All else is looked at as with a -ca file. */
+static void a_pin_does_not_make_a_bad_certificate_good(void **state)
+{
+    static const struct {
+        struct cert_spec spec;
+        const char *words;
+    } rows[] = {
+        {{.cn = "x", .dns = "other.internal"}, "is not for gotunnel.internal"},
+        {{.cn = "gotunnel.internal"}, "is not for gotunnel.internal"},
+        {{.cn = "x", .dns = "gotunnel.internal", .from_s = -7200, .till_s = -60}, "has expired"},
+        {{.cn = "x", .dns = "gotunnel.internal", .from_s = 600}, "not yet valid"},
+        {{.cn = "x", .dns = "gotunnel.internal", .usage = "clientAuth"}, "purpose"},
+    };
+    (void)state;
+    struct tls_pin pin = pin_of(&ca);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cert c = cert_make(&rows[i].spec, &ca);
+        check_pinned(&pin, &c, &ca, NULL, rows[i].words);
+        cert_free(&c);
+    }
+    struct cert_spec spec = {.cn = "Old CA", .from_s = -7200, .till_s = -60, .is_ca = true};
+    struct cert old = cert_make(&spec, NULL), c = cert_server(&old);
+    pin = pin_of(&old);
+    check_pinned(&pin, &c, &old, NULL, "has expired");
+    cert_free(&old);
+    cert_free(&c);
+}
+
+/* Who trusts by a file passes over it. */
+static void a_ca_that_is_shown_is_not_trusted_by_that(void **state)
+{
+    (void)state;
+    struct cert other_ca = cert_ca(), other = cert_server(&other_ca);
+    struct shake h = shake_new(client_ctx(), showing_ctx(&server_cert, &ca, NULL));
+    check_ok(&h);
+    h = shake_new(client_ctx(), showing_ctx(&other, &other_ca, NULL));
+    shake_run(&h);
+    assert_int_equal(h.client_result, ERR_CERT);
+    assert_non_null(strstr(h.client_why.text, "not signed by the CA in the -ca file"));
+    shake_free(&h);
+    cert_free(&other_ca);
+    cert_free(&other);
 }
 
 /* ---- versions and algorithms ---- */
@@ -674,6 +818,11 @@ int main(void)
         cmocka_unit_test(a_leaf_is_no_ca),
         cmocka_unit_test(unusable_ca_files),
         cmocka_unit_test(a_key_that_does_not_fit),
+        cmocka_unit_test(a_pin_is_a_hash_of_the_key_as_it_is_in_the_certificate),
+        cmocka_unit_test(the_pinned_ca),
+        cmocka_unit_test(another_ca_than_the_pinned_one),
+        cmocka_unit_test(a_pin_does_not_make_a_bad_certificate_good),
+        cmocka_unit_test(a_ca_that_is_shown_is_not_trusted_by_that),
         cmocka_unit_test(old_versions_are_refused),
         cmocka_unit_test(both_new_versions),
         cmocka_unit_test(suites_of_tls_1_2),

@@ -225,10 +225,10 @@ int tls_library_check(struct errmsg *why)
     return 0;
 }
 
-int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **ret,
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, X509 *ca, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why)
 {
-    (void)key;
+    (void)key, (void)ca;
     assert_string_equal(alpn, "gotunnel/2");
     if (rig.tls_err)
         return errmsg_set(why, rig.tls_err, "%s", "no TLS");
