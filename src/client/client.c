@@ -32,11 +32,7 @@
 #include "client/state.h"
 #include "net/dialer.h"
 #include "net/sock.h"
-#include "net/tls_ctx.h"
 #include "tunnel/relay.h"
-
-/* Lines about those in the -ca file; more than two, while one follows the other, make little sense. */
-enum { CAS_TOLD = 4 };
 
 /* ---- the end ---- */
 
@@ -414,21 +410,6 @@ void client_tunnel_refused(struct client *c)
 
 /* ---- start-up ---- */
 
-/* Whoever can write the file could put a server of their own in place of ours. */
-static int trust_ca(struct client *c, const char *alpn, struct errmsg *why)
-{
-    struct errmsg doubt;
-    int err = tls_library_check(why);
-    if (err == 0)
-        err = trust_path(c->opt->ca, TRUST_FILE, true, why);
-    doubt = *why;
-    if (err == 0)
-        err = tls_client_ctx_new(c->opt->ca, alpn, &c->tls, why);
-    if (err == 0 && *doubt.text)
-        event_place_doubtful(doubt.text);
-    return err;
-}
-
 /* What can never succeed fails here, before anything is running. */
 static int prepare(struct client *c)
 {
@@ -459,7 +440,7 @@ static int prepare(struct client *c)
         event_id_failed(why.text);
         return err == ERR_INVAL ? cli_hopeless(EXIT_STATUS_USAGE) : cli_failed(err);
     }
-    err = trust_ca(c, alpn, &why);
+    err = client_trust(c, alpn, &why);
     if (err < 0) {
         event_client_tls_failed(why.text);
         return cli_failed(err);
@@ -548,17 +529,6 @@ no_loop:
     return cli_cannot_start(err);
 }
 
-static void tell_trust(const struct client *c)
-{
-    char path[PATH_MAX], fingerprint[TLS_FINGERPRINT_MAX];
-    const char *name = realpath(c->opt->ca, path) ? path : c->opt->ca;
-    X509 *ca;
-    for (unsigned i = 0; i < CAS_TOLD && (ca = tls_trusted_ca(c->tls, i)); i++) {
-        tls_fingerprint(ca, fingerprint);
-        event_ca_trusted(name, fingerprint);
-    }
-}
-
 static int run(struct client *c)
 {
     event_client_start(c->opt->server);
@@ -566,7 +536,7 @@ static int run(struct client *c)
         event_client_forwards(c->opt->remote_port, c->opt->local_target);
     for (uint32_t i = 0; i < c->opt->tunnels.count; i++)
         event_client_forwards(c->opt->tunnels.at[i].port, c->opt->tunnels.at[i].target);
-    tell_trust(c);
+    client_tell_trust(c);
     wire_warn(&c->opt->common);
     secret_warn(&c->opt->common);
     client_open(c);

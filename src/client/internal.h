@@ -124,6 +124,15 @@ void client_note_rejection(struct client *c, const struct uplink *u, enum end_re
    has them. */
 void client_tell_rejection(struct client *c, const char *words);
 
+/* ---- trust.c ---- */
+
+/* Start-up: makes client.tls, which trusts what the options say and offers alpn, unless it is NULL. 0, or a
+   negative error with a sentence. */
+int client_trust(struct client *c, const char *alpn, struct errmsg *why) MUST_USE;
+
+/* The lines about it. */
+void client_tell_trust(const struct client *c);
+
 /* ---- once.c ---- */
 
 /* An open has ended so: true with -once, if there was no tunnel before. Then client.status is set,
