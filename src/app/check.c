@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app/cli.h"
+#include "app/join.h"
 #include "app/secret.h"
 #include "base/err.h"
 #include "base/i18n.h"
@@ -80,10 +81,22 @@ static void find_secret(struct check *c, struct common_options *o)
     struct errmsg why = {""};
     if (strcmp(o->secret_file, "-") != 0 && secret_find(o, &why) < 0)
         check_wrong(c, "%s", why.text);
-    else if (strcmp(o->secret_file, "-") != 0 && !*o->secret)
+    else if (strcmp(o->secret_file, "-") != 0 && !*o->secret && !o->has_own_key)
         check_wrong(c, "%s",
                     _("the secret is missing: 'secret-file' gives it, or GOTUNNEL_SECRET in "
                       "the environment"));
+}
+
+static void find_credential(struct check *c, struct common_options *o)
+{
+    struct errmsg why = {""};
+    struct client_options *client = c->mode == &client_mode ? (struct client_options *)o : NULL;
+    if (client && strcmp(client->join_file, "-") == 0)
+        return;
+    if (client && join_find(client, &why) < 0)
+        check_wrong(c, "%s", why.text);
+    else
+        find_secret(c, o);
 }
 
 /* ---- the file ---- */
@@ -108,7 +121,7 @@ static int fill(struct check *c, struct config_file *f, struct snapshot *s)
     if (err < 0)
         return err;
     (void)snprintf(c->tunnel, sizeof c->tunnel, "%s", config_file_tunnel(f));
-    find_secret(c, o);
+    find_credential(c, o);
     err = snapshot_seal(s);
     if (err < 0)
         config_file_say(c->file, "%s", err_text(err));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "app/config_file.h"
+#include "app/join.h"
 #include "app/notify.h"
 #include "app/secret.h"
 #include "app/signals.h"
@@ -16,11 +17,13 @@
 #include "conf/flags.h"
 #include "conf/quote.h"
 
-static bool has_once; /* of the command line, as far as it was read */
+/* Of the command line, as far as it was read: something that the original has not, so that nobody expects
+   the original's status. */
+static bool has_once, has_join;
 
 int cli_hopeless(int status)
 {
-    return has_once || notify_is_wanted() ? EXIT_STATUS_CONFIG : status;
+    return has_once || has_join || notify_is_wanted() ? EXIT_STATUS_CONFIG : status;
 }
 
 int cli_failed(int err)
@@ -126,16 +129,42 @@ static bool read_config(const struct mode *m, struct common_options *common,
     return err == 0;
 }
 
+static bool is_joining(const struct client_options *o)
+{
+    return *o->join_text || *o->join_file;
+}
+
+/* The credential: a join string, or a secret. False: exit with *ret_status. */
+static bool find_credential(const struct mode *m, struct common_options *common, int *ret_status)
+{
+    struct errmsg why = {""};
+    if (m == &client_mode && join_find((struct client_options *)common, &why) < 0) {
+        event_join_unusable(why.text);
+        *ret_status = cli_hopeless(EXIT_STATUS_FAILED);
+        return false;
+    }
+    if (*why.text)
+        event_place_doubtful(why.text);
+    if (secret_find(common, &why) < 0) {
+        event_secret_missing(why.text);
+        *ret_status = cli_hopeless(EXIT_STATUS_FAILED);
+        return false;
+    }
+    if (*why.text)
+        event_place_doubtful(why.text);
+    return true;
+}
+
 /* Fills *common and what is around it. True: go on. *ret_file holds what strings point to. */
 static bool read_options(const struct mode *m, int argc, char **argv, struct common_options *common,
                          struct config_file **ret_file, int *ret_status)
 {
     struct flags_error error;
-    struct errmsg why;
     int rest;
 
     enum flags_outcome parsed = flags_parse(m, argc, argv, common, &rest, &error);
     has_once = common->once;
+    has_join = m == &client_mode && is_joining((struct client_options *)common);
     switch (parsed) {
     case FLAGS_OK:
         break;
@@ -160,14 +189,7 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
     log_set_level((enum log_level)common->log_level);
     if (error.repeated)
         event_flag_repeated(error.repeated);
-    if (secret_find(common, &why) < 0) {
-        event_secret_missing(why.text);
-        *ret_status = cli_hopeless(EXIT_STATUS_FAILED);
-        return false;
-    }
-    if (*why.text)
-        event_place_doubtful(why.text);
-    return true;
+    return find_credential(m, common, ret_status);
 }
 
 struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret_status)

@@ -12,12 +12,13 @@ enum exit_status {
     EXIT_STATUS_USAGE = 2,        /* the command line, or the configuration file, was wrong */
     EXIT_STATUS_UNREACHABLE = 69, /* EX_UNAVAILABLE, with -once: no server there, or a busy one */
     EXIT_STATUS_REJECTED = 77,    /* EX_NOPERM, with -once: one end does not accept the other */
-    EXIT_STATUS_CONFIG = 78,      /* EX_CONFIG, for a service manager and with -once: no later start
-                                can succeed */
+    EXIT_STATUS_CONFIG = 78, /* EX_CONFIG, for a service manager, with -once or a join string: no
+                                later start can succeed */
 };
 
 /* The status of a start that can never succeed, because an option, a file or a key is wrong:
-   EXIT_STATUS_CONFIG where a service manager listens (app/notify.h) or behind -once, else status. */
+   EXIT_STATUS_CONFIG where a service manager listens (app/notify.h), behind -once or with a join string, else
+   status. */
 int cli_hopeless(int status);
 
 /* The status of a start that failed by err: hopeless, unless what was wrong may pass by itself. */

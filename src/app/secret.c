@@ -35,7 +35,8 @@ int secret_find(struct common_options *o, struct errmsg *why)
     bool in_argv = is_there && !o->secret_in_config;
     o->secret_in_argv = in_argv;
     bool in_file = !is_there && *o->secret_file;
-    int err = secret_text_environment(&t, SECRET_VARIABLE, !is_there && !in_file, why);
+    bool wanted = !is_there && !in_file && !o->has_own_key;
+    int err = secret_text_environment(&t, SECRET_VARIABLE, wanted, why);
     if (err == 0 && t.n > 0)
         err = check(&t, SECRET_VARIABLE, why);
     if (err == 0 && in_file)

@@ -10,7 +10,7 @@
 
 /*
  * Fills o->secret, unless the command line or the configuration file did, from the file o->secret_file, or else from the
- * environment; "" if there is neither. The variable is taken out of the environment and overwritten
+ * environment; "" if there is neither, or o->has_own_key. The variable is taken out of the environment and overwritten
  * in any case. A file must not be open to others, nor be one that they can replace
  * (base/trust.h), and holds the secret and at most one line end behind it. 0: why->text is empty, or
  * a warning to be logged. Else a negative error with a sentence: unreadable, open to others, empty,

@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include "base/hex.h"
 #include "base/i18n.h"
 #include "base/trust_path.h"
 #include "net/tls_ctx.h"
@@ -44,13 +45,31 @@ static void tell_tunnels(const struct check *c, const struct client_options *o)
         tell_tunnel(o->tunnels.at[i].name, o->tunnels.at[i].port, o->tunnels.at[i].target);
 }
 
-void client_check(struct check *c, const struct client_options *o)
+/* What a join string says. One that the standard input has is left for the program itself. */
+static void tell_join(const struct client_options *o)
 {
+    char pin[2 * JOIN_PIN_BYTES + 1] = "";
+    hex_put(pin, o->join.pin, sizeof o->join.pin);
     if (*o->server)
         check_tell(_("connects to %s"), o->server);
+    if (o->has_join)
+        check_tell(_("trusts the CA with the pin %s, as client %s, by the join string"), pin,
+                   o->join.name);
     else
-        check_wrong(c, "%s", _("'server' is missing"));
-    check_secret(c, &o->common);
-    check_ca(c, o->ca);
+        check_tell("%s", _("takes the join string from the standard input"));
+}
+
+void client_check(struct check *c, const struct client_options *o)
+{
+    if (o->has_join || *o->join_file) {
+        tell_join(o);
+    } else {
+        if (*o->server)
+            check_tell(_("connects to %s"), o->server);
+        else
+            check_wrong(c, "%s", _("'server' is missing"));
+        check_secret(c, &o->common);
+        check_ca(c, o->ca);
+    }
     tell_tunnels(c, o);
 }

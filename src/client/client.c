@@ -18,6 +18,7 @@
 
 #include "app/address.h"
 #include "app/cli.h"
+#include "app/join.h"
 #include "app/limits.h"
 #include "app/sandbox.h"
 #include "app/secret.h"
@@ -26,6 +27,7 @@
 #include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
+#include "base/secure.h"
 #include "base/trust_path.h"
 #include "client/identity.h"
 #include "client/internal.h"
@@ -539,6 +541,7 @@ static int run(struct client *c)
     client_tell_trust(c);
     wire_warn(&c->opt->common);
     secret_warn(&c->opt->common);
+    join_warn(c->opt);
     client_open(c);
     loop_run(&c->loop);
     tunnels_free(c);
@@ -560,6 +563,7 @@ int client_main(struct snapshot *options)
     tcp_memory_close(&c.tcp_memory);
     pins_fini(&c.pins);
     SSL_CTX_free(c.tls);
+    secure_zero(&c.own, sizeof c.own);
     notify_fini(&c.notify);
     snapshot_unref(c.options);
     return status;

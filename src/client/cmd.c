@@ -27,7 +27,8 @@ static bool is_said_twice(const struct snapshot *options)
 /* NULL: nothing is missing. */
 static const char *missing(const struct snapshot *options)
 {
-    bool has_secret = *snapshot_common(options)->secret != '\0';
+    const struct common_options *common = snapshot_common(options);
+    bool has_secret = *common->secret || common->has_own_key;
     bool has_server = *snapshot_client(options)->server != '\0';
     if (has_secret && has_server)
         return NULL;

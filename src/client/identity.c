@@ -190,21 +190,40 @@ static uint64_t hash_tunnel(const struct client_options *opt)
     return hash;
 }
 
+/* -id says it. */
+static int take_given(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
+                      struct errmsg *why)
+{
+    char quoted[128];
+    (void)quote(quoted, sizeof quoted, opt->id); /* cut on purpose */
+    if (!hello_id_is_valid(opt->id))
+        return errmsg_set(why, ERR_INVAL, _("-id %s: an id is 1 to %d of A-Z a-z 0-9 . _ -"),
+                          quoted, HELLO_ID_MAX);
+    if (opt->has_join && !hello_id_is_of_key(opt->id, opt->join.name))
+        return errmsg_set(why, ERR_INVAL,
+                          _("-id %s: with this join string an id is %s, or begins with %s."),
+                          quoted, opt->join.name, opt->join.name);
+    (void)snprintf(ret, HELLO_ID_MAX + 1, "%s", opt->id);
+    return IDENTITY_KEPT;
+}
+
+/* The id of a client with a key of its own begins with the key's name; behind a name that leaves no room
+   there is nothing. */
+static void put_behind_name(char id[HELLO_ID_MAX + 1], const char *name)
+{
+    uint64_t hash = hash_text(id);
+    int n = snprintf(id, HELLO_ID_MAX + 1, "%s.%016" PRIx64, name, hash);
+    if (n < 0 || n > HELLO_ID_MAX)
+        (void)snprintf(id, HELLO_ID_MAX + 1, "%s", name);
+}
+
 int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, struct errmsg *why)
 {
     char base[BASE_LEN + 1];
     enum identity_kind kind = IDENTITY_KEPT;
     why->text[0] = '\0';
-    if (*opt->id && !hello_id_is_valid(opt->id)) {
-        char quoted[128];
-        (void)quote(quoted, sizeof quoted, opt->id); /* cut on purpose */
-        return errmsg_set(why, ERR_INVAL, _("-id %s: an id is 1 to %d of A-Z a-z 0-9 . _ -"),
-                          quoted, HELLO_ID_MAX);
-    }
-    if (*opt->id) {
-        (void)snprintf(ret, HELLO_ID_MAX + 1, "%s", opt->id);
-        return IDENTITY_KEPT;
-    }
+    if (*opt->id)
+        return take_given(ret, opt, why);
     if (opt->remote_port == 0)
         kind = IDENTITY_NEW;
     else if (keep_base(base, why) < 0)
@@ -212,6 +231,8 @@ int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, 
     if (kind != IDENTITY_KEPT && random_hex(base, BASE_BYTES, why) < 0)
         return ERR_IO;
     (void)snprintf(ret, HELLO_ID_MAX + 1, "%s-%016" PRIx64, base, hash_tunnel(opt));
+    if (opt->has_join)
+        put_behind_name(ret, opt->join.name);
     return kind;
 }
 

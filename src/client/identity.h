@@ -8,7 +8,8 @@
  * remote port, local target). So the same command line is always the same client, and two tunnels
  * of one user are two. Where the server chooses the port (-remote-port 0) there is none to come
  * back to, and of one command line there may be several clients: their ids are new in each run. It
- * is a name, not a secret: the proofs of proto/hello.h are what counts.
+ * is a name, not a secret: the proofs of proto/hello.h are what counts. With a join string it is the name
+ * of the key, a dot, and a hash of all that: a server takes no other from the owner of this key.
  *
  * The file is client-id in the folder of client/state.h.
  */
@@ -31,7 +32,7 @@ enum identity_kind {
 /*
  * Finds the id, and makes and keeps its random part where there is none; several starts at once
  * agree on one. *why says why an id is temporary, or what is doubtful about the place where it is
- * kept, or nothing. ERR_INVAL: -id is not an id, and *why says so;
+ * kept, or nothing. ERR_INVAL: -id is not an id, or not one of the key's, and *why says so;
  * ERR_IO: the system has no random numbers. Blocks for as long as the disk takes.
  */
 int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,

@@ -19,6 +19,7 @@
 #include "conf/snapshot.h"
 #include "net/netwatch.h"
 #include "net/tcp_memory.h"
+#include "net/tls_pin.h"
 #include "proto/account.h"
 #include "proto/backoff.h"
 #include "proto/path.h"
@@ -102,6 +103,8 @@ struct client {
     bool fell_back;           /* to the legacy wire, and said so */
     struct path_memory paths; /* which address of the server works */
     SSL_CTX *tls;
+    struct tls_pin pin;          /* with a join string: of the server's CA, and ... */
+    struct hello_credential own; /* ... what this client proves itself with */
     struct list uplinks;
     struct uplink *current; /* that serves, or is to; NULL: the next one waits for `retry` */
     unsigned tls_failures;  /* in a row, of opens */

@@ -32,6 +32,9 @@ void client_tell_rejection(struct client *c, const char *words)
     event_auth_refused(again, words);
     if (again)
         return;
-    event_secret_differs();
+    if (c->opt->has_join)
+        event_key_not_taken(c->opt->join.name);
+    else
+        event_secret_differs();
     c->rejection_told_at = now;
 }

@@ -252,7 +252,10 @@ static const char *uplink_on_server(void *ctx, bool is_v2, const uint8_t ca_key[
     struct uplink *u = ctx;
     struct client *c = u->client;
     memcpy(u->ca_key, ca_key, sizeof u->ca_key);
-    if (is_v2 || c->credential || u->opt->common.legacy != LEGACY_AUTO)
+    if (!is_v2 && c->credential)
+        return _("this server knows only the old protocol, which a client with a join string never "
+                 "speaks: update gotunnel there");
+    if (is_v2 || u->opt->common.legacy != LEGACY_AUTO)
         return NULL;
     bool is_long_enough = hello_secret_is_long_enough(u->opt->common.secret);
     if (pins_has(&c->pins, ca_key) && !is_long_enough) /* gotunnel/2 was not offered */

@@ -15,7 +15,8 @@
 #include "conf/quote.h"
 #include "conf/value.h"
 
-#define TUNNELS "tunnels"
+#define TUNNELS   "tunnels"
+#define JOIN_FILE "join-file"
 
 /* One entry of `tunnels`. */
 struct tunnel_entry {
@@ -35,8 +36,10 @@ struct config {
     void *opt;
     int err;                     /* ERR_NOMEM, or 0 */
     char *held[OPTIONS_MAX];     /* what strings of opt point to, by row */
-    const char *secret_key;      /* `secret` or `secret-file`, which was there first */
+    const char *secret_key;      /* `secret`, `secret-file` or `join-file`, which was there first */
     struct yaml_place secret;    /* line 0: there is none */
+    struct yaml_place ca;        /* the same */
+    bool has_join;               /* `join-file` is there */
     struct yaml_place tunnels;   /* the list without an entry; line 0: it has one */
     struct tunnel_entry tunnel;  /* that is being read */
     size_t tunnels_count;        /* entries so far, wrong ones too */
@@ -131,6 +134,8 @@ static bool belongs_in_tunnel(const struct mode *m, const char *key, const char 
 static const char *nearest_key(const struct mode *m, enum option_place place, const char *typed)
 {
     struct nearest near;
+    if (place == OPTION_TOP && m == &client_mode && strcmp(typed, "join") == 0)
+        return JOIN_FILE; /* a string in a file that is not kept as a secret is one that leaks */
     nearest_init(&near, typed, strlen(typed));
     for (size_t i = 0; i < m->count; i++) {
         const char *key;
@@ -168,18 +173,24 @@ static void unknown_key(struct config *c, enum option_place place, const struct 
 
 static bool is_secret(const struct option *o)
 {
-    return o->type == OPTION_SECRET || strcmp(o->name, "secret-file") == 0;
+    return o->type == OPTION_SECRET || strcmp(o->name, "secret-file") == 0 ||
+           strcmp(o->name, JOIN_FILE) == 0;
 }
 
-/* The command line has said it. A secret there, of whatever kind, stands for both kinds here. */
+/* A join string says which CA, too. */
+static bool is_replaced(const struct option *o, const struct option *by)
+{
+    bool is_join = strcmp(by->name, JOIN_FILE) == 0 || strcmp(by->name, "join") == 0;
+    return by == o || (is_secret(by) && is_secret(o)) || (is_join && strcmp(o->name, "ca") == 0);
+}
+
+/* The command line has said it. A secret there, of whatever kind, stands for all kinds here. */
 static bool is_given(const struct config *c, const struct option *o)
 {
     const struct common_options *common = c->opt;
-    for (size_t i = 0; i < c->mode->count; i++) {
-        const struct option *row = &c->mode->options[i];
-        if (common->given >> i & 1 && (row == o || (is_secret(row) && is_secret(o))))
+    for (size_t i = 0; i < c->mode->count; i++)
+        if (common->given >> i & 1 && is_replaced(o, &c->mode->options[i]))
             return true;
-    }
     return false;
 }
 
@@ -243,7 +254,7 @@ static bool set(struct config *c, const struct option *o, const struct yaml_entr
     return !words;
 }
 
-/* `secret` and `secret-file` are one thing said in two ways. */
+/* `secret`, `secret-file` and `join-file` are one thing said in three ways. */
 static void note_secret(struct config *c, const struct option *o, const struct yaml_step *step)
 {
     if (o->type == OPTION_SECRET)
@@ -275,6 +286,9 @@ static void take_value(struct config *c, const struct option *o, const struct ya
     struct common_options *common = c->opt;
     if (is_secret(o))
         note_secret(c, o, step);
+    if (strcmp(o->name, "ca") == 0)
+        c->ca = step->at;
+    c->has_join |= strcmp(o->name, JOIN_FILE) == 0;
     char *text = value_text(c, o, e);
     bool is_used = !is_given(c, o);
     if (text && set(c, o, e, text, is_used ? c->opt : &c->unused) && is_used) {
@@ -377,6 +391,12 @@ static void take_tunnel(struct config *c, const struct yaml_entry *e)
         unknown_key(c, OPTION_TUNNEL, step);
 }
 
+static void check_ca(struct config *c)
+{
+    if (c->ca.line > 0 && c->has_join)
+        wrong(c, c->ca, _("'%s' beside '%s': the join string says which CA"), "ca", JOIN_FILE);
+}
+
 /* One tunnel is what the flags have, under a name. Several are a list; and the command line's tunnels are in
    place of all of them. */
 static void check_tunnels(struct config *c)
@@ -450,8 +470,10 @@ int config_read(struct config *c, const char *bytes, size_t n, void *opt)
     int err = yaml_walk(bytes, n, &sink);
     if (err == ERR_NOMEM || c->err < 0)
         return ERR_NOMEM;
-    if (err == 0)
+    if (err == 0) {
         check_tunnels(c);
+        check_ca(c);
+    }
     return c->errors_count > 0 ? ERR_INVAL : 0;
 }
 

@@ -85,8 +85,9 @@ int join_encode(char ret[JOIN_BUF], const struct join *j, join_hash *hash)
 
 void join_server(char ret[JOIN_SERVER_BUF], const struct join *j)
 {
-    const char *form = strchr(j->host, ':') ? "[%s]:%u" : "%s:%u";
-    (void)snprintf(ret, JOIN_SERVER_BUF, form, j->host, j->port); /* fits */
+    bool is_v6 = strchr(j->host, ':');
+    (void)snprintf(ret, JOIN_SERVER_BUF, "%s%s%s:%u", is_v6 ? "[" : "", j->host, is_v6 ? "]" : "",
+                   j->port); /* fits */
 }
 
 /* ---- from text ---- */

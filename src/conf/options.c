@@ -58,6 +58,10 @@ static const struct option client_rows[] = {
      N_("a public port and what it forwards to, e.g. 8080=127.0.0.1:3000 or web=8080=127.0.0.1:3000; may be given up to 64 times, in place of -remote-port and -local-target")},
     {"id", OPTION_STRING, offsetof(struct client_options, id), "", NULL, "NAME",
      N_("name of this client, which its public port belongs to: 1 to 64 of A-Z a-z 0-9 . _ -; if not given, one is made and kept in a file")},
+    {"join", OPTION_SECRET, offsetof(struct client_options, join_text), "", NULL, "STRING",
+     N_("join string (gt1_...), - for standard input: it gives the server, its CA, and the key of this client, in place of -server, -ca and -secret")},
+    {"join-file", OPTION_STRING, offsetof(struct client_options, join_file), "", NULL, "FILE",
+     N_("file with the join string, - for standard input; keeps it off the command line")},
     {"legacy", OPTION_CHOICE, COMMON(client_options, legacy), "auto", "allow never auto", "WORD",
      N_("servers that know only the old protocol, in which the secret itself is sent: allow, never, or auto: unless they have known better before")},
     {"local-target", OPTION_STRING, offsetof(struct client_options, local_target), "127.0.0.1:80", NULL, "ADDRESS",
@@ -100,9 +104,10 @@ static const struct {
     enum option_place place;
     const char *key;
 } places[] = {
-    {"config", OPTION_NOWHERE, "config"},      {"forward", OPTION_NOWHERE, "forward"},
-    {"local-target", OPTION_TUNNEL, "target"}, {"once", OPTION_NOWHERE, "once"},
-    {"remote-port", OPTION_TUNNEL, "port"},    {"version", OPTION_NOWHERE, "version"},
+    {"config", OPTION_NOWHERE, "config"},   {"forward", OPTION_NOWHERE, "forward"},
+    {"join", OPTION_NOWHERE, "join"},       {"local-target", OPTION_TUNNEL, "target"},
+    {"once", OPTION_NOWHERE, "once"},       {"remote-port", OPTION_TUNNEL, "port"},
+    {"version", OPTION_NOWHERE, "version"},
 };
 
 enum option_place option_place(const struct option *o, const char **ret_key)
@@ -115,6 +120,14 @@ enum option_place option_place(const struct option *o, const char **ret_key)
         }
     }
     return OPTION_TOP;
+}
+
+bool option_is_given(const struct mode *m, const struct common_options *common, const char *name)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (common->given >> i & 1 && strcmp(m->options[i].name, name) == 0)
+            return true;
+    return false;
 }
 
 bool option_is_path(const struct option *o)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "conf/cidr.h"
+#include "conf/join.h"
 #include "conf/ports.h"
 #include "conf/tunnels.h"
 
@@ -91,6 +92,7 @@ struct common_options {
     int64_t resume_window_ns;           /* how long a session outlives its connection; 0: not */
     int64_t memory;                     /* bytes for what waits; 0: as the machine has */
     int64_t drain_ns;                   /* how long a stopping program lets connections finish */
+    bool has_own_key; /* client: a join string gives it a key, in place of secret */
     bool version;
     bool once; /* client: a first attempt that fails is the last */
 };
@@ -113,7 +115,13 @@ struct client_options {
     int64_t remote_port;
     struct tunnels tunnels; /* none: the one of local_target and remote_port */
     int64_t max_retry_ns;
-    const char *id; /* "": one is made and kept (client/identity.h) */
+    const char *id;                        /* "": one is made and kept (client/identity.h) */
+    char join_text[OPTION_SECRET_MAX + 1]; /* of -join, until it was read (app/join.h) */
+    const char *join_file;                 /* "": none */
+    bool join_in_argv;                     /* the string itself was in the command line */
+    bool has_join;
+    struct join join;                  /* what the string says, if has_join */
+    char join_server[JOIN_SERVER_BUF]; /* where it says the server is */
 };
 
 extern const struct mode server_mode, client_mode;
@@ -127,6 +135,9 @@ enum option_place {
 
 /* *ret_key: what it is called there; its name, but in a tunnel. */
 enum option_place option_place(const struct option *o, const char **ret_key);
+
+/* Does the command line have the option of this name, which is one of m? */
+bool option_is_given(const struct mode *m, const struct common_options *common, const char *name);
 
 /* Does it name a file or a folder? */
 bool option_is_path(const struct option *o);

@@ -49,6 +49,8 @@ FILES = [
     ("client", b"tunnels:\n  - {prot: 80, target: a:1, id: x}\n"),
     ("client", b"tunnels:\n  - {port: 1, target: a:1}\n  - {port: 2, target: a:2}\n"),
     ("client", b"id: a b\nsecret: a\nsecret-file: b\n"),
+    ("client", b"join: gt1_aaaa\n"),
+    ("client", b"ca: ca.crt\njoin-file: f\nsecret-file: s\n"),
     ("client", b"max-retry-interval: 30\ndrain: 30\nresume-window: 11m\n"),
     ("client", b"legacy: no\nsandbox: on\nlog-level: loud\nthreads: 0\nmemory: 64\n"),
     ("client", b"secret: \"two\\nlines\"\n"),

@@ -29,7 +29,7 @@ def at(server):
 
 
 def environment(path, language):
-    names = ("LC_ALL", "LC_MESSAGES", "GOTUNNEL_SECRET", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS")
+    names = ("LC_ALL", "LC_MESSAGES", "GOTUNNEL_JOIN", "GOTUNNEL_SECRET", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS")
     return {**{k: v for k, v in os.environ.items() if k not in names}, "LANG": language, "XDG_STATE_HOME": str(path)}
 
 

@@ -226,6 +226,43 @@ static void what_is_no_id_is_refused(void **state)
     assert_false(exists("state"));
 }
 
+static int find_by_key(char id[HELLO_ID_MAX + 1], const char *name, const char *given, int64_t port)
+{
+    struct client_options opt = {.server = "h:7000",
+                                 .local_target = "127.0.0.1:80",
+                                 .remote_port = port,
+                                 .id = given,
+                                 .has_join = true};
+    (void)snprintf(opt.join.name, sizeof opt.join.name, "%s", name);
+    return identity_find(id, &opt, &why);
+}
+
+/* What a server takes from the owner of a key. */
+static void with_a_join_string_the_id_is_of_its_key(void **state)
+{
+    (void)state;
+    char id[HELLO_ID_MAX + 1], again[HELLO_ID_MAX + 1], name[JOIN_NAME_MAX + 1] = "";
+    assert_int_equal(find_by_key(id, "laptop", "", 80), IDENTITY_KEPT);
+    assert_int_equal(find_by_key(again, "laptop", "", 80), IDENTITY_KEPT);
+    assert_string_equal(id, again);
+    assert_int_equal(find_by_key(again, "laptop", "", 81), IDENTITY_KEPT);
+    assert_string_not_equal(id, again);
+    assert_int_equal(find_by_key(id, "laptop", "", 0), IDENTITY_NEW);
+    for (size_t n = 1; n <= JOIN_NAME_MAX; n++) {
+        memset(name, 'n', n);
+        assert_int_equal(find_by_key(id, name, "", 80), IDENTITY_KEPT);
+        assert_true(hello_id_is_valid(id) && hello_id_is_of_key(id, name));
+        assert_int_equal(strlen(id), n + 17 <= HELLO_ID_MAX ? n + 17 : n);
+    }
+    assert_int_equal(find_by_key(id, "laptop", "laptop", 80), IDENTITY_KEPT);
+    assert_int_equal(find_by_key(id, "laptop", "laptop.x", 80), IDENTITY_KEPT);
+    assert_string_equal(id, "laptop.x");
+    assert_int_equal(find_by_key(id, "laptop", "laptops", 80), ERR_INVAL);
+    assert_string_equal(why.text,
+                        "-id \"laptops\": with this join string an id is laptop, or begins "
+                        "with laptop.");
+}
+
 static void the_same_command_line_is_the_same_client(void **state)
 {
     (void)state;
@@ -528,6 +565,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_given_is_taken),
         TEST(what_is_no_id_is_refused),
+        TEST(with_a_join_string_the_id_is_of_its_key),
         TEST(the_same_command_line_is_the_same_client),
         TEST(another_tunnel_is_another_client),
         TEST(where_the_server_chooses_each_run_is_another_client),

@@ -155,6 +155,27 @@ static void a_secret_of_either_kind_stands_for_both(void **state)
                         "2:1: 'secret-file' beside 'secret': the secret comes from one place\n");
 }
 
+static void a_join_string_stands_for_secret_and_ca(void **state)
+{
+    (void)state;
+    assert_int_equal(read_file(&client_mode, "-join-file flag", "secret-file: s\nca: c\n"), 0);
+    assert_string_equal(opt.client.common.secret_file, "");
+    assert_string_equal(opt.client.ca, "ca.crt");
+    assert_string_equal(opt.client.join_file, "flag");
+    assert_int_equal(read_file(&client_mode, "-join gt1_", "join-file: f\n"), 0);
+    assert_string_equal(opt.client.join_file, "");
+    assert_int_equal(read_file(&client_mode, "-secret-file flag", "join-file: f\n"), 0);
+    assert_string_equal(opt.client.join_file, "");
+    assert_int_equal(read_file(&client_mode, "", "join-file: f\nserver: h:1\n"), 0);
+    assert_string_equal(opt.client.join_file, "/etc/g/f");
+    assert_int_equal(read_file(&client_mode, "", "join-file: '-'\n"), 0);
+    assert_string_equal(opt.client.join_file, "-");
+    assert_int_equal(read_file(&client_mode, "", "ca: c\njoin-file: f\nsecret: s\n"), ERR_INVAL);
+    assert_string_equal(told,
+                        "1:1: 'ca' beside 'join-file': the join string says which CA\n"
+                        "3:1: 'secret' beside 'join-file': the secret comes from one place\n");
+}
+
 /* Both tables, row by row: no option is forgotten, and none has two places. */
 static void every_row_is_a_key(void **state)
 {
@@ -168,7 +189,8 @@ static void every_row_is_a_key(void **state)
             const char *key, *value = o->choices || !*o->def ? "7" : o->def;
             enum option_place place = option_place(o, &key);
             bool is_known = strcmp(o->name, "version") != 0 && strcmp(o->name, "config") != 0 &&
-                            strcmp(o->name, "once") != 0 && strcmp(o->name, "forward") != 0;
+                            strcmp(o->name, "once") != 0 && strcmp(o->name, "forward") != 0 &&
+                            strcmp(o->name, "join") != 0;
             assert_int_equal(place != OPTION_NOWHERE, is_known);
             (void)snprintf(file, sizeof file,
                            place == OPTION_TUNNEL ? "tunnels: [{\"%s\": \"%s\"}]\n"
@@ -316,6 +338,7 @@ int main(void)
         cmocka_unit_test_teardown(a_server_s_file, teardown),
         cmocka_unit_test_teardown(the_command_line_wins, teardown),
         cmocka_unit_test_teardown(a_secret_of_either_kind_stands_for_both, teardown),
+        cmocka_unit_test_teardown(a_join_string_stands_for_secret_and_ca, teardown),
         cmocka_unit_test_teardown(every_row_is_a_key, teardown),
         cmocka_unit_test_teardown(what_is_wrong_is_said_with_its_place, teardown),
         cmocka_unit_test_teardown(a_long_secret_is_not_shown, teardown),
