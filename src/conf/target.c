@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Words to tunnels. */
+#include "conf/target.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/i18n.h"
+#include "conf/number.h"
+#include "conf/quote.h"
+
+#define NAME_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+#define LOOPBACK     "127.0.0.1:"
+
+/* The word in front of what is wrong with it. */
+static int wrong(struct errmsg *why, int err, const char *word, const char *text)
+{
+    char quoted[96];
+    (void)quote(quoted, sizeof quoted, word); /* cut on purpose */
+    return errmsg_set(why, err, "%s: %s", quoted, text);
+}
+
+static int take_name(const char *word, size_t n, struct target *t, struct errmsg *why)
+{
+    char text[96];
+    if (n >= 1 && n <= CONFIG_NAME_MAX && strspn(word, NAME_LETTERS) == n) {
+        memcpy(t->name, word, n);
+        t->name[n] = '\0';
+        return 0;
+    }
+    (void)snprintf(text, sizeof text, _("the name of a tunnel is 1 to %d of A-Z a-z 0-9 . _ -"),
+                   CONFIG_NAME_MAX);
+    return wrong(why, ERR_INVAL, word, text);
+}
+
+static int take_public(const char *word, const char *text, struct target *t, struct errmsg *why)
+{
+    int64_t port;
+    size_t n = strlen(text);
+    bool is_number = n >= 1 && n <= 5 && strspn(text, "0123456789") == n;
+    if (is_number && number_parse(text, &port) == 0 && port <= 65535) {
+        t->port = (int)port;
+        return 0;
+    }
+    return wrong(why, ERR_RANGE, word, _("the public port behind @ is 0 to 65535"));
+}
+
+/* What is between = and @, n bytes. A port alone is one of this machine. */
+static int take_address(const char *word, const char *text, size_t n, struct target *t,
+                        struct errmsg *why)
+{
+    struct hostport any;
+    struct errmsg reason;
+    size_t bare = strcspn(text, ":") < n ? 0 : sizeof LOOPBACK - 1;
+    if (n + bare >= sizeof t->address)
+        return wrong(why, ERR_INVAL, word, _("it is too long"));
+    memcpy(t->address, LOOPBACK, bare);
+    memcpy(t->address + bare, text, n);
+    t->address[bare + n] = '\0';
+    if (n == 0)
+        return wrong(why, ERR_INVAL, word, _("it has no target: write a port, or host:port"));
+    int err = hostport_parse(t->address, &any, &reason);
+    return err < 0 ? wrong(why, err, word, reason.text) : 0;
+}
+
+int target_parse(const char *text, struct target *ret, struct errmsg *why)
+{
+    struct target t = {.port = 0};
+    const char *equals = strchr(text, '='), *from = equals ? equals + 1 : text;
+    const char *at = strrchr(from, '@');
+    int err = equals ? take_name(text, (size_t)(equals - text), &t, why) : 0;
+    if (err == 0)
+        err = take_address(text, from, at ? (size_t)(at - from) : strlen(from), &t, why);
+    if (err == 0 && at)
+        err = take_public(text, at + 1, &t, why);
+    if (err == 0)
+        *ret = t;
+    return err;
+}
+
+/* Whether the last of n is like one before it. */
+static int check_last(const struct target *all, size_t n, const char *word, struct errmsg *why)
+{
+    const struct target *last = &all[n - 1];
+    for (size_t i = 0; i + 1 < n; i++) {
+        if (*last->name && strcmp(all[i].name, last->name) == 0)
+            return wrong(why, ERR_INVAL, word, _("another tunnel has the same name"));
+        if (last->port > 0 && all[i].port == last->port)
+            return wrong(why, ERR_INVAL, word, _("another tunnel has the same public port"));
+    }
+    return 0;
+}
+
+int targets_parse(const char *const *words, size_t n, struct target ret[TARGETS_MAX],
+                  struct errmsg *why)
+{
+    int err = n > TARGETS_MAX
+                  ? errmsg_set(why, ERR_LIMIT, _("there are more than %d tunnels"), TARGETS_MAX)
+                  : 0;
+    for (size_t i = 0; i < n && err == 0; i++) {
+        err = target_parse(words[i], &ret[i], why);
+        if (err == 0)
+            err = check_last(ret, i + 1, words[i], why);
+    }
+    return err;
+}
