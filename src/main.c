@@ -29,6 +29,7 @@ static int cmd_version(int argc, char **argv);
 static const struct command commands[] = {
     {"server", cmd_server, N_("run on the public host: take tunnels and open public ports")},
     {"client", cmd_client, N_("run beside the service: connect it to a server")},
+    {"join", cmd_join, N_("the client, by the line that the server has printed")},
     {"check", cmd_check, N_("say what a configuration file would do, and what is wrong with it")},
     {"genkey", cmd_genkey, N_("print a new random secret for both ends")},
     {"help", cmd_help, N_("show this list")},

@@ -67,18 +67,14 @@ static void print_synopsis(const struct mode *m)
     log_text(text);
 }
 
-static int wrong_line(const struct mode *m, const char *error)
+int cli_wrong(const struct mode *m, const char *error)
 {
     char text[sizeof((struct flags_error *)0)->text + 64];
     (void)snprintf(text, sizeof text, _("error: %s\n"), error); /* cut on purpose */
     print_synopsis(m);
     log_text(text);
+    has_join |= m == &join_mode;
     return cli_hopeless(EXIT_STATUS_USAGE);
-}
-
-int cli_contradiction(const struct mode *m, const char *text)
-{
-    return wrong_line(m, text);
 }
 
 int cli_missing(const struct mode *m, const char *text)
@@ -90,7 +86,7 @@ int cli_missing(const struct mode *m, const char *text)
 
 int cli_incomplete(const struct mode *m, const char *file, const char *server, const char *secret)
 {
-    if (m == &client_mode && !*server)
+    if (mode_is_client(m) && !*server)
         config_file_say(file, "%s", _("'server' is missing"));
     if (!*secret)
         config_file_say(file, "%s",
@@ -112,7 +108,7 @@ static int left_over(const struct mode *m, const char *arg)
     (void)quote(quoted, sizeof quoted, arg); /* cut on purpose */
     (void)snprintf(text, sizeof text,
                    _("unexpected argument %s: flags come first, each as -name value"), quoted);
-    return wrong_line(m, text);
+    return cli_wrong(m, text);
 }
 
 /* What -config names, if anything. False: exit with *ret_status. */
@@ -138,7 +134,7 @@ static bool is_joining(const struct client_options *o)
 static bool find_credential(const struct mode *m, struct common_options *common, int *ret_status)
 {
     struct errmsg why = {""};
-    if (m == &client_mode && join_find((struct client_options *)common, &why) < 0) {
+    if (mode_is_client(m) && join_find((struct client_options *)common, &why) < 0) {
         event_join_unusable(why.text);
         *ret_status = cli_hopeless(EXIT_STATUS_FAILED);
         return false;
@@ -164,7 +160,8 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
 
     enum flags_outcome parsed = flags_parse(m, argc, argv, common, &rest, &error);
     has_once = common->once;
-    has_join = m == &client_mode && is_joining((struct client_options *)common);
+    has_join =
+        m == &join_mode || (mode_is_client(m) && is_joining((struct client_options *)common));
     switch (parsed) {
     case FLAGS_OK:
         break;
@@ -172,7 +169,7 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
         *ret_status = help(m);
         return false;
     case FLAGS_BAD:
-        *ret_status = wrong_line(m, error.text);
+        *ret_status = cli_wrong(m, error.text);
         return false;
     }
     *ret_status = EXIT_STATUS_OK;

@@ -34,8 +34,8 @@ struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret
 /* Says that the program cannot begin, because of err. An exit status. */
 int cli_cannot_start(int err);
 
-/* Flags that do not go together: the same, with the status of a wrong command line. */
-int cli_contradiction(const struct mode *m, const char *text);
+/* The command line is wrong: shows how the mode is used, then says what is wrong. Returns the exit status. */
+int cli_wrong(const struct mode *m, const char *error);
 
 /* A required option is missing: shows how the mode is used, then logs text. Returns the exit status. */
 int cli_missing(const struct mode *m, const char *text);

@@ -50,8 +50,8 @@ int cmd_client(int argc, char **argv)
         return status;
     if (is_said_twice(options)) {
         snapshot_unref(options);
-        return cli_contradiction(&client_mode, _("-forward says what is forwarded: leave out "
-                                                 "-remote-port and -local-target"));
+        return cli_wrong(&client_mode, _("-forward says what is forwarded: leave out "
+                                         "-remote-port and -local-target"));
     }
     const char *what = missing(options);
     const char *file = snapshot_common(options)->config;

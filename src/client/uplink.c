@@ -7,6 +7,7 @@
  * A session that has lost its connection dials again by itself (on_dial): the name is resolved
  * anew each time, and the address the session is at is tried besides.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -307,6 +308,17 @@ static void tell_unserved(const struct client *c)
         event_tunnel_unserved(c->opt->tunnels.at[i].name);
 }
 
+/* The last line, for who has typed one himself: where his service is to be found. */
+static void tell_public(const struct uplink *u)
+{
+    const char *host = u->client->server.host;
+    bool is_v6 = strchr(host, ':');
+    char text[512];
+    (void)snprintf(text, sizeof text, "tcp://%s%s%s:%lld -> %s", is_v6 ? "[" : "", host,
+                   is_v6 ? "]" : "", u->port, u->opt->local_target); /* cut on purpose */
+    event_tunnel_public(text);
+}
+
 static void log_up(const struct uplink *u, const char *message, const char *address)
 {
     const struct client *c = u->client;
@@ -321,6 +333,8 @@ static void log_up(const struct uplink *u, const char *message, const char *addr
         event_open_accepted(address);
     event_tunnel_route(u->port, c->server.host, u->opt->local_target);
     event_tunnel_ready();
+    if (u->opt->has_join)
+        tell_public(u);
 }
 
 static void uplink_on_accepted(void *ctx, struct session *s, const char *message,

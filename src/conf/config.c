@@ -118,7 +118,7 @@ static const struct option *find(const struct mode *m, enum option_place place, 
 
 static bool is_top_key(const struct mode *m, const char *key)
 {
-    return find(m, OPTION_TOP, key) || (m == &client_mode && strcmp(key, TUNNELS) == 0);
+    return find(m, OPTION_TOP, key) || (mode_is_client(m) && strcmp(key, TUNNELS) == 0);
 }
 
 /* Written as a flag's name, or in the wrong place. */
@@ -134,7 +134,7 @@ static bool belongs_in_tunnel(const struct mode *m, const char *key, const char 
 static const char *nearest_key(const struct mode *m, enum option_place place, const char *typed)
 {
     struct nearest near;
-    if (place == OPTION_TOP && m == &client_mode && strcmp(typed, "join") == 0)
+    if (place == OPTION_TOP && mode_is_client(m) && strcmp(typed, "join") == 0)
         return JOIN_FILE; /* a string in a file that is not kept as a secret is one that leaks */
     nearest_init(&near, typed, strlen(typed));
     for (size_t i = 0; i < m->count; i++) {
@@ -144,14 +144,14 @@ static const char *nearest_key(const struct mode *m, enum option_place place, co
     }
     if (place == OPTION_TUNNEL)
         nearest_try(&near, "name");
-    else if (m == &client_mode)
+    else if (mode_is_client(m))
         nearest_try(&near, TUNNELS);
     return nearest_name(&near);
 }
 
 static void unknown_key(struct config *c, enum option_place place, const struct yaml_step *step)
 {
-    const struct mode *other = c->mode == &client_mode ? &server_mode : &client_mode;
+    const struct mode *other = mode_is_client(c->mode) ? &server_mode : &client_mode;
     const char *near, *key;
     char shown[ESCAPE_BUF];
     escape_text(shown, step->key, strlen(step->key));
@@ -432,7 +432,7 @@ static void on_entry(void *ctx, const struct yaml_entry *e)
 {
     struct config *c = ctx;
     const struct yaml_step *step = &e->path[0];
-    bool is_tunnels = c->mode == &client_mode && strcmp(step->key, TUNNELS) == 0;
+    bool is_tunnels = mode_is_client(c->mode) && strcmp(step->key, TUNNELS) == 0;
     if (is_tunnels && e->depth > 1) {
         if (!e->path[1].key)
             take_tunnel(c, e);

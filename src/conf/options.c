@@ -98,6 +98,14 @@ const struct mode server_mode = {"server", server_rows, ARRAY_LEN(server_rows),
 const struct mode client_mode = {"client", client_rows, ARRAY_LEN(client_rows),
                                  "-server HOST:PORT -secret-file FILE"};
 
+const struct mode join_mode = {"join", client_rows, ARRAY_LEN(client_rows),
+                               "STRING [NAME=][HOST:]PORT[@PUBLIC]"};
+
+bool mode_is_client(const struct mode *m)
+{
+    return m->options == client_rows;
+}
+
 /* In a file all others stand at the top, by their names. */
 static const struct {
     const char *name;

@@ -124,7 +124,10 @@ struct client_options {
     char join_server[JOIN_SERVER_BUF]; /* where it says the server is */
 };
 
-extern const struct mode server_mode, client_mode;
+/* join_mode is the client by another name: the same options, of which words give some (conf/target.h). */
+extern const struct mode server_mode, client_mode, join_mode;
+
+bool mode_is_client(const struct mode *m);
 
 /* Where an option stands in a configuration file (conf/config.h). */
 enum option_place {

@@ -142,6 +142,6 @@ const struct server_options *snapshot_server(const struct snapshot *s)
 
 const struct client_options *snapshot_client(const struct snapshot *s)
 {
-    assert(s->is_sealed && s->mode == &client_mode);
+    assert(s->is_sealed && mode_is_client(s->mode));
     return &s->of.client;
 }

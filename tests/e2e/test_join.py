@@ -10,7 +10,7 @@ import pytest
 from test_words import LANGUAGES, run
 
 from lib import join
-from lib.procs import PATIENCE, PROGRAM
+from lib.procs import PATIENCE, PROGRAM, SANDBOX
 from lib.services import free_port
 
 REJECTED, CONFIG = 77, 78
@@ -47,7 +47,7 @@ def test_a_string_from_anywhere(lab, server, way, tmp_path):
     log = attempt(lab, *flags, status=REJECTED, **how)
     assert f"trusting the CA of the join string, pin {join.pin_of(server.ca).hex()}, as client laptop" in log
     assert NOT_TAKEN in log
-    assert ("-join: whoever lists processes" in log) == (way == "argument")
+    assert ("a join string in the command line: whoever lists processes" in log) == (way == "argument")
 
 
 @pytest.mark.patient
@@ -161,6 +161,47 @@ def test_words(tmp_path, words, english, chinese):
     (tmp_path / "empty").touch(0o600)
     for language, line in zip(LANGUAGES, (english, chinese)):
         assert run(("client", *words), tmp_path, language) == ([line], CONFIG)
+
+
+USAGE_JOIN = (
+    ["usage: gotunnel join STRING [NAME=][HOST:]PORT[@PUBLIC] [-flag value ...]",
+     "       'gotunnel join -h' lists the flags"],
+    ["用法: gotunnel join STRING [NAME=][HOST:]PORT[@PUBLIC] [-参数 值 ...]", "      用 'gotunnel join -h' 查看全部参数"])
+
+
+@pytest.mark.parametrize("words,english,chinese", [
+    ((), "the join string is missing: it stands first, as the server has printed it",
+     "缺少接入码：它写在最前面，即服务端所显示的内容"),
+    ((GOOD,), "what to forward is missing: write the port of a service here, like 22",
+     "缺少要转发的目标：请写本机服务的端口，例如 22"),
+    ((GOOD, "22", "web=3000@80"),
+     "this version carries one tunnel: start another 'gotunnel join' for each of the others",
+     "此版本只支持一条隧道：其余的请分别另行运行 'gotunnel join'"),
+    ((GOOD, "22@x"), '"22@x": the public port behind @ is 0 to 65535', '"22@x": @ 之后的公网端口必须在 0 到 65535 之间'),
+    ((GOOD, "22", "-prot", "tcp"), "flag provided but not defined: -prot", "没有参数 -prot"),
+    ((GOOD, "22", "-drain", "3s", "23"), 'unexpected argument "23": flags come first, each as -name value',
+     '多余的参数 "23"：请先写参数，每个写成 -名称 值'),
+], ids=lambda v: " ".join(v)[-20:] if isinstance(v, tuple) else "")
+def test_words_of_the_command(tmp_path, words, english, chinese):
+    for i, line in enumerate((f"error: {english}", f"错误: {chinese}")):
+        assert run(("join", *words), tmp_path, LANGUAGES[i]) == ([*USAGE_JOIN[i], line], CONFIG)
+
+
+@pytest.mark.parametrize("way", ["argument", "stdin", "environment", "file"])
+def test_the_command(lab, server, way, tmp_path):
+    text = join.of_server(server)
+    (tmp_path / "join").write_text(text)
+    (tmp_path / "join").chmod(0o600)
+    words, how = {
+        "argument": ((text, "ssh=22@2222"), {}),
+        "stdin": (("-", "22@2222"), {"stdin": text.encode()}),
+        "environment": (("22",), {"env": {"GOTUNNEL_JOIN": text}}),
+        "file": (("22@2222", "-join-file", tmp_path / "join"), {}),
+    }[way]
+    done = lab.run("join", *words, "-once", "-sandbox", SANDBOX, *(("-remote-port=2222",) if way == "environment" else ()),
+                   **how)
+    assert done.returncode == REJECTED and NOT_TAKEN in done.stderr
+    assert "-> remote port :2222 -> local target 127.0.0.1:22\n" in done.stderr and "more than once" not in done.stderr
 
 
 def test_check_says_what_a_string_in_a_file_does(lab, tmp_path):
