@@ -16,7 +16,7 @@
 enum { TARGETS_MAX = 64 }; /* as a session has tunnels */
 
 struct target {
-    char name[CONFIG_NAME_MAX + 1]; /* "": none was given */
+    char name[TUNNEL_NAME_MAX + 1]; /* "": none was given */
     char address[sizeof "[]:" + HOSTPORT_HOST_MAX +
                  HOSTPORT_SERVICE_MAX]; /* as -local-target has it */
     int port;                           /* public; 0: the server chooses */
