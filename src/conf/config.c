@@ -47,9 +47,7 @@ struct config {
     uint32_t lines[TUNNELS_MAX]; /* where each begins */
     char *targets[TUNNELS_MAX];  /* what they point to */
 
-    struct config_error errors[CONFIG_ERRORS_MAX];
-    size_t errors_count;
-    bool has_more;
+    struct config_errors errors;
 
     union { /* for values that the command line has, too */
         struct server_options server;
@@ -59,49 +57,20 @@ struct config {
 
 /* ---- errors ---- */
 
-static bool is_before(struct yaml_place a, struct yaml_place b)
-{
-    return a.line < b.line || (a.line == b.line && a.column < b.column);
-}
-
-/* The room for a complaint at its place in the row; what was last may leave it. NULL: none. */
-static struct config_error *make_room(struct config *c, struct yaml_place at)
-{
-    size_t i = c->errors_count;
-    while (i > 0 && is_before(at, c->errors[i - 1].at))
-        i--;
-    c->has_more |= c->errors_count == CONFIG_ERRORS_MAX;
-    if (i == CONFIG_ERRORS_MAX)
-        return NULL;
-    size_t behind = c->errors_count - i - (c->errors_count == CONFIG_ERRORS_MAX);
-    memmove(c->errors + i + 1, c->errors + i, behind * sizeof *c->errors);
-    c->errors_count += c->errors_count < CONFIG_ERRORS_MAX;
-    return &c->errors[i];
-}
-
 static void wrong(struct config *c, struct yaml_place at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 static void wrong(struct config *c, struct yaml_place at, const char *fmt, ...)
 {
-    struct config_error *e = make_room(c, at);
     va_list ap;
-    if (!e)
-        return;
-    e->at = at;
     va_start(ap, fmt);
-    (void)vsnprintf(e->text, sizeof e->text, fmt, ap); /* cut on purpose */
+    config_errors_vadd(&c->errors, at, fmt, ap);
     va_end(ap);
 }
 
-/* What ends the reading is behind all that was found before, and must not be left out. */
 static void on_wrong(void *ctx, struct yaml_place at, const char *text)
 {
     struct config *c = ctx;
-    if (c->errors_count == CONFIG_ERRORS_MAX) {
-        c->errors_count--;
-        c->has_more = true;
-    }
-    wrong(c, at, "%s", text);
+    config_errors_walk(&c->errors, at, text);
 }
 
 /* ---- keys ---- */
@@ -474,13 +443,13 @@ int config_read(struct config *c, const char *bytes, size_t n, void *opt)
         check_tunnels(c);
         check_ca(c);
     }
-    return c->errors_count > 0 ? ERR_INVAL : 0;
+    bool more;
+    return config_error(c, 0, &more) ? ERR_INVAL : 0;
 }
 
 const struct config_error *config_error(const struct config *c, size_t i, bool *ret_more)
 {
-    *ret_more = c->has_more;
-    return i < c->errors_count ? &c->errors[i] : NULL;
+    return config_errors_get(&c->errors, i, ret_more);
 }
 
 bool config_has_secret(const struct config *c, struct yaml_place *ret)

@@ -14,18 +14,9 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "conf/config_errors.h"
 #include "conf/options.h"
 #include "conf/yaml_walk.h"
-
-enum {
-    CONFIG_ERRORS_MAX = 20,
-    CONFIG_ERROR_TEXT = 512,
-};
-
-struct config_error {
-    struct yaml_place at;
-    char text[CONFIG_ERROR_TEXT]; /* cut if it is longer */
-};
 
 /* One more condition for the value of the option name: 0, or an error with a sentence. */
 struct config_check {
