@@ -103,6 +103,15 @@ int cidrs_parse(const char *text, struct cidrs *ret)
     return 0;
 }
 
+int cidrs_add(struct cidrs *c, const struct cidrs *more)
+{
+    if (c->count + more->count > CIDRS_MAX)
+        return ERR_LIMIT;
+    memcpy(c->list + c->count, more->list, more->count * sizeof *c->list);
+    c->count += more->count;
+    return 0;
+}
+
 bool cidrs_slip(const char *text, char ret[CIDR_BUF])
 {
     for (;;) {

@@ -28,6 +28,9 @@ struct cidrs {
  */
 int cidrs_parse(const char *text, struct cidrs *ret) MUST_USE;
 
+/* Adds those of more. 0, or ERR_LIMIT: together they are too many, and c is as before. */
+int cidrs_add(struct cidrs *c, const struct cidrs *more) MUST_USE;
+
 /* Why cidrs_parse() has refused text: true if what is wrong first is an address with bits behind its
    prefix; then ret is the network that it lies in, "10.0.0.0/8". */
 bool cidrs_slip(const char *text, char ret[CIDR_BUF]);

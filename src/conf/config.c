@@ -11,9 +11,8 @@
 #include "base/escape.h"
 #include "base/i18n.h"
 #include "base/secure.h"
+#include "conf/config_value.h"
 #include "conf/nearest.h"
-#include "conf/quote.h"
-#include "conf/value.h"
 
 #define TUNNELS   "tunnels"
 #define JOIN_FILE "join-file"
@@ -46,6 +45,7 @@ struct config {
     struct tunnels list;         /* those that are right */
     uint32_t lines[TUNNELS_MAX]; /* where each begins */
     char *targets[TUNNELS_MAX];  /* what they point to */
+    struct config_list parts;    /* of a value that is one */
 
     struct config_errors errors;
 
@@ -70,6 +70,7 @@ static void wrong(struct config *c, struct yaml_place at, const char *fmt, ...)
 static void on_wrong(void *ctx, struct yaml_place at, const char *text)
 {
     struct config *c = ctx;
+    c->parts.is_empty = false; /* what it is about may have been an entry */
     config_errors_walk(&c->errors, at, text);
 }
 
@@ -205,18 +206,9 @@ static bool set(struct config *c, const struct option *o, const struct yaml_entr
                 const char *text, void *opt)
 {
     const char *key = e->path[e->depth - 1].key;
-    char reason[VALUE_REASON_MAX], quoted[128];
     struct errmsg why;
-    int err = value_set(o, text, opt);
-    if (err < 0) {
-        value_reason(reason, o, text, err);
-        (void)quote(quoted, sizeof quoted, e->text); /* cut on purpose */
-        if (o->type == OPTION_SECRET)
-            wrong(c, e->at, "%s: %s", key, reason);
-        else
-            wrong(c, e->at, _("%s: invalid value %s: %s"), key, quoted, reason);
+    if (!config_value_set(&c->errors, o, key, e, text, false, opt))
         return false;
-    }
     const char *words = check(c, o, text, &why);
     if (words)
         wrong(c, e->at, "%s: %s", key, words);
@@ -237,16 +229,7 @@ static void note_secret(struct config *c, const struct option *o, const struct y
 /* The one text of a value; NULL: it is none, which has been said, or there is no memory. The caller's. */
 static char *value_text(struct config *c, const struct option *o, const struct yaml_entry *e)
 {
-    const char *key = e->path[e->depth - 1].key;
-    if (e->kind != YAML_TEXT)
-        wrong(c, e->at, _("'%s' takes one value"), key);
-    else if (e->is_missing)
-        wrong(c, e->at, _("'%s' has no value"), key);
-    else if (strlen(e->text) != e->len)
-        wrong(c, e->at, _("'%s' has a zero byte in its value"), key);
-    else
-        return text_of(c, o, e);
-    return NULL;
+    return config_value_is_text(&c->errors, e->path[e->depth - 1].key, e) ? text_of(c, o, e) : NULL;
 }
 
 static void take_value(struct config *c, const struct option *o, const struct yaml_entry *e)
@@ -258,6 +241,10 @@ static void take_value(struct config *c, const struct option *o, const struct ya
     if (strcmp(o->name, "ca") == 0)
         c->ca = step->at;
     c->has_join |= strcmp(o->name, JOIN_FILE) == 0;
+    if (e->kind == YAML_LIST && config_value_is_list(o)) {
+        config_list_begin(&c->parts, o, e);
+        return;
+    }
     char *text = value_text(c, o, e);
     bool is_used = !is_given(c, o);
     if (text && set(c, o, e, text, is_used ? c->opt : &c->unused) && is_used) {
@@ -373,7 +360,7 @@ static void check_tunnels(struct config *c)
     end_tunnel(c);
     if (c->tunnels.line > 0)
         wrong(c, c->tunnels, _("'%s' has no entry"), TUNNELS);
-    if (c->mode != &client_mode || c->list.count == 0)
+    if (!mode_is_client(c->mode) || c->list.count == 0)
         return;
     struct client_options *o = c->opt;
     const struct tunnel_option *first = &c->list.at[0];
@@ -407,6 +394,13 @@ static void on_entry(void *ctx, const struct yaml_entry *e)
             take_tunnel(c, e);
         return;
     }
+    if (c->parts.option && e->depth > 1) {
+        if (e->depth == 2)
+            config_list_take(&c->parts, &c->errors, e,
+                             is_given(c, c->parts.option) ? (void *)&c->unused : c->opt);
+        return;
+    }
+    config_list_end(&c->parts, &c->errors);
     if (e->depth > 1)
         return; /* what is in a value that is wrong as a whole */
     const struct option *o = find(c->mode, OPTION_TOP, step->key);
@@ -440,6 +434,7 @@ int config_read(struct config *c, const char *bytes, size_t n, void *opt)
     if (err == ERR_NOMEM || c->err < 0)
         return ERR_NOMEM;
     if (err == 0) {
+        config_list_end(&c->parts, &c->errors);
         check_tunnels(c);
         check_ca(c);
     }

@@ -85,6 +85,20 @@ int ports_parse(const char *text, struct ports *ret)
     return 0;
 }
 
+int ports_add(struct ports *p, const struct ports *more)
+{
+    struct ports sum = *p;
+    for (unsigned i = 0; i < more->count; i++) {
+        if (sum.count == PORTS_MAX_RANGES)
+            return ERR_LIMIT;
+        insert(&sum, more->ranges[i]);
+    }
+    if (sum.count > 0)
+        merge(&sum);
+    *p = sum;
+    return 0;
+}
+
 bool ports_contain(const struct ports *p, int64_t port)
 {
     for (unsigned i = 0; i < p->count; i++)

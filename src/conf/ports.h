@@ -24,5 +24,8 @@ struct ports {
  */
 int ports_parse(const char *text, struct ports *ret) MUST_USE;
 
+/* Adds those of more. 0, or ERR_LIMIT: together they have too many parts, and p is as before. */
+int ports_add(struct ports *p, const struct ports *more) MUST_USE;
+
 /* True when port is in the set. */
 bool ports_contain(const struct ports *p, int64_t port);

@@ -51,7 +51,7 @@ void *snapshot_draft(struct snapshot *s)
 /* The client's list; NULL: of another mode. */
 static struct tunnels *tunnels_of(struct snapshot *s)
 {
-    return s->mode == &client_mode ? &s->of.client.tunnels : NULL;
+    return mode_is_client(s->mode) ? &s->of.client.tunnels : NULL;
 }
 
 static char **target_at(struct tunnels *ts, uint32_t i)

@@ -145,6 +145,19 @@ int value_set(const struct option *o, const char *text, void *opt)
     return ERR_INVAL; /* not reached */
 }
 
+int value_add(const struct option *o, const char *text, void *opt)
+{
+    void *field = (char *)opt + o->at;
+    struct ports ports;
+    struct cidrs cidrs;
+    int err = ERR_INVAL;
+    if (o->type == OPTION_PORTS && (err = ports_parse(text, &ports)) == 0)
+        return ports_add(field, &ports);
+    if (o->type == OPTION_CIDRS && (err = cidrs_parse(text, &cidrs)) == 0)
+        return cidrs_add(field, &cidrs);
+    return err;
+}
+
 /* ---- why not ---- */
 
 /* A duration without its unit, as in other programs: 30. */

@@ -176,6 +176,74 @@ static void a_join_string_stands_for_secret_and_ca(void **state)
                         "3:1: 'secret' beside 'join-file': the secret comes from one place\n");
 }
 
+/* A value of several parts may be a list of them, one entry or more to a part. */
+static void a_list_is_what_its_commas_are(void **state)
+{
+    (void)state;
+    struct ports ports;
+    struct cidrs cidrs;
+    assert_int_equal(ports_parse("0,80,8000-8999", &ports), 0);
+    assert_int_equal(cidrs_parse("10.0.0.0/8,2001:db8::1,192.0.2.1", &cidrs), 0);
+    assert_int_equal(read_file(&server_mode, "",
+                               "allow-ports:\n  - 8500-8999\n  - 80\n  - '8000-8499,0'\n"
+                               "trusted-proxy: [10.0.0.0/8, '2001:db8::1', 192.0.2.1]\n"),
+                     0);
+    assert_int_equal(opt.server.allow_ports.count, ports.count);
+    assert_memory_equal(opt.server.allow_ports.ranges, ports.ranges,
+                        ports.count * sizeof *ports.ranges);
+    assert_int_equal(opt.server.trusted_proxy.count, cidrs.count);
+    for (unsigned i = 0; i < cidrs.count; i++)
+        assert_true(cidrs_contain(&opt.server.trusted_proxy, &cidrs.list[i].net));
+    assert_int_equal(read_file(&server_mode, "-allow-ports 22", "allow-ports: [80, 81]\n"), 0);
+    assert_true(ports_contain(&opt.server.allow_ports, 22));
+    assert_false(ports_contain(&opt.server.allow_ports, 80));
+}
+
+/* The first part replaces the default, the others are added; each is judged where it stands. */
+static void entries_of_a_list_are_judged_one_by_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *told;
+    } rows[] = {
+        {"allow-ports: []\n", "1:14: 'allow-ports' has no entry\n"},
+        {"allow-ports: []\nlisten: bad\n",
+         "1:14: 'allow-ports' has no entry\n2:9: listen: it is bad\n"},
+        {"allow-ports: [80, x, 81]\n",
+         "1:19: allow-ports: invalid value \"x\": must be ports and ranges like 8000-8999,80\n"},
+        {"allow-ports: [80, [81, 82], {a: b}, ~, 90-80]\n",
+         "1:19: 'allow-ports' takes one value\n1:29: 'allow-ports' takes one value\n"
+         "1:37: allow-ports: invalid value \"~\": must be ports and ranges like 8000-8999,80\n"
+         "1:40: allow-ports: invalid value \"90-80\": must be ports and ranges like "
+         "8000-8999,80\n"},
+        {"allow-ports: [*a]\n", "1:15: anchors, aliases, tags and << are not allowed\n"},
+        {"allow-ports: {a: b}\n", "1:14: 'allow-ports' takes one value\n"},
+        {"listen: [1, 2]\n", "1:9: 'listen' takes one value\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_int_equal(read_file(&server_mode, "", rows[i].file), ERR_INVAL);
+        assert_string_equal(told, rows[i].told);
+    }
+}
+
+/* As many as between commas. */
+static void a_list_has_a_bound(void **state)
+{
+    (void)state;
+    char file[1024] = "trusted-proxy: [", wanted[64];
+    for (int i = 1; i <= CIDRS_MAX; i++)
+        (void)snprintf(file + strlen(file), sizeof file - strlen(file), "10.0.0.%d,\n ", i);
+    size_t len = strlen(file);
+    (void)snprintf(file + len, sizeof file - len, "]\n");
+    assert_int_equal(read_file(&server_mode, "", file), 0);
+    assert_int_equal(opt.server.trusted_proxy.count, CIDRS_MAX);
+    (void)snprintf(file + len, sizeof file - len, "10.0.1.1]\n");
+    assert_int_equal(read_file(&server_mode, "", file), ERR_INVAL);
+    (void)snprintf(wanted, sizeof wanted, "%d:2: trusted-proxy: invalid value \"10.0.1.1\"",
+                   CIDRS_MAX + 1);
+    assert_int_equal(strncmp(told, wanted, strlen(wanted)), 0);
+}
+
 /* Both tables, row by row: no option is forgotten, and none has two places. */
 static void every_row_is_a_key(void **state)
 {
@@ -339,6 +407,9 @@ int main(void)
         cmocka_unit_test_teardown(the_command_line_wins, teardown),
         cmocka_unit_test_teardown(a_secret_of_either_kind_stands_for_both, teardown),
         cmocka_unit_test_teardown(a_join_string_stands_for_secret_and_ca, teardown),
+        cmocka_unit_test_teardown(a_list_is_what_its_commas_are, teardown),
+        cmocka_unit_test_teardown(entries_of_a_list_are_judged_one_by_one, teardown),
+        cmocka_unit_test_teardown(a_list_has_a_bound, teardown),
         cmocka_unit_test_teardown(every_row_is_a_key, teardown),
         cmocka_unit_test_teardown(what_is_wrong_is_said_with_its_place, teardown),
         cmocka_unit_test_teardown(a_long_secret_is_not_shown, teardown),

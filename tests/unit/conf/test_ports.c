@@ -70,12 +70,35 @@ static void the_number_of_ranges_is_bounded(void **state)
     assert_int_equal(ports_parse(text, &p), ERR_LIMIT);
 }
 
+static void sets_are_added(void **state)
+{
+    (void)state;
+    struct ports p, more, none = {.count = 0};
+    char text[1024] = "";
+    assert_int_equal(ports_parse("80,100-200", &p), 0);
+    assert_int_equal(ports_parse("81,150-300,0", &more), 0);
+    assert_int_equal(ports_add(&p, &more), 0);
+    assert_int_equal(p.count, 3); /* 0, 80-81, 100-300 */
+    assert_true(ports_contain(&p, 300) && ports_contain(&p, 0) && !ports_contain(&p, 82));
+    assert_int_equal(ports_add(&p, &none), 0);
+    assert_int_equal(p.count, 3);
+    assert_int_equal(ports_add(&none, &none), 0);
+    assert_int_equal(none.count, 0);
+    for (int i = 0; i < PORTS_MAX_RANGES; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d", i ? "," : "",
+                       1000 + 2 * i);
+    assert_int_equal(ports_parse(text, &more), 0);
+    assert_int_equal(ports_add(&p, &more), ERR_LIMIT);
+    assert_int_equal(p.count, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_and_what_is_in_them),
         cmocka_unit_test(what_is_not_a_list),
         cmocka_unit_test(the_number_of_ranges_is_bounded),
+        cmocka_unit_test(sets_are_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
