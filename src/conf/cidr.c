@@ -112,6 +112,25 @@ int cidrs_add(struct cidrs *c, const struct cidrs *more)
     return 0;
 }
 
+size_t cidrs_text(char *out, size_t room, const struct cidrs *c)
+{
+    size_t len = 0;
+    if (room > 0)
+        *out = '\0';
+    for (unsigned i = 0; i < c->count; i++) {
+        const struct cidr *one = &c->list[i];
+        char host[ADDRESS_HOST_BUF];
+        char *at = len < room ? out + len : NULL;
+        size_t left = len < room ? room - len : 0;
+        (void)address_host_text(host, &one->net);
+        int n = one->bits == bits_of(&one->net)
+                    ? snprintf(at, left, "%s%s", i > 0 ? "," : "", host)
+                    : snprintf(at, left, "%s%s/%u", i > 0 ? "," : "", host, one->bits);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return len;
+}
+
 bool cidrs_slip(const char *text, char ret[CIDR_BUF])
 {
     for (;;) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/address.h"
 #include "base/attr.h"
@@ -30,6 +31,11 @@ int cidrs_parse(const char *text, struct cidrs *ret) MUST_USE;
 
 /* Adds those of more. 0, or ERR_LIMIT: together they are too many, and c is as before. */
 int cidrs_add(struct cidrs *c, const struct cidrs *more) MUST_USE;
+
+/* The list as cidrs_parse() reads it, into at most room bytes of out. Like snprintf. */
+size_t cidrs_text(char *out, size_t room, const struct cidrs *c);
+
+enum { CIDRS_BUF = CIDRS_MAX * CIDR_BUF }; /* the longest one, with its NUL */
 
 /* Why cidrs_parse() has refused text: true if what is wrong first is an address with bits behind its
    prefix; then ret is the network that it lies in, "10.0.0.0/8". */

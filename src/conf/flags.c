@@ -157,6 +157,7 @@ static const char *type_word(enum option_type type)
     switch (type) {
     case OPTION_INT:
     case OPTION_THREADS:
+    case OPTION_LIMIT:
         return " int";
     case OPTION_DURATION:
     case OPTION_WINDOW:
@@ -172,6 +173,8 @@ static const char *type_word(enum option_type type)
     case OPTION_RATES:
     case OPTION_CHOICE:
     case OPTION_TUNNELS:
+    case OPTION_PACE:
+    case OPTION_MOMENT:
         return " string";
     }
     return ""; /* not reached */

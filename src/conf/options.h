@@ -25,6 +25,8 @@ enum {
     OPTION_MEMORY_MAX_MIB = 1 << 20, /* 1 TiB: beyond is a slip of the pen */
     /* A processor does less than 10,000 a second: more is no limit. */
     OPTION_RATE_MAX = 100000,
+    /* More than a machine has descriptors for is no limit. */
+    OPTION_LIMIT_MAX = 1000000,
     /* Longer, a server would keep ports and memory for clients that are gone for good. */
     OPTION_WINDOW_MAX_S = 600,
 };
@@ -55,6 +57,9 @@ enum option_type {
     OPTION_MEMORY,  /* int64_t bytes, OPTION_MEMORY_MIN_MIB to _MAX_MIB; 0: not given */
     OPTION_TUNNELS, /* struct tunnels; may be given again, each adds one */
     OPTION_BOOL,    /* bool; takes no argument */
+    OPTION_LIMIT,  /* int: 1 to OPTION_LIMIT_MAX */
+    OPTION_PACE,   /* int: so many a second, 1 to OPTION_RATE_MAX, as 50/s */
+    OPTION_MOMENT, /* int64_t seconds since 1970: conf/utc.h */
 };
 
 enum { OPTIONS_MAX = 32 }; /* of a mode: bits of common_options.given */

@@ -2,7 +2,7 @@
 /* Sets of ports. */
 #include "conf/ports.h"
 
-#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -97,6 +97,23 @@ int ports_add(struct ports *p, const struct ports *more)
         merge(&sum);
     *p = sum;
     return 0;
+}
+
+size_t ports_text(char *out, size_t room, const struct ports *p)
+{
+    size_t len = 0;
+    if (room > 0)
+        *out = '\0';
+    for (unsigned i = 0; i < p->count; i++) {
+        const struct ports_range *r = &p->ranges[i];
+        char *at = len < room ? out + len : NULL;
+        size_t left = len < room ? room - len : 0;
+        int n = r->first == r->last
+                    ? snprintf(at, left, "%s%u", i > 0 ? "," : "", r->first)
+                    : snprintf(at, left, "%s%u-%u", i > 0 ? "," : "", r->first, r->last);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return len;
 }
 
 bool ports_contain(const struct ports *p, int64_t port)

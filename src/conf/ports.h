@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -26,6 +27,11 @@ int ports_parse(const char *text, struct ports *ret) MUST_USE;
 
 /* Adds those of more. 0, or ERR_LIMIT: together they have too many parts, and p is as before. */
 int ports_add(struct ports *p, const struct ports *more) MUST_USE;
+
+/* The set as ports_parse() reads it, into at most room bytes of out. Like snprintf. */
+size_t ports_text(char *out, size_t room, const struct ports *p);
+
+enum { PORTS_BUF = PORTS_MAX_RANGES * sizeof "65535-65535" }; /* the longest one, with its NUL */
 
 /* True when port is in the set. */
 bool ports_contain(const struct ports *p, int64_t port);

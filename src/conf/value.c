@@ -10,6 +10,7 @@
 #include "conf/duration.h"
 #include "conf/number.h"
 #include "conf/size.h"
+#include "conf/utc.h"
 
 static int set_choice(const struct option *o, const char *text, int *ret)
 {
@@ -85,28 +86,42 @@ static int set_memory(const char *text, int64_t *ret)
     return 0;
 }
 
-/* A number of digits; *ret is what it says, or ERR_RANGE. Behind it; NULL: there is none. */
-static const char *take_rate(const char *s, int *ret)
+/* A number of digits; *ret is what it says, or ERR_RANGE: it is not 1 to max. Behind it; NULL: there is
+   none. */
+static const char *take_number(const char *s, int max, int *ret)
 {
     const char *begin = s;
     int n = 0;
     for (; *s >= '0' && *s <= '9'; s++)
-        n = n > OPTION_RATE_MAX ? n : n * 10 + (*s - '0');
-    *ret = n >= 1 && n <= OPTION_RATE_MAX ? n : ERR_RANGE;
+        n = n > max ? n : n * 10 + (*s - '0');
+    *ret = n >= 1 && n <= max ? n : ERR_RANGE;
     return s > begin ? s : NULL;
 }
 
 static int set_rates(const char *text, struct rates *ret)
 {
     struct rates r = *ret;
-    const char *s = take_rate(text, &r.all);
+    const char *s = take_number(text, OPTION_RATE_MAX, &r.all);
     if (s && *s == ',')
-        s = take_rate(s + 1, &r.source);
+        s = take_number(s + 1, OPTION_RATE_MAX, &r.source);
     if (!s || *s)
         return ERR_INVAL;
     if (r.all < 0 || r.source < 0)
         return ERR_RANGE;
     *ret = r;
+    return 0;
+}
+
+/* A number from 1 to max, and what stands behind it. */
+static int set_count(const char *text, int max, const char *unit, int *ret)
+{
+    int n;
+    const char *s = take_number(text, max, &n);
+    if (!s || strcmp(s, unit) != 0)
+        return ERR_INVAL;
+    if (n < 0)
+        return ERR_RANGE;
+    *ret = n;
     return 0;
 }
 
@@ -141,6 +156,12 @@ int value_set(const struct option *o, const char *text, void *opt)
         return tunnels_parse(text, field);
     case OPTION_BOOL:
         return set_bool(text, field);
+    case OPTION_LIMIT:
+        return set_count(text, OPTION_LIMIT_MAX, "", field);
+    case OPTION_PACE:
+        return set_count(text, OPTION_RATE_MAX, "/s", field);
+    case OPTION_MOMENT:
+        return utc_parse(text, field);
     }
     return ERR_INVAL; /* not reached */
 }
@@ -167,25 +188,6 @@ static bool is_number(const char *text)
     return n > 0 && n < 20 && strspn(text, "0123456789") == n;
 }
 
-/* What was likely meant. */
-static bool slip_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char *text)
-{
-    bool is_duration = o->type == OPTION_DURATION || o->type == OPTION_WINDOW;
-    if (is_duration && is_number(text)) {
-        (void)snprintf(ret, VALUE_REASON_MAX, _("parse error: a duration has a unit: write %ss"),
-                       text);
-        return true;
-    }
-    char network[CIDR_BUF];
-    if (o->type == OPTION_CIDRS && cidrs_slip(text, network)) {
-        (void)snprintf(
-            ret, VALUE_REASON_MAX,
-            _("an address has bits behind its prefix: if the network is meant, write %s"), network);
-        return true;
-    }
-    return false;
-}
-
 static void tunnels_reason(char ret[VALUE_REASON_MAX], int err)
 {
     const char *text = _("must be PORT=TARGET or NAME=PORT=TARGET, like 8080=127.0.0.1:3000");
@@ -200,11 +202,10 @@ static void tunnels_reason(char ret[VALUE_REASON_MAX], int err)
     (void)snprintf(ret, VALUE_REASON_MAX, "%s", text);
 }
 
-void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char *text, int err)
+/* What o takes, where no other sentence says more. */
+static void say_wanted(char ret[VALUE_REASON_MAX], const struct option *o, int err)
 {
     const size_t room = VALUE_REASON_MAX;
-    if (slip_reason(ret, o, text))
-        return;
     switch (o->type) {
     case OPTION_SECRET:
         (void)snprintf(ret, room, _("longer than %d bytes"), OPTION_SECRET_MAX);
@@ -245,6 +246,16 @@ void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char
     case OPTION_DURATION:
         (void)snprintf(ret, room, "%s", _("parse error: must be a duration like 30s, 5m or 1h30m"));
         return;
+    case OPTION_LIMIT:
+        (void)snprintf(ret, room, _("must be a number from 1 to %d"), OPTION_LIMIT_MAX);
+        return;
+    case OPTION_PACE:
+        (void)snprintf(ret, room, _("must be a number a second from 1 to %d, like 50/s"),
+                       OPTION_RATE_MAX);
+        return;
+    case OPTION_MOMENT:
+        (void)snprintf(ret, room, "%s", _("must be a moment in UTC, like 2027-01-31T00:00:00Z"));
+        return;
     case OPTION_STRING: /* takes all */
     case OPTION_INT:
         break;
@@ -252,4 +263,22 @@ void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char
     (void)snprintf(ret, room, "%s",
                    err == ERR_RANGE ? _("value out of range")
                                     : _("parse error: must be a whole number"));
+}
+
+void value_reason(char ret[VALUE_REASON_MAX], const struct option *o, const char *text, int err)
+{
+    const size_t room = VALUE_REASON_MAX;
+    bool is_duration = o->type == OPTION_DURATION || o->type == OPTION_WINDOW;
+    if (is_duration && is_number(text)) {
+        (void)snprintf(ret, room, _("parse error: a duration has a unit: write %ss"), text);
+        return;
+    }
+    char network[CIDR_BUF];
+    if (o->type == OPTION_CIDRS && cidrs_slip(text, network)) {
+        (void)snprintf(
+            ret, room,
+            _("an address has bits behind its prefix: if the network is meant, write %s"), network);
+        return;
+    }
+    say_wanted(ret, o, err);
 }

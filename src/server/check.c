@@ -32,21 +32,12 @@ static void check_certs(struct check *c, const char *dir)
 
 static void tell_ports(const struct ports *p)
 {
-    char text[PORTS_MAX_RANGES * sizeof "65535-65535,"] = "";
-    size_t len = 0;
+    char text[PORTS_BUF];
     if (p->count == 0) {
         check_tell("%s", _("opens whatever public port a client asks for"));
         return;
     }
-    for (unsigned i = 0; i < p->count && len < sizeof text; i++) {
-        const struct ports_range *r = &p->ranges[i];
-        int n = snprintf(text + len, sizeof text - len, "%s%u", i > 0 ? "," : "", r->first);
-        len += n > 0 ? (size_t)n : 0;
-        if (r->first == r->last || len >= sizeof text)
-            continue;
-        n = snprintf(text + len, sizeof text - len, "-%u", r->last);
-        len += n > 0 ? (size_t)n : 0;
-    }
+    (void)ports_text(text, sizeof text, p); /* fits */
     check_tell(_("opens the public ports %s for clients"), text);
 }
 

@@ -146,6 +146,27 @@ static void what_is_not_known_is_in_none(void **state)
     assert_false(cidrs_contain(&c, &some));
 }
 
+static void lists_are_added_and_have_a_text(void **state)
+{
+    (void)state;
+    struct cidrs c, more;
+    char text[CIDRS_BUF], small[6];
+    c.count = 0;
+    assert_int_equal(cidrs_text(text, sizeof text, &c), 0);
+    assert_string_equal(text, "");
+    assert_int_equal(cidrs_parse("10.0.0.0/8,::ffff:192.0.2.1", &c), 0);
+    assert_int_equal(cidrs_parse("2001:db8::/32,::1", &more), 0);
+    assert_int_equal(cidrs_add(&c, &more), 0);
+    assert_int_equal(cidrs_text(text, sizeof text, &c),
+                     strlen("10.0.0.0/8,192.0.2.1,2001:db8::/32,::1"));
+    assert_string_equal(text, "10.0.0.0/8,192.0.2.1,2001:db8::/32,::1");
+    assert_int_equal(cidrs_text(small, sizeof small, &c), strlen(text));
+    assert_string_equal(small, "10.0.");
+    more.count = CIDRS_MAX - 3;
+    assert_int_equal(cidrs_add(&c, &more), ERR_LIMIT);
+    assert_int_equal(c.count, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +176,7 @@ int main(void)
         cmocka_unit_test(what_is_no_list),
         cmocka_unit_test(the_number_is_bounded),
         cmocka_unit_test(what_is_not_known_is_in_none),
+        cmocka_unit_test(lists_are_added_and_have_a_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,25 @@ static void sets_are_added(void **state)
     assert_int_equal(p.count, 3);
 }
 
+static void a_set_has_a_text(void **state)
+{
+    (void)state;
+    struct ports p = {.count = 0};
+    char text[PORTS_BUF], small[4];
+    assert_int_equal(ports_text(text, sizeof text, &p), 0);
+    assert_string_equal(text, "");
+    assert_int_equal(ports_parse("9,8000-8999,10,65535,0", &p), 0);
+    assert_int_equal(ports_text(text, sizeof text, &p), strlen("0,9-10,8000-8999,65535"));
+    assert_string_equal(text, "0,9-10,8000-8999,65535");
+    assert_int_equal(ports_text(small, sizeof small, &p), strlen(text));
+    assert_string_equal(small, "0,9");
+    assert_int_equal(ports_text(NULL, 0, &p), strlen(text));
+    p.count = PORTS_MAX_RANGES;
+    for (int i = 0; i < PORTS_MAX_RANGES; i++)
+        p.ranges[i] = (struct ports_range){(uint16_t)(60000 + 3 * i), (uint16_t)(60001 + 3 * i)};
+    assert_int_equal(ports_text(text, sizeof text, &p), PORTS_BUF - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +118,7 @@ int main(void)
         cmocka_unit_test(what_is_not_a_list),
         cmocka_unit_test(the_number_of_ranges_is_bounded),
         cmocka_unit_test(sets_are_added),
+        cmocka_unit_test(a_set_has_a_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
