@@ -150,12 +150,15 @@ bool cidrs_slip(const char *text, char ret[CIDR_BUF])
     }
 }
 
+bool cidr_contains(const struct cidr *c, const struct address *a)
+{
+    return c->net.family == a->family && has_prefix(a->ip, c->net.ip, c->bits);
+}
+
 bool cidrs_contain(const struct cidrs *c, const struct address *a)
 {
-    for (unsigned i = 0; i < c->count; i++) {
-        const struct cidr *one = &c->list[i];
-        if (one->net.family == a->family && has_prefix(a->ip, one->net.ip, one->bits))
+    for (unsigned i = 0; i < c->count; i++)
+        if (cidr_contains(&c->list[i], a))
             return true;
-    }
     return false;
 }

@@ -41,5 +41,8 @@ enum { CIDRS_BUF = CIDRS_MAX * CIDR_BUF }; /* the longest one, with its NUL */
    prefix; then ret is the network that it lies in, "10.0.0.0/8". */
 bool cidrs_slip(const char *text, char ret[CIDR_BUF]);
 
-/* True when a's host is in one of them; its port and scope do not matter. ADDRESS_NONE is in none. */
+/* True when the host of a is in one of them; its port and scope do not matter. ADDRESS_NONE is in none. */
 bool cidrs_contain(const struct cidrs *c, const struct address *a);
+
+/* The same of one network. */
+bool cidr_contains(const struct cidr *c, const struct address *a);
