@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Target: client_entry_read, and client_entry_text. A file is refused with at least one sentence, each one
-   printable line; and the text of one that is taken is read again as the same. */
+/* Target: client_entry_read, client_entry_text, client_edit. A file is refused with at least one sentence,
+   each one printable line; the text of one that is taken is read again as the same; and a change makes a
+   file that says what it should, or none. */
 #include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "conf/client_entry.h"
+#include "conf/client_edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +38,34 @@ static size_t look_at_errors(void)
     return i;
 }
 
+/* A change of some fields, chosen by the length. */
+static void edit(const char *file, size_t size)
+{
+    struct client_edit_obstacle why;
+    char *made;
+    size_t n;
+    again = entry;
+    again.disabled ^= size & 1;
+    if (size & 2)
+        again.ports.count = 0;
+    if (size & 4)
+        again.rate = 7;
+    if (size & 8)
+        again.old_count = 0;
+    if (size & 16)
+        again.from.count = 0;
+    int err = client_edit(file, size, &entry, &again, &made, &n, &why);
+    assert(err == 0 || (err == ERR_BADSTATE && *why.key));
+    if (err < 0)
+        return;
+    (void)client_entry_text(text, &again);
+    err = client_entry_read(&again, made, n, check_key, &errors);
+    assert(err == 0);
+    (void)client_entry_text(other, &again);
+    assert(strcmp(text, other) == 0);
+    free(made);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     memset(&errors, 0, sizeof errors);
@@ -50,5 +80,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(err == 0);
     n = client_entry_text(other, &again);
     assert(strcmp(text, other) == 0 && n == strlen(other));
+    edit((const char *)data, size);
     return 0;
 }
