@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading and writing to the end, and a rename that replaces nothing. */
+/* Reading and writing to the end, a rename that replaces nothing, locks. */
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { LOCK_RETRY_MS = 20 };
 
 enum { NOREPLACE = 1 }; /* RENAME_NOREPLACE: musl and older C libraries have no header for it */
 
@@ -57,4 +62,45 @@ void file_give_to_owner(int dirfd, int fd)
     struct stat st;
     if (geteuid() == 0 && fstat(dirfd, &st) == 0 && st.st_uid != 0)
         (void)!fchown(fd, st.st_uid, st.st_gid); /* a network file system may not let root */
+}
+
+int file_create(int dirfd, const char *name, mode_t mode, const void *data, size_t n)
+{
+    int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0)
+        return -1;
+    file_give_to_owner(dirfd, fd);
+    int failed = file_write_all(fd, data, n) < n || fsync(fd) < 0 ? errno : 0;
+    if (close(fd) < 0 && !failed && errno != EINTR)
+        failed = errno; /* some network file systems tell of a full disk only now */
+    errno = failed;
+    return failed ? -1 : 0;
+}
+
+int file_sync_folder(int dirfd)
+{
+    if (fsync(dirfd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EBADF)
+        return 0;
+    return -1;
+}
+
+int file_lock(int fd, int wait_ms)
+{
+    static const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * 1000L * 1000};
+    for (int left = wait_ms;; left -= LOCK_RETRY_MS) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return 0; /* EBADF, ENOLCK, ENOTSUP: NFS and others */
+        if (left <= 0) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        (void)nanosleep(&pause, NULL); /* a signal only makes it shorter */
+    }
+}
+
+void file_unlock(int fd)
+{
+    (void)flock(fd, LOCK_UN); /* where locks do not work there was none */
 }

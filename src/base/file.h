@@ -24,3 +24,17 @@ int file_rename_new(int from_fd, const char *from, int to_fd, const char *to) MU
 /* Gives the file or folder fd, just made in the folder dirfd, to the folder's owner, if we are root:
    what root's commands make in a user's place is the user's. Where that cannot be, it stays root's. */
 void file_give_to_owner(int dirfd, int fd);
+
+/* Makes the file name in the folder dirfd, which must not have it, with these n bytes, on the disk and
+   owned as the folder is. 0, or -1 with errno; the file may be there then. */
+int file_create(int dirfd, const char *name, mode_t mode, const void *data, size_t n) MUST_USE;
+
+/* What was made, renamed or removed in the folder is on the disk. 0, or -1 with errno; 0 where a file
+   system cannot say. */
+int file_sync_folder(int dirfd) MUST_USE;
+
+/* Locks the open folder or file against others who do, waiting up to wait_ms. 0, or -1 with errno
+   ETIMEDOUT. Where the file system has no locks it is as if nobody else was there. The kernel ends it
+   with the process, or with the last descriptor. */
+int file_lock(int fd, int wait_ms) MUST_USE;
+void file_unlock(int fd);

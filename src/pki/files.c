@@ -8,9 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -18,8 +16,6 @@
 #include "base/secure.h"
 #include "base/trust_path.h"
 #include "pki/internal.h"
-
-enum { LOCK_RETRY_MS = 20 };
 
 const char *const pki_file_name[PKI_FILES] = {
     [PKI_CA_CRT] = "ca.crt",
@@ -119,28 +115,6 @@ int pki_dir_read(const struct pki_dir *d, enum pki_file f, struct pki_blob *ret,
     return err;
 }
 
-/* ---- writing ---- */
-
-int pki_dir_write(int dirfd, const char *name, mode_t mode, const struct pki_blob *b)
-{
-    int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-    if (fd < 0)
-        return -1;
-    file_give_to_owner(dirfd, fd);
-    int failed = file_write_all(fd, b->data, b->len) < b->len || fsync(fd) < 0 ? errno : 0;
-    if (close(fd) < 0 && !failed && errno != EINTR)
-        failed = errno; /* some network file systems tell of a full disk only now */
-    errno = failed;
-    return failed ? -1 : 0;
-}
-
-int pki_dir_sync(int dirfd)
-{
-    if (fsync(dirfd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EBADF)
-        return 0;
-    return -1;
-}
-
 /* ---- directories ---- */
 
 /* For file systems whose rename knows no flags. Callers hold the lock, so only a stranger could
@@ -174,25 +148,4 @@ bool pki_dir_is(int fd, int dirfd, const char *name)
     struct stat a, b;
     return fstat(fd, &a) == 0 && fstatat(dirfd, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
            a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-int pki_dir_lock(int fd, int wait_ms)
-{
-    static const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * 1000L * 1000};
-    for (int left = wait_ms;; left -= LOCK_RETRY_MS) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-            return 0;
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return 0; /* EBADF, ENOLCK, ENOTSUP: NFS and others */
-        if (left <= 0) {
-            errno = ETIMEDOUT;
-            return -1;
-        }
-        (void)nanosleep(&pause, NULL); /* a signal only makes it shorter */
-    }
-}
-
-void pki_dir_unlock(int fd)
-{
-    (void)flock(fd, LOCK_UN); /* where locks do not work there was none */
 }

@@ -64,12 +64,6 @@ int pki_dir_read(const struct pki_dir *d, enum pki_file f, struct pki_blob *ret,
 
 /* The functions below return 0, or -1 with errno set. */
 
-/* Makes the file name, which must not exist, with these bytes, on the disk (fsync). */
-int pki_dir_write(int dirfd, const char *name, mode_t mode, const struct pki_blob *b) MUST_USE;
-
-/* fsync of a directory; one that cannot be synced is fine. */
-int pki_dir_sync(int dirfd) MUST_USE;
-
 /* Renames a file or directory, never over an existing one (EEXIST). */
 int pki_rename_new(int from_fd, const char *from, int to_fd, const char *to) MUST_USE;
 
@@ -78,11 +72,6 @@ int pki_dir_open_at(int dirfd, const char *name) MUST_USE;
 
 /* Is the open directory fd still the one called name? */
 bool pki_dir_is(int fd, int dirfd, const char *name);
-
-/* Locks the directory for this process (until unlocked, or its fd closed), trying for wait_ms.
-   ETIMEDOUT: another process has it. File systems without locks count as locked. */
-int pki_dir_lock(int fd, int wait_ms) MUST_USE;
-void pki_dir_unlock(int fd);
 
 /* ---- pem ---- */
 

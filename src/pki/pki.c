@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/i18n.h"
 #include "base/key_pool.h"
 #include "base/trust_path.h"
@@ -184,10 +185,10 @@ int pki_renew(struct pki_identity *id, time_t now, struct errmsg *why)
 {
     struct pki_set s = {0};
     (void)errmsg_set(why, 0, "%s", "");
-    if (pki_dir_lock(id->dir.fd, 0) < 0)
+    if (file_lock(id->dir.fd, 0) < 0)
         return errmsg_set(why, ERR_TIMEOUT, _("another process is at work in %s"), id->dir.path);
     int err = reload(id, now, &s, why);
-    pki_dir_unlock(id->dir.fd);
+    file_unlock(id->dir.fd);
     if (err < 0) {
         pki_set_fini(&s);
         return err;
@@ -372,7 +373,7 @@ static int try_open(struct pki_identity *id, time_t now, enum pki_outcome *ret_o
     int err = check_dir(&id->dir, why);
     if (err < 0)
         return err;
-    if (pki_dir_lock(id->dir.fd, LOCK_WAIT_MS) < 0)
+    if (file_lock(id->dir.fd, LOCK_WAIT_MS) < 0)
         return errmsg_set(why, ERR_TIMEOUT, _("another process is at work in %s"), id->path);
     pki_store_sweep(id->path);
     return open_locked(&id->dir, now, &id->set, ret_outcome, why);
@@ -416,7 +417,7 @@ int pki_open(const char *dir, time_t now, struct pki_identity **ret, enum pki_ou
     if (pki_state(id, now) == PKI_CA_EARLY)
         id->told = PKI_CA_EARLY;
     warn(&id->dir, &id->set, now, why);
-    pki_dir_unlock(id->dir.fd);
+    file_unlock(id->dir.fd);
     settle_keys(&id->set);
     *ret_outcome = outcome;
     *ret = id;

@@ -61,10 +61,11 @@ static int encode(const struct pki_set *s, struct pki_blob files[PKI_FILES])
 static int write_files(int fd, const struct pki_blob files[PKI_FILES])
 {
     for (int f = 0; f < PKI_FILES; f++) {
-        if (pki_dir_write(fd, pki_file_name[f], pki_file_is_key(f) ? 0600 : 0644, &files[f]) < 0)
+        if (file_create(fd, pki_file_name[f], pki_file_is_key(f) ? 0600 : 0644, files[f].data,
+                        files[f].len) < 0)
             return -1;
     }
-    return pki_dir_sync(fd);
+    return file_sync_folder(fd);
 }
 
 static void remove_files(int fd)
@@ -158,7 +159,7 @@ static int take_stage(const struct place *p)
         return -1;
     }
     int failed = 0;
-    if (check_stage(p, fd) < 0 || pki_dir_lock(fd, LOCK_WAIT_MS) < 0)
+    if (check_stage(p, fd) < 0 || file_lock(fd, LOCK_WAIT_MS) < 0)
         failed = errno;
     else if (!pki_dir_is(fd, p->parent, p->stage))
         failed = EAGAIN;
@@ -199,7 +200,7 @@ static int create_at(const struct place *p, const char *path, time_t now, struct
         drop_stage(p, fd);
         return err;
     }
-    if (pki_dir_sync(p->parent) < 0) { /* all four are there; whether they stay is unknown */
+    if (file_sync_folder(p->parent) < 0) { /* all four are there; whether they stay is unknown */
         err = cannot_create(path, why);
         pki_set_fini(ret_set);
         (void)close(fd);
@@ -226,7 +227,7 @@ void pki_store_sweep(const char *path)
     if (place_open(&p, path) < 0)
         return;
     int fd = pki_dir_open_at(p.parent, p.stage);
-    if (fd >= 0 && is_our_stage(&p, fd) && pki_dir_lock(fd, 0) == 0 &&
+    if (fd >= 0 && is_our_stage(&p, fd) && file_lock(fd, 0) == 0 &&
         pki_dir_is(fd, p.parent, p.stage))
         drop_stage(&p, fd);
     else if (fd >= 0)
@@ -267,7 +268,7 @@ static int move_files(int ready, int to)
         if (has(ready, f) && pki_rename_new(ready, pki_file_name[f], to, pki_file_name[f]) < 0)
             return -1;
     }
-    return pki_dir_sync(to);
+    return file_sync_folder(to);
 }
 
 /* Shows the set in d/STAGE_READY. 0, or -1 with errno: ENOENT where there is none. */
@@ -276,7 +277,7 @@ static int show(const struct pki_dir *d)
     int ready = pki_dir_open_at(d->fd, STAGE_READY);
     if (ready < 0)
         return -1;
-    int failed = pki_dir_sync(d->fd) < 0 || move_files(ready, d->fd) < 0 ? errno : 0;
+    int failed = file_sync_folder(d->fd) < 0 || move_files(ready, d->fd) < 0 ? errno : 0;
     (void)close(ready); /* nothing was written through it */
     if (!failed)
         remove_stage(d, STAGE_READY);
@@ -369,12 +370,12 @@ int pki_store_recover(const struct pki_dir *d, struct errmsg *why)
 /* Puts two whole files into the places of the old ones. */
 static int replace_leaf(int dirfd, const struct pki_blob *cert, const struct pki_blob *key)
 {
-    if (pki_dir_write(dirfd, CERT_TMP, 0644, cert) < 0 ||
-        pki_dir_write(dirfd, KEY_TMP, 0600, key) < 0 ||
+    if (file_create(dirfd, CERT_TMP, 0644, cert->data, cert->len) < 0 ||
+        file_create(dirfd, KEY_TMP, 0600, key->data, key->len) < 0 ||
         renameat(dirfd, KEY_TMP, dirfd, pki_file_name[PKI_SERVER_KEY]) < 0 ||
         renameat(dirfd, CERT_TMP, dirfd, pki_file_name[PKI_SERVER_CRT]) < 0)
         return -1;
-    return pki_dir_sync(dirfd);
+    return file_sync_folder(dirfd);
 }
 
 int pki_store_save_leaf(const struct pki_dir *d, X509 *cert, EVP_PKEY *key)
