@@ -35,12 +35,23 @@ struct rights *rights_new(const struct client_entry *e)
     return r;
 }
 
+struct rights *rights_copy(const struct rights *r)
+{
+    size_t n = sizeof *r + r->from_count * sizeof *r->from + r->ports_count * sizeof *r->ports;
+    struct rights *copy = malloc(n);
+    if (!copy)
+        return NULL;
+    memcpy(copy, r, n);
+    copy->ports = (struct ports_range *)(void *)(copy->from + copy->from_count);
+    return copy;
+}
+
 void rights_free(struct rights *r)
 {
     free(r);
 }
 
-static bool may_come_from(const struct rights *r, const struct address *from)
+bool rights_may_come_from(const struct rights *r, const struct address *from)
 {
     bool is_in = r->from_count == 0;
     for (unsigned i = 0; i < r->from_count; i++)
@@ -50,7 +61,7 @@ static bool may_come_from(const struct rights *r, const struct address *from)
 
 enum rights_entry rights_may_enter(const struct rights *r, const struct address *from, int64_t now)
 {
-    bool is_from = may_come_from(r, from);
+    bool is_from = rights_may_come_from(r, from);
     return r->disabled         ? RIGHTS_DISABLED
            : now >= r->expires ? RIGHTS_EXPIRED
            : !is_from          ? RIGHTS_ELSEWHERE

@@ -33,12 +33,18 @@ struct rights;
 /* Those of e, which is not needed afterwards. NULL: no memory. */
 struct rights *rights_new(const struct client_entry *e) MUST_USE;
 
+/* Another one of the same. NULL: no memory. */
+struct rights *rights_copy(const struct rights *r) MUST_USE;
+
 /* NULL is fine. */
 void rights_free(struct rights *r);
 
 /* May it come from this address, at now, in seconds since 1970? From ADDRESS_NONE only if it may come
    from everywhere. The work is the same whatever the answer, but for the number of networks. */
 enum rights_entry rights_may_enter(const struct rights *r, const struct address *from, int64_t now);
+
+/* The last of these questions alone. */
+bool rights_may_come_from(const struct rights *r, const struct address *from);
 
 /* May it open this port? 0: one that the system chooses. */
 bool rights_may_have_port(const struct rights *r, int64_t port);

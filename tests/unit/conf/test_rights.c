@@ -35,6 +35,29 @@ static struct address at(const char *text)
     return a;
 }
 
+/* A copy outlives what it is of. */
+static void a_copy_says_the_same(void **state)
+{
+    (void)state;
+    const struct address in = at("10.1.2.3"), out = at("11.1.2.3");
+    struct client_entry e;
+    client_entry_init(&e);
+    e.sessions = 4;
+    assert_int_equal(cidrs_parse("192.0.2.1,10.0.0.0/8", &e.from), 0);
+    assert_int_equal(ports_parse("80,443", &e.ports), 0);
+    make(&e);
+    struct rights *copy = rights_copy(rights);
+    assert_non_null(copy);
+    rights_free(rights);
+    rights = copy;
+    assert_int_equal(rights_may_enter(rights, &in, 1), RIGHTS_ENTER);
+    assert_true(rights_may_come_from(rights, &in));
+    assert_false(rights_may_come_from(rights, &out));
+    assert_true(rights_may_have_port(rights, 80) && rights_may_have_port(rights, 443));
+    assert_false(rights_may_have_port(rights, 81));
+    assert_int_equal(rights_limit(rights, RIGHTS_SESSIONS, 1), 4);
+}
+
 static void without_any_right(void **state)
 {
     (void)state;
@@ -170,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(without_any_right, teardown),
+        cmocka_unit_test_teardown(a_copy_says_the_same, teardown),
         cmocka_unit_test_teardown(ports_at_their_edges, teardown),
         cmocka_unit_test_teardown(networks_at_their_edges, teardown),
         cmocka_unit_test_teardown(it_expires_at_the_second, teardown),

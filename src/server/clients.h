@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All clients of a server, from their files (server/clients_dir.h) into a table of their keys
+ * (proto/credentials.h) whose rights are struct rights (conf/rights.h). A file that is broken costs its
+ * own client alone; who was known before keeps his former key and rights.
+ */
+#pragma once
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "proto/credentials.h"
+#include "server/clients_dir.h"
+
+struct clients_counts {
+    unsigned clients; /* in the table */
+    unsigned broken;  /* files that could not be read */
+    unsigned kept;    /* of those: clients that are in the table as they were */
+};
+
+/* A file is broken: place is FILE or FILE:LINE:COLUMN, text the first thing that is wrong. */
+typedef void clients_tell(void *ctx, const char *place, const char *text);
+
+/*
+ * Reads all files of the folder d. former is the table of the last time, or NULL. 0: *ret is the
+ * caller's (credentials_unref()). ERR_NOMEM, or what reading the folder says, with a sentence.
+ */
+int clients_load(const struct clients_dir *d, const struct credentials *former, clients_tell *tell,
+                 void *ctx, struct credentials **ret, struct clients_counts *counts,
+                 struct errmsg *why) MUST_USE;
