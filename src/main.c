@@ -14,6 +14,7 @@
 #include "client/check.h"
 #include "client/cmd.h"
 #include "server/check.h"
+#include "server/clients_cmd.h"
 #include "server/cmd.h"
 
 struct command {
@@ -31,6 +32,7 @@ static const struct command commands[] = {
     {"client", cmd_client, N_("run beside the service: connect it to a server")},
     {"join", cmd_join, N_("the client, by the line that the server has printed")},
     {"check", cmd_check, N_("say what a configuration file would do, and what is wrong with it")},
+    {"clients", cmd_clients, N_("make, show, change and end the clients of a server")},
     {"genkey", cmd_genkey, N_("print a new random secret for both ends")},
     {"help", cmd_help, N_("show this list")},
     {"version", cmd_version, N_("print the version")},

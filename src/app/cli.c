@@ -41,7 +41,7 @@ int cli_failed(int err)
 }
 
 /* Go's form, for -h. */
-static int help(const struct mode *m)
+int cli_help(const struct mode *m)
 {
     char head[64];
     (void)snprintf(head, sizeof head, "Usage of %s:\n", m->name); /* fits */
@@ -166,7 +166,7 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
     case FLAGS_OK:
         break;
     case FLAGS_HELP:
-        *ret_status = help(m);
+        *ret_status = cli_help(m);
         return false;
     case FLAGS_BAD:
         *ret_status = cli_wrong(m, error.text);

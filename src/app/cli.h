@@ -34,7 +34,10 @@ struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret
 /* Says that the program cannot begin, because of err. An exit status. */
 int cli_cannot_start(int err);
 
-/* The command line is wrong: shows how the mode is used, then says what is wrong. Returns the exit status. */
+/* Prints the options of m, as for -h. An exit status. */
+int cli_help(const struct mode *m);
+
+/* Says how m is used, and last what is wrong with its command line. An exit status. */
 int cli_wrong(const struct mode *m, const char *error);
 
 /* A required option is missing: shows how the mode is used, then logs text. Returns the exit status. */

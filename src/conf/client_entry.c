@@ -59,6 +59,17 @@ void client_entry_init(struct client_entry *e)
     e->expires = CLIENT_ENTRY_FOREVER;
 }
 
+void client_entry_copy(struct client_entry *to, const struct client_entry *from,
+                       const struct option *o)
+{
+    size_t n = o->type == OPTION_PORTS    ? sizeof(struct ports)
+               : o->type == OPTION_CIDRS  ? sizeof(struct cidrs)
+               : o->type == OPTION_MOMENT ? sizeof(int64_t)
+               : o->type == OPTION_BOOL   ? sizeof(bool)
+                                          : sizeof(int); /* limits */
+    memcpy((char *)to + o->at, (const char *)from + o->at, n);
+}
+
 /* ---- reading ---- */
 
 struct reader {

@@ -52,6 +52,10 @@ extern const struct mode client_entry_mode;
 /* No key, and no right but to come. */
 void client_entry_init(struct client_entry *e);
 
+/* Gives the field of the row o, which is one of client_entry_mode, the value it has in *from. */
+void client_entry_copy(struct client_entry *to, const struct client_entry *from,
+                       const struct option *o);
+
 /* The text of a key is none: an error with a sentence. */
 typedef int client_entry_check(const char *key, struct errmsg *why);
 

@@ -2,7 +2,6 @@
 /* File by file. */
 #include "server/clients.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -93,15 +92,9 @@ static int keep(struct loading *l, const char *name)
 
 static void tell_broken(const struct loading *l, const char *name, const struct errmsg *why)
 {
-    char place[PATH_MAX + 32];
-    bool more;
-    const struct config_error *e = *why->text ? NULL : config_errors_get(&l->file.errors, 0, &more);
-    if (e)
-        (void)snprintf(place, sizeof place, "%s/%s.yaml:%u:%u", l->dir->path, name, e->at.line,
-                       e->at.column); /* cut on purpose */
-    else
-        (void)snprintf(place, sizeof place, "%s/%s.yaml", l->dir->path, name);
-    l->tell(l->ctx, place, e ? e->text : why->text);
+    char line[CLIENTS_LINE_MAX];
+    if (clients_dir_fault(l->dir, name, &l->file, why, 0, line))
+        l->tell(l->ctx, line);
 }
 
 /* 0, or ERR_NOMEM. */
@@ -138,7 +131,7 @@ int clients_load(const struct clients_dir *d, const struct credentials *former, 
     for (size_t i = 0; err == 0 && i < names.count; i++)
         err = take(l, names.list[i]);
     if (err == 0 && names.has_more)
-        tell(ctx, d->path, _("there are more clients than can be: the last ones are left out"));
+        tell(ctx, _("there are more clients than can be: the last ones are left out"));
     if (err == ERR_NOMEM)
         (void)errmsg_set(why, err, "%s", err_text(err));
     clients_names_fini(&names);

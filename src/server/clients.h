@@ -17,8 +17,8 @@ struct clients_counts {
     unsigned kept;    /* of those: clients that are in the table as they were */
 };
 
-/* A file is broken: place is FILE or FILE:LINE:COLUMN, text the first thing that is wrong. */
-typedef void clients_tell(void *ctx, const char *place, const char *text);
+/* A file is broken: the first thing that is wrong, with FILE:LINE:COLUMN. */
+typedef void clients_tell(void *ctx, const char *line);
 
 /*
  * Reads all files of the folder d. former is the table of the last time, or NULL. 0: *ret is the

@@ -188,15 +188,21 @@ static int check_key(const char *text, struct errmsg *why)
     }
 }
 
+static int cannot_read(const char *path, struct errmsg *why)
+{
+    int errnum = errno;
+    return errmsg_set(why, err_from_errno(errnum), "%s: %s", path, errno_text(errnum));
+}
+
 static int read_bytes(int fd, const char *path, struct clients_file *f, struct errmsg *why)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return errmsg_set(why, err_from_errno(errno), "%s", errno_text(errno));
+        return cannot_read(path, why);
     if (!S_ISREG(st.st_mode))
-        return errmsg_set(why, ERR_INVAL, "%s", _("it is not a regular file"));
+        return errmsg_set(why, ERR_INVAL, _("%s: it is not a regular file"), path);
     if (st.st_size > CLIENTS_DIR_FILE_MAX)
-        return errmsg_set(why, ERR_INVAL, _("the file has more than %d bytes"),
+        return errmsg_set(why, ERR_INVAL, _("%s: the file has more than %d bytes"), path,
                           CLIENTS_DIR_FILE_MAX);
     int err = trust_file(fd, path, TRUST_SECRET, false, why);
     if (err < 0)
@@ -206,7 +212,7 @@ static int read_bytes(int fd, const char *path, struct clients_file *f, struct e
         return errmsg_set(why, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     ssize_t n = file_read_all(fd, f->bytes, (size_t)st.st_size);
     if (n < 0)
-        return errmsg_set(why, err_from_errno(errno), "%s", errno_text(errno));
+        return cannot_read(path, why);
     f->n = (size_t)n;
     return 0;
 }
@@ -223,7 +229,7 @@ int clients_dir_read(const struct clients_dir *d, const char *name, struct clien
     /* Not blocking: a FIFO of that name must not stop anything. */
     int fd = openat(d->fd, file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
-        return errmsg_set(why, err_from_errno(errno), "%s", errno_text(errno));
+        return cannot_read(path, why);
     err = read_bytes(fd, path, f, why);
     (void)close(fd); /* only read */
     if (err < 0)
@@ -233,6 +239,24 @@ int clients_dir_read(const struct clients_dir *d, const char *name, struct clien
     if (err == ERR_NOMEM)
         (void)errmsg_set(why, err, "%s", err_text(err));
     return err;
+}
+
+bool clients_dir_fault(const struct clients_dir *d, const char *name, const struct clients_file *f,
+                       const struct errmsg *why, size_t i, char ret[CLIENTS_LINE_MAX])
+{
+    bool more;
+    const struct config_error *e = config_errors_get(&f->errors, i, &more);
+    if (*why->text) {
+        (void)snprintf(ret, CLIENTS_LINE_MAX, "%s", why->text);
+        return i == 0;
+    }
+    if (e)
+        (void)snprintf(ret, CLIENTS_LINE_MAX, "%s/%s" SUFFIX ":%u:%u: %s", d->path, name,
+                       e->at.line, e->at.column, e->text); /* cut on purpose */
+    else if (more && i == CONFIG_ERRORS_MAX)
+        (void)snprintf(ret, CLIENTS_LINE_MAX, "%s/%s" SUFFIX ": %s", d->path, name,
+                       _("there is more that is wrong"));
+    return e || (more && i == CONFIG_ERRORS_MAX);
 }
 
 /* ---- changes ---- */

@@ -63,11 +63,18 @@ struct clients_file {
 
 /*
  * Reads the file of the client called name. 0; ERR_INVAL: errors has at least one, or why a sentence;
- * ERR_NOTFOUND: there is none; ERR_PERM: others could read or write it; or as above. The file's is to be
- * freed by clients_file_fini() in any case, and may be used for the next one without.
+ * ERR_NOTFOUND: there is none; ERR_PERM: others could read or write it; or as above. A sentence names the
+ * file. *f is to be freed by clients_file_fini() in any case, and may be used for the next one without.
  */
 int clients_dir_read(const struct clients_dir *d, const char *name, struct clients_file *f,
                      struct errmsg *why) MUST_USE;
+
+/* What is wrong with the file of that name after ERR_INVAL or another error but ERR_NOTFOUND, number i, as
+   one line: FILE:LINE:COLUMN: and a sentence. False: that was all. */
+enum { CLIENTS_LINE_MAX = PATH_MAX + CONFIG_ERROR_TEXT + 64 };
+bool clients_dir_fault(const struct clients_dir *d, const char *name, const struct clients_file *f,
+                       const struct errmsg *why, size_t i, char ret[CLIENTS_LINE_MAX]);
+
 void clients_file_fini(struct clients_file *f);
 
 /* Makes the file of a new client. 0; ERR_INUSE: there is one; or as above: then there is none. */

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * New keys for clients, and the join string that takes one to the client's machine. The secret T is in that string
+ * alone: shown once on a terminal, else in a file that only its owner can read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/cli.h"
+#include "base/file.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "base/secure.h"
+#include "conf/hostport.h"
+#include "conf/join.h"
+#include "net/tls_pin.h"
+#include "pki/pki.h"
+#include "proto/client_key.h"
+#include "proto/sha256.h"
+#include "server/clients_cmd.h"
+#include "server/public_address.h"
+
+_Static_assert((int)JOIN_PIN_BYTES == (int)TLS_PIN_BYTES, "pin");
+_Static_assert((int)JOIN_T_BYTES == (int)CLIENT_KEY_T_BYTES, "T");
+_Static_assert((int)CLIENT_KEY_BUF <= (int)CLIENT_ENTRY_KEY_MAX + 1, "key");
+
+#define NO_NAME "YOUR-NAME"
+
+enum { DEFAULT_PORT = 7000 };
+
+/* A key that is new: what goes to the client, and what stays. */
+struct new_key {
+    struct join join;
+    char string[JOIN_BUF]; /* of it */
+    char key[CLIENT_KEY_BUF];
+    bool is_nameless; /* where the server is nobody knows */
+};
+
+/* ---- the server's part of the string ---- */
+
+static int read_pin(const char *state, uint8_t ret[JOIN_PIN_BYTES])
+{
+    char dir[PATH_MAX], path[PATH_MAX];
+    struct errmsg why;
+    int n = snprintf(dir, sizeof dir, "%s/certs", state);
+    int m = snprintf(path, sizeof path, "%s/certs/ca.crt", state);
+    if (n < 0 || n >= PATH_MAX || m < 0 || m >= PATH_MAX)
+        return clients_fail("%s: %s", state, errno_text(ENAMETOOLONG));
+    if (pki_check_place(dir, false, &why) < 0)
+        return clients_fail("%s", why.text);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return clients_fail(
+            _("%s: %s: start the server once, which makes it, or name its folder by "
+              "-state"),
+            path, errno_text(errno));
+    X509 *ca = PEM_read_X509(f, NULL, NULL, NULL);
+    (void)fclose(f); /* only read */
+    ERR_clear_error();
+    int err = ca ? tls_pin_of(ca, ret) : ERR_CERT;
+    X509_free(ca);
+    return err < 0 ? clients_fail(_("%s holds no certificate"), path) : EXIT_STATUS_OK;
+}
+
+/* NAME or NAME:PORT, where NAME may be an IPv6 address with or without brackets. */
+static int read_public(const char *text, struct hostport *ret, struct errmsg *why)
+{
+    char whole[HOSTPORT_HOST_MAX + 16];
+    const char *first = strchr(text, ':'), *last = strrchr(text, ':');
+    bool is_bare = *text != '[' && first != last;
+    bool has_port = *text == '[' ? strstr(text, "]:") != NULL : first && !is_bare;
+    int n = is_bare    ? snprintf(whole, sizeof whole, "[%s]:%d", text, DEFAULT_PORT)
+            : has_port ? snprintf(whole, sizeof whole, "%s", text)
+                       : snprintf(whole, sizeof whole, "%s:%d", text, DEFAULT_PORT);
+    if (n < 0 || n >= (int)sizeof whole)
+        return errmsg_set(why, ERR_LIMIT, "%s", _("it is neither a name nor an address"));
+    int err = hostport_parse(whole, ret, why);
+    if (err == 0 && (ret->port < 0 || !*text || *text == ':'))
+        return errmsg_set(why, ERR_INVAL, "%s",
+                          _("it is a name or an address, and a port as a number"));
+    return err;
+}
+
+/* Where the client finds the server. */
+static int find_server(const struct clients_work *w, struct new_key *k)
+{
+    struct hostport to = {.port = DEFAULT_PORT};
+    struct address own;
+    struct errmsg why;
+    if (!*w->line.public_name) {
+        k->is_nameless = !public_address_find(&own);
+        if (k->is_nameless)
+            (void)snprintf(to.host, sizeof to.host, "%s", NO_NAME);
+        else
+            (void)address_host_text(to.host, &own);
+    } else if (read_public(w->line.public_name, &to, &why) < 0) {
+        (void)clients_fail(_("-public %s: %s"), w->line.public_name, why.text);
+        return EXIT_STATUS_USAGE;
+    }
+    size_t n = strlen(to.host);
+    if (n < sizeof k->join.host) /* else it stays empty, which is no name */
+        memcpy(k->join.host, to.host, n + 1);
+    k->join.port = (uint16_t)to.port;
+    return EXIT_STATUS_OK;
+}
+
+/* ---- the key ---- */
+
+static int make_secret(struct new_key *k)
+{
+    struct client_secret secret;
+    struct client_key key;
+    bool is_made = getrandom(k->join.t, sizeof k->join.t, 0) == sizeof k->join.t;
+    int errnum = errno;
+    if (!is_made)
+        return clients_fail(_("cannot make a secret: %s"), errno_text(errnum));
+    int err = client_secret_init(&secret, k->join.t);
+    if (err == 0)
+        err = client_key_init(&key, &secret);
+    if (err == 0)
+        err = client_key_put(k->key, &key);
+    secure_zero(&secret, sizeof secret);
+    secure_zero(&key, sizeof key);
+    return err < 0 ? clients_fail("%s", err_text(err)) : EXIT_STATUS_OK;
+}
+
+static int make_key(const struct clients_work *w, struct new_key *k)
+{
+    (void)snprintf(k->join.name, sizeof k->join.name, "%s", w->line.name); /* fits */
+    int status = find_server(w, k);
+    if (status == EXIT_STATUS_OK)
+        status = read_pin(w->state, k->join.pin);
+    if (status == EXIT_STATUS_OK)
+        status = make_secret(k);
+    if (status != EXIT_STATUS_OK)
+        return status;
+    int err = join_encode(k->string, &k->join, sha256);
+    if (err == ERR_INVAL) {
+        (void)clients_fail(_("-public %s: %s"), w->line.public_name,
+                           _("it is neither a name nor an address"));
+        return EXIT_STATUS_USAGE;
+    }
+    return err < 0 ? clients_fail("%s", err_text(err)) : EXIT_STATUS_OK;
+}
+
+/* ---- the way to the client ---- */
+
+static void file_of(const struct clients_work *w, char ret[CLIENT_ENTRY_NAME_MAX + 8])
+{
+    (void)snprintf(ret, CLIENT_ENTRY_NAME_MAX + 8, "%s.join", w->line.name); /* fits */
+}
+
+/* Not on a terminal: the string goes to a file of the working directory. */
+static int write_string(const struct clients_work *w, const struct new_key *k)
+{
+    char file[CLIENT_ENTRY_NAME_MAX + 8], line[JOIN_BUF + 1];
+    file_of(w, file);
+    int n = snprintf(line, sizeof line, "%s\n", k->string);
+    int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = fd >= 0 && n > 0 ? file_create(fd, file, 0600, line, (size_t)n) : -1;
+    int errnum = errno;
+    if (r < 0 && fd >= 0 && errnum != EEXIST)
+        (void)unlinkat(fd, file, 0);
+    secure_zero(line, sizeof line);
+    if (fd >= 0)
+        (void)close(fd); /* synced, or of no use */
+    if (r < 0)
+        return clients_fail(_("cannot write %s: %s"), file, errno_text(errnum));
+    return EXIT_STATUS_OK;
+}
+
+static void drop_string(const struct clients_work *w)
+{
+    char file[CLIENT_ENTRY_NAME_MAX + 8];
+    file_of(w, file);
+    (void)unlink(file); /* made a moment ago */
+}
+
+/* Past stdio, which would keep a copy. */
+static void print_string(const char *server, const struct new_key *k)
+{
+    char text[JOIN_BUF + 512];
+    int n = snprintf(text, sizeof text,
+                     _("On the machine of the service run, with its port in the place of PORT:\n\n"
+                       "  gotunnel join %s%s PORT\n\nThis string is shown once.\n"),
+                     server, k->string); /* fits */
+    (void)fflush(stdout);
+    (void)!file_write_all(STDOUT_FILENO, text, n > 0 ? strlen(text) : 0); /* a terminal */
+    secure_zero(text, sizeof text);
+}
+
+/* What to do with it. */
+static void show_string(const struct clients_work *w, const struct new_key *k, bool is_terminal)
+{
+    char file[CLIENT_ENTRY_NAME_MAX + 8], server[64] = "";
+    file_of(w, file);
+    if (k->is_nameless) {
+        log_text(_("no interface of this machine has a public address: write the server's name in "
+                   "the place of YOUR-NAME\n"));
+        (void)snprintf(server, sizeof server, "-server " NO_NAME ":%u ", (unsigned)k->join.port);
+    }
+    if (is_terminal)
+        print_string(server, k);
+    else
+        printf(_("the join string is in %s: take it to the machine of the service, and remove it "
+                 "here\n"),
+               file);
+    if (!is_terminal && *server)
+        printf("  gotunnel join %s...\n", server);
+}
+
+/* ---- add, rotate ---- */
+
+static int add_with(struct clients_work *w, struct new_key *k, bool is_terminal)
+{
+    char text[CLIENT_ENTRY_TEXT_MAX];
+    struct errmsg why;
+    int status = make_key(w, k);
+    if (status == EXIT_STATUS_OK && !is_terminal)
+        status = write_string(w, k);
+    if (status != EXIT_STATUS_OK)
+        return status;
+    memcpy(w->line.entry.key, k->key, sizeof k->key);
+    size_t n = client_entry_text(text, &w->line.entry);
+    if (clients_dir_add(&w->dir, w->line.name, text, n, &why) < 0) {
+        if (!is_terminal)
+            drop_string(w);
+        return clients_fail("%s", why.text);
+    }
+    clients_print(w->line.name, 0, &w->line.entry);
+    if (w->line.entry.ports.count == 0)
+        log_text(_("it may open no port: 'gotunnel clients set NAME -ports LIST' allows some\n"));
+    show_string(w, k, is_terminal);
+    clients_say_reload();
+    return EXIT_STATUS_OK;
+}
+
+int clients_add(struct clients_work *w)
+{
+    struct new_key k = {.is_nameless = false};
+    struct errmsg why;
+    int err = clients_dir_read(&w->dir, w->line.name, &w->file, &why);
+    if (err != ERR_NOTFOUND)
+        return clients_fail(_("there is a client called %s"), w->line.name);
+    int status = add_with(w, &k, isatty(STDOUT_FILENO));
+    secure_zero(&k, sizeof k);
+    return status;
+}
+
+/* The present key becomes a former one. Those that are over go, and the oldest where there is no room. */
+static void retire(struct client_entry *e, int64_t now, int64_t grace_s)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < e->old_count; i++)
+        if (e->old[i].until > now)
+            e->old[kept++] = e->old[i];
+    if (grace_s > 0 && kept == CLIENT_ENTRY_OLD_MAX)
+        memmove(e->old, e->old + 1, --kept * sizeof *e->old);
+    if (grace_s > 0) {
+        memcpy(e->old[kept].text, e->key, sizeof e->key);
+        e->old[kept++].until = now + grace_s;
+    }
+    e->old_count = kept;
+}
+
+static int rotate_with(struct clients_work *w, struct new_key *k, int64_t grace_s, bool is_terminal)
+{
+    struct client_entry to = w->file.entry;
+    int status = make_key(w, k);
+    if (status == EXIT_STATUS_OK && !is_terminal)
+        status = write_string(w, k);
+    if (status != EXIT_STATUS_OK)
+        return status;
+    retire(&to, (int64_t)time(NULL), grace_s);
+    memcpy(to.key, k->key, sizeof k->key);
+    status = clients_change(w, &to);
+    if (status != EXIT_STATUS_OK) {
+        if (!is_terminal)
+            drop_string(w);
+        return status;
+    }
+    show_string(w, k, is_terminal);
+    clients_say_reload();
+    return EXIT_STATUS_OK;
+}
+
+int clients_rotate(struct clients_work *w)
+{
+    enum { GRACE_MAX_DAYS = 365 };
+    const int64_t second = INT64_C(1000000000), most = GRACE_MAX_DAYS * 86400 * second;
+    struct new_key k = {.is_nameless = false};
+    if (w->line.grace_ns < 0 || w->line.grace_ns > most) {
+        (void)clients_fail(_("-grace is from 0 to %dh"), GRACE_MAX_DAYS * 24);
+        return EXIT_STATUS_USAGE;
+    }
+    int status = clients_read(w);
+    if (status != EXIT_STATUS_OK)
+        return status;
+    int64_t grace_s = (w->line.grace_ns + second - 1) / second;
+    status = rotate_with(w, &k, grace_s, isatty(STDOUT_FILENO));
+    secure_zero(&k, sizeof k);
+    return status;
+}
