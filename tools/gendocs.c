@@ -127,11 +127,13 @@ static int bash(void)
     printf("# bash completion for gotunnel\n_gotunnel() {\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
            "    if ((COMP_CWORD == 1)); then\n"
-           "        COMPREPLY=($(compgen -W 'server client check genkey help version' -- \"$cur\"))\n"
+           "        COMPREPLY=($(compgen -W 'server client check clients genkey help version' -- \"$cur\"))\n"
            "        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (size_t i = 0; i < 2; i++)
         bash_mode(modes[i]);
-    printf("        check) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n");
+    printf("        check) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+           "        clients) if ((COMP_CWORD == 2)); then\n"
+           "            COMPREPLY=($(compgen -W 'add list show set rotate revoke' -- \"$cur\")); fi ;;\n");
     printf("    esac\n}\ncomplete -o filenames -F _gotunnel gotunnel\n");
     return 0;
 }
@@ -170,7 +172,7 @@ static void zsh_mode(const struct mode *m)
 static int zsh(void)
 {
     printf(
-        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client check genkey "
+        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client check clients genkey "
         "help version\n"
         "    return\nfi\nlocal mode=$words[2]\nshift words\n((CURRENT--))\ncase $mode in\n");
     for (size_t i = 0; i < 2; i++)
@@ -183,7 +185,7 @@ static int zsh(void)
 static int fish(void)
 {
     printf("# fish completion for gotunnel\n"
-           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client check genkey "
+           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client check clients genkey "
            "help version'\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from check' -F\n");
     for (size_t m = 0; m < 2; m++) {

@@ -106,6 +106,7 @@ struct server_options {
     struct common_options common;
     const char *listen;
     const char *certs;
+    const char *clients;     /* "": beside certs, if there is one */
     const char *public_bind; /* "": every address */
     struct ports allow_ports;
     struct cidrs trusted_proxy; /* balancers, which say whose connection theirs is */

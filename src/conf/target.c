@@ -23,13 +23,13 @@ static int wrong(struct errmsg *why, int err, const char *word, const char *text
 static int take_name(const char *word, size_t n, struct target *t, struct errmsg *why)
 {
     char text[96];
-    if (n >= 1 && n <= CONFIG_NAME_MAX && strspn(word, NAME_LETTERS) == n) {
+    if (n >= 1 && n <= TUNNEL_NAME_MAX && strspn(word, NAME_LETTERS) == n) {
         memcpy(t->name, word, n);
         t->name[n] = '\0';
         return 0;
     }
     (void)snprintf(text, sizeof text, _("the name of a tunnel is 1 to %d of A-Z a-z 0-9 . _ -"),
-                   CONFIG_NAME_MAX);
+                   TUNNEL_NAME_MAX);
     return wrong(why, ERR_INVAL, word, text);
 }
 

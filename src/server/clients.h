@@ -8,6 +8,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "conf/options.h"
 #include "proto/credentials.h"
 #include "server/clients_dir.h"
 
@@ -27,3 +28,15 @@ typedef void clients_tell(void *ctx, const char *line);
 int clients_load(const struct clients_dir *d, const struct credentials *former, clients_tell *tell,
                  void *ctx, struct credentials **ret, struct clients_counts *counts,
                  struct errmsg *why) MUST_USE;
+
+/* Lines about broken files at a time; more are counted. */
+enum { CLIENTS_LINES_MAX = 20 };
+
+/*
+ * What a server does with its clients when it starts, and when it is reloaded: finds the folder, -clients or
+ * the one called clients beside that of the certificates, loads it, and logs how many there are and what is
+ * broken. 0: *ret is the caller's; NULL: there is no such folder, and none was asked for. Otherwise it
+ * has been logged, and *ret is not set.
+ */
+int clients_take(const struct server_options *opt, const struct credentials *former,
+                 struct credentials **ret) MUST_USE;

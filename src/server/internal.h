@@ -313,8 +313,9 @@ struct server {
     char public_host[SOCK_NAME_MAX]; /* of -public-bind, without brackets; "": every address */
     struct signals signals;
     struct pki_identity *identity;
-    const char *alpn; /* HELLO_ALPN, or NULL: the legacy wire only */
-    SSL_CTX *tls;     /* for the next connection: those that are there keep theirs */
+    struct credentials *clients; /* read at the start, until keys has it; or NULL: there are none */
+    const char *alpn;            /* HELLO_ALPN, or NULL: the legacy wire only */
+    SSL_CTX *tls;                /* for the next connection: those that are there keep theirs */
     uv_timer_t renewal;
     int handed_fd; /* a service manager's socket for the tunnel port, or -1 */
     struct listener *tunnel_port;

@@ -25,6 +25,7 @@
 #include "base/event.h"
 #include "base/trust_path.h"
 #include "net/tls_ctx.h"
+#include "server/clients.h"
 #include "server/internal.h"
 
 enum {
@@ -437,6 +438,9 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     srv->memory = limits_memory(srv->opt->common.memory) / workers;
     list_init(&srv->agents);
     owners_init(srv);
+    if (srv->clients)
+        (void)keys_use(srv, srv->clients); /* nobody is here yet */
+    srv->clients = NULL;
     uv_timer_init(&srv->loop.uv, &srv->renewal);
     srv->renewal.data = srv;
     uv_timer_start(&srv->renewal, on_renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);
@@ -462,6 +466,7 @@ static void finish(struct server *srv)
     notify_fini(&srv->notify);
     verdicts_fini(&srv->verdicts);
     SSL_CTX_free(srv->tls);
+    credentials_unref(srv->clients);
     pki_free(srv->identity);
 }
 
@@ -511,6 +516,8 @@ static int server_serve(struct server *srv)
     uint64_t descriptors = limits_raise();
     unsigned workers = limits_threads(opt->threads, descriptors);
     int err = load_identity(srv);
+    if (err == 0)
+        err = clients_take(srv->opt, NULL, &srv->clients);
     if (err < 0)
         return cli_failed(err);
     if (begin(srv, descriptors, workers) < 0)

@@ -13,6 +13,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -264,6 +265,42 @@ def test_the_server_s_folder(state):
     (state / "clients").chmod(0o777)
     done = run("list", cwd=state)
     assert done.returncode == 1 and "chmod go-w" in done.stderr
+
+
+def serve(state, *words):
+    """A server in the folder, until it says that it listens, or its end. Its status (None: it listened) and its lines."""
+    (state / "secret").write_text("a-secret-of-more-than-16-bytes\n")
+    (state / "secret").chmod(0o600)
+    server = subprocess.Popen([PROGRAM, "server", "-secret-file", "secret", "-listen", "127.0.0.1:0", "-threads", "1", *words],
+                              cwd=state, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "LC_ALL": "C", "NOTIFY_SOCKET": ""})
+    late = threading.Timer(100, server.kill)
+    late.start()
+    lines, listened = [], False
+    for line in server.stderr:
+        lines.append(line)
+        if "the tunnel listens on" in line:
+            listened = True
+            server.kill()
+    late.cancel()
+    server.stderr.close()
+    status = server.wait(timeout=60)
+    return None if listened else status, "".join(lines)
+
+
+def test_a_server_reads_them_at_its_start(state):
+    status, lines = serve(state)
+    assert status is None and "clients" not in lines, lines
+    add(state, "a")
+    put(state, "b", "prots: 80\n")
+    status, lines = serve(state)
+    assert status is None and "clients with a key in clients: 1; broken files: 1\n" in lines, lines
+    assert "the file of a client is broken: clients/b.yaml:1:1: 'prots' is no key here; 'ports'?\n" in lines
+    (state / "clients").rename(state / "others")
+    status, lines = serve(state, "-clients", "others")
+    assert status is None and "clients with a key in others: 1; broken files: 1\n" in lines, lines
+    status, lines = serve(state, "-clients", "clients")
+    assert status == 1 and "cannot load the clients: cannot open folder clients: No such file" in lines, lines
 
 
 @pytest.mark.parametrize("words,text", [

@@ -102,7 +102,7 @@ def test_files_and_directories_are_told_apart(tmp_path):
 @pytest.mark.parametrize("name", ["gotunnel", "_gotunnel", "gotunnel.fish", "gotunnel.1"])
 def test_every_command_is_named(name):
     text = (MADE / name).read_text()
-    for command in ("server", "client", "check", "genkey", "help", "version"):
+    for command in ("server", "client", "check", "clients", "genkey", "help", "version"):
         assert command in text
 
 

@@ -16,7 +16,7 @@ static void check(const struct target *t)
     int err = hostport_parse(t->address, &any, &why);
     assert(err == 0 && any.port != 0);
     assert(t->port >= 0 && t->port <= 65535);
-    assert(strlen(t->name) <= CONFIG_NAME_MAX && !strpbrk(t->name, "=@: "));
+    assert(strlen(t->name) <= TUNNEL_NAME_MAX && !strpbrk(t->name, "=@: "));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

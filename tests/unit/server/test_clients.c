@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "conf/rights.h"
+#include "unit/lines.h"
 
 static char top[64], path[80];
 static struct clients_dir dir;
@@ -318,6 +319,67 @@ static void a_broken_one_keeps_its_former_rights(void **state)
     assert_null(credentials_find(table, "c"));
 }
 
+/* As a server does at its start: the folder is found, and the log says what is in it. */
+static void a_server_takes_them(void **state)
+{
+    (void)state;
+    char certs[96], line[160];
+    struct server_options opt = {.certs = certs, .clients = ""};
+    put_client("a", 1, "");
+    put_client("b", 2, "prots: 80\n");
+    lines_seen[0] = '\0';
+    (void)snprintf(certs, sizeof certs, "%s/certs//", top);
+    assert_int_equal(clients_take(&opt, NULL, &table), 0);
+    assert_int_equal(credentials_count(table), 1);
+    (void)snprintf(line, sizeof line, "clients with a key in %s/clients: 1; broken files: 1", top);
+    assert_int_equal(lines_count(line), 1);
+    assert_int_equal(lines_count("/clients/b.yaml:2:1: 'prots' is no key here; 'ports'?"), 1);
+    assert_int_equal(lines_count(""), 2);
+
+    /* A reload: who is broken now is there as before. */
+    put_client("a", 3, "ports: x\n");
+    former = table;
+    assert_int_equal(clients_take(&opt, former, &table), 0);
+    assert_non_null(credentials_find(table, "a"));
+
+    /* One that was asked for is there. */
+    lines_seen[0] = '\0';
+    opt.clients = "/tmp/gotunnel-none/clients";
+    assert_int_equal(clients_take(&opt, NULL, &former), ERR_NOTFOUND);
+    assert_int_equal(lines_count("cannot load the clients: cannot open folder /tmp/gotunnel-none"),
+                     1);
+    opt.clients = path;
+    assert_int_equal(fchmod(dir.fd, 0777), 0);
+    assert_int_equal(clients_take(&opt, NULL, &former), ERR_PERM);
+}
+
+static void a_server_without_any(void **state)
+{
+    (void)state;
+    char certs[96];
+    struct server_options opt = {.certs = certs, .clients = ""};
+    (void)snprintf(certs, sizeof certs, "%s/clients/certs", top);
+    lines_seen[0] = '\0';
+    assert_int_equal(clients_take(&opt, NULL, &table), 0);
+    assert_null(table);
+    assert_int_equal(lines_count(""), 0);
+}
+
+static void lines_about_broken_ones_have_a_bound(void **state)
+{
+    (void)state;
+    char name[16];
+    struct server_options opt = {.certs = "certs", .clients = path};
+    for (unsigned i = 0; i < CLIENTS_LINES_MAX + 5; i++) {
+        (void)snprintf(name, sizeof name, "%u", i);
+        put_client(name, i, "x: 1\n");
+    }
+    lines_seen[0] = '\0';
+    assert_int_equal(clients_take(&opt, NULL, &table), 0);
+    assert_int_equal(lines_count("'x' is no key here"), CLIENTS_LINES_MAX);
+    assert_int_equal(lines_count("broken files: 25"), 1);
+}
+
 /* How long it takes is printed, and held by nobody. */
 static void ten_thousand(void **state)
 {
@@ -359,6 +421,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_lock_for_who_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_of_them, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_one_keeps_its_former_rights, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_server_takes_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_server_without_any, setup, teardown),
+        cmocka_unit_test_setup_teardown(lines_about_broken_ones_have_a_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(ten_thousand, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -278,6 +278,14 @@ int reception_init(struct server *srv)
     return 0;
 }
 
+unsigned keys_use(struct server *srv, struct credentials *t)
+{
+    (void)srv;
+    kit_did("keys:%d", (int)credentials_count(t));
+    credentials_unref(t);
+    return 0;
+}
+
 void reception_fini(struct server *srv)
 {
     (void)srv;
@@ -410,6 +418,7 @@ static int setup(void **state)
     rig.descriptors = 100;
     rig.cert = CERT(0);
     kit.opt.listen = ":7000";
+    kit.opt.clients = "";
     kit.opt.public_bind = kit.opt.certs = kit.opt.common.secret_file = kit.opt.common.config = "";
     return 0;
 }
@@ -460,6 +469,27 @@ static void it_starts_serves_and_ends(void **state)
     (void)state;
     assert_int_equal(serve(script_ready), EXIT_STATUS_OK);
     KIT_DID("loop-fini worker-fini:1 mailbox-fini pki-free ");
+}
+
+/* Before anybody can come. */
+static void script_clients(void)
+{
+    KIT_DID("loop mailbox keys:0 listen:7000 cage banner loop-run ");
+    rig.ops->end(rig.srv);
+    server_worker_gone(rig.srv);
+}
+
+static void it_knows_its_clients(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/gotunnel-server-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    kit.opt.clients = folder;
+    assert_int_equal(serve(script_clients), EXIT_STATUS_OK);
+    assert_int_equal(kit_count("clients with a key in "), 1);
+    assert_int_equal(rmdir(folder), 0);
+    assert_int_equal(serve(script_clients), EXIT_STATUS_FAILED);
+    assert_int_equal(kit_count("cannot load the clients: "), 1);
 }
 
 static void script_balancers(void)
@@ -830,6 +860,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
         T(it_starts_serves_and_ends),
+        T(it_knows_its_clients),
         T(balancers_go_through_a_gate_of_their_own),
         T(several_workers_share_what_there_is),
         T(what_cannot_start_says_why),
