@@ -57,9 +57,9 @@ enum option_type {
     OPTION_MEMORY,  /* int64_t bytes, OPTION_MEMORY_MIN_MIB to _MAX_MIB; 0: not given */
     OPTION_TUNNELS, /* struct tunnels; may be given again, each adds one */
     OPTION_BOOL,    /* bool; takes no argument */
-    OPTION_LIMIT,  /* int: 1 to OPTION_LIMIT_MAX */
-    OPTION_PACE,   /* int: so many a second, 1 to OPTION_RATE_MAX, as 50/s */
-    OPTION_MOMENT, /* int64_t seconds since 1970: conf/utc.h */
+    OPTION_LIMIT,   /* int: 1 to OPTION_LIMIT_MAX */
+    OPTION_PACE,    /* int: so many a second, 1 to OPTION_RATE_MAX, as 50/s */
+    OPTION_MOMENT,  /* int64_t seconds since 1970: conf/utc.h */
 };
 
 enum { OPTIONS_MAX = 32 }; /* of a mode: bits of common_options.given */
