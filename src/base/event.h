@@ -47,6 +47,14 @@
 #define EVENT_FIELD_SECONDS(name)  {#name, EVENT_KIND_SECONDS}
 /* clang-format on */
 
+/* Kinds of texts: what the table has, and what is said. n is the field that one and many count. */
+#define EVENT_TEXT_N_(text)          text
+#define EVENT_TEXT_NP_(one, many, n) one
+#define EVENT_TEXT_RAW_(text)        text
+#define EVENT_SAY_N_(text)           _(text)
+#define EVENT_SAY_NP_(one, many, n)  P_(one, many, (unsigned long long)(n))
+#define EVENT_SAY_RAW_(text)         text
+
 enum event_kind {
     EVENT_KIND_TEXT = 1, /* 0: no field */
     EVENT_KIND_COUNT,
@@ -66,70 +74,70 @@ enum event_kind {
  */
 /* clang-format off */
 #define EVENT0(w, l, t) \
-    EVENT(w, LOG_LEVEL_##l, t, (void), log_line(LOG_LEVEL_##l, _(t)), ({0}))
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (void), log_line(LOG_LEVEL_##l, EVENT_SAY_##t), ({0}))
 #define EVENT1(w, l, t, a) \
-    EVENT(w, LOG_LEVEL_##l, t, (EVENT_PARAM_##a), log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a), \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (EVENT_PARAM_##a), log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a), \
           (EVENT_FIELD_##a))
 #define EVENT2(w, l, t, a, b) \
-    EVENT(w, LOG_LEVEL_##l, t, (EVENT_PARAM_##a, EVENT_PARAM_##b), \
-          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b), \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (EVENT_PARAM_##a, EVENT_PARAM_##b), \
+          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b))
 #define EVENT3(w, l, t, a, b, c) \
-    EVENT(w, LOG_LEVEL_##l, t, (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c), \
-          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c), \
+          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c))
 #define EVENT4(w, l, t, a, b, c, d) \
-    EVENT(w, LOG_LEVEL_##l, t, \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d), \
-          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d), \
+          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d))
 #define EVENT5(w, l, t, a, b, c, d, e) \
-    EVENT(w, LOG_LEVEL_##l, t, \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e), \
-          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
                    EVENT_ARG_##e), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e))
 #define EVENT6(w, l, t, a, b, c, d, e, f) \
-    EVENT(w, LOG_LEVEL_##l, t, \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e, \
            EVENT_PARAM_##f), \
-          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
                    EVENT_ARG_##e, EVENT_ARG_##f), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e, \
            EVENT_FIELD_##f))
 #define EVENT7(w, l, t, a, b, c, d, e, f, g) \
-    EVENT(w, LOG_LEVEL_##l, t, \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e, \
            EVENT_PARAM_##f, EVENT_PARAM_##g), \
-          log_line(LOG_LEVEL_##l, _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
                    EVENT_ARG_##e, EVENT_ARG_##f, EVENT_ARG_##g), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e, \
            EVENT_FIELD_##f, EVENT_FIELD_##g))
 
 /* About a stranger: "event=word src=address" stands before the text, whatever the language. */
 #define EVENT_STRANGER1(w, l, t, a) \
-    EVENT(stranger_##w, LOG_LEVEL_##l, t, (const char *src, EVENT_PARAM_##a), \
-          event_stranger_line(LOG_LEVEL_##l, #w, src, _(t), EVENT_ARG_##a), \
+    EVENT(stranger_##w, LOG_LEVEL_##l, EVENT_TEXT_##t, (const char *src, EVENT_PARAM_##a), \
+          event_stranger_line(LOG_LEVEL_##l, #w, src, EVENT_SAY_##t, EVENT_ARG_##a), \
           ({"src", EVENT_KIND_TEXT}, EVENT_FIELD_##a))
 #define EVENT_STRANGER2(w, l, t, a, b) \
-    EVENT(stranger_##w, LOG_LEVEL_##l, t, (const char *src, EVENT_PARAM_##a, EVENT_PARAM_##b), \
-          event_stranger_line(LOG_LEVEL_##l, #w, src, _(t), EVENT_ARG_##a, EVENT_ARG_##b), \
+    EVENT(stranger_##w, LOG_LEVEL_##l, EVENT_TEXT_##t, (const char *src, EVENT_PARAM_##a, EVENT_PARAM_##b), \
+          event_stranger_line(LOG_LEVEL_##l, #w, src, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
           ({"src", EVENT_KIND_TEXT}, EVENT_FIELD_##a, EVENT_FIELD_##b))
 
 /* The same, said again: for the debug log. */
 #define EVENT_AGAIN_LEVEL(l) again ? LOG_LEVEL_DEBUG : LOG_LEVEL_##l
 #define EVENT_AGAIN0(w, l, t) \
-    EVENT(w, LOG_LEVEL_##l, t, (bool again), log_line(EVENT_AGAIN_LEVEL(l), _(t)), ({0}))
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again), log_line(EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t), ({0}))
 #define EVENT_AGAIN1(w, l, t, a) \
-    EVENT(w, LOG_LEVEL_##l, t, (bool again, EVENT_PARAM_##a), \
-          log_line(EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a), (EVENT_FIELD_##a))
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again, EVENT_PARAM_##a), \
+          log_line(EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a), (EVENT_FIELD_##a))
 #define EVENT_AGAIN2(w, l, t, a, b) \
-    EVENT(w, LOG_LEVEL_##l, t, (bool again, EVENT_PARAM_##a, EVENT_PARAM_##b), \
-          log_line(EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a, EVENT_ARG_##b), \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again, EVENT_PARAM_##a, EVENT_PARAM_##b), \
+          log_line(EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b))
 #define EVENT_AGAIN3(w, l, t, a, b, c) \
-    EVENT(w, LOG_LEVEL_##l, t, (bool again, EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c), \
-          log_line(EVENT_AGAIN_LEVEL(l), _(t), EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again, EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c), \
+          log_line(EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c))
 /* clang-format on */
 
@@ -155,7 +163,8 @@ struct event_field {
 struct event_row {
     const char *word;
     enum log_level level;
-    const char *text; /* English; i18n_text() translates it */
+    const char
+        *text; /* English, of one with plural forms that of many; i18n_text() translates it */
     struct event_field fields[EVENT_FIELDS_MAX];
 };
 

@@ -3,6 +3,10 @@
  * The choice of the language, and the catalogues that are part of the program (po/ compiles them).
  * The C library's locale is not touched: it would need the locale to be installed, and numbers are
  * written and read the same way everywhere.
+ *
+ * Which plural form a number has is a rule of each language: Plural-Forms in the header of its
+ * catalogue, a C expression. We have two languages and no evaluator: the rules are here, and
+ * tools/check-po and tests/unit/base/test_i18n.c hold the header to them.
  */
 #include "base/i18n.h"
 
@@ -56,4 +60,12 @@ const char *i18n_text(const char *msgid)
         return msgid; /* the catalogue has its own header there */
     const char *text = mo_find(&chosen, msgid);
     return text ? text : msgid;
+}
+
+const char *i18n_plural(const char *one, const char *many, unsigned long long n)
+{
+    const char *text = mo_find(&chosen, one); /* Chinese: nplurals=1; plural=0 */
+    if (text)
+        return text;
+    return n == 1 ? one : many; /* English: nplurals=2; plural=n != 1 */
 }

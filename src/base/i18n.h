@@ -12,5 +12,13 @@ void i18n_init(void);
 /* The text in the chosen language, or msgid itself. Static storage. */
 const char *i18n_text(const char *msgid) __attribute__((format_arg(1)));
 
+/* A text with a count in it: of n things, `one` if n is 1, else `many`, or their translation. Both
+   print the same values in the same order; a text has one such noun, others stand as "connections: %u"
+   or with the sign of a unit, as "%d s" (tools/check-po). Static storage. */
+const char *i18n_plural(const char *one, const char *many, unsigned long long n)
+    __attribute__((format_arg(1), format_arg(2)));
+
 #define _(msgid)  i18n_text(msgid)
 #define N_(msgid) (msgid) /* marks a text for the catalogue; translated where it is used */
+
+#define P_(one, many, n) i18n_plural(one, many, n)

@@ -71,7 +71,9 @@ static size_t lost_line(char *line, size_t room, unsigned lost)
 {
     size_t n = put_time(line, room - 1);
     n += written(snprintf(line + n, room - 1 - n,
-                          _("%u lines of the log were lost: nothing took them"), lost),
+                          P_("%u line of the log was lost: nothing took it",
+                             "%u lines of the log were lost: nothing took them", lost),
+                          lost),
                  room - 1 - n);
     line[n++] = '\n';
     return n;

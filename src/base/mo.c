@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The .mo format: a header of seven words, then two tables of {length, offset}, sorted by original
- * text, and the texts, each with a NUL behind. The hash table is optional; binary search does.
+ * text, and the texts, each with a NUL behind. The hash table is optional; binary search does. A text
+ * with plural forms is its forms with a NUL between each two: as a C string it is its first form.
  */
 #include "base/mo.h"
 

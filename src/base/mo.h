@@ -23,5 +23,6 @@ struct mo {
    nothing is found in it). */
 MUST_USE int mo_open(struct mo *mo, const void *data, size_t size);
 
-/* The translation of msgid, inside data; NULL if there is none (or an empty one). */
+/* The translation of msgid, inside data; NULL if there is none (or an empty one). A text with plural
+   forms is found by its singular, and is the first form of its translation: base/i18n.c. */
 const char *mo_find(const struct mo *mo, const char *msgid);

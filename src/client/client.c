@@ -184,37 +184,12 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
 {
     if (c->rejections > 0)
         return BACKOFF_SECRET;
-    switch (reason) {
-    case END_REFUSED:
-        if (refusal && refusal->error == HELLO_ERR_TAKEN)
-            return one_ends_beside(c) ? BACKOFF_HELD : BACKOFF_TAKEN;
-        return c->was_up || is_port_held(refusal) ? BACKOFF_HELD : BACKOFF_REJECTED;
-    case END_AUTH:
-        return BACKOFF_SECRET;
-    case END_CERT:
-    case END_LEGACY:
-    case END_UNPROVEN:
-        return BACKOFF_REJECTED;
-    case END_REPLACED:
-        return BACKOFF_TAKEN;
-    case END_PEER:
-    case END_SILENT:
-    case END_STALLED:
-    case END_PROTOCOL:
-    case END_BLAMED:
-    case END_DEADLINE:
-    case END_TLS:
-    case END_PUT_OFF:
-    case END_LOCAL:
-    case END_SHUTDOWN:
-    case END_REVOKED:
-    case END_EXPIRED:
-    case END_UNKNOWN:
-    case END_DRAINED:
-    case END_MOVED:
-        break;
-    }
-    return one_ends_beside(c) ? BACKOFF_BESIDE : BACKOFF_OUTAGE;
+    if (reason == END_REFUSED && refusal && refusal->error == HELLO_ERR_TAKEN)
+        return one_ends_beside(c) ? BACKOFF_HELD : BACKOFF_TAKEN;
+    if (reason == END_REFUSED && (c->was_up || is_port_held(refusal)))
+        return BACKOFF_HELD;
+    enum backoff_kind kind = client_end_outcome(reason).wait;
+    return kind == BACKOFF_OUTAGE && one_ends_beside(c) ? BACKOFF_BESIDE : kind;
 }
 
 /* For the service manager, until a session is up. A wrong secret stays wrong while we are put off. */
@@ -230,8 +205,10 @@ static void note_trouble(struct client *c, enum end_reason reason, const struct 
     else if (reason == END_REFUSED)
         times = event_count(EVENT_open_refused);
     if (times > 0)
-        (void)errmsg_set(&c->trouble, 0, _("the server refuses (%llu times so far): %s"), times,
-                         words);
+        (void)errmsg_set(&c->trouble, 0,
+                         P_("the server refuses (%llu time so far): %s",
+                            "the server refuses (%llu times so far): %s", times),
+                         times, words);
     else
         (void)errmsg_set(&c->trouble, 0, _("no tunnel: %s"), words);
     client_tell_manager(c);

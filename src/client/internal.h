@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "app/cli.h"
 #include "app/notify.h"
 #include "app/signals.h"
 #include "base/list.h"
@@ -135,6 +136,16 @@ int client_trust(struct client *c, const char *alpn, struct errmsg *why) MUST_US
 
 /* The lines about it. */
 void client_tell_trust(const struct client *c);
+
+/* ---- ends.c ---- */
+
+struct end_outcome {
+    enum backoff_kind wait;  /* before the next attempt, unless what else is known says otherwise */
+    enum exit_status status; /* with -once */
+};
+
+/* What it means that an attempt to have a session has ended so. */
+struct end_outcome client_end_outcome(enum end_reason reason);
 
 /* ---- once.c ---- */
 

@@ -26,18 +26,29 @@ void client_status(void *ctx)
 
 /* ---- the service manager ---- */
 
+static void tell_session(struct client *c, const struct uplink *u)
+{
+    uint32_t n = session_streams(u->session);
+    if (session_has_services(u->session))
+        notify_status(&c->notify,
+                      P_("server %s, tunnels open: %u of %u: %s, %u connection",
+                         "server %s, tunnels open: %u of %u: %s, %u connections", n),
+                      c->opt->server, tunnels_open(c), c->opt->tunnels.count, uplink_state(u), n);
+    else
+        notify_status(&c->notify,
+                      P_("server %s, public port %lld: %s, %u connection",
+                         "server %s, public port %lld: %s, %u connections", n),
+                      c->opt->server, u->port, uplink_state(u), n);
+}
+
 void client_tell_manager(struct client *c)
 {
     if (signals_stop_asked(&c->signals))
-        notify_status(&c->notify, _("stopping: %u connections"), c->relays.count);
-    else if (c->current && c->current->session && session_has_services(c->current->session))
-        notify_status(&c->notify, _("server %s, %u of %u tunnels: %s, %u connections"),
-                      c->opt->server, tunnels_open(c), c->opt->tunnels.count,
-                      uplink_state(c->current), session_streams(c->current->session));
+        notify_status(&c->notify,
+                      P_("stopping: %u connection", "stopping: %u connections", c->relays.count),
+                      c->relays.count);
     else if (c->current && c->current->session)
-        notify_status(&c->notify, _("server %s, public port %lld: %s, %u connections"),
-                      c->opt->server, c->current->port, uplink_state(c->current),
-                      session_streams(c->current->session));
+        tell_session(c, c->current);
     else if (*c->trouble.text)
         notify_status(&c->notify, "%s", c->trouble.text);
     else

@@ -11,16 +11,18 @@
 
 static void tell_status(struct server *srv)
 {
-    unsigned sessions = 0;
+    unsigned sessions = 0, connections = quota_used(&srv->connections);
     for (unsigned i = 0; i < srv->workers_count; i++)
         sessions += srv->workers[i].trusted;
     if (srv->draining)
-        notify_status(&srv->notify, _("stopping: %u connections"), quota_used(&srv->connections));
+        notify_status(&srv->notify,
+                      P_("stopping: %u connection", "stopping: %u connections", connections),
+                      connections);
     else if (*srv->trouble.text)
         notify_status(&srv->notify, _("no client can connect: %s"), srv->trouble.text);
     else
-        notify_status(&srv->notify, _("listening on %s: %u sessions, %u connections"),
-                      listener_address(srv->tunnel_port), sessions, quota_used(&srv->connections));
+        notify_status(&srv->notify, _("listening on %s, sessions: %u, connections: %u"),
+                      listener_address(srv->tunnel_port), sessions, connections);
 }
 
 static void watchdog_on_beat(void *ctx)

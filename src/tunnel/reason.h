@@ -33,6 +33,8 @@ enum end_reason {
     END_MOVED,    /* server: the connection belongs to the session it resumes */
 };
 
+enum { END_REASONS = END_MOVED + 1 }; /* rows of a table of all */
+
 /* "the connection was closed by the other side" and so on, in the user's language. Static. */
 const char *end_reason_text(enum end_reason r);
 

@@ -145,7 +145,7 @@ def test_all_threads_are_in_it_with_one_line(lab, echo):
             assert int(task["CapAmb"], 16) == int(task["CapInh"], 16) == 0
             assert not ROOT or int(task["CapBnd"], 16) == capabilities
     client.kill(signal.SIGUSR1)
-    client.wait_log("status: 1 sessions")
+    client.wait_log("status: 1 session,")
     assert server.stop() == client.stop() == []
 
 

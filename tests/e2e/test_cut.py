@@ -566,7 +566,7 @@ def test_p6_the_log_says_what_happened(lab):
         rig.cut("reset", 1)
         rig.server.match(r"the connection broke: .+; its users wait for up to 60 seconds")
         rig.server.match(r"the session goes on from \S+ after \d+\.\d seconds")
-        rig.client.match(r"the connection to the server broke: .+; 3 connections wait for up to 60 seconds")
+        rig.client.match(r"the connection to the server broke: .+; 3 connections wait for up to 60 s")
         rig.client.match(r"the session goes on after \d+\.\d seconds, with 3 connections")
         rig.cut("forget", 0)
         said = rig.client.match(r"has not answered for (\d+\.\d) seconds: trying another connection").group(1)

@@ -32,7 +32,7 @@ def test_none_of_them_kills(lab, echo, who):
         for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
             p.kill(signum)
         p.wait_log("SIGHUP: nothing is reloaded yet")
-        p.wait_log("status: 1 sessions, 1 of")
+        p.wait_log("status: 1 session, connections: 1 of")
         p.wait_log("SIGUSR2 means nothing")
         s.sendall(b"x")
         assert read_exactly(s, 1) == b"x"
@@ -169,7 +169,7 @@ def test_a_lost_terminal_lets_connections_finish(lab, echo):
         assert read_exactly(s, 1) == b"x"
         close()
         err = lab.path / "terminal.err"
-        wait_for("the drain", lambda: "1 connections may finish, for up to 60 seconds" in err.read_text())
+        wait_for("the drain", lambda: "1 connection may finish, for up to 60 s" in err.read_text())
         os.kill(pid, signal.SIGHUP)  # the shell's, after the kernel's: it is no second request
         time.sleep(0.2)
         s.sendall(b"y")
@@ -242,13 +242,13 @@ def test_status_of_a_server(lab, echo):
             s.sendall(b"x")
             assert read_exactly(s, 1) == b"x"
         server.kill(signal.SIGUSR1)
-        log = server.wait_log("status: 4 sessions, 2 of at most")
-        lines = re.findall(r"status: client (\S+), id (\S+): up, (\d) connections, \S*:(\d+), "
-                           r"\d+ bytes received, \d+ sent\n", log)
+        log = server.wait_log("status: 4 sessions, connections: 2 of at most")
+        lines = re.findall(r"status: client (\S+), id (\S+): up, (\d) connections?, \S*:(\d+), "
+                           r"\d+ B received, \d+ B sent\n", log)
         assert sorted((i, n, port) for _, i, n, port in lines) == sorted(
             (f"client-{i}", "2" if i == 0 else "0", str(c.port)) for i, c in enumerate(clients))
-        assert re.search(r"id client-0: up, .*, 2 bytes received, 2 sent\n", log)
-        assert re.search(r"status: 4 sessions, .*, 2 bytes received, 2 sent\n", log)
+        assert re.search(r"id client-0: up, .*, 2 B received, 2 B sent\n", log)
+        assert re.search(r"status: 4 sessions, .*, 2 B received, 2 B sent\n", log)
         assert log.index("status: 4 sessions") > max(log.index(f"id client-{i}: up") for i in range(4))
     clients[3].kill()
     server.wait_log("its users wait")
@@ -268,8 +268,8 @@ def test_status_is_written_whatever_the_level(lab, echo):
         return re.search(pattern, quiet.log())
 
     wait_for("one that is up", lambda: says(
-        rf"status: server 127\.0\.0\.1:{server.port}, id quiet: up, 0 connections, 0 bytes received, 0 sent\n.*"
-        r"status: 1 sessions, 0 of at most"), step=0.2)
+        rf"status: server 127\.0\.0\.1:{server.port}, id quiet: up, 0 connections, 0 B received, 0 B sent\n.*"
+        r"status: 1 session, connections: 0 of at most"), step=0.2)
     server.kill()
     wait_for("one that is not", lambda: says(r"id quiet: (?!up)"), step=0.2)
 
@@ -284,7 +284,7 @@ def test_status_while_stopping_and_many_at_once(lab, echo, who):
         for _ in range(200):
             p.popen.send_signal(signal.SIGUSR1)
         p.kill(signal.SIGTERM)
-        p.wait_log("1 connections may finish")
+        p.wait_log("1 connection may finish")
         p.kill(signal.SIGUSR1)
         p.wait_log("status: ", after="may finish")
     assert p.wait() == 0
@@ -308,7 +308,7 @@ def test_the_drain_time(lab, echo, who):
     with open_connection(t.port):
         start = time.monotonic()
         p.kill(signal.SIGTERM)
-        p.wait_log("1 connections may finish, for up to 1.5 seconds; a second signal ends now")
+        p.wait_log("1 connection may finish, for up to 1.5 s; a second signal ends now")
         assert p.wait() == 0
         assert time.monotonic() - start >= 1.4
 
@@ -331,7 +331,7 @@ def test_both_ends_say_who_was_cut_by_the_end_of_the_drain(lab, echo, who):
     p = getattr(lab2, who)
     with open_connection(lab2.port) as s:
         p.kill(signal.SIGTERM)
-        p.wait_log("1 connections may finish")
+        p.wait_log("1 connection may finish")
         s.shutdown(socket.SHUT_WR)
         assert s.recv(1) == b""
         assert p.wait() == 0
@@ -342,14 +342,14 @@ def test_both_ends_say_who_was_cut_by_the_end_of_the_drain(lab, echo, who):
 @BOTH
 @pytest.mark.parametrize("drain", ["0", "400ms"])
 def test_no_drain(lab, echo, who, drain):
-    """Nobody is told of connections that may finish for up to 0 seconds, at neither end."""
+    """Nobody is told of connections that may finish for up to 0 s, at neither end."""
     t = lab.tunnel(echo.port, flags=("-drain", drain))
     p = getattr(t, who)
     with open_connection(t.port):
         p.kill(signal.SIGTERM)
         assert p.wait(20) == 0
     assert t.client.stop() + t.server.stop() == []  # the other one's lines are there, too
-    assert "stopping" in p.log() and "up to 0 seconds" not in t.server.log() + t.client.log()
+    assert "stopping" in p.log() and "up to 0 s" not in t.server.log() + t.client.log()
     if drain == "0":
         assert "may finish" not in t.server.log() + t.client.log()
 

@@ -29,7 +29,7 @@ def manager(lab):
 def test_a_server_is_ready_when_its_port_listens(lab, manager):
     port = free_port()
     server = lab.server(listen=f"127.0.0.1:{port}", env=manager.env, ready=False)
-    assert manager.wait("READY")["STATUS"] == f"listening on 127.0.0.1:{port}: 0 sessions, 0 connections"
+    assert manager.wait("READY")["STATUS"] == f"listening on 127.0.0.1:{port}, sessions: 0, connections: 0"
     connect(port).close()  # at once: nothing has to be waited for
     assert all("STOPPING" not in news for news in manager.news)
     server.stop()
@@ -61,7 +61,7 @@ def test_a_refusal_is_a_status_and_no_end(lab, manager, echo, what):
     wrong = {"secret": "another-secret-of-16-bytes"} if what == "secret" else {"remote_port": free_port()}
     client = lab.client(server, echo.port, env=manager.env, flags=("-max-retry-interval", "1s"), ready=False,
                         **wrong)
-    manager.wait("STATUS", "the server refuses (1 times so far): ")
+    manager.wait("STATUS", "the server refuses (1 time so far): ")
     manager.wait("STATUS", "the server refuses (2 times so far): ")
     assert client.alive() and all("READY" not in news for news in manager.news)
 

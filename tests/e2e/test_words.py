@@ -4,9 +4,11 @@
 Each row is one mistake and, in English and Chinese, the whole line that tells of it; of a line of the log without its time.
 """
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -339,3 +341,18 @@ def test_a_local_target_where_nothing_listens(lab, server, i):
                 f"cannot connect to the local target 127.0.0.1:{port}: "
                 "nothing listens there: does the program run, and is the port right? (Connection refused)\n",
                 f"无法建立到本地目标的连接 127.0.0.1:{port}: 没有程序在监听：请检查程序是否在运行，端口是否正确（Connection refused）\n")[i])
+
+
+@pytest.mark.parametrize("i", range(2), ids=LANGUAGES)
+def test_none_one_and_two(lab, echo, i):
+    """English has a word for one connection and one for all other numbers; Chinese has the same for all."""
+    server = lab.server(env={"LC_ALL": LANGUAGES[i]})
+    client = lab.client(server, echo.port)
+    with contextlib.ExitStack() as users:
+        for n, english in enumerate(("0 connections", "1 connection", "2 connections")):
+            if n:
+                s = users.enter_context(socket.create_connection(("127.0.0.1", client.port)))
+                s.sendall(b"x")
+                assert s.recv(1) == b"x"
+            server.kill(signal.SIGUSR1)
+            server.wait_log((f": up, {english}, ", f": 正常，{n} 个连接，")[i])

@@ -188,6 +188,39 @@ static void a_line_is_in_the_language_of_the_user(void **state)
     speak("C");
 }
 
+/* English says one thing of 1, and another of all other numbers; Chinese the same of all. */
+static void a_line_with_a_count_has_its_plural_form(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned n;
+        const char *english, *chinese;
+    } rows[] = {
+        {0, "0 connections wait for", "0 个连接最多等待"},
+        {1, "1 connection waits for", "1 个连接最多等待"},
+        {2, "2 connections wait for", "2 个连接最多等待"},
+        {101, "101 connections wait for", "101 个连接最多等待"},
+        {4294967295u, "4294967295 connections wait for", "4294967295 个连接最多等待"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        speak("C");
+        hear();
+        event_uplink_detached(false, "x", rows[i].n, 60);
+        assert_non_null(strstr(heard(), rows[i].english));
+        speak("zh_CN.UTF-8");
+        hear();
+        event_uplink_detached(false, "x", rows[i].n, 60);
+        assert_non_null(strstr(heard(), rows[i].chinese));
+    }
+    speak("C");
+    hear();
+    event_stranger_left_out("-", 1, "tls_not=1"); /* each kind of row */
+    event_session_idle_cut("a", 1);
+    const char *lines = heard();
+    assert_memory_equal(lines, "event=left_out src=- 1 line about", 33);
+    assert_non_null(strstr(lines, "idle for 1 second\n"));
+}
+
 /* Programs look for these, whatever the language is. */
 static void a_line_about_a_stranger_begins_the_same_in_every_language(void **state)
 {
@@ -239,7 +272,7 @@ static void fields_of_all_kinds(void **state)
     assert_string_equal(heard(), "-remote-port -9223372036854775807 is not between 0 and 65535\n");
     hear();
     event_draining(3, 2.5);
-    assert_string_equal(heard(), "stopping: 3 connections may finish, for up to 2.5 seconds; a "
+    assert_string_equal(heard(), "stopping: 3 connections may finish, for up to 2.5 s; a "
                                  "second signal ends now\n");
 }
 
@@ -266,8 +299,8 @@ static void who_asks_is_answered_at_any_level(void **state)
     hear();
     event_retry_too_short(); /* a warning */
     event_status_totals(1, 2, 3, 4, 5);
-    assert_string_equal(
-        heard(), "status: 1 sessions, 2 of at most 3 connections, 4 bytes received, 5 sent\n");
+    assert_string_equal(heard(),
+                        "status: 1 session, connections: 2 of at most 3, 4 B received, 5 B sent\n");
     log_set_level(LOG_LEVEL_INFO);
 }
 
@@ -297,6 +330,7 @@ int main(void)
         cmocka_unit_test(a_name_has_one_kind),
         cmocka_unit_test(texts_are_translated),
         cmocka_unit_test(a_line_is_in_the_language_of_the_user),
+        cmocka_unit_test(a_line_with_a_count_has_its_plural_form),
         cmocka_unit_test(a_line_about_a_stranger_begins_the_same_in_every_language),
         cmocka_unit_test(strangers_have_rows_of_their_own),
         cmocka_unit_test(fields_of_all_kinds),

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "base/attr.h"
+#include "base/i18n_catalogue.h"
+#include "base/mo.h"
 
 #define ENGLISH "client %s passed PSK authentication"
 #define CHINESE "客户端 %s 已通过 PSK 认证"
@@ -82,6 +84,35 @@ static void a_text_without_translation_is_itself(void **state)
     assert_ptr_equal(i18n_text(odd), odd);
 }
 
+static const char *plural(unsigned long long n)
+{
+    return i18n_plural("stopping: %u connection", "stopping: %u connections", n);
+}
+
+static void a_count_has_its_plural_form(void **state)
+{
+    (void)state;
+    static const unsigned long long many[] = {0, 2, 11, 21, 101, 0x100000001, UINT64_MAX};
+    (void)text_under("C", NULL, NULL);
+    assert_string_equal(plural(1), "stopping: %u connection");
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        assert_string_equal(plural(many[i]), "stopping: %u connections");
+    (void)text_under("zh_CN.UTF-8", NULL, NULL);
+    assert_string_equal(plural(1), "正在停止：还有 %u 个连接");
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        assert_string_equal(plural(many[i]), plural(1));
+    assert_string_equal(i18n_plural("no such text", "no such texts", 2), "no such texts");
+}
+
+/* i18n.c has no evaluator: what it does is right for this rule alone. */
+static void the_rule_is_that_of_the_catalogue(void **state)
+{
+    (void)state;
+    struct mo mo;
+    assert_int_equal(mo_open(&mo, i18n_zh_cn_mo, i18n_zh_cn_mo_size), 0);
+    assert_non_null(strstr(mo_find(&mo, ""), "\nPlural-Forms: nplurals=1; plural=0;\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -90,6 +121,8 @@ int main(void)
         cmocka_unit_test(the_first_that_is_set_decides),
         cmocka_unit_test(no_locale_needs_to_exist),
         cmocka_unit_test(a_text_without_translation_is_itself),
+        cmocka_unit_test(a_count_has_its_plural_form),
+        cmocka_unit_test(the_rule_is_that_of_the_catalogue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,6 +61,26 @@ static void finds_every_text(void **state)
         assert_null(mo_find(&mo, missing[i]));
 }
 
+/* "one NUL many", and its forms. */
+static void a_text_with_plural_forms_is_found_by_its_singular(void **state)
+{
+    (void)state;
+    uint8_t image[IMAGE_MAX];
+    struct mo mo;
+    size_t n = build(image);
+    uint8_t *original = image + HEADER + 8 * 4, *translation = original + 8 * COUNT; /* "zz" */
+    memcpy(image + n, "zz\0zzz\0Z one\0Z many", 20);
+    put_le32(original, 6);
+    put_le32(original + 4, (uint32_t)n);
+    put_le32(translation, 12);
+    put_le32(translation + 4, (uint32_t)n + 7);
+    assert_int_equal(mo_open(&mo, image, n + 20), 0);
+    assert_string_equal(mo_find(&mo, "zz"), "Z one");
+    assert_null(mo_find(&mo, "zzz"));
+    assert_string_equal(mo_find(&mo, "ab"), "AB"); /* its neighbours as before */
+    assert_string_equal(mo_find(&mo, "\xe4"), "high");
+}
+
 static void other_bytes_are_refused(void **state)
 {
     (void)state;
@@ -138,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_every_text),
+        cmocka_unit_test(a_text_with_plural_forms_is_found_by_its_singular),
         cmocka_unit_test(other_bytes_are_refused),
         cmocka_unit_test(a_table_must_lie_inside_whole),
         cmocka_unit_test(every_truncation_and_every_bent_word_is_safe),

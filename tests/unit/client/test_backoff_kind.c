@@ -94,6 +94,22 @@ static void an_id_that_another_has_is_waited_for(void **state)
     assert_int_equal(client_backoff_kind(&client, END_REFUSED, &taken), BACKOFF_HELD);
 }
 
+/* With -once the status says whom to ask: 77 the server's owner, 69 the network, 1 this machine. */
+static void each_end_has_a_status(void **state)
+{
+    static const enum end_reason rejected[] = {END_AUTH,    END_CERT,     END_UNPROVEN, END_LEGACY,
+                                               END_REFUSED, END_REPLACED, END_BLAMED};
+    enum exit_status expected[END_REASONS];
+    (void)state;
+    for (int r = 0; r < END_REASONS; r++)
+        expected[r] = EXIT_STATUS_UNREACHABLE;
+    for (size_t i = 0; i < ARRAY_LEN(rejected); i++)
+        expected[rejected[i]] = EXIT_STATUS_REJECTED;
+    expected[END_LOCAL] = EXIT_STATUS_FAILED;
+    for (int r = 0; r < END_REASONS; r++)
+        assert_int_equal(client_end_outcome((enum end_reason)r).status, expected[r]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +118,7 @@ int main(void)
         cmocka_unit_test(a_port_that_was_ours_is_asked_for_often),
         cmocka_unit_test(a_port_that_somebody_has_is_asked_for_often),
         cmocka_unit_test(an_id_that_another_has_is_waited_for),
+        cmocka_unit_test(each_end_has_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

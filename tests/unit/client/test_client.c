@@ -480,7 +480,7 @@ static void relays_finish(void)
     stub_stream(s, &st);
     stub_connected(stub_dial(), 9);
     stub_sigterm();
-    assert_int_equal(stub_lines("1 connections"), 1);
+    assert_int_equal(stub_lines("1 connection "), 1);
     assert_int_equal(uplinks(), 0);
     assert_false(is_ending());
     stub_relay_over(stub.relays);

@@ -119,7 +119,7 @@ static void a_client_that_cuts_in_a_loop_fills_no_disk(void **state)
               "[192.0.2.1:4711 nas] the connection broke: the connection was closed by the other "
               "side; its users wait for up to 60 seconds\n");
     over(a, END_PEER);
-    KIT_LINES("[192.0.2.1:4711 nas] 1 more lines were left out\n"
+    KIT_LINES("[192.0.2.1:4711 nas] 1 more line was left out\n"
               "[192.0.2.1:4711 nas] session ended: the connection was closed by the other side\n"
               "[192.0.2.1:4711 nas] the smux session is closed, closing the public listener "
               "[::]:8080\n");
@@ -179,7 +179,7 @@ static void what_is_said_once_needs_no_room(void **state)
     KIT_LINES("[192.0.2.1:4711 nas] small packets pass, large ones do not: MTU?\n"
               "[192.0.2.1:4711 nas] something on the way cuts connections that are idle for 3 "
               "seconds\n"
-              "[192.0.2.1:4711 nas] stops: 2 connections may finish, for up to 30 seconds\n"
+              "[192.0.2.1:4711 nas] stops: 2 connections may finish, for up to 30 s\n"
               "[192.0.2.1:4711 nas] the time to finish is over: 2 connections were cut\n");
     over(a, END_PEER);
     forget(a);
@@ -676,7 +676,7 @@ static void status_says_where_a_session_stands(void **state)
         agent_tell(a);
         (void)snprintf(expected, sizeof expected, "id nas: %s, 2 connections, ", cases[i].words);
         assert_int_equal(kit_count(expected), 1);
-        assert_int_equal(kit_count("[::]:8080, 5000000000 bytes received, 7 sent"), 1);
+        assert_int_equal(kit_count("[::]:8080, 5000000000 B received, 7 B sent"), 1);
         *kit.lines = '\0';
     }
     over(a, END_PEER);

@@ -685,8 +685,7 @@ static void script_busy_drain(void)
     srv->workers[0].sessions = 1;
     rig.ops->drain(srv);
     server_worker_stopped(srv);
-    KIT_LINES(
-        "stopping: 1 connections may finish, for up to 30 seconds; a second signal ends now\n");
+    KIT_LINES("stopping: 1 connection may finish, for up to 30 s; a second signal ends now\n");
     KIT_DID("unlisten >stop_listening ");
     server_worker_empty(srv);
     KIT_DID(""); /* another one is there */
@@ -769,7 +768,7 @@ static void script_status(void)
     KIT_LINES(""); /* the totals are below the lines of all */
     server_worker_told(srv);
     KIT_LINES(
-        "status: 3 sessions, 1 of at most 45 connections, 6000000000 bytes received, 201 sent\n");
+        "status: 3 sessions, connections: 1 of at most 45, 6000000000 B received, 201 B sent\n");
     rig.ops->status(srv);
     KIT_DID("1>status 2>status ");
     rig.ops->end(srv);
