@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* A bucket of log lines that refills with time. */
+/* A bucket of log lines, and how many it held back. */
 #include "base/log_budget.h"
 
-static void earn(struct log_budget *b, mtime_ms now)
-{
-    mtime_ms lines = (now - b->counted_at) / LOG_BUDGET_EVERY_MS;
-    if (lines >= b->used) {
-        b->used = 0;
-        b->counted_at = now;
-        return;
-    }
-    b->used -= (unsigned)lines;
-    b->counted_at += lines * LOG_BUDGET_EVERY_MS;
-}
+static const struct bucket_rate lines = {.per_s = 1000 / LOG_BUDGET_EVERY_MS,
+                                         .burst = LOG_BUDGET_BURST};
+_Static_assert(1000 % LOG_BUDGET_EVERY_MS == 0, "so many a second");
 
 bool log_budget_take(struct log_budget *b, mtime_ms now, unsigned *ret_left_out)
 {
-    earn(b, now);
-    if (b->used >= LOG_BUDGET_BURST) {
+    if (!bucket_take(&b->lines, &lines, 1, now)) {
         b->left_out++;
         return false;
     }
-    b->used++;
     *ret_left_out = log_budget_left_out(b);
     return true;
 }

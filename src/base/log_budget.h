@@ -8,15 +8,14 @@
 
 #include <stdbool.h>
 
-#include "base/mtime.h"
+#include "base/bucket.h"
 
 enum { LOG_BUDGET_BURST = 60, LOG_BUDGET_EVERY_MS = 1000 };
 
 /* All zero is a fresh one. */
 struct log_budget {
     /* private */
-    mtime_ms counted_at; /* used is right as of then */
-    unsigned used;       /* lines of the burst that have not been earned back */
+    struct bucket lines;
     unsigned left_out;
 };
 
