@@ -60,10 +60,9 @@ enum option_type {
     OPTION_LIMIT,   /* int: 1 to OPTION_LIMIT_MAX */
     OPTION_PACE,    /* int: so many a second, 1 to OPTION_RATE_MAX, as 50/s */
     OPTION_MOMENT,  /* int64_t seconds since 1970: conf/utc.h */
-    OPTION_TYPES,
 };
 
-enum { OPTION_TYPES = OPTION_BOOL + 1 };
+enum { OPTION_TYPES = OPTION_MOMENT + 1 };
 
 enum { OPTIONS_MAX = 32 }; /* of a mode: bits of common_options.given */
 

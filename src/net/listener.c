@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,9 +69,9 @@ static bool is_per_connection_error(int errnum)
     }
 }
 
-static void rest(struct listener *l)
+static void rest(struct listener *l, mtime_ms ms)
 {
-    uv_timer_start(&l->timer, on_listener_timer, LISTENER_PAUSE_MS, 0);
+    uv_timer_start(&l->timer, on_listener_timer, (uint64_t)ms, 0);
     watch(l);
 }
 
@@ -78,7 +79,7 @@ static void pause_for(struct listener *l, int errnum)
 {
     mtime_ms before = l->failed_at;
     l->failed_at = loop_now(l->loop);
-    rest(l);
+    rest(l, LISTENER_PAUSE_MS);
     if (l->ev->on_pause && l->failed_at - before >= LISTENER_SERIES_MS)
         l->ev->on_pause(l->ctx, err_from_errno(errnum));
 }
@@ -86,8 +87,9 @@ static void pause_for(struct listener *l, int errnum)
 /* Accepts one connection. False: no more in this turn. */
 static bool accept_one(struct listener *l)
 {
-    if (l->ev->may_accept && !l->ev->may_accept(l->ctx)) {
-        rest(l);
+    mtime_ms wait = l->ev->wait_before ? l->ev->wait_before(l->ctx) : 0;
+    if (wait > 0) {
+        rest(l, wait);
         return false;
     }
     struct sockaddr_storage sa;
@@ -144,6 +146,12 @@ void listener_pause(struct listener *l, bool paused)
 {
     l->paused = paused;
     watch(l);
+}
+
+bool listener_has_waiting(const struct listener *l)
+{
+    struct pollfd p = {.fd = l->fd, .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
 }
 
 const char *listener_address(const struct listener *l)

@@ -31,9 +31,9 @@ struct listener_events {
        first failure of a series only, that is of failures less than LISTENER_SERIES_MS apart. It
        resumes by itself. May be NULL. */
     void (*on_pause)(void *ctx, int err);
-    /* Asked before each accept(), when somebody waits: false, and all wait for LISTENER_PAUSE_MS in
-       the kernel's backlog, until it is asked again. NULL: always. */
-    bool (*may_accept)(void *ctx);
+    /* Asked before each accept(), also when nobody may wait (listener_has_waiting()): 0, or for how
+       many ms all wait in the kernel's backlog, until it is asked again. NULL: 0. */
+    mtime_ms (*wait_before)(void *ctx);
 };
 
 struct listener_config {
@@ -63,6 +63,9 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_config *cfg,
 
 /* Stops (true) or resumes accepting; users then wait in the kernel's backlog. */
 void listener_pause(struct listener *l, bool paused);
+
+/* Does anybody wait in the kernel's backlog? Costs a system call. */
+bool listener_has_waiting(const struct listener *l);
 
 /* The bound address as the original prints it: "[::]:8080" if dual-stack, or "0.0.0.0:8080". */
 const char *listener_address(const struct listener *l);

@@ -61,22 +61,22 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
 }
 
 /* One client, or all of one source, leaves users' connections to others (proto/account.h). */
-static bool endpoint_may_accept(void *ctx)
+static mtime_ms endpoint_wait_before(void *ctx)
 {
     struct agent *a = ((struct endpoint *)ctx)->agent;
     const struct quota *all = a->worker->relays.quota;
     if (!a->work.session || a->work.users == SESSION_USERS_REFUSE)
-        return true; /* nothing is kept of whoever comes */
+        return 0; /* nothing is kept of whoever comes */
     uint32_t of_client = session_streams(a->work.session),
              of_source = quota_used(&a->main.crowd->users);
     if (account_takes_user(quota_max(all), quota_used(all), of_client, of_source))
-        return true;
+        return 0;
     mtime_ms now = loop_now(a->worker->loop);
     if (now >= a->work.tell_crowded_at) {
         a->work.tell_crowded_at = now + TELL_FULL_MS;
         event_users_wait_for_client(a->name, of_client, of_source);
     }
-    return false;
+    return LISTENER_PAUSE_MS;
 }
 
 static void endpoint_on_pause(void *ctx, int err)
@@ -100,7 +100,7 @@ int endpoint_open(struct endpoint *e, int port, struct errmsg *why)
 {
     static const struct listener_events events = {.on_accept = endpoint_on_user,
                                                   .on_pause = endpoint_on_pause,
-                                                  .may_accept = endpoint_may_accept};
+                                                  .wait_before = endpoint_wait_before};
     struct worker *w = e->agent->worker;
     struct listener_config cfg = {
         .host = w->srv->public_host, .port = port, .for_users = true, .unsent_max = UNSENT_FIRST};

@@ -31,6 +31,7 @@ struct owner {
     int accepted, pauses, pause_err;
     int close_after, pause_after; /* accepted connections */
     int may, asked;               /* so many more may come */
+    mtime_ms wait;                /* before the next ones */
     char peer[SOCK_NAME_MAX];
 };
 
@@ -325,36 +326,45 @@ static void closing_while_accepting(void **state)
 
 /* ---- who may come ---- */
 
-static bool may_accept(void *ctx)
+static mtime_ms wait_before(void *ctx)
 {
     struct owner *o = ctx;
     o->asked++;
-    return o->may-- > 0;
+    return o->may-- > 0 ? 0 : o->wait;
 }
 
-/* They wait until the owner lets them in, and it is not asked all the time. */
-static void who_may_not_come_waits(void **state)
+/* They wait until the owner lets them in, and it is asked when it said. */
+static void wait_for_the_owner(struct kit *k, mtime_ms wait, int most_asked)
 {
-    static const struct listener_events asks = {.on_accept = on_accept, .may_accept = may_accept};
-    struct owner o = {.k = *state, .may = 2};
+    static const struct listener_events asks = {.on_accept = on_accept, .wait_before = wait_before};
+    struct owner o = {.k = k, .may = 2, .wait = wait};
     struct listener_config cfg = {.host = "127.0.0.1"};
     struct errmsg why;
     int c[4];
     assert_int_equal(listener_open(&o.k->loop, &cfg, &asks, &o, &o.l, &why), 0);
+    assert_false(listener_has_waiting(o.l));
     for (int i = 0; i < 4; i++)
         c[i] = kit_connect(listener_port(o.l));
     KIT_UNTIL(o.k, o.accepted == 2);
     int asked = o.asked;
     kit_pass(o.k, 3 * LISTENER_PAUSE_MS);
     assert_int_equal(o.accepted, 2);
-    assert_in_range(o.asked, asked, asked + 4);
+    assert_true(listener_has_waiting(o.l));
+    assert_in_range(o.asked, asked, asked + most_asked);
     listener_pause(o.l, true);
     listener_pause(o.l, false); /* does not end its rest */
     o.may = 2;
     KIT_UNTIL(o.k, o.accepted == 4);
+    assert_false(listener_has_waiting(o.l));
     for (int i = 0; i < 4; i++)
         (void)close(c[i]);
     owner_close(&o);
+}
+
+static void who_may_not_come_waits(void **state)
+{
+    wait_for_the_owner(*state, LISTENER_PAUSE_MS, 4);
+    wait_for_the_owner(*state, 20 * LISTENER_PAUSE_MS, 1);
 }
 
 /* ---- pace ---- */

@@ -161,7 +161,9 @@ static bool may_come(uint32_t of_client, uint32_t of_source)
     quota_init(&kit.crowd.users, UINT32_MAX);
     while (quota_used(&kit.crowd.users) < of_source)
         quota_take(&kit.crowd.users);
-    return kit.listener.ev->may_accept(kit.listener.ctx);
+    mtime_ms wait = kit.listener.ev->wait_before(kit.listener.ctx);
+    assert_true(wait == 0 || wait == LISTENER_PAUSE_MS);
+    return wait == 0;
 }
 
 /* Of 100 connections 12 are left to who has fewer than 3. */
