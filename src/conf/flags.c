@@ -170,6 +170,7 @@ static const char *type_word(enum option_type type)
     case OPTION_SECRET:
     case OPTION_PORTS:
     case OPTION_CIDRS:
+    case OPTION_RATE:
     case OPTION_RATES:
     case OPTION_CHOICE:
     case OPTION_TUNNELS:

@@ -15,6 +15,8 @@ static const struct option server_rows[] = {
      N_("public ports that clients may ask for, e.g. 8000-8999,80 (0 allows a free choice); every port if not given")},
     {"certs", OPTION_STRING, offsetof(struct server_options, certs), "certs", NULL, "DIR",
      N_("directory of the certificates, made at the first start")},
+    {"client-rate", OPTION_RATE, offsetof(struct server_options, client_rate), "", NULL, "N/s",
+     N_("new connections of users a second that each client is given, e.g. 50/s: above that users wait to be accepted, and none is refused; no limit if not given")},
     {"clients", OPTION_STRING, offsetof(struct server_options, clients), "", NULL, "DIR",
      N_("directory of the clients that have a key of their own (gotunnel clients); if not given, the one called clients beside that of the certificates, if there is one")},
     {"config", OPTION_STRING, COMMON(server_options, config), "", NULL, "FILE",

@@ -54,6 +54,7 @@ enum option_type {
     OPTION_THREADS,  /* int: 1 to OPTION_THREADS_MAX; 0: not given */
     OPTION_WINDOW,   /* int64_t nanoseconds, 0 to OPTION_WINDOW_MAX_S seconds */
     OPTION_RATES, /* struct rates, each 1 to OPTION_RATE_MAX; one number leaves the second as it is */
+    OPTION_RATE,    /* int: 1 to OPTION_RATE_MAX a second, "50" or "50/s"; 0: not given */
     OPTION_MEMORY,  /* int64_t bytes, OPTION_MEMORY_MIN_MIB to _MAX_MIB; 0: not given */
     OPTION_TUNNELS, /* struct tunnels; may be given again, each adds one */
     OPTION_BOOL,    /* bool; takes no argument */
@@ -113,6 +114,7 @@ struct server_options {
     struct ports allow_ports;
     struct cidrs trusted_proxy; /* balancers, which say whose connection theirs is */
     struct rates handshakes;
+    int client_rate; /* new connections of users a second, of each client; 0: no limit */
 };
 
 struct client_options {

@@ -125,6 +125,19 @@ static int set_rates(const struct option *o, const char *text, void *field)
     return 0;
 }
 
+static int set_rate(const struct option *o, const char *text, void *field)
+{
+    int n = 0;
+    const char *s = take_rate(text, &n);
+    (void)o;
+    if (!s || (*s && strcmp(s, "/s") != 0))
+        return ERR_INVAL;
+    if (n < 0)
+        return ERR_RANGE;
+    *(int *)field = n;
+    return 0;
+}
+
 static int set_memory(const struct option *o, const char *text, void *field)
 {
     int64_t bytes;
@@ -232,6 +245,13 @@ static void want_rates(char ret[VALUE_REASON_MAX], const struct option *o, int e
                    OPTION_RATE_MAX);
 }
 
+static void want_rate(char ret[VALUE_REASON_MAX], const struct option *o, int err)
+{
+    (void)o, (void)err;
+    (void)snprintf(ret, VALUE_REASON_MAX, _("must be so many a second, 1 to %d, like 50/s"),
+                   OPTION_RATE_MAX);
+}
+
 static void want_memory(char ret[VALUE_REASON_MAX], const struct option *o, int err)
 {
     (void)o, (void)err;
@@ -285,6 +305,7 @@ static const struct type {
     [OPTION_THREADS] = {set_threads, NULL, want_threads},
     [OPTION_WINDOW] = {set_window, NULL, want_window},
     [OPTION_RATES] = {set_rates, NULL, want_rates},
+    [OPTION_RATE] = {set_rate, NULL, want_rate},
     [OPTION_MEMORY] = {set_memory, NULL, want_memory},
     [OPTION_TUNNELS] = {set_tunnels, NULL, want_tunnels},
     [OPTION_LIMIT] = {set_limit, NULL, want_limit},

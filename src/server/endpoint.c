@@ -8,6 +8,14 @@
 #include "proto/unsent.h"
 #include "server/internal.h"
 
+/* How many new users each client is given. */
+static struct bucket_rate user_rate(const struct agent *a)
+{
+    uint64_t n = (uint64_t)a->worker->srv->opt->client_rate;
+    return (struct bucket_rate){.per_s = n,
+                                .burst = n > ENDPOINT_BURST_PART ? n / ENDPOINT_BURST_PART : 1};
+}
+
 /* What the connection is for, and whose it is. */
 static void say_user(struct smux_open *open, const struct service *v, int fd,
                      const struct sockaddr *addr)
@@ -36,6 +44,9 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
         sock_close_reset(fd); /* nobody knows when, or whether, the client comes back */
         return;
     }
+    struct bucket_rate rate = user_rate(a);
+    (void)bucket_take(&a->work.user_bucket, &rate, 1,
+                      loop_now(w->loop)); /* endpoint_wait_before() */
     say_user(&open, e->service, fd, addr);
     int err = session_open_stream(a->work.session, &open, &st);
     struct relay *r = err < 0 ? NULL : relay_new(&w->relays, a->work.session, st);
@@ -60,18 +71,32 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
         worker_full(w);
 }
 
-/* One client, or all of one source, leaves users' connections to others (proto/account.h). */
+/* Until when users wait because more come than -client-rate allows: a second at the most. */
+static mtime_ms wait_for_rate(const struct endpoint *e, mtime_ms now)
+{
+    struct agent *a = e->agent;
+    struct bucket_rate rate = user_rate(a);
+    mtime_ms wait = bucket_due(&a->work.user_bucket, &rate, 1, now) - now;
+    if (wait > 0 && now >= a->work.tell_rate_at && listener_has_waiting(e->listener)) {
+        a->work.tell_rate_at = now + TELL_FULL_MS;
+        event_users_wait_for_rate(a->name, (unsigned)rate.per_s);
+    }
+    return wait;
+}
+
+/* One client, or all of one source, leaves users' connections to others (proto/account.h), and has so
+   many new ones a second. Nobody is refused: who waits is in the kernel's backlog. */
 static mtime_ms endpoint_wait_before(void *ctx)
 {
     struct agent *a = ((struct endpoint *)ctx)->agent;
     const struct quota *all = a->worker->relays.quota;
+    mtime_ms now = loop_now(a->worker->loop);
     if (!a->work.session || a->work.users == SESSION_USERS_REFUSE)
         return 0; /* nothing is kept of whoever comes */
     uint32_t of_client = session_streams(a->work.session),
              of_source = quota_used(&a->main.crowd->users);
     if (account_takes_user(quota_max(all), quota_used(all), of_client, of_source))
-        return 0;
-    mtime_ms now = loop_now(a->worker->loop);
+        return wait_for_rate(ctx, now);
     if (now >= a->work.tell_crowded_at) {
         a->work.tell_crowded_at = now + TELL_FULL_MS;
         event_users_wait_for_client(a->name, of_client, of_source);

@@ -16,6 +16,7 @@
 
 #include "app/notify.h"
 #include "app/signals.h"
+#include "base/bucket.h"
 #include "base/list.h"
 #include "base/quota.h"
 #include "conf/snapshot.h"
@@ -50,6 +51,9 @@ enum {
     KEEPER_WRITE_MS = 60000,
     KEEPER_RENEWED_MS = 3600 * 1000,
     KEEPER_LOOK_MS = 1000, /* whether a writing is over */
+    /* Of -client-rate this part of a second's worth may come at once after a rest, at least one: in any
+       second at most a tenth more than the rate. */
+    ENDPOINT_BURST_PART = 10,
     KEEPER_END_MS = 2000, /* so long the end of the program, once all is closed, waits for a disk */
     /* Sources by which a worker counts the sessions it tells of, by hash: some may share one. */
     TOLD_SOURCES = 256,
@@ -200,6 +204,8 @@ struct agent_work {
     struct log_budget lines;      /* about what happens to its session again and again */
     struct log_budget user_lines; /* about users who are not served */
     mtime_ms tell_crowded_at;     /* it has its share of users: not logged again before */
+    mtime_ms tell_rate_at;        /* more come than -client-rate allows: the same */
+    struct bucket user_bucket;    /* new users: -client-rate */
     bool authenticated;
     bool has_asked;
     bool is_quiet;   /* its source has opened so many sessions that this one has no lines */

@@ -228,6 +228,27 @@ static void handshakes_are_one_or_two_rates(void **state)
     }
 }
 
+static void a_rate_is_so_many_a_second(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "-client-rate 0",   "-client-rate 0/s",  "-client-rate 5/m",     "-client-rate 5/",
+        "-client-rate /s",  "-client-rate=",     "-client-rate -1",      "-client-rate 5/s/s",
+        "-client-rate 1.5", "-client-rate 5,10", "-client-rate 100001/s"};
+    assert_int_equal(parse(""), FLAGS_OK);
+    assert_int_equal(opt.client_rate, 0);
+    assert_int_equal(parse("-client-rate 1"), FLAGS_OK);
+    assert_int_equal(opt.client_rate, 1);
+    assert_int_equal(parse("-client-rate 100000/s"), FLAGS_OK);
+    assert_int_equal(opt.client_rate, 100000);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_int_equal(parse(wrong[i]), FLAGS_BAD);
+        assert_non_null(strstr(why.text, "for flag -client-rate: must be so many a second, 1 to "
+                                         "100000, like 50/s"));
+        assert_int_equal(opt.client_rate, 0);
+    }
+}
+
 static void the_resume_window_has_bounds(void **state)
 {
     (void)state;
@@ -341,6 +362,7 @@ int main(void)
         cmocka_unit_test(threads_have_bounds),
         cmocka_unit_test(memory_has_bounds),
         cmocka_unit_test(handshakes_are_one_or_two_rates),
+        cmocka_unit_test(a_rate_is_so_many_a_second),
         cmocka_unit_test(the_resume_window_has_bounds),
         cmocka_unit_test(the_drain_has_bounds),
         cmocka_unit_test(the_old_protocol_is_allowed),

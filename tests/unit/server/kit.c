@@ -224,6 +224,11 @@ void listener_pause(struct listener *l, bool paused)
     l->paused = paused;
 }
 
+bool listener_has_waiting(const struct listener *l)
+{
+    return l->has_waiting;
+}
+
 const char *listener_address(const struct listener *l)
 {
     assert_false(l->closed);

@@ -17,7 +17,7 @@ struct listener {
     struct listener_config cfg;
     const struct listener_events *ev;
     void *ctx;
-    bool paused, closed;
+    bool paused, closed, has_waiting;
 };
 
 struct opening {

@@ -196,6 +196,66 @@ static void one_client_leaves_users_to_others(void **state)
     assert_true(may_come(88, 88)); /* nothing is kept of them */
 }
 
+static mtime_ms wait_of_users(void)
+{
+    return kit.listener.ev->wait_before(kit.listener.ctx);
+}
+
+/* 50 a second: 5 at once after a rest, then one each 20 ms, and never more than 55 in a second. */
+static void a_client_has_so_many_new_users_a_second(void **state)
+{
+    (void)state;
+    kit.opt.client_rate = 50;
+    open_port();
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(wait_of_users(), 0);
+        user(50 + i);
+    }
+    assert_int_equal(wait_of_users(), 20);
+    KIT_LINES(""); /* nobody waits */
+    kit.listener.has_waiting = true;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(wait_of_users(), 20); /* asking costs nothing */
+    KIT_LINES("[192.0.2.1:4711] more users come than -client-rate allows (50/s): its new users "
+              "wait\n");
+    unsigned came = 5;
+    mtime_ms begin = kit.now;
+    for (mtime_ms wait; (wait = wait_of_users()) + kit.now < begin + 1000;) {
+        kit.now += wait;
+        assert_int_equal(wait_of_users(), 0);
+        user(60);
+        *kit.did = '\0';
+        came++;
+    }
+    assert_int_equal(came, 54); /* one each 20 ms */
+    KIT_LINES("");              /* told once a minute */
+    kit.now += TELL_FULL_MS;
+    for (int i = 0; i < 5; i++)
+        user(70);
+    assert_int_equal(wait_of_users(), 20);
+    assert_int_equal(kit_count("-client-rate"), 1);
+    endpoint_users(a, SESSION_USERS_REFUSE);
+    assert_int_equal(wait_of_users(), 0); /* nothing is kept of them */
+}
+
+static void a_rate_below_ten_has_one_at_once(void **state)
+{
+    (void)state;
+    kit.opt.client_rate = 3;
+    open_port();
+    endpoint_users(a, SESSION_USERS_ADMIT);
+    assert_int_equal(wait_of_users(), 0);
+    user(50);
+    assert_int_equal(wait_of_users(), 334);
+    kit.opt.client_rate = 0; /* no limit */
+    for (int i = 0; i < 20; i++) {
+        user(51);
+        *kit.did = '\0';
+    }
+    assert_int_equal(wait_of_users(), 0);
+}
+
 static void a_full_worker_lets_users_wait(void **state)
 {
     (void)state;
@@ -283,6 +343,8 @@ int main(void)
         T(who_cannot_be_served_is_reset),
         T(the_last_one_closes_the_door),
         T(one_client_leaves_users_to_others),
+        T(a_client_has_so_many_new_users_a_second),
+        T(a_rate_below_ten_has_one_at_once),
         T(a_full_worker_lets_users_wait),
         T(room_does_not_admit_who_is_held),
         T(the_port_is_free_when_it_is_closed),
