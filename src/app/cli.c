@@ -159,6 +159,7 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
     int rest;
 
     enum flags_outcome parsed = flags_parse(m, argc, argv, common, &rest, &error);
+    common->once |= common->wait;
     has_once = common->once;
     has_join =
         m == &join_mode || (mode_is_client(m) && is_joining((struct client_options *)common));

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "app/address.h"
+#include "app/background.h"
 #include "app/cli.h"
 #include "app/join.h"
 #include "app/limits.h"
@@ -276,6 +277,7 @@ void client_uplink_up(struct client *c, struct uplink *u)
     *c->trouble.text = '\0';
     client_tell_manager(c);
     notify_ready(&c->notify);
+    client_tell_script(c, u);
     backoff_up(&c->backoff, loop_now(&c->loop));
     if (session_has_services(u->session))
         tunnels_session_up(c);
@@ -529,10 +531,13 @@ static int run(struct client *c)
 
 int client_main(struct snapshot *options)
 {
-    struct client c = {
-        .options = snapshot_ref(options), .opt = snapshot_client(options), .pins = {.fd = -1}};
+    struct client c = {.options = snapshot_ref(options),
+                       .opt = snapshot_client(options),
+                       .pins = {.fd = -1},
+                       .script_fd = -1};
     notify_init(&c.notify);
-    int status = prepare(&c);
+    int err = c.opt->common.wait ? background_begin(&c.script_fd) : 0; /* no thread yet, no file */
+    int status = err < 0 ? cli_cannot_start(err) : prepare(&c);
     if (status == EXIT_STATUS_OK && c.opt->common.legacy == LEGACY_AUTO)
         pins_init(&c.pins); /* a file: before the cage */
     if (status == EXIT_STATUS_OK && (status = begin(&c)) == EXIT_STATUS_OK)

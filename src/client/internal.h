@@ -115,6 +115,7 @@ struct client {
     bool was_up;   /* once since the start: an old server may hold the port for a minute */
     bool was_open; /* one of its tunnels, once since the start */
     int status;    /* the exit status */
+    int script_fd; /* with -wait: who waits for the tunnel; -1: nobody, or no more */
     bool ended;    /* nothing may finish any more */
     bool closing;  /* the handles are */
 };
@@ -152,6 +153,9 @@ struct end_outcome client_end_outcome(enum end_reason reason);
 /* An open has ended so: true with -once, if there was no tunnel before. Then client.status is set,
    and said. */
 bool client_once_is_over(struct client *c, enum end_reason reason);
+
+/* The tunnel is up: the first time, with -wait, whoever waits is told where. */
+void client_tell_script(struct client *c, const struct uplink *u);
 
 /* ---- uplink.c ---- */
 

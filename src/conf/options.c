@@ -94,6 +94,8 @@ static const struct option client_rows[] = {
      N_("threads, 1 to 64; a client has one tunnel, which one thread serves: more change nothing")},
     {"version", OPTION_BOOL, COMMON(client_options, version), "", NULL, NULL,
      N_("print the version and exit")},
+    {"wait", OPTION_BOOL, COMMON(client_options, wait), "", NULL, NULL,
+     N_("wait until the tunnel is up, print its public address, host:port, and go on in the background; if the first attempt fails, end as with -once")},
 };
 /* clang-format on */
 
@@ -119,7 +121,7 @@ static const struct {
     {"config", OPTION_NOWHERE, "config"},   {"forward", OPTION_NOWHERE, "forward"},
     {"join", OPTION_NOWHERE, "join"},       {"local-target", OPTION_TUNNEL, "target"},
     {"once", OPTION_NOWHERE, "once"},       {"remote-port", OPTION_TUNNEL, "port"},
-    {"version", OPTION_NOWHERE, "version"},
+    {"version", OPTION_NOWHERE, "version"}, {"wait", OPTION_NOWHERE, "wait"},
 };
 
 enum option_place option_place(const struct option *o, const char **ret_key)

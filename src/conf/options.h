@@ -102,7 +102,8 @@ struct common_options {
     int64_t drain_ns;                   /* how long a stopping program lets connections finish */
     bool has_own_key; /* client: a join string gives it a key, in place of secret */
     bool version;
-    bool once; /* client: a first attempt that fails is the last */
+    bool once; /* client: a first attempt that fails is the last; also with wait */
+    bool wait; /* client: goes on in the background once it is up */
 };
 
 struct server_options {

@@ -17,7 +17,7 @@ RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
 OUR_ROWS = ("allow-ports", "certs", "client-rate", "clients", "config", "drain", "forward", "handshakes", "id", "join", "join-file", "legacy", "log-level", "memory", "public-bind",
-            "once", "resume-window", "sandbox", "secret-file", "threads", "trusted-proxy", "version")
+            "once", "resume-window", "sandbox", "secret-file", "threads", "trusted-proxy", "version", "wait")
 
 
 def run(argv, path, language="zh_CN.UTF-8"):
