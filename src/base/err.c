@@ -10,6 +10,8 @@
 
 #include "base/i18n.h"
 
+enum { ERRNO_TEXT_MAX = 128 };
+
 static const char *const names[] = {
     [-ERR_AGAIN] = N_("try again"),
     [-ERR_EOF] = N_("end of stream"),
@@ -82,7 +84,11 @@ const char *errno_text(int errnum)
     for (size_t i = 0; i < ARRAY_LEN(errnos); i++)
         if (errnos[i].errnum == errnum)
             return _(errnos[i].text);
-    return strerror(errnum);
+    if (!i18n_is_foreign())
+        return strerror(errnum);
+    static _Thread_local char rare[ERRNO_TEXT_MAX] __attribute__((tls_model("initial-exec")));
+    (void)snprintf(rare, sizeof rare, _("an error of the system (%s)"), strerror(errnum));
+    return rare;
 }
 
 int errmsg_set(struct errmsg *msg, int err, const char *fmt, ...)

@@ -44,7 +44,7 @@ const char *err_name(int err);
 const char *err_text(int err);
 
 /* What errno says, in the user's language, with the system's own words in brackets where that is not
-   English. Static storage, as long as strerror()'s for an errno that is rare. */
+   English. Static storage; for an errno that is rare only until the thread's next one. */
 const char *errno_text(int errnum);
 
 /* Fills msg (may be NULL) and returns err, so that `return errmsg_set(...)` reads well. */

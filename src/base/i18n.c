@@ -62,6 +62,11 @@ const char *i18n_text(const char *msgid)
     return text ? text : msgid;
 }
 
+bool i18n_is_foreign(void)
+{
+    return mo_find(&chosen, "") != NULL; /* its header */
+}
+
 const char *i18n_plural(const char *one, const char *many, unsigned long long n)
 {
     const char *text = mo_find(&chosen, one); /* Chinese: nplurals=1; plural=0 */

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 /* Chooses the language from LC_ALL, LC_MESSAGES, LANG (first non-empty wins); English otherwise. */
 void i18n_init(void);
 
@@ -17,6 +19,9 @@ const char *i18n_text(const char *msgid) __attribute__((format_arg(1)));
    or with the sign of a unit, as "%d s" (tools/check-po). Static storage. */
 const char *i18n_plural(const char *one, const char *many, unsigned long long n)
     __attribute__((format_arg(1), format_arg(2)));
+
+/* Is it another language than English? */
+bool i18n_is_foreign(void);
 
 #define _(msgid)  i18n_text(msgid)
 #define N_(msgid) (msgid) /* marks a text for the catalogue; translated where it is used */

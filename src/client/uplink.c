@@ -322,15 +322,15 @@ static void tell_public(const struct uplink *u)
 static void log_up(const struct uplink *u, const char *message, const char *address)
 {
     const struct client *c = u->client;
-    char text[ESCAPE_BUF];
+    char text[ESCAPE_BUF], old[CONTROL_MESSAGE_BUF];
     event_tunnel_up();
     if (session_has_services(u->session))
         return; /* each tunnel has its lines */
     tell_unserved(c);
-    if (message)
+    if (message && !control_success_get(message, old))
         event_open_answered(escape_text(text, message, strlen(message)));
     else
-        event_open_accepted(address);
+        event_open_accepted(message ? escape_text(text, old, strlen(old)) : address);
     event_tunnel_route(u->port, c->server.host, u->opt->local_target);
     event_tunnel_ready();
     if (u->opt->has_join)

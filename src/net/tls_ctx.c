@@ -145,12 +145,14 @@ int tls_take_error(SSL *ssl, int fallback_err, struct errmsg *why)
     if (!code)
         return errmsg_set(why, fallback_err, "%s", err_text(fallback_err));
     if (!is_client && ERR_GET_LIB(code) == ERR_LIB_SSL && is_cert_alert(reason))
-        return errmsg_set(why, ERR_CERT, _("the client does not accept our certificate: %s"),
+        return errmsg_set(why, ERR_CERT, _("the client does not accept our certificate (%s)"),
                           words ? words : "alert");
     if (ERR_GET_LIB(code) == ERR_LIB_SSL &&
         (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST))
         return errmsg_set(why, ERR_TLS, "%s", _("the other side does not speak TLS"));
-    return errmsg_set(why, fallback_err, "%s", words ? words : err_text(fallback_err));
+    if (ERR_SYSTEM_ERROR(code) || !words)
+        return errmsg_set(why, fallback_err, "%s", words ? words : err_text(fallback_err));
+    return errmsg_set(why, fallback_err, _("%s (%s)"), err_text(fallback_err), words);
 }
 
 /* ---- contexts ---- */
@@ -325,10 +327,10 @@ int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret, str
     if (!ctx || (alpn && offer_alpn(ctx, alpn)))
         return no_ctx(ctx, why);
     if (SSL_CTX_load_verify_file(ctx, ca_file) != 1) {
-        struct errmsg words;
-        tls_take_error(NULL, ERR_CERT, &words);
+        const char *words = words_of(ERR_peek_error());
+        ERR_clear_error();
         SSL_CTX_free(ctx);
-        return ca_file_fault(ca_file, words.text, why);
+        return ca_file_fault(ca_file, words ? words : err_text(ERR_CERT), why);
     }
     if (!tls_trusted_ca(ctx, 0)) {
         SSL_CTX_free(ctx);

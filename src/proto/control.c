@@ -242,6 +242,48 @@ void control_success_message(char out[CONTROL_MESSAGE_BUF], const char *address)
     (void)snprintf(out, CONTROL_MESSAGE_BUF, "成功在 %s 上监听, 准备转发流量", address);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+bool control_failure_get(const char *message, enum control_failure *ret)
+{
+    static const char begin[] = "监听公网端口 ";
+    static const struct {
+        const char *end;
+        enum control_failure failure;
+    } rows[] = {
+        {": invalid port", CONTROL_INVALID_PORT},
+        {"bind: permission denied", CONTROL_PERMISSION_DENIED},
+        {"bind: address already in use", CONTROL_ADDRESS_IN_USE},
+        {"the server cannot listen on it", CONTROL_OTHER_FAILURE},
+    };
+    if (strncmp(message, begin, sizeof begin - 1) != 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (ends_with(message, rows[i].end)) {
+            *ret = rows[i].failure;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool control_success_get(const char *message, char ret_address[CONTROL_MESSAGE_BUF])
+{
+    static const char begin[] = "成功在 ", end[] = " 上监听, 准备转发流量";
+    if (strncmp(message, begin, sizeof begin - 1) != 0 || !ends_with(message, end))
+        return false;
+    const char *from = message + sizeof begin - 1, *to = strstr(from, end);
+    if (!to || to == from || to[sizeof end - 1] != '\0')
+        return false;
+    memcpy(ret_address, from, (size_t)(to - from));
+    ret_address[to - from] = '\0';
+    return true;
+}
+
 int control_message_port(const char *message)
 {
     int port = 0;

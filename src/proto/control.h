@@ -84,6 +84,10 @@ enum control_failure {
 const char *control_invalid_message(void);
 void control_failure_message(char out[CONTROL_MESSAGE_BUF], int64_t port, enum control_failure why);
 void control_success_message(char out[CONTROL_MESSAGE_BUF], const char *address);
+/* What an original's answer tells of, to be said in another language. False: none of its sentences. */
+bool control_failure_get(const char *message, enum control_failure *ret);
+/* The address in the original's sentence of success; false: it is another one, or has none. */
+bool control_success_get(const char *message, char ret_address[CONTROL_MESSAGE_BUF]);
 /* The port at the end of the address in it, or in the words of an old server of another language; 0
    if there is none. */
 int control_message_port(const char *message);

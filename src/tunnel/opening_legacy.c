@@ -16,6 +16,7 @@
 #include "proto/control.h"
 #include "proto/hello.h"
 #include "tunnel/opening_internal.h"
+#include "tunnel/refusal.h"
 #include "tunnel/relay.h"
 
 struct legacy_part {
@@ -348,7 +349,7 @@ static void on_secret_answer(struct opening *o)
         struct errmsg why;
         char text[ESCAPE_BUF];
         escape_text(text, auth_line_text(&p->line), auth_line_len(&p->line));
-        errmsg_set(&why, ERR_AUTH, "%s", text);
+        refusal_old_secret(&why, text);
         opening_fail(o, END_AUTH, &why);
         return;
     }
@@ -364,7 +365,7 @@ static void on_port_answer(struct opening *o, struct smux_input rest)
     struct legacy_part *p = o->part;
     if (!p->response.ok) {
         struct errmsg why;
-        errmsg_set(&why, ERR_REFUSED, "%s", p->response.message);
+        refusal_old_text(&why, p->response.message, o->cfg.port);
         opening_fail(o, END_REFUSED, &why);
         return;
     }

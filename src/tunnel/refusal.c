@@ -11,6 +11,7 @@
 
 #include "base/attr.h"
 #include "base/i18n.h"
+#include "proto/control.h"
 
 /* What a server's reason for a port means there. */
 static const struct {
@@ -119,4 +120,43 @@ const char *refusal_service_text(char out[REFUSAL_TEXT_MAX], const struct servic
     else
         (void)snprintf(out, REFUSAL_TEXT_MAX, "%s", text);
     return out;
+}
+
+/* ---- what an old server says ---- */
+
+/* Its reason, as a word of ours. */
+static const char *errno_word_of(enum control_failure failure)
+{
+    static const char *const words[] = {
+        [CONTROL_INVALID_PORT] = "ERANGE",
+        [CONTROL_PERMISSION_DENIED] = "EACCES",
+        [CONTROL_ADDRESS_IN_USE] = "EADDRINUSE",
+        [CONTROL_OTHER_FAILURE] = "",
+    };
+    return words[failure];
+}
+
+void refusal_old_text(struct errmsg *ret, const char *words, long long port)
+{
+    struct errmsg ours;
+    enum control_failure failure;
+    if (strcmp(words, control_invalid_message()) == 0)
+        (void)errmsg_set(&ours, 0, "%s", _("the server does not understand this client"));
+    else if (control_failure_get(words, &failure))
+        (void)errmsg_set(&ours, 0, _("public port %lld: %s"), port,
+                         refusal_port_text(errno_word_of(failure), port));
+    else
+        (void)errmsg_set(&ours, 0, "%s", _("for a reason that it says in words of its own"));
+    if (*words)
+        (void)errmsg_set(ret, ERR_REFUSED, _("%s (%s)"), ours.text, words);
+    else
+        (void)errmsg_set(ret, ERR_REFUSED, "%s", _("the server does not say why"));
+}
+
+void refusal_old_secret(struct errmsg *ret, const char *words)
+{
+    const char *ours = strcmp(words, "ERROR: Invalid Secret") == 0
+                           ? _("wrong secret")
+                           : _("something that no server of this kind says");
+    (void)errmsg_set(ret, ERR_AUTH, _("%s (%s)"), ours, words);
 }

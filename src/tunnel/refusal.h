@@ -12,6 +12,13 @@ enum { REFUSAL_TEXT_MAX = 512 };
 void refusal_text(struct errmsg *ret, const struct hello_answer *a,
                   const struct hello_request *asked);
 
+/* The same of an old server, which has said so in words of its own: they stand in brackets behind ours,
+   not escaped. port: the one asked for. */
+void refusal_old_text(struct errmsg *ret, const char *words, long long port);
+
+/* The same of the secret. */
+void refusal_old_secret(struct errmsg *ret, const char *words);
+
 /* Why a public port cannot be had, for a person: the same words at both ends. errno_word is that of
    the answer: "EACCES"; "": none. port: the one asked for; 0 is the wish for any. One that is not known is returned as it is; else static. */
 const char *refusal_port_text(const char *errno_word, long long port);

@@ -43,7 +43,7 @@ def up(lab, fake, target=1, **how):
     client = client_of(lab, fake, target, **how)
     w, asked = fake.serve(SECRET)
     assert asked == {"remote_port": 0}
-    client.wait_log("成功在")
+    client.wait_log("the server listens on [::]:")
     return client, w
 
 

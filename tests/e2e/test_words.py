@@ -13,11 +13,14 @@ import socket
 import ssl
 import subprocess
 import threading
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
 
-from lib.procs import PATIENCE, PROGRAM, SANDBOX, SECRET, Lab
+from lib.procs import PATIENCE, PROGRAM, ROOT, SANDBOX, SECRET, Lab
+from lib.services import free_port
 
 TIME = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ")
 LANGUAGES = ("en_US.UTF-8", "zh_CN.UTF-8")
@@ -356,3 +359,78 @@ def test_none_one_and_two(lab, echo, i):
                 assert s.recv(1) == b"x"
             server.kill(signal.SIGUSR1)
             server.wait_log((f": up, {english}, ", f": 正常，{n} 个连接，")[i])
+
+
+# ---- one language in a line ----
+
+def english_in(log):
+    """The lines of a Chinese log that have English outside of brackets, but for names (tools/check-po)."""
+    loader = SourceFileLoader("check_po", str(ROOT / "tools/check-po"))
+    check_po = module_from_spec(spec_from_loader("check_po", loader))
+    loader.exec_module(check_po)
+    found = []
+    for line in log.splitlines():
+        text = re.sub(r"event=\w+ src=\S+|\[[^]]*\]|\S*/\S*", " ", TIME.sub("", line))
+        words = check_po.english(text)
+        if words:
+            found.append((words, line))
+    return found
+
+
+def test_a_chinese_log_has_no_english(lab, echo, ca):
+    """Both ends, through whatever a day may bring: what goes well, what fails, what is asked for by a signal."""
+    how = {"env": {"LC_ALL": LANGUAGES[1]}}
+    port = free_port()
+    server = lab.server(listen=f"127.0.0.1:{port}", flags=("-client-rate", "1"), **how)
+    old = lab.server("go16")
+    client = lab.client(server, echo.port, flags=("-id", "c1"), **how)
+    dead = lab.client(server, free_port(), flags=("-id", "c2"), **how)
+    with socket.create_server(("", 0)) as other:
+        taken = other.getsockname()[1]
+        ends = [lab.client(to, 1, ready=False, flags=("-once", *flags), **more, **how) for to, flags, more in (
+            (server, (), {"secret": "not the secret of that server"}), (server, (), {"ca": ca}),
+            (server, ("-remote-port", taken), {}), (server, ("-remote-port", client.port), {}), (server, ("-legacy", "allow"), {"secret": "short"}),
+            (old, (), {"secret": "not the secret of that server"}), (old, ("-remote-port", taken), {}),
+            (old, ("-legacy", "never"), {}), (free_port(), (), {"ca": server.ca}), (echo.port, (), {"ca": server.ca}))]
+        for end in ends:
+            end.expect_exit = False
+            end.wait()
+    for words in (b"GET / HTTP/1.0\r\n\r\n", b"", b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03" + bytes(34) + b"\x00\x02\x00\x00\x01\x00"):
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            s.sendall(words)
+    with socket.create_connection(("127.0.0.1", client.port)) as s, socket.create_connection(("127.0.0.1", dead.port)):
+        s.sendall(b"x")
+        assert s.recv(1) == b"x"
+        dead.wait_log("无法建立到本地目标的连接")
+        for p in (server, client):
+            p.kill(signal.SIGUSR1)
+            p.wait_log("状态：共")
+        server.kill()
+        client.wait_log("与服务端的连接中断")
+        again = lab.server(listen=f"127.0.0.1:{port}", **how)
+        client.wait_log("服务端成功响应", after="与服务端的连接中断")
+        again.kill(signal.SIGTERM)
+        client.kill(signal.SIGTERM)
+        client.wait_log("正在停止")
+        client.kill(signal.SIGTERM)
+    logs = "".join(p.log() for p in (server, again, client, dead, *ends))
+    assert len(logs.splitlines()) > 150 and english_in("2026/01/01 00:00:00.000000 连接 was cut（raw words）")
+    assert not english_in(logs)
+
+
+@pytest.mark.parametrize("i", range(2), ids=LANGUAGES)
+def test_an_old_server_s_words_stand_in_brackets(lab, echo, i):
+    old = lab.server("go16")
+    how = {"env": {"LC_ALL": LANGUAGES[i]}, "ready": False}
+    lab.client(old, 1, secret="not the secret of that server", **how).wait_log((
+        "authentication failed, the server answered: wrong secret (ERROR: Invalid Secret)\n",
+        "认证失败，服务端响应: 密钥错误（ERROR: Invalid Secret）\n")[i])
+    with socket.create_server(("", 0)) as other:
+        port = other.getsockname()[1]
+        words = f"监听公网端口 :{port} 失败: listen tcp :{port}: bind: address already in use"
+        lab.client(old, 1, remote_port=port, **how).wait_log((
+            f"the server refused to forward the port: public port {port}: it is in use at the server "
+            f"(address already in use) ({words})\n",
+            f"请求端口转发失败: 服务端返回错误: 公网端口 {port}: 在服务端已被占用（address already in use）（{words}）\n")[i])
+    lab.client(old, echo.port, **how).wait_log((
+        "the server listens on [::]:", "服务端成功响应: 成功在 [::]:")[i])

@@ -421,6 +421,42 @@ static void the_port_in_an_old_server_s_words(void **state)
     assert_int_equal(control_message_port(message), 18080);
 }
 
+/* What either says the other finds; what is near it is another sentence. */
+static void the_originals_sentences_are_known(void **state)
+{
+    static const enum control_failure failures[] = {CONTROL_INVALID_PORT, CONTROL_PERMISSION_DENIED,
+                                                    CONTROL_ADDRESS_IN_USE, CONTROL_OTHER_FAILURE};
+    static const char *const others[] = {
+        "",
+        "监听公网端口 ",
+        "监听公网端口 :80 失败: listen tcp :80: bind: no such thing",
+        "bind: address already in use",
+        " 监听公网端口 :80 失败: bind: permission denied",
+        "Invalid control message"};
+    static const char *const no_success[] = {"",
+                                             "成功在 ",
+                                             "成功在  上监听, 准备转发流量",
+                                             "成功在 [::]:8080 上监听, 准备转发流量.",
+                                             "成功在 上监听, 准备转发流量",
+                                             "x成功在 [::]:8080 上监听, 准备转发流量",
+                                             "成功在 a 上监听, 准备转发流量 上监听, 准备转发流量"};
+    char message[CONTROL_MESSAGE_BUF], address[CONTROL_MESSAGE_BUF];
+    enum control_failure found;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
+        control_failure_message(message, 80, failures[i]);
+        assert_true(control_failure_get(message, &found));
+        assert_int_equal(found, failures[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        assert_false(control_failure_get(others[i], &found));
+    control_success_message(message, "[::]:8080");
+    assert_true(control_success_get(message, address));
+    assert_string_equal(address, "[::]:8080");
+    for (size_t i = 0; i < ARRAY_LEN(no_success); i++)
+        assert_false(control_success_get(no_success[i], address));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +469,7 @@ int main(void)
         cmocka_unit_test(a_value_is_bounded),
         cmocka_unit_test(deep_nesting_is_refused_not_followed),
         cmocka_unit_test(answers),
+        cmocka_unit_test(the_originals_sentences_are_known),
         cmocka_unit_test(a_long_message_is_cut),
         cmocka_unit_test(our_bytes_are_go_s),
         cmocka_unit_test(an_answer_that_does_not_fit_is_cut_whole),

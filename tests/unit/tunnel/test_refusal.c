@@ -101,6 +101,54 @@ static void in_chinese(void **state)
         assert_string_equal(text_of(&rows[i].a), rows[i].chinese);
 }
 
+#define IN_USE "监听公网端口 :8080 失败: listen tcp :8080: bind: address already in use"
+#define DENIED "监听公网端口 :80 失败: listen tcp :80: bind: permission denied"
+#define RANGE  "监听公网端口 :-5 失败: listen tcp: address -5: invalid port"
+#define OTHER  "监听公网端口 :80 失败: listen tcp :80: socket: too many open files"
+
+/* Ours in the user's language, theirs in brackets, in whatever language it is. */
+static void an_old_servers_words_stand_in_brackets(void **state)
+{
+    (void)state;
+    static const struct {
+        long long port;
+        const char *words, *english, *chinese;
+    } old[] = {
+        {8080, IN_USE,
+         "public port 8080: it is in use at the server (address already in use) (" IN_USE ")",
+         "公网端口 8080: 在服务端已被占用（address already in use）（" IN_USE "）"},
+        {80, DENIED,
+         "public port 80: the server has no permission to open it: ports below 1024 need "
+         "CAP_NET_BIND_SERVICE there, or root (permission denied) (" DENIED ")",
+         "公网端口 80: 服务端没有权限监听该端口：1024 以下的端口需要 CAP_NET_BIND_SERVICE 或 root "
+         "权限（permission denied）（" DENIED "）"},
+        {-5, RANGE, "public port -5: it is not between 0 and 65535 (" RANGE ")",
+         "公网端口 -5: 不在 0 到 65535 之间（" RANGE "）"},
+        {80, "Invalid control message",
+         "the server does not understand this client (Invalid control message)",
+         "服务端无法理解此客户端的请求（Invalid control message）"},
+        {80, OTHER, "for a reason that it says in words of its own (" OTHER ")",
+         "原因见括号中的原文（" OTHER "）"},
+        {80, "", "the server does not say why", "服务端没有说明原因"},
+    };
+    struct errmsg why;
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
+        speak("C.UTF-8");
+        refusal_old_text(&why, old[i].words, old[i].port);
+        assert_string_equal(why.text, old[i].english);
+        speak("zh_CN.UTF-8");
+        refusal_old_text(&why, old[i].words, old[i].port);
+        assert_string_equal(why.text, old[i].chinese);
+    }
+    refusal_old_secret(&why, "ERROR: Invalid Secret");
+    assert_string_equal(why.text, "密钥错误（ERROR: Invalid Secret）");
+    speak("C.UTF-8");
+    refusal_old_secret(&why, "ERROR: Invalid Secret");
+    assert_string_equal(why.text, "wrong secret (ERROR: Invalid Secret)");
+    refusal_old_secret(&why, "Hello");
+    assert_string_equal(why.text, "something that no server of this kind says (Hello)");
+}
+
 /* Also the errors that no open gets, and whatever data comes with them. */
 static void every_error_has_a_sentence_in_each_language(void **state)
 {
@@ -121,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_english),
         cmocka_unit_test(in_chinese),
+        cmocka_unit_test(an_old_servers_words_stand_in_brackets),
         cmocka_unit_test(every_error_has_a_sentence_in_each_language),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
