@@ -128,7 +128,7 @@ static int set_rates(const struct option *o, const char *text, void *field)
 static int set_rate(const struct option *o, const char *text, void *field)
 {
     int n = 0;
-    const char *s = take_rate(text, &n);
+    const char *s = take_number(text, OPTION_RATE_MAX, &n);
     (void)o;
     if (!s || (*s && strcmp(s, "/s") != 0))
         return ERR_INVAL;
@@ -318,6 +318,19 @@ _Static_assert(ARRAY_LEN(types) == OPTION_TYPES, "each type has its row");
 int value_set(const struct option *o, const char *text, void *opt)
 {
     return types[o->type].set(o, text, (char *)opt + o->at);
+}
+
+int value_add(const struct option *o, const char *text, void *opt)
+{
+    void *field = (char *)opt + o->at;
+    struct ports ports;
+    struct cidrs cidrs;
+    int err = ERR_INVAL;
+    if (o->type == OPTION_PORTS && (err = ports_parse(text, &ports)) == 0)
+        return ports_add(field, &ports);
+    if (o->type == OPTION_CIDRS && (err = cidrs_parse(text, &cidrs)) == 0)
+        return cidrs_add(field, &cidrs);
+    return err;
 }
 
 /* ---- why not ---- */
