@@ -207,7 +207,7 @@ static void a_client_has_so_many_new_users_a_second(void **state)
     (void)state;
     kit.opt.client_rate = 50;
     open_port();
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(wait_of_users(), 0);
         user(50 + i);
@@ -235,7 +235,7 @@ static void a_client_has_so_many_new_users_a_second(void **state)
         user(70);
     assert_int_equal(wait_of_users(), 20);
     assert_int_equal(kit_count("-client-rate"), 1);
-    endpoint_users(a, SESSION_USERS_REFUSE);
+    endpoints_users(a, SESSION_USERS_REFUSE);
     assert_int_equal(wait_of_users(), 0); /* nothing is kept of them */
 }
 
@@ -244,7 +244,7 @@ static void a_rate_below_ten_has_one_at_once(void **state)
     (void)state;
     kit.opt.client_rate = 3;
     open_port();
-    endpoint_users(a, SESSION_USERS_ADMIT);
+    endpoints_users(a, SESSION_USERS_ADMIT);
     assert_int_equal(wait_of_users(), 0);
     user(50);
     assert_int_equal(wait_of_users(), 334);
