@@ -23,6 +23,12 @@ static struct {
     char letter;
 } agents[AGENTS];
 
+enum { SERVICES = 400 };
+static struct {
+    const struct service *service;
+    uint32_t key;
+} services[SERVICES];
+
 /* ---- what a test sees ---- */
 
 void kit_did(const char *fmt, ...)
@@ -45,6 +51,7 @@ int kit_setup(void **state)
     (void)state;
     memset(&kit, 0, sizeof kit);
     memset(agents, 0, sizeof agents);
+    memset(services, 0, sizeof services);
     timers_forget();
     kit.lines = lines_seen;
     *kit.lines = '\0';
@@ -57,6 +64,7 @@ int kit_setup(void **state)
     kit.workers = &kit.worker;
     kit.workers_count = 1;
     kit.worker.srv = &kit.srv;
+    kit.worker.loop = &kit.srv.loop;
     kit.worker.relays.quota = &kit.srv.connections;
     list_init(&kit.worker.agents);
     return 0;
@@ -83,6 +91,16 @@ struct agent *kit_agent(char letter, const char *peer)
     (void)snprintf(a->peer, sizeof a->peer, "%s", peer);
     (void)snprintf(a->name, sizeof a->name, "%s", peer);
     return a;
+}
+
+void kit_watch_service(const struct service *v)
+{
+    unsigned i = 0;
+    while (services[i].service && services[i].service != v) /* that one was freed untold */
+        i++;
+    assert_true(i < SERVICES);
+    services[i].service = v;
+    services[i].key = v->key;
 }
 
 void kit_forget(const struct agent *a)
@@ -124,6 +142,20 @@ static const struct message_name of_worker[] = {
     W(stopped),    W(empty),          W(told), W(gone),   {NULL, 0}};
 #undef W
 
+#define ORDER(m)                                                                                   \
+    {                                                                                              \
+#m, offsetof(struct service, orders.m)                                                     \
+    }
+#define REPORT(m)                                                                                  \
+    {                                                                                              \
+#m, offsetof(struct service, reports.m)                                                    \
+    }
+static const struct message_name of_service[] = {
+    ORDER(open_port), ORDER(refuse),   ORDER(yield),     ORDER(forgotten), REPORT(asked),
+    REPORT(opened),   REPORT(yielded), REPORT(released), REPORT(gone),     {NULL, 0}};
+#undef ORDER
+#undef REPORT
+
 static const char *word_of(const void *object, const struct message_name *names,
                            const struct message *m)
 {
@@ -143,6 +175,9 @@ void mailbox_post(struct mailbox *mb, struct message *m)
     for (unsigned i = 0; i < AGENTS && !word; i++)
         if (agents[i].agent && (word = word_of(agents[i].agent, of_agent, m)))
             kit_did("%c>%s", agents[i].letter, word);
+    for (unsigned i = 0; i < SERVICES && !word; i++)
+        if (services[i].service && (word = word_of(services[i].service, of_service, m)))
+            kit_did("s%u>%s", services[i].key, word);
     assert_non_null(word);
 }
 
@@ -345,6 +380,8 @@ static const char *reason_word(enum end_reason r)
            : r == END_EXPIRED  ? "expired"
            : r == END_REVOKED  ? "revoked"
            : r == END_SHUTDOWN ? "shutdown"
+           : r == END_PROTOCOL ? "protocol"
+           : r == END_LOCAL    ? "local"
                                : "?";
 }
 
@@ -366,7 +403,7 @@ void session_stop(struct session *s, mtime_ms drain_ms)
 int session_open_stream(struct session *s, const struct smux_open *open, struct smux_stream **ret)
 {
     (void)s;
-    (void)open;
+    kit.opened = *open;
     *ret = NULL;
     kit_did("stream");
     return kit.stream_err;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "proto/smux/session.h"
 #include "server/internal.h"
 #include "unit/session.h"
 
@@ -26,10 +27,11 @@ struct opening {
 };
 
 struct kit {
-    char did[2048];    /* what the stubs were told: "a>ended listen:8080 " */
-    char *lines;       /* the log, from info on: lines_seen */
-    uint64_t source;   /* of the last relay */
-    bool unsent_bound; /* it is */
+    char did[2048];          /* what the stubs were told: "a>ended listen:8080 " */
+    char *lines;             /* the log, from info on: lines_seen */
+    uint64_t source;         /* of the last relay */
+    bool unsent_bound;       /* it is */
+    struct smux_open opened; /* what the last stream is for */
     int say_err;
     bool may_lose_port;
     mtime_ms now;
@@ -62,6 +64,9 @@ struct agent *kit_agent(char letter, const char *peer);
 /* The same for one that the code under test has made; it is gone again, or will be. */
 void kit_watch(const struct agent *a, char letter);
 void kit_forget(const struct agent *a);
+
+/* A service that has its key: its messages appear as "s<key>>word". */
+void kit_watch_service(const struct service *v);
 
 /* Appends a word to kit.did. */
 void kit_did(const char *fmt, ...) PRINTF_LIKE(1, 2);

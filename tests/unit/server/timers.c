@@ -18,9 +18,24 @@ static struct timer {
     uint64_t repeat;
 } timers[4];
 
+static struct closing {
+    uv_handle_t *h;
+    uv_close_cb cb;
+} closing[ARRAY_LEN(timers)];
+static unsigned closing_count;
+
 void timers_forget(void)
 {
     memset(timers, 0, sizeof timers);
+    closing_count = 0;
+}
+
+void timers_turn(void)
+{
+    while (closing_count > 0) {
+        struct closing c = closing[--closing_count];
+        c.cb(c.h);
+    }
 }
 
 bool timer_is_open(const uv_timer_t *t)
@@ -80,10 +95,20 @@ int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint6
     return 0;
 }
 
+int __wrap_uv_timer_stop(uv_timer_t *t);
+int __wrap_uv_timer_stop(uv_timer_t *t)
+{
+    of(t)->cb = NULL;
+    return 0;
+}
+
 void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb);
 void __wrap_uv_close(uv_handle_t *h, uv_close_cb cb)
 {
-    (void)cb;
+    if (cb) {
+        assert_true(closing_count < ARRAY_LEN(closing));
+        closing[closing_count++] = (struct closing){h, cb};
+    }
     *of((const uv_timer_t *)h) = (struct timer){0};
     kit_did("timer-close");
 }

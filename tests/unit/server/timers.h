@@ -14,6 +14,9 @@
 /* There is none: kit_setup() has done it. */
 void timers_forget(void);
 
+/* The loop has a turn: those that were closed since the last one have their callbacks. */
+void timers_turn(void);
+
 /* Begun, and not closed. */
 bool timer_is_open(const uv_timer_t *t);
 
