@@ -60,6 +60,8 @@ static void ask(struct services *ss, struct service *v)
     struct service_why no = {.error = SERVICE_OK};
     if (w->kind != SERVICE_KIND_TCP)
         no.error = SERVICE_ERR_KIND;
+    else if (session_service(ss->agent->work.session) != LIFE_SERVING)
+        no.error = SERVICE_ERR_SHUTDOWN; /* it has crossed our GOAWAY: nobody would be served */
     else if (*w->bind || !agent_may_have_port(ss->agent, w->port))
         no.error = SERVICE_ERR_RIGHT; /* where ports listen is -public-bind's to say */
     if (no.error != SERVICE_OK) {

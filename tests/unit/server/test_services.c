@@ -564,6 +564,17 @@ static void a_session_that_drains_has_no_ports(void **state)
     KIT_DID("s1>gone ");
 }
 
+/* Its port would take users whom nobody serves. */
+static void an_open_while_it_drains_is_refused(void **state)
+{
+    (void)state;
+    kit.session.service = LIFE_DRAINING;
+    kit.session.ops->on_yield_port(a);
+    KIT_DID("a>released ");
+    assert_true(open_line(1, 8080));
+    KIT_DID("say:{\"op\":\"refused\",\"svc\":1,\"error\":\"shutdown\"} s1>gone ");
+}
+
 /* ---- status ---- */
 
 static void status_has_a_line_for_each(void **state)
@@ -605,6 +616,7 @@ int main(void)
         T(a_client_that_opens_in_a_loop_fills_no_disk),
         T(a_quiet_session_has_quiet_services),
         T(a_session_that_drains_has_no_ports),
+        T(an_open_while_it_drains_is_refused),
         T(status_has_a_line_for_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
