@@ -164,11 +164,11 @@ static void services_act(struct services *ss)
 static void on_timer(uv_timer_t *t)
 {
     struct services *ss = t->data;
-    struct session *s = ss->agent->work.session;
-    leases_tick(&ss->leases, now_of(ss->agent));
+    mtime_ms now = now_of(ss->agent);
+    leases_tick(&ss->leases, now);
     services_act(ss);
-    if (s)
-        session_read_lines(s);
+    if (leases_read_at(&ss->leases, now) <= now)
+        session_read_lines(ss->agent->work.session);
 }
 
 /* ---- orders of the main thread ---- */

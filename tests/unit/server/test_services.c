@@ -495,6 +495,26 @@ static void opens_that_come_too_fast_are_read_later(void **state)
     assert_true(open_line(n + 2, 8080));
 }
 
+/* Another clock rings meanwhile: that is no credit. */
+static void a_drain_reads_no_line_before_its_time(void **state)
+{
+    uint32_t n = 2;
+    (void)state;
+    uint32_t key = open_service(1);
+    user(key, 50);
+    (void)close_line(1, 1);
+    while (open_line(n, 8080))
+        n++;
+    *kit.did = '\0';
+    assert_int_equal(timer_due(&a->work.services->timer), ++kit.now);
+    timer_ring(&a->work.services->timer);
+    KIT_DID("cut:1 ");
+    kit.now = timer_due(&a->work.services->timer);
+    timer_ring(&a->work.services->timer);
+    KIT_DID("read-lines ");
+    user_gone(key);
+}
+
 static void a_session_has_so_many(void **state)
 {
     uint32_t n = 1;
@@ -612,6 +632,7 @@ int main(void)
         T(an_unknown_line_does_not),
         T(a_word_that_cannot_be_said_ends_the_session),
         T(opens_that_come_too_fast_are_read_later),
+        T(a_drain_reads_no_line_before_its_time),
         T(a_session_has_so_many),
         T(a_client_that_opens_in_a_loop_fills_no_disk),
         T(a_quiet_session_has_quiet_services),
