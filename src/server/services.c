@@ -206,11 +206,13 @@ static void service_on_yield(struct message *m)
     struct services *ss = services_of(v);
     struct service_why why = {.error = SERVICE_ERR_TAKEN};
     v->yields = ss && v->lease.state == LEASE_OPEN && session_may_lose_port(v->agent->work.session);
+    if (v->yields)
+        stop_listening(v);
+    service_post(v, &v->reports.yielded); /* the port is free; gone may be next */
     if (v->yields) {
         leases_end(&ss->leases, &v->lease, &why, UINT32_MAX, now_of(v->agent));
         services_act(ss);
     }
-    service_post(v, &v->reports.yielded);
 }
 
 static void service_on_forgotten(struct message *m)
