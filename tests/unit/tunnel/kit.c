@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <openssl/ssl.h>
@@ -93,6 +94,27 @@ static void on_stream(void *ctx, struct smux_stream *st, const struct smux_open 
     e->svc = open->service;
 }
 
+static bool on_said(void *ctx, struct hello_text line)
+{
+    struct kit_end *e = ctx;
+    size_t n = strlen(e->said), more = line.n + 1;
+    if (n + more >= sizeof e->said)
+        n = 0; /* only the end is of interest */
+    (void)snprintf(e->said + n, sizeof e->said - n, "%.*s\n", (int)line.n, line.p);
+    e->said_count++;
+    if (e->on_said)
+        e->on_said(e);
+    return !e->wants_later;
+}
+
+static void on_relay_over(void *ctx, uint32_t svc)
+{
+    struct kit_end *e = ctx;
+    e->relays_over++;
+    if (e->on_over)
+        e->on_over(e, svc);
+}
+
 static void on_dial(void *ctx, mtime_ms patience_ms, mtime_ms last_start, bool small_segments)
 {
     (void)patience_ms;
@@ -162,6 +184,8 @@ static void on_closed(void *ctx, enum end_reason reason, const struct errmsg *wh
 
 static const struct session_ops session_ops = {
     .on_stream = on_stream,
+    .on_line = on_said,
+    .on_relay_over = on_relay_over,
     .on_dial = on_dial,
     .on_dial_cancel = on_dial_cancel,
     .on_dial_hurry = on_dial_hurry,
@@ -283,6 +307,43 @@ void kit_session(struct kit *k, bool is_v2)
     kit_accept(k);
     kit_join(k);
     assert_non_null(k->client.session);
+}
+
+void kit_services(struct kit *k)
+{
+    kit_open(k, &k->client, &(struct opening_config){.without_port = true});
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, true);
+    stub_ready(k->client.tp, true);
+    kit_join(k);
+    assert_int_equal(k->server.asked, 1);
+    opening_accept(k->server.opening, "", 0, &k->server.session);
+    k->server.opening = NULL;
+    assert_non_null(k->server.session);
+    session_set_owner(k->server.session, &session_ops, &k->server);
+    kit_join(k);
+    assert_non_null(k->client.session);
+    assert_true(session_has_services(k->client.session) && session_has_services(k->server.session));
+}
+
+void kit_cut(struct kit *k)
+{
+    stub_fail(k->client.tp, ERR_RESET);
+    stub_fail(k->server.tp, ERR_RESET);
+}
+
+void kit_resume(struct kit *k)
+{
+    session_dialled(k->client.session, dup(0), 1, NULL);
+    k->client.tp = stub_newest();
+    kit_open(k, &k->server, NULL);
+    stub_ready(k->server.tp, true);
+    stub_ready(k->client.tp, true);
+    kit_join(k);
+    assert_int_equal(k->server.resumes, 1);
+    k->server.resumes = 0;
+    assert_int_equal(session_resume(k->server.session, &k->server.handover), HELLO_OK);
+    kit_join(k);
 }
 
 struct kit_stream kit_stream(struct kit *k)

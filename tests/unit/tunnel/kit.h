@@ -44,6 +44,12 @@ struct kit_end {
     unsigned tells, tell_streams; /* how many there were at the last one */
     struct smux_stream *stream;   /* client: opened by the server */
     uint32_t svc;                 /* ... for this service */
+    /* with services */
+    bool wants_later;         /* what on_line answers: the next one later */
+    char said[2 * HELLO_MAX]; /* the lines of the peer's, each with its LF; of many the last ones */
+    unsigned said_count, relays_over;
+    void (*on_said)(struct kit_end *e);               /* from inside on_line; or NULL */
+    void (*on_over)(struct kit_end *e, uint32_t svc); /* of a relay; or NULL */
 };
 
 struct kit {
@@ -63,7 +69,14 @@ void kit_begin(struct kit *k, bool is_v2);
 /* The whole way to a session at both ends. */
 void kit_session(struct kit *k, bool is_v2);
 
+/* The same with services. */
+void kit_services(struct kit *k);
+
 void kit_join(struct kit *k);
+
+/* Both have lost their connection; and the client comes back over a new one. */
+void kit_cut(struct kit *k);
+void kit_resume(struct kit *k);
 
 /* The server's answer to an open: its end has the session. */
 void kit_accept(struct kit *k);
