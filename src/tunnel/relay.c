@@ -294,14 +294,16 @@ void relay_set_service(struct relay *r, uint32_t svc)
 
 void relays_cut_service(struct session *s, uint32_t svc, enum smux_reset_code code)
 {
-    struct list all;
-    list_init(&all);
-    list_splice(&all, &s->relays);
-    for (struct list *n; (n = list_first(&all));) {
-        struct relay *r = relay_of_session_node(n);
+    struct list cut;
+    list_init(&cut);
+    for (struct list *n = s->relays.next, *next; n != &s->relays; n = next) {
+        next = n->next;
+        if (relay_of_session_node(n)->svc == svc)
+            list_move(&cut, n);
+    }
+    for (struct list *n; (n = list_first(&cut));) { /* the owner may cut others meanwhile */
         list_move(&s->relays, n);
-        if (r->svc == svc)
-            relay_reset(r, code);
+        relay_reset(relay_of_session_node(n), code);
     }
 }
 

@@ -316,6 +316,26 @@ static void those_of_one_are_cut(void **state)
     assert_int_equal(k->server.relays_over, 3);
 }
 
+/* The end of one may bring about a cut of others, before this one is done. */
+static void cut_next(struct kit_end *e, uint32_t svc)
+{
+    if (svc == 10)
+        relays_cut_service(e->session, 11, SMUX_RST_SHUTDOWN);
+}
+
+static void a_cut_may_come_from_inside_another(void **state)
+{
+    struct kit *k = *state;
+    k->server.on_over = cut_next;
+    for (uint32_t i = 0; i < 6; i++)
+        (void)user(k, 1, 10 + i % 3);
+    relays_cut_service(k->server.session, 10, SMUX_RST_SHUTDOWN);
+    assert_int_equal(k->server.relays_over, 4);
+    assert_int_equal(session_streams(k->server.session), 2);
+    relays_cut_service(k->server.session, 12, SMUX_RST_SHUTDOWN);
+    assert_int_equal(session_streams(k->server.session), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -334,6 +354,7 @@ int main(void)
         T(what_waits_here_is_read_while_nothing_carries),
         T(the_owner_hears_of_each_that_is_over),
         T(those_of_one_are_cut),
+        T(a_cut_may_come_from_inside_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
