@@ -18,7 +18,7 @@
 #include "server/internal.h"
 #include "unit/lines.h"
 
-enum { WORKERS = 2, AGENTS = 8 };
+enum { WORKERS = 2, AGENTS = 8, SERVICES = 16 };
 
 static struct {
     struct server srv;
@@ -28,6 +28,8 @@ static struct {
     char *lines;      /* the log: lines_seen */
     struct agent *agents[AGENTS];
     unsigned agents_count, gone;
+    struct service *services[SERVICES]; /* by key */
+    uint32_t services_count;
 } rig;
 
 /* ---- stubs ---- */
@@ -117,6 +119,31 @@ void agent_init(struct agent *a)
     message_init(&a->orders.forgotten, on_forgotten);
 }
 
+#define SERVICE_HEARS(name)                                                                        \
+    static void on_service_##name(struct message *m)                                               \
+    {                                                                                              \
+        service_heard(CONTAINER_OF(m, struct service, orders.name), #name);                        \
+    }
+
+static void service_heard(const struct service *v, const char *what)
+{
+    size_t n = strlen(rig.heard);
+    (void)snprintf(rig.heard + n, sizeof rig.heard - n, "%c%u:%s ", letter_of(v->agent), v->key,
+                   what);
+}
+
+SERVICE_HEARS(open_port)
+SERVICE_HEARS(refuse)
+SERVICE_HEARS(yield)
+
+static void on_service_forgotten(struct message *m)
+{
+    struct service *v = CONTAINER_OF(m, struct service, orders.forgotten);
+    service_heard(v, "forgotten");
+    rig.services[v->key] = NULL;
+    free(v);
+}
+
 /* ---- the rig ---- */
 
 static int setup(void **state)
@@ -203,9 +230,53 @@ static void serve(struct agent *a, const char *id, int port)
     *rig.heard = '\0';
 }
 
+/* A session whose tunnels are opened in it. */
+static struct agent *serve_services(const char *ip, const char *id)
+{
+    struct agent *a = come(ip);
+    ask(a, id, CLAIM_NO_PORT, true);
+    assert_non_null(strstr(rig.heard, ":accept "));
+    *rig.heard = '\0';
+    return a;
+}
+
+/* One of them asks for a port. */
+static struct service *tunnel(struct agent *a, int port)
+{
+    struct service *v = calloc(1, sizeof *v);
+    assert_non_null(v);
+    assert_true(rig.services_count < SERVICES);
+    v->key = rig.services_count++;
+    rig.services[v->key] = v;
+    v->agent = a;
+    v->claim.is_tunnel = true;
+    v->claim.wanted = port;
+    owners_init_service(v);
+    message_init(&v->orders.open_port, on_service_open_port);
+    message_init(&v->orders.refuse, on_service_refuse);
+    message_init(&v->orders.yield, on_service_yield);
+    message_init(&v->orders.forgotten, on_service_forgotten);
+    say(&v->reports.asked);
+    return v;
+}
+
+static struct service *open_tunnel(struct agent *a, int port)
+{
+    struct service *v = tunnel(a, port);
+    v->opened_port = port;
+    say(&v->reports.opened);
+    assert_non_null(strstr(rig.heard, ":open_port "));
+    *rig.heard = '\0';
+    return v;
+}
+
 static int teardown(void **state)
 {
     (void)state;
+    for (unsigned i = 0; i < rig.services_count; i++)
+        if (rig.services[i])
+            say(&rig.services[i]->reports.gone);
+    assert_int_equal(rig.srv.tunnels, 0);
     for (unsigned i = 0; i < rig.agents_count; i++)
         if (rig.agents[i])
             end(rig.agents[i], END_SHUTDOWN);
@@ -457,6 +528,109 @@ static void what_drains_is_in_nobodys_way(void **state)
     b = come("192.0.2.2");
     ask(b, "nas", 8080, false);
     expect_heard("b:open_port ");
+}
+
+/* ---- services ---- */
+
+static void a_service_has_a_port_of_its_own(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas");
+    struct service *v = tunnel(a, 8080);
+    expect_heard("a0:open_port ");
+    v->opened_port = 8080;
+    say(&v->reports.opened);
+    expect_heard("");
+    assert_int_equal(v->claim.state, CLAIM_SERVING);
+    (void)tunnel(a, 8081);
+    expect_heard("a1:open_port ");
+    say(&v->reports.gone);
+    expect_heard("a0:forgotten ");
+    (void)tunnel(a, 8080);
+    expect_heard("a2:open_port ");
+}
+
+/* A new session of the client has nothing to do with the ports of the older one's tunnels. */
+static void a_service_is_nobodys_namesake(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv");
+    (void)open_tunnel(a, 8080);
+    (void)open_tunnel(b, 8081);
+    expect_heard("");
+    assert_int_equal(a->claim.state, CLAIM_SERVING);
+}
+
+static void a_service_hears_who_has_its_port(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv");
+    struct service *has = open_tunnel(a, 8080), *wants = tunnel(b, 8080);
+    expect_heard("a0:yield ");
+    has->yields = false;
+    say(&has->reports.yielded);
+    expect_heard("b1:refuse ");
+    assert_int_equal(wants->why.error, SERVICE_ERR_TAKEN);
+    assert_string_equal(wants->why.by, "192.0.2.1:4711");
+    assert_null(strstr(rig.lines, "goes to"));
+}
+
+static void a_port_goes_to_the_other_client(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv");
+    (void)snprintf(a->name, sizeof a->name, "%s", "nas-name");
+    (void)snprintf(b->name, sizeof b->name, "%s", "tv-name");
+    struct service *has = open_tunnel(a, 8080);
+    (void)tunnel(b, 8080);
+    expect_heard("a0:yield ");
+    has->yields = true;
+    say(&has->reports.yielded);
+    expect_heard("b1:open_port ");
+    assert_non_null(strstr(rig.lines, "[nas-name] public port 8080 goes to tv-name: "));
+    say(&has->reports.released); /* once more, and harmless */
+    say(&has->reports.gone);
+    expect_heard("a0:forgotten ");
+}
+
+/* Its session is over, or it is closed, while it is asked: that is the answer. */
+static void a_service_that_goes_gives_its_port_back(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv");
+    struct service *has = open_tunnel(a, 8080);
+    (void)tunnel(b, 8080);
+    expect_heard("a0:yield ");
+    say(&has->reports.gone);
+    assert_non_null(strstr(rig.heard, "b1:open_port ")); /* two workers: in any order */
+    assert_non_null(strstr(rig.heard, "a0:forgotten "));
+    *rig.heard = '\0';
+    has = open_tunnel(a, 9090);
+    (void)tunnel(b, 9090);
+    expect_heard("a2:yield ");
+    say(&has->reports.released); /* it drains */
+    expect_heard("b3:open_port ");
+    has = tunnel(a, 9091); /* of one that could not be had */
+    (void)tunnel(b, 9091);
+    expect_heard("a4:open_port ");
+    has->opened_port = 0;
+    say(&has->reports.opened);
+    expect_heard("b5:open_port ");
+}
+
+/* One port of the open of another client, as it has ever been. */
+static void ports_of_both_kinds_are_one_space(void **state)
+{
+    (void)state;
+    struct agent *a = come("192.0.2.1"), *b;
+    serve(a, "nas", 8080);
+    b = serve_services("192.0.2.2", "tv");
+    (void)tunnel(b, 8080);
+    expect_heard("a:yield ");
+    a->work.yields = false;
+    say(&a->reports.yielded);
+    expect_heard("b0:refuse ");
+    assert_string_equal(rig.services[0]->why.by, "192.0.2.1:4711");
 }
 
 /* ---- what waits ---- */
@@ -770,6 +944,12 @@ int main(void)
         T(who_is_revoked_while_he_is_judged_gets_nothing),
         T(who_dies_while_asked_gives_way),
         T(what_drains_is_in_nobodys_way),
+        T(a_service_has_a_port_of_its_own),
+        T(a_service_is_nobodys_namesake),
+        T(a_service_hears_who_has_its_port),
+        T(a_port_goes_to_the_other_client),
+        T(a_service_that_goes_gives_its_port_back),
+        T(ports_of_both_kinds_are_one_space),
         T(too_much_waits),
         T(what_waits_grows),
         T(a_resume_goes_to_the_session),
