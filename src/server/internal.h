@@ -346,7 +346,7 @@ struct server {
     mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
     struct account account;    /* of descriptors */
     uint32_t sessions;         /* that count in it */
-    uint32_t tunnels;          /* the same of their services */
+    uint32_t tunnels;          /* the same of their services, but the first of each session */
     mtime_ms tell_sessions_at; /* "no room for more sessions": the same */
     bool draining, ended;
 };

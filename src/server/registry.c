@@ -157,6 +157,20 @@ static void count(struct server *srv, uint32_t sessions, uint32_t tunnels)
         reception_room(srv); /* some may have had to wait */
 }
 
+/* The first one's is in the account of the session. */
+static uint32_t further_tunnels(const struct agent *a)
+{
+    return a->main.tunnels > 0 ? a->main.tunnels - 1 : 0;
+}
+
+static void count_tunnels(struct agent *a, uint32_t tunnels)
+{
+    struct server *srv = a->worker->srv;
+    uint32_t others = srv->tunnels - further_tunnels(a);
+    a->main.tunnels = tunnels;
+    count(srv, srv->sessions, others + further_tunnels(a));
+}
+
 static void count_sessions(struct server *srv, uint32_t sessions)
 {
     count(srv, sessions, srv->tunnels);
@@ -169,20 +183,21 @@ static bool stays_beside(const struct agent *a, const struct agent *o)
     return !claim_is_namesake(&a->claim, &o->claim) || o->claim.state == CLAIM_RELEASED;
 }
 
-/* Is there room for a's session, of all and of its source, beside those that stay? */
+/* Is there room for a's session with its tunnels, of all and of its source, beside those that stay? */
 static bool has_room(const struct agent *a)
 {
     const struct server *srv = a->worker->srv;
-    uint32_t others = 0, of_source = 0, tunnels = 0, tunnels_of_source = 0;
+    uint32_t others = 0, of_source = 0;
+    uint32_t tunnels = further_tunnels(a), tunnels_of_source = tunnels;
     list_foreach (n, &srv->agents) {
         const struct agent *o = LIST_ENTRY(n, struct agent, main.of_server);
-        if (!o->main.counts || !stays_beside(a, o))
+        if (o == a || !o->main.counts || !stays_beside(a, o))
             continue;
         bool is_same = strcmp(o->source, a->source) == 0;
         others++;
         of_source += is_same;
-        tunnels += o->main.tunnels;
-        tunnels_of_source += is_same ? o->main.tunnels : 0;
+        tunnels += further_tunnels(o);
+        tunnels_of_source += is_same ? further_tunnels(o) : 0;
     }
     return account_takes_session(&srv->account, others + as_sessions(tunnels),
                                  quota_used(&srv->connections),
@@ -271,9 +286,8 @@ static void service_on_asked(struct message *m)
     struct agent *a = v->agent;
     struct server *srv = a->worker->srv;
     v->counts = true;
-    a->main.tunnels++;
-    count(srv, srv->sessions, srv->tunnels + 1);
-    if (has_room(a)) {
+    count_tunnels(a, a->main.tunnels + 1);
+    if (further_tunnels(a) == 0 || has_room(a)) {
         registry_ask(&srv->registry, &v->claim);
         return;
     }
@@ -307,10 +321,8 @@ static void service_on_gone(struct message *m)
     struct service *v = CONTAINER_OF(m, struct service, reports.gone);
     struct agent *a = v->agent;
     struct server *srv = a->worker->srv;
-    if (v->counts) {
-        a->main.tunnels--;
-        count(srv, srv->sessions, srv->tunnels - 1);
-    }
+    if (v->counts)
+        count_tunnels(a, a->main.tunnels - 1);
     registry_gone(&srv->registry, &v->claim);
     tell_worker(a, &v->orders.forgotten);
 }

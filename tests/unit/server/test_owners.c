@@ -618,6 +618,73 @@ static void a_service_that_goes_gives_its_port_back(void **state)
     expect_heard("b5:open_port ");
 }
 
+/* As many as the account has for a source, and no more: its own count like those of others, two as a
+   session, but the first of each session. */
+static void tunnels_of_a_source_leave_room_for_others(void **state)
+{
+    (void)state; /* 4 sessions, 3 of a source */
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b;
+    for (int i = 0; i < 5; i++)
+        (void)open_tunnel(a, 8080 + i);
+    assert_int_equal(rig.srv.tunnels, 4);
+    assert_int_equal(a->main.tunnels, 5);
+    struct service *more = tunnel(a, 8090);
+    expect_heard("a5:refuse ");
+    assert_int_equal(more->why.error, SERVICE_ERR_LIMIT);
+    say(&more->reports.gone);
+    expect_heard("a5:forgotten ");
+    assert_int_equal(rig.srv.tunnels, 4);
+    b = come("192.0.2.1"); /* nor has it room for a session */
+    ask(b, "tv", CLAIM_NO_PORT, true);
+    expect_heard("b:refuse ");
+    assert_int_equal(b->main.refusal.answer.error, HELLO_ERR_BUSY);
+    b = serve_services("192.0.2.2", "tv"); /* another has */
+    (void)open_tunnel(b, 8091);
+    assert_int_equal(rig.srv.tunnels, 4);
+    more = tunnel(b, 8092); /* all together have no more */
+    expect_heard("c7:refuse ");
+    say(&more->reports.gone);
+    for (int i = 0; i < 2; i++)
+        say(&rig.services[i]->reports.gone);
+    *rig.heard = '\0';
+    (void)tunnel(b, 8092);
+    expect_heard("c8:open_port ");
+    assert_int_equal(rig.srv.tunnels, 3);
+}
+
+/* Descriptors are one account: what they take users cannot have. */
+static void tunnels_and_users_share_descriptors(void **state)
+{
+    (void)state;
+    struct server *srv = &rig.srv;
+    assert_true(account_of_server(&srv->account, 64, 1));
+    struct agent *a = serve_services("192.0.2.1", "nas");
+    for (int i = 0; i < 5; i++)
+        (void)open_tunnel(a, 8080 + i);
+    assert_int_equal(quota_max(&srv->connections), account_users(&srv->account, 3));
+    while (!quota_is_full(&srv->connections))
+        quota_take(&srv->connections);
+    (void)tunnel(a, 8090);
+    expect_heard("a5:refuse ");
+    while (quota_used(&srv->connections) > 0)
+        (void)quota_give(&srv->connections);
+    for (unsigned i = 0; i < rig.services_count; i++)
+        say(&rig.services[i]->reports.gone);
+    *rig.heard = '\0';
+    assert_int_equal(quota_max(&srv->connections), account_users(&srv->account, 1));
+    for (int i = 0; i < 6; i++) { /* the first one of a session has its room since that began */
+        char id[16];
+        (void)snprintf(id, sizeof id, "%d", i);
+        a = serve_services("192.0.2.2", id);
+    }
+    while (!quota_is_full(&srv->connections))
+        quota_take(&srv->connections);
+    (void)tunnel(a, 8090);
+    expect_heard("g6:open_port ");
+    (void)tunnel(a, 8091);
+    expect_heard("g7:refuse ");
+}
+
 /* One port of the open of another client, as it has ever been. */
 static void ports_of_both_kinds_are_one_space(void **state)
 {
@@ -949,6 +1016,8 @@ int main(void)
         T(a_service_hears_who_has_its_port),
         T(a_port_goes_to_the_other_client),
         T(a_service_that_goes_gives_its_port_back),
+        T(tunnels_of_a_source_leave_room_for_others),
+        T(tunnels_and_users_share_descriptors),
         T(ports_of_both_kinds_are_one_space),
         T(too_much_waits),
         T(what_waits_grows),
