@@ -143,8 +143,9 @@ struct service {
     bool over;        /* gone was posted */
 
     /* the main thread's */
-    bool counts;            /* in srv->tunnels */
-    struct service_why why; /* the worker's once refuse is posted */
+    bool counts;                         /* as one of its session's */
+    char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
+    struct service_why why;              /* the worker's once refuse is posted */
 
     struct service_orders orders;
     struct service_reports reports;

@@ -62,7 +62,7 @@ static void service_act(struct service *v, const struct registry_action *act)
         tell_worker(a, &v->orders.refuse);
         break;
     case REGISTRY_YIELD:
-        (void)snprintf(a->main.yields_to_name, sizeof a->main.yields_to_name, "%s",
+        (void)snprintf(v->yields_to_name, sizeof v->yields_to_name, "%s",
                        agent_of_claim(act->by)->name);
         tell_worker(a, &v->orders.yield);
         break;
@@ -306,7 +306,7 @@ static void service_on_yielded(struct message *m)
     struct service *v = CONTAINER_OF(m, struct service, reports.yielded);
     struct agent *a = v->agent;
     if (v->yields)
-        event_port_yielded(a->name, v->opened_port, a->main.yields_to_name);
+        event_port_yielded(a->name, v->opened_port, v->yields_to_name);
     registry_yielded(&a->worker->srv->registry, &v->claim, v->yields);
 }
 

@@ -593,6 +593,25 @@ static void a_port_goes_to_the_other_client(void **state)
     expect_heard("a0:forgotten ");
 }
 
+/* Who gets which is not mixed up: two of its ports are asked for at once. */
+static void each_port_goes_to_who_wants_it(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv"),
+                 *c = serve_services("192.0.2.3", "pc");
+    (void)snprintf(b->name, sizeof b->name, "%s", "tv-name");
+    (void)snprintf(c->name, sizeof c->name, "%s", "pc-name");
+    struct service *first = open_tunnel(a, 8080), *second = open_tunnel(a, 8081);
+    (void)tunnel(b, 8080);
+    (void)tunnel(c, 8081);
+    expect_heard("a0:yield a1:yield ");
+    first->yields = second->yields = true;
+    say(&first->reports.yielded);
+    say(&second->reports.yielded);
+    assert_non_null(strstr(rig.lines, "public port 8080 goes to tv-name: "));
+    assert_non_null(strstr(rig.lines, "public port 8081 goes to pc-name: "));
+}
+
 /* Its session is over, or it is closed, while it is asked: that is the answer. */
 static void a_service_that_goes_gives_its_port_back(void **state)
 {
@@ -1015,6 +1034,7 @@ int main(void)
         T(a_service_is_nobodys_namesake),
         T(a_service_hears_who_has_its_port),
         T(a_port_goes_to_the_other_client),
+        T(each_port_goes_to_who_wants_it),
         T(a_service_that_goes_gives_its_port_back),
         T(tunnels_of_a_source_leave_room_for_others),
         T(tunnels_and_users_share_descriptors),
