@@ -196,7 +196,7 @@ void session_dispatch(struct session *s, const struct smux_event *ev)
     } else if (ev->type == SMUX_EV_OPENED) {
         on_opened(s, ev);
     } else {
-        if (ev->type == SMUX_EV_DATA) {
+        if (ev->type == SMUX_EV_DATA && ev->stream != smux_session_control(s->mux)) {
             s->received += ev->len;
             s->cfg.relays->received += ev->len;
         }

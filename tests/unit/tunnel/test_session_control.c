@@ -174,6 +174,7 @@ static void a_line_that_waits_has_no_credit(void **state)
     assert_int_equal(k->server.said_count, 1);
     assert_in_range(came(&k->server) - before, SMUX_START_WINDOW - LINE,
                     SMUX_START_WINDOW + SMUX_START_WINDOW / 8);
+    assert_int_not_equal(uv_backend_timeout(&k->loop.uv), 0); /* the other end rests */
     session_read_lines(k->server.session);
     kit_join(k);
     assert_int_equal(k->server.said_count, 2); /* one more */
@@ -198,6 +199,15 @@ static void the_owner_may_go_on_from_inside(void **state)
     say(k->client.session, "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
     kit_join(k);
     SAID(k->server, "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
+    k->server.on_said = NULL; /* the same of lines that have waited */
+    k->server.wants_later = true;
+    say(k->client.session, "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
+    kit_join(k);
+    SAID(k->server, "{\"a\":1}\n");
+    k->server.on_said = read_on;
+    k->server.wants_later = false;
+    session_read_lines(k->server.session);
+    SAID(k->server, "{\"a\":2}\n{\"a\":3}\n");
 }
 
 /* Who asks and does not listen: his lines are not read while so much of ours waits for him. */
@@ -256,6 +266,38 @@ static void what_waits_here_is_read_while_nothing_carries(void **state)
     kit_join(k);
     session_read_lines(k->server.session);
     SAID(k->server, "{\"a\":3}\n");
+}
+
+/* What is counted is what users have said. */
+static void lines_are_no_traffic(void **state)
+{
+    struct kit *k = *state;
+    say(k->client.session, "{\"a\":1}\n");
+    say(k->server.session, "{\"b\":1}\n");
+    kit_join(k);
+    SAID(k->server, "{\"a\":1}\n");
+    assert_int_equal(session_received(k->client.session), 0);
+    assert_int_equal(session_received(k->server.session), 0);
+    assert_int_equal(session_sent(k->client.session), 0);
+    assert_int_equal(k->server.relays.received, 0);
+}
+
+/* ---- ports ---- */
+
+static void who_is_away_for_long_may_lose_a_port(void **state)
+{
+    struct kit *k = *state;
+    struct session *s = k->server.session;
+    assert_false(session_may_lose_port(s));
+    kit_cut(k);
+    assert_false(session_may_lose_port(s));
+    s->life.broke_at -= LIFE_PORT_FREE_MS;
+    assert_true(session_may_lose_port(s));
+    assert_int_equal(session_service(s), LIFE_SERVING); /* a question, no more */
+    kit_resume(k);
+    assert_false(session_may_lose_port(s));
+    session_close(s, END_SHUTDOWN, NULL);
+    assert_true(session_may_lose_port(s));
 }
 
 /* ---- relays of services ---- */
@@ -352,6 +394,8 @@ int main(void)
         T(who_does_not_listen_is_not_heard),
         T(a_cut_loses_no_line_and_doubles_none),
         T(what_waits_here_is_read_while_nothing_carries),
+        T(lines_are_no_traffic),
+        T(who_is_away_for_long_may_lose_a_port),
         T(the_owner_hears_of_each_that_is_over),
         T(those_of_one_are_cut),
         T(a_cut_may_come_from_inside_another),
