@@ -128,6 +128,27 @@ static void a_line_is_so_long(void **state)
     assert_int_equal(k->server.reason, END_PROTOCOL);
 }
 
+/* Of a later version a few may come; many are an attack. */
+static void useless(struct kit_end *e)
+{
+    session_line_is_useless(e->session);
+}
+
+static void too_many_useless_lines_end_the_session(void **state)
+{
+    struct kit *k = *state;
+    k->server.on_said = useless;
+    for (int i = 0; i < 10; i++)
+        say(k->client.session, "{\"a\":1}\n");
+    kit_join(k);
+    assert_int_equal(k->server.closed, 0);
+    for (int i = 0; i < 10100; i++)
+        say(k->client.session, "{\"a\":1}\n");
+    kit_join(k);
+    assert_int_equal(k->server.reason, END_PROTOCOL);
+    assert_int_equal(k->server.said_count, 10001); /* 10,000 in ten seconds */
+}
+
 /* Nobody reads it any more, and nobody minds. */
 static void a_word_after_the_end_is_lost(void **state)
 {
@@ -387,6 +408,7 @@ int main(void)
         T(an_answer_may_come_from_inside),
         T(a_wrong_line_ends_the_session),
         T(a_line_is_so_long),
+        T(too_many_useless_lines_end_the_session),
         T(a_word_after_the_end_is_lost),
         T(a_session_without_services_has_none),
         T(a_line_that_waits_has_no_credit),
