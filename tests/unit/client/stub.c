@@ -23,7 +23,8 @@ struct stub stub;
 static struct list jobs;
 static void (*script)(void);
 static uv_timer_cb timer_cb;
-static uv_timer_t *timer;
+static uv_timer_t *timer, *tunnels_timer;
+static uv_timer_cb tunnels_cb;
 static const struct signals_ops *signals_ops;
 static void *signals_ctx;
 static void (*network_cb)(void *ctx, bool woke);
@@ -157,6 +158,9 @@ int uv_timer_start(uv_timer_t *handle, uv_timer_cb cb, uint64_t timeout, uint64_
 {
     assert_int_equal(repeat, 0);
     if (handle != timer) {
+        tunnels_timer = handle;
+        tunnels_cb = cb;
+        stub.tunnels_armed = true;
         stub.tunnels_wait = (mtime_ms)timeout;
         return 0;
     }
@@ -168,8 +172,7 @@ int uv_timer_start(uv_timer_t *handle, uv_timer_cb cb, uint64_t timeout, uint64_
 
 int uv_timer_stop(uv_timer_t *handle)
 {
-    if (handle == timer)
-        stub.armed = false;
+    *(handle == timer ? &stub.armed : &stub.tunnels_armed) = false;
     return 0;
 }
 
@@ -188,6 +191,15 @@ void stub_wait(void)
     stub.armed = false;
     stub.now += stub.wait;
     timer_cb(timer);
+    stub_turn();
+}
+
+void stub_tunnels_due(void)
+{
+    assert_true(stub.tunnels_armed);
+    stub.tunnels_armed = false;
+    stub.now += stub.tunnels_wait;
+    tunnels_cb(tunnels_timer);
     stub_turn();
 }
 
@@ -457,7 +469,11 @@ struct session *stub_accepted(struct opening *o)
     s->at = (struct address){.family = ADDRESS_IPV4, .port = 7000, .ip = {192, 0, 2, 1}};
     s->next = stub.sessions;
     stub.sessions = s;
-    o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL, "[::]:8080", 8080);
+    s->has_services = o->cfg.without_port && !stub.is_old_server;
+    if (s->has_services)
+        o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL, "", 0);
+    else
+        o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL, "[::]:8080", 8080);
     stub_turn();
     return s;
 }
@@ -541,10 +557,22 @@ void stub_beside(struct session *s)
     stub_turn();
 }
 
+void stub_stream_for(struct session *s, struct smux_stream *st, uint32_t svc)
+{
+    s->ops->on_stream(s->ctx, st, &(struct smux_open){.service = svc});
+    stub_turn();
+}
+
 void stub_stream(struct session *s, struct smux_stream *st)
 {
-    s->ops->on_stream(s->ctx, st, &(struct smux_open){0});
+    stub_stream_for(s, st, 0);
+}
+
+bool stub_line(struct session *s, const char *line)
+{
+    bool more = s->ops->on_line(s->ctx, (struct hello_text){line, strlen(line)});
     stub_turn();
+    return more;
 }
 
 /* ---- relays and sockets ---- */
@@ -722,8 +750,9 @@ int stub_again(const char *words, void (*run)(void))
 int session_say(struct session *s, const char *line, size_t n)
 {
     (void)s;
+    assert_true(strlen(stub.said) + n < sizeof stub.said);
     (void)strncat(stub.said, line, n);
-    return 0;
+    return stub.say_err;
 }
 
 void session_line_is_useless(struct session *s)

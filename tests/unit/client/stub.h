@@ -59,7 +59,10 @@ struct stub {
     char said[8192];       /* lines of the control stream */
     unsigned useless;      /* of theirs */
     unsigned timers;       /* made */
-    mtime_ms tunnels_wait; /* of the timer of the tunnels */
+    bool tunnels_armed;    /* the timer of the tunnels */
+    mtime_ms tunnels_wait; /* ... rings in so long */
+    bool is_old_server;    /* no services in its sessions */
+    int say_err;
     struct client *client; /* that runs */
     mtime_ms now;
     struct dial *dials;
@@ -97,6 +100,9 @@ void stub_turn(void);
 /* The timer of the next attempt must be armed; the time passes, and it fires. */
 void stub_wait(void);
 
+/* The same of the timer of the tunnels. */
+void stub_tunnels_due(void);
+
 /* The log has this many lines with text in them since the last look, which this is. */
 unsigned stub_lines(const char *text);
 
@@ -133,3 +139,6 @@ void stub_relay_over(struct relay *r);
 
 /* A user: a stream that the server opens; and the rest of the turn. */
 void stub_stream(struct session *s, struct smux_stream *st);
+/* The same for a service of the session; and a line of the server's: session_ops.on_line(). */
+void stub_stream_for(struct session *s, struct smux_stream *st, uint32_t svc);
+bool stub_line(struct session *s, const char *line);

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* Tunnels that are opened in the client's session: asked for, answered, lost and asked for again;
+ * and which of them a user is for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "app/cli.h"
+#include "stub.h"
+#include "unit/lines.h"
+
+#define TWO                "-forward web=8080=127.0.0.1:8000 -forward ssh=2222=127.0.0.1:22"
+#define RUN(words, script) assert_int_equal(stub_run(words, script), EXIT_STATUS_OK)
+
+#define OPEN(svc, name, port)                                                                      \
+    "{\"op\":\"open\",\"svc\":" #svc ",\"name\":\"" name "\",\"kind\":\"tcp\",\"port\":" #port     \
+    ",\"bind\":\"\",\"ready\":true}\n"
+#define OPENED(svc, port)                                                                          \
+    "{\"op\":\"opened\",\"svc\":" #svc ",\"address\":\"[::]:" #port "\",\"port\":" #port "}"
+#define REFUSED(svc, error) "{\"op\":\"refused\",\"svc\":" #svc ",\"error\":\"" error "\"}"
+#define CLOSED(svc, error)  "{\"op\":\"closed\",\"svc\":" #svc ",\"error\":\"" error "\"}"
+
+/* Since the last look, this was said. */
+static void expect_said(const char *text)
+{
+    assert_string_equal(stub.said, text);
+    *stub.said = '\0';
+}
+
+/* ---- asked for ---- */
+
+static void both(void)
+{
+    stub_connected(stub_dial(), 1);
+    assert_true(stub_opening()->cfg.without_port);
+    stub_asks(stub_opening(), 1);
+    expect_said("");
+    struct session *s = stub_accepted(stub_opening());
+    expect_said(OPEN(1, "web", 8080) OPEN(2, "ssh", 2222)); /* in one flight */
+    assert_int_equal(tunnels_open(stub.client), 0);
+    (void)stub_lines("");
+    assert_true(stub_line(s, OPENED(2, 2222)));
+    assert_int_equal(stub_lines("tunnel 'ssh': tcp://192.0.2.1:2222 -> 127.0.0.1:22"), 1);
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_int_equal(stub_lines("tunnel 'web': tcp://192.0.2.1:8080 -> 127.0.0.1:8000"), 1);
+    assert_int_equal(tunnels_open(stub.client), 2);
+    expect_said("");
+    assert_false(stub.tunnels_armed);
+    stub_sigusr1();
+    assert_int_equal(stub_lines("tunnel 'web': 192.0.2.1:8080 -> 127.0.0.1:8000"), 1);
+}
+
+static void all_are_asked_for_at_once(void **state)
+{
+    (void)state;
+    RUN(TWO, both);
+}
+
+static void a_cause(void)
+{
+    struct session *s = stub_up(1);
+    *stub.said = '\0';
+    (void)stub_lines("");
+    assert_true(stub_line(s, OPENED(2, 2222)));
+    assert_true(stub_line(s, REFUSED(1, "taken")));
+    assert_int_equal(stub_lines("tunnel 'web' is refused: public port 8080: it is in use"), 1);
+    expect_said("");
+    stub_sigusr1();
+    assert_int_equal(stub_lines("tunnel 'web': not open -> 127.0.0.1:8000"), 1);
+    stub_tunnels_due();
+    expect_said(OPEN(3, "web", 8080));
+    assert_true(stub_line(s, REFUSED(3, "taken")));
+    assert_int_equal(stub_lines(""), 0); /* it was told */
+    stub_tunnels_due();
+    expect_said(OPEN(4, "web", 8080));
+    assert_true(stub_line(s, REFUSED(4, "limit")));
+    assert_int_equal(stub_lines("tunnel 'web' is refused: "), 1); /* another cause */
+    stub_tunnels_due();
+    expect_said(OPEN(5, "web", 8080));
+    assert_true(stub_line(s, OPENED(5, 8080)));
+    assert_int_equal(tunnels_open(stub.client), 2);
+    assert_false(stub.tunnels_armed);
+}
+
+static void a_cause_is_told_once_and_asked_again(void **state)
+{
+    (void)state;
+    RUN(TWO, a_cause);
+}
+
+static void closed(void)
+{
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_true(stub_line(s, OPENED(2, 2222)));
+    *stub.said = '\0';
+    assert_true(stub_line(s, CLOSED(1, "taken")));
+    assert_int_equal(stub_lines("tunnel 'web' was closed by the server: it is in use"), 1);
+    stub_tunnels_due();
+    expect_said(OPEN(3, "web", 8080));
+}
+
+static void one_that_the_server_closes_is_asked_for_again(void **state)
+{
+    (void)state;
+    RUN(TWO, closed);
+}
+
+/* ---- sessions ---- */
+
+static void lost(void)
+{
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_true(stub_line(s, REFUSED(2, "taken")));
+    *stub.said = '\0';
+    stub_over(s, END_PEER);
+    assert_int_equal(tunnels_open(stub.client), 0);
+    assert_false(stub.tunnels_armed); /* there is nobody to ask */
+    expect_said("");
+    stub_wait();
+    s = stub_up(2);
+    expect_said(OPEN(3, "web", 8080) OPEN(4, "ssh", 2222));
+    assert_true(stub_line(s, OPENED(3, 8080)));
+    assert_true(stub_line(s, OPENED(4, 2222)));
+    assert_int_equal(tunnels_open(stub.client), 2);
+}
+
+static void a_new_session_is_asked_for_all(void **state)
+{
+    (void)state;
+    RUN(TWO, lost);
+}
+
+/* The server stops: its session ends beside the next one. */
+static void beside(void)
+{
+    struct session *old = stub_up(1);
+    assert_true(stub_line(old, OPENED(1, 8080)));
+    assert_true(stub_line(old, OPENED(2, 2222)));
+    old->streams = 1;
+    stub_beside(old);
+    assert_int_equal(tunnels_open(stub.client), 0);
+    *stub.said = '\0';
+    assert_true(stub_line(old, CLOSED(1, "shutdown")));
+    stub_wait();
+    struct session *s = stub_up(2);
+    expect_said(OPEN(3, "web", 8080) OPEN(4, "ssh", 2222));
+    assert_true(stub_line(s, OPENED(3, 8080)));
+    (void)stub_lines("");
+    assert_true(stub_line(old, CLOSED(2, "shutdown")));
+    assert_true(stub_line(old, OPENED(3, 9999))); /* of a session that asks for nothing */
+    assert_int_equal(stub_lines(""), 0);
+    assert_int_equal(tunnels_open(stub.client), 1);
+    assert_true(stub_line(old, "{\"op\":\"notice\",\"message\":\"at last\"}"));
+    assert_int_equal(stub_lines("the server says: at last"), 1);
+    assert_false(stub_line(old, "{\"op\":\"opened\"}"));
+    assert_true(old->is_over && old->reason == END_PROTOCOL);
+    assert_false(s->closed);
+}
+
+static void lines_of_one_beside_change_nothing(void **state)
+{
+    (void)state;
+    RUN(TWO, beside);
+}
+
+static void drains(void)
+{
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, REFUSED(1, "taken")));
+    s->streams = 1;
+    stub_sigterm();
+    assert_false(stub.tunnels_armed);
+    assert_true(stub_line(s, OPENED(2, 2222))); /* has crossed the GOAWAY */
+    assert_int_equal(tunnels_open(stub.client), 0);
+}
+
+static void a_client_that_stops_asks_for_nothing(void **state)
+{
+    (void)state;
+    RUN(TWO, drains);
+}
+
+/* ---- lines ---- */
+
+static void lines(void)
+{
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, "{\"op\":\"rename\",\"svc\":1}"));
+    assert_int_equal(stub.useless, 1);
+    (void)stub_lines("");
+    assert_true(stub_line(s, "{\"op\":\"notice\",\"message\":\"a\\u001b[2Jb\"}"));
+    assert_int_equal(stub_lines("\033"), 0); /* it is for a terminal */
+    assert_false(s->closed);
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_false(stub_line(s, OPENED(1, 8080))); /* twice */
+    assert_true(s->is_over && s->reason == END_PROTOCOL);
+}
+
+static void a_bad_line_ends_the_session(void **state)
+{
+    (void)state;
+    RUN(TWO, lines);
+}
+
+static void mute(void)
+{
+    stub.say_err = ERR_NOMEM;
+    struct session *s = stub_up(1);
+    assert_true(s->is_over && s->reason == END_LOCAL);
+    stub.say_err = 0;
+}
+
+static void what_cannot_be_said_ends_the_session(void **state)
+{
+    (void)state;
+    RUN(TWO, mute);
+}
+
+/* ---- users ---- */
+
+static void users(void)
+{
+    struct smux_stream st[4] = {0};
+    struct session *s = stub_up(1);
+    stub_stream_for(s, &st[0], 2); /* may come ahead of opened */
+    assert_int_equal(stub_dial()->cfg.port, 22);
+    stub_connected(stub_dial(), 1);
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    stub_stream_for(s, &st[1], 1);
+    assert_int_equal(stub_dial()->cfg.port, 8000);
+    stub_connected(stub_dial(), 1);
+    assert_false(st[0].is_reset || st[1].is_reset);
+    stub_stream_for(s, &st[2], 3);
+    assert_true(st[2].is_reset);
+    assert_int_equal(st[2].code, SMUX_RST_NO_SERVICE);
+    assert_int_equal(st[2].code, 8);
+    assert_int_equal(stub_dials(), 0);
+    s->streams = 2;
+    stub_sigterm();
+    stub_stream_for(s, &st[3], 1);
+    assert_int_equal(st[3].code, SMUX_RST_SHUTDOWN);
+}
+
+static void a_user_gets_to_the_target_of_his_tunnel(void **state)
+{
+    (void)state;
+    RUN(TWO, users);
+}
+
+/* ---- an old server ---- */
+
+static void old_server(void)
+{
+    struct smux_stream st = {0};
+    stub.is_old_server = true;
+    stub_connected(stub_dial(), 1);
+    assert_int_equal(stub_opening()->cfg.port, 8080);
+    stub_asks(stub_opening(), 1);
+    (void)stub_lines("");
+    struct session *s = stub_accepted(stub_opening());
+    expect_said("");
+    unsigned unserved = lines_count("the server carries one TCP tunnel only");
+    assert_int_equal(unserved, 1);
+    assert_int_equal(lines_count("tunnel 'ssh': the server carries one"), 1);
+    stub_stream(s, &st);
+    assert_int_equal(stub_dial()->cfg.port, 8000);
+}
+
+static void an_old_server_serves_the_first(void **state)
+{
+    (void)state;
+    RUN(TWO, old_server);
+}
+
+/* ---- -once ---- */
+
+static void all_refused(void)
+{
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, REFUSED(1, "taken")));
+    assert_false(s->closed);
+    assert_true(stub_line(s, REFUSED(2, "taken")));
+    assert_true(s->is_over);
+    assert_int_equal(stub_lines("-once allows no other: exit status 77"), 1);
+}
+
+static void one_refused(void)
+{
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_true(stub_line(s, REFUSED(2, "taken")));
+    assert_false(s->closed);
+    assert_true(stub_line(s, CLOSED(1, "taken"))); /* it had its tunnel */
+    assert_false(s->closed);
+}
+
+static void without_once(void)
+{
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, REFUSED(1, "taken")));
+    assert_true(stub_line(s, REFUSED(2, "taken")));
+    assert_false(s->closed);
+}
+
+static void once_ends_when_all_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(stub_run("-once " TWO, all_refused), EXIT_STATUS_REJECTED);
+    RUN("-once " TWO, one_refused);
+    RUN(TWO, without_once);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_are_asked_for_at_once),
+        cmocka_unit_test(a_cause_is_told_once_and_asked_again),
+        cmocka_unit_test(one_that_the_server_closes_is_asked_for_again),
+        cmocka_unit_test(a_new_session_is_asked_for_all),
+        cmocka_unit_test(lines_of_one_beside_change_nothing),
+        cmocka_unit_test(a_client_that_stops_asks_for_nothing),
+        cmocka_unit_test(a_bad_line_ends_the_session),
+        cmocka_unit_test(what_cannot_be_said_ends_the_session),
+        cmocka_unit_test(a_user_gets_to_the_target_of_his_tunnel),
+        cmocka_unit_test(an_old_server_serves_the_first),
+        cmocka_unit_test(once_ends_when_all_are_refused),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    stub_reset();
+    return failed;
+}
