@@ -327,11 +327,13 @@ static void log_up(const struct uplink *u, const char *message, const char *addr
     if (session_has_services(u->session))
         return; /* each tunnel has its lines */
     tell_unserved(c);
+    const struct tunnels *ts = &u->opt->tunnels;
     if (message && !control_success_get(message, old))
         event_open_answered(escape_text(text, message, strlen(message)));
     else
         event_open_accepted(message ? escape_text(text, old, strlen(old)) : address);
-    event_tunnel_route(u->port, c->server.host, u->opt->local_target);
+    event_tunnel_route(u->port, c->server.host,
+                       ts->count > 0 ? ts->at[0].target : u->opt->local_target);
     event_tunnel_ready();
     if (u->opt->has_join)
         tell_public(u);

@@ -266,6 +266,7 @@ static void old_server(void)
     unsigned unserved = lines_count("the server carries one TCP tunnel only");
     assert_int_equal(unserved, 1);
     assert_int_equal(lines_count("tunnel 'ssh': the server carries one"), 1);
+    assert_int_equal(stub_lines("public port 8080 of 192.0.2.1 -> local target 127.0.0.1:8000"), 1);
     stub_stream(s, &st);
     assert_int_equal(stub_dial()->cfg.port, 8000);
 }
