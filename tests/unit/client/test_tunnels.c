@@ -296,6 +296,10 @@ static void one_refused(void)
     assert_true(stub_line(s, REFUSED(2, "taken")));
     assert_false(s->closed);
     assert_true(stub_line(s, CLOSED(1, "taken"))); /* it had its tunnel */
+    stub_tunnels_due();
+    assert_true(stub_line(s, REFUSED(3, "taken")));
+    stub_tunnels_due();
+    assert_true(stub_line(s, REFUSED(4, "taken")));
     assert_false(s->closed);
 }
 
