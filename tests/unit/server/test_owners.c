@@ -240,8 +240,8 @@ static struct agent *serve_services(const char *ip, const char *id)
     return a;
 }
 
-/* One of them asks for a port. */
-static struct service *tunnel(struct agent *a, int port)
+/* One of them, which has asked for nothing yet. */
+static struct service *tunnel_new(struct agent *a, int port)
 {
     struct service *v = calloc(1, sizeof *v);
     assert_non_null(v);
@@ -256,6 +256,12 @@ static struct service *tunnel(struct agent *a, int port)
     message_init(&v->orders.refuse, on_service_refuse);
     message_init(&v->orders.yield, on_service_yield);
     message_init(&v->orders.forgotten, on_service_forgotten);
+    return v;
+}
+
+static struct service *tunnel(struct agent *a, int port)
+{
+    struct service *v = tunnel_new(a, port);
     say(&v->reports.asked);
     return v;
 }
@@ -671,6 +677,31 @@ static void tunnels_of_a_source_leave_room_for_others(void **state)
     assert_int_equal(rig.srv.tunnels, 3);
 }
 
+static void tunnels_of_others_are_none_of_a_source(void **state)
+{
+    (void)state;
+    rig.srv.account.sessions_max = 8; /* 6 of a source */
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv");
+    for (int i = 0; i < 11; i++)
+        (void)open_tunnel(a, 8080 + i);
+    (void)open_tunnel(b, 9090);
+    (void)open_tunnel(b, 9091);
+}
+
+/* It was refused before anybody was asked. */
+static void who_has_not_asked_does_not_count(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas");
+    (void)open_tunnel(a, 8080);
+    (void)open_tunnel(a, 8081);
+    struct service *v = tunnel_new(a, 8082);
+    say(&v->reports.gone);
+    expect_heard("a2:forgotten ");
+    assert_int_equal(a->main.tunnels, 2);
+    assert_int_equal(rig.srv.tunnels, 1);
+}
+
 /* Descriptors are one account: what they take users cannot have. */
 static void tunnels_and_users_share_descriptors(void **state)
 {
@@ -1037,6 +1068,8 @@ int main(void)
         T(each_port_goes_to_who_wants_it),
         T(a_service_that_goes_gives_its_port_back),
         T(tunnels_of_a_source_leave_room_for_others),
+        T(tunnels_of_others_are_none_of_a_source),
+        T(who_has_not_asked_does_not_count),
         T(tunnels_and_users_share_descriptors),
         T(ports_of_both_kinds_are_one_space),
         T(too_much_waits),
