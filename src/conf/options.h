@@ -65,6 +65,14 @@ enum option_type {
 
 enum { OPTION_TYPES = OPTION_MOMENT + 1 };
 
+/* When another value in the configuration file counts (conf/diff.h). */
+enum option_reload {
+    RELOAD_UNSET,   /* not thought about: no row may have it */
+    RELOAD_LIVE,    /* at a reload: for what begins from then on */
+    RELOAD_RESTART, /* at the next start */
+    RELOAD_FIXED,   /* never: a file cannot say it */
+};
+
 enum { OPTIONS_MAX = 32 }; /* of a mode: bits of common_options.given */
 
 struct option {
@@ -76,6 +84,7 @@ struct option {
     const char *value;   /* stands for the value in the man page, NULL for OPTION_BOOL; shells
                             complete a FILE and a DIR */
     const char *help;    /* for -h and the man page; translated where it is shown */
+    enum option_reload reload;
 };
 
 /* A program of the binary: its name and its options, sorted by name. */

@@ -14,7 +14,8 @@
 struct snapshot {
     atomic_uint owners;
     const struct mode *mode;
-    bool is_sealed; /* the strings are ours */
+    bool is_sealed;        /* the strings are ours */
+    struct snapshot *kept; /* what the command line alone says; NULL: it was not kept */
     union {
         struct common_options common; /* both begin with it */
         struct server_options server;
@@ -112,6 +113,40 @@ int snapshot_seal(struct snapshot *s)
     return 0;
 }
 
+int snapshot_keep(struct snapshot *s)
+{
+    assert(!s->is_sealed && !s->kept);
+    struct snapshot *copy = secure_alloc(sizeof *copy);
+    if (!copy)
+        return ERR_NOMEM;
+    atomic_init(&copy->owners, 1);
+    copy->mode = s->mode;
+    copy->of = s->of;
+    if (snapshot_seal(copy) < 0) {
+        snapshot_unref(copy);
+        return ERR_NOMEM;
+    }
+    s->kept = copy;
+    return 0;
+}
+
+struct snapshot *snapshot_again(const struct snapshot *s)
+{
+    struct snapshot *draft = s->kept ? secure_alloc(sizeof *draft) : NULL;
+    if (!draft)
+        return NULL;
+    atomic_init(&draft->owners, 1);
+    draft->mode = s->mode;
+    draft->kept = snapshot_ref(s->kept);
+    draft->of = s->kept->of;
+    return draft;
+}
+
+const struct mode *snapshot_mode(const struct snapshot *s)
+{
+    return s->mode;
+}
+
 struct snapshot *snapshot_ref(struct snapshot *s)
 {
     atomic_fetch_add_explicit(&s->owners, 1, memory_order_relaxed);
@@ -126,6 +161,7 @@ void snapshot_unref(struct snapshot *s)
         free_strings(s, s->mode->count);
     if (s->is_sealed && tunnels_of(s))
         free_targets(tunnels_of(s));
+    snapshot_unref(s->kept); /* which keeps nothing itself */
     secure_free(s, sizeof *s);
 }
 

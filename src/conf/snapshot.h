@@ -5,6 +5,8 @@
  * sessions that began with these keep them. Nothing in it points into argv.
  *
  *   snapshot_new() --> a draft, which flags_parse() fills --> snapshot_seal() --> shared, const
+ *                        \--snapshot_keep()--> what the command line alone says
+ *                                                 \--snapshot_again()--> a draft for a reload
  */
 #pragma once
 
@@ -19,6 +21,17 @@ struct snapshot *snapshot_new(const struct mode *m);
 /* The struct of its mode's options, to be filled; its strings may point into argv. Not after
    snapshot_seal(). */
 void *snapshot_draft(struct snapshot *s);
+
+/* What the draft says now is what the command line alone says: a copy of it stays, for
+   snapshot_again(). Once, before anything else is read into it. 0 or ERR_NOMEM. */
+int snapshot_keep(struct snapshot *s) MUST_USE;
+
+/* A draft that says what the command line of s alone did; its strings live as long as it does. One
+   reference. NULL: no memory, or nothing was kept. */
+struct snapshot *snapshot_again(const struct snapshot *s);
+
+/* Whose options it has. */
+const struct mode *snapshot_mode(const struct snapshot *s);
 
 /* Strings become copies of its own; from now on nothing changes. 0, or ERR_NOMEM: still a draft, good
    for snapshot_unref() only. */

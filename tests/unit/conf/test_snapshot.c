@@ -152,6 +152,39 @@ static void the_last_owner_wipes_and_frees(void **state)
     snapshot_unref(NULL);
 }
 
+/* For a reload: what a file has said meanwhile is not in it. */
+static void the_command_line_is_kept_for_later(void **state)
+{
+    static struct line l;
+    (void)state;
+    struct snapshot *s = read_line(&client_mode, &l);
+    assert_null(snapshot_again(s)); /* nothing was kept yet */
+    assert_int_equal(snapshot_keep(s), 0);
+    struct client_options *draft = snapshot_draft(s);
+    draft->server = "of-the-file";
+    draft->remote_port = 9;
+    (void)snprintf(draft->common.secret, sizeof draft->common.secret, "of-the-file");
+    assert_int_equal(snapshot_seal(s), 0);
+    memset(l.text, 'x', sizeof l.text);
+    assert_ptr_equal(snapshot_mode(s), &client_mode);
+
+    struct snapshot *again = snapshot_again(s);
+    struct snapshot *third = snapshot_again(again);
+    assert_int_equal(snapshot_seal(again), 0);
+    assert_string_equal(snapshot_client(s)->server, "of-the-file");
+    snapshot_unref(s);
+    assert_int_equal(wiped, 1);
+    assert_string_equal(snapshot_client(again)->server, "value-of-server");
+    assert_int_equal(snapshot_client(again)->remote_port, 8080);
+    assert_string_equal(snapshot_common(again)->secret, "hunter2");
+    snapshot_unref(again);
+    assert_int_equal(wiped, 2);
+    assert_int_equal(snapshot_seal(third), 0);
+    assert_string_equal(snapshot_client(third)->server, "value-of-server");
+    snapshot_unref(third);
+    assert_int_equal(wiped, 4); /* with what was kept */
+}
+
 static void a_draft_can_be_dropped(void **state)
 {
     static struct line l;
@@ -177,6 +210,11 @@ static void without_memory_nothing_is_kept(void **state)
             fails++;
         }
         assert_int_equal(fails, l.argc - 1); /* each string's copy, once */
+        strdup_left = 0;
+        struct snapshot *s = read_line(modes[k], &l);
+        assert_int_equal(snapshot_keep(s), ERR_NOMEM);
+        assert_null(snapshot_again(s));
+        snapshot_unref(s);
     }
 }
 
@@ -186,6 +224,7 @@ int main(void)
         cmocka_unit_test_setup(nothing_points_into_the_command_line, setup),
         cmocka_unit_test_setup(defaults_are_there_without_a_command_line, setup),
         cmocka_unit_test_setup(the_last_owner_wipes_and_frees, setup),
+        cmocka_unit_test_setup(the_command_line_is_kept_for_later, setup),
         cmocka_unit_test_setup(a_draft_can_be_dropped, setup),
         cmocka_unit_test_setup(without_memory_nothing_is_kept, setup),
     };
