@@ -138,7 +138,7 @@ struct snapshot *check_begin(struct check *c, int argc, char **argv, int *ret_st
         return NULL;
     }
     *c = (struct check){.file = argv[0]};
-    if (config_file_load(c->file, &f) < 0)
+    if (config_file_load(c->file, NULL, &f) < 0)
         return NULL;
     c->mode = config_file_mode(f);
     struct snapshot *s = snapshot_new(c->mode);

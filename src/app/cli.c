@@ -117,7 +117,7 @@ static bool read_config(const struct mode *m, struct common_options *common,
 {
     if (!*common->config)
         return true;
-    int err = config_file_load(common->config, ret_file);
+    int err = config_file_load(common->config, NULL, ret_file);
     if (err == 0)
         err = config_file_apply(*ret_file, m, common);
     if (err < 0)
@@ -151,10 +151,11 @@ static bool find_credential(const struct mode *m, struct common_options *common,
     return true;
 }
 
-/* Fills *common and what is around it. True: go on. *ret_file holds what strings point to. */
-static bool read_options(const struct mode *m, int argc, char **argv, struct common_options *common,
+/* Fills the draft and what is around it. True: go on. *ret_file holds what strings point to. */
+static bool read_options(const struct mode *m, int argc, char **argv, struct snapshot *draft,
                          struct config_file **ret_file, int *ret_status)
 {
+    struct common_options *common = snapshot_draft(draft);
     struct flags_error error;
     int rest;
 
@@ -182,6 +183,10 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct com
         *ret_status = left_over(m, argv[rest]);
         return false;
     }
+    if (snapshot_keep(draft) < 0) {
+        *ret_status = cli_cannot_start(ERR_NOMEM);
+        return false;
+    }
     if (!read_config(m, common, ret_file, ret_status))
         return false;
     log_set_level((enum log_level)common->log_level);
@@ -200,7 +205,7 @@ struct snapshot *cli_begin(const struct mode *m, int argc, char **argv, int *ret
         *ret_status = cli_cannot_start(ERR_NOMEM);
         return NULL;
     }
-    if (!read_options(m, argc, argv, snapshot_draft(options), &file, ret_status))
+    if (!read_options(m, argc, argv, options, &file, ret_status))
         goto drop;
     if (snapshot_seal(options) < 0) {
         *ret_status = cli_cannot_start(ERR_NOMEM);

@@ -30,21 +30,41 @@ enum {
 
 struct config_file {
     const char *path;
+    const struct config_listener *to; /* NULL: stderr */
     struct config *config;
     size_t n;
     char folder[PATH_MAX]; /* with a slash at its end, or "" */
     char bytes[ROOM];
 };
 
-void config_file_say(const char *path, const char *fmt, ...)
+static void say(const struct config_listener *to, const char *path, const char *fmt, va_list ap)
 {
     char text[CONFIG_ERROR_TEXT], line[LINE_MAX_BYTES];
+    (void)vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose */
+    (void)snprintf(line, sizeof line, "%s: %s%s", path, text, to ? "" : "\n");
+    if (to)
+        to->line(to->ctx, line);
+    else
+        log_text(line);
+}
+
+void config_file_say(const char *path, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose */
+    say(NULL, path, fmt, ap);
     va_end(ap);
-    (void)snprintf(line, sizeof line, "%s: %s\n", path, text);
-    log_text(line);
+}
+
+static void tell(const struct config_listener *to, const char *path, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+
+static void tell(const struct config_listener *to, const char *path, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say(to, path, fmt, ap);
+    va_end(ap);
 }
 
 /* ---- what the text alone does not show ---- */
@@ -118,35 +138,36 @@ failed:;
     int errnum = errno;
     if (fd >= 0)
         (void)close(fd);
-    config_file_say(f->path, "%s", errno_text(errnum));
+    tell(f->to, f->path, "%s", errno_text(errnum));
     return err_from_errno(errnum);
 }
 
 /* True, or it is said why not. */
-static int check_trust(const char *path, enum trust_place place)
+static int check_trust(const struct config_file *f)
 {
     struct errmsg why;
-    int err = trust_path(path, place, false, &why);
+    int err = trust_path(f->path, TRUST_FILE, false, &why);
     if (err < 0)
-        config_file_say(path, "%s", why.text);
+        tell(f->to, f->path, "%s", why.text);
     else if (*why.text)
         event_place_doubtful(why.text);
     return err;
 }
 
-int config_file_load(const char *path, struct config_file **ret)
+int config_file_load(const char *path, const struct config_listener *to, struct config_file **ret)
 {
     struct config_file *f = secure_alloc(sizeof *f); /* a secret may be in it */
     if (!f) {
-        config_file_say(path, "%s", err_text(ERR_NOMEM));
+        tell(to, path, "%s", err_text(ERR_NOMEM));
         return ERR_NOMEM;
     }
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) + 1 : 0;
     f->path = path;
-    int err = check_trust(path, TRUST_FILE);
+    f->to = to;
+    int err = check_trust(f);
     if (err == 0 && n >= sizeof f->folder) {
-        config_file_say(path, "%s", errno_text(ENAMETOOLONG));
+        tell(f->to, path, "%s", errno_text(ENAMETOOLONG));
         err = ERR_LIMIT;
     }
     if (err == 0)
@@ -156,6 +177,34 @@ int config_file_load(const char *path, struct config_file **ret)
         return err;
     }
     memcpy(f->folder, path, n);
+    *ret = f;
+    return 0;
+}
+
+/* What an editor that writes in place leaves for a moment, and a full disk for longer. JSON may end
+   without a line feed, and with its bracket. */
+static const char *is_cut(const struct config_file *f)
+{
+    size_t n = f->n;
+    if (n == 0 || f->bytes[n - 1] == '\n' || f->bytes[n - 1] == '}')
+        return NULL; /* that one is empty is said by who reads it */
+    return _(
+        "the last line has no end: the file may not be written to its end yet (add a line feed)");
+}
+
+int config_file_load_again(const char *path, const struct config_listener *to,
+                           struct config_file **ret)
+{
+    struct config_file *f;
+    int err = config_file_load(path, to, &f);
+    if (err < 0)
+        return err;
+    const char *why = is_cut(f);
+    if (why) {
+        tell(to, path, "%s", why);
+        config_file_free(f);
+        return ERR_INVAL;
+    }
     *ret = f;
     return 0;
 }
@@ -173,10 +222,10 @@ static void say_errors(const struct config_file *f)
     for (size_t i = 0; (e = config_error(f->config, i, &more)); i++) {
         (void)snprintf(place, sizeof place, "%s:%u:%u", f->path, e->at.line,
                        e->at.column); /* cut on purpose */
-        config_file_say(place, "%s", e->text);
+        tell(f->to, place, "%s", e->text);
     }
     if (more)
-        config_file_say(f->path, "%s", _("there is more that is wrong"));
+        tell(f->to, f->path, "%s", _("there is more that is wrong"));
 }
 
 /* A secret in a file that others can read is none. */
@@ -190,7 +239,7 @@ static int check_secrecy(const struct config_file *f)
     int err = trust_path(f->path, TRUST_SECRET, false, &why);
     if (err < 0) {
         (void)snprintf(place, sizeof place, "%s:%u:%u", f->path, at.line, at.column);
-        config_file_say(place, _("the file has a secret in it: %s"), why.text);
+        tell(f->to, place, _("the file has a secret in it: %s"), why.text);
     }
     return err;
 }
@@ -200,7 +249,7 @@ int config_file_apply(struct config_file *f, const struct mode *m, void *opt)
     f->config = config_new(m, f->folder, checks, ARRAY_LEN(checks));
     int err = f->config ? config_read(f->config, f->bytes, f->n, opt) : ERR_NOMEM;
     if (err == ERR_NOMEM) {
-        config_file_say(f->path, "%s", err_text(err));
+        tell(f->to, f->path, "%s", err_text(err));
         return err;
     }
     say_errors(f);

@@ -44,10 +44,8 @@ static bool note(struct words *missing, const char *layer, int err)
 
 static void say_landlock(struct words *have, const struct landlock *l)
 {
-    const char *ports = l->parts & LANDLOCK_BIND      ? ", connect, bind"
-                        : l->parts & LANDLOCK_CONNECT ? ", connect"
-                                                      : "";
-    say(have, "landlock %d (files%s)", l->abi, ports);
+    say(have, "landlock %d (files%s%s)", l->abi, l->parts & LANDLOCK_CONNECT ? ", connect" : "",
+        l->parts & LANDLOCK_BIND ? ", bind" : "");
 }
 
 /* All but who we are. What is there and what is missing goes into the two lists. */

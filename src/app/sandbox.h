@@ -14,7 +14,8 @@
  *
  * What stays possible, while it runs: to work in the state directory; where names are resolved, to
  * read what the resolver reads, also when it is replaced, and to ask name servers, by TCP too; to
- * open public ports, to dial the ports that are known. Memory cannot be made executable, so what
+ * read what a reload reads; to remove the control socket; to open public ports, to dial the ports that are
+ * known, or any where a file may name others. Memory cannot be made executable, so what
  * the resolver may load is loaded before.
  *
  * Nobody says so to the kernel on behalf of threads that are there already (landlock before ABI 8):
@@ -29,6 +30,7 @@
 #include "conf/options.h"
 
 enum { SANDBOX_DIALS_MAX = TUNNELS_MAX + 1 }; /* a client's targets, and its server */
+enum { SANDBOX_READS_MAX = 4 };
 
 struct sandbox_config {
     int choice;                   /* enum sandbox_choice */
@@ -38,6 +40,10 @@ struct sandbox_config {
     const struct ports *bind;     /* those; none in it: any. Unused without listens */
     int dials[SANDBOX_DIALS_MAX]; /* TCP ports that are connected to */
     unsigned dials_count;
+    bool dials_any; /* and whatever port a file may name later */
+    /* Files that are read again, in whatever version lies in their folders. NULL: no more. */
+    const char *reads[SANDBOX_READS_MAX];
+    const char *control; /* a socket that is removed at the end. NULL: none */
 };
 
 /*

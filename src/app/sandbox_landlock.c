@@ -100,6 +100,28 @@ static int allow_target(const struct landlock *l, const char *link)
     return strcmp(path, "/") == 0 ? 0 : allow_beneath(l, path, FS_READ_FILE);
 }
 
+/* The folder of a file: "." of one without; nothing of what lies in the root, which is everything. */
+static int allow_folder(const struct landlock *l, const char *file, uint64_t access)
+{
+    char path[PATH_MAX];
+    size_t n = strlen(file);
+    if (n >= sizeof path)
+        return 0; /* nobody can open it */
+    memcpy(path, file, n + 1);
+    char *name = strrchr(path, '/');
+    if (!name)
+        return allow_beneath(l, ".", access);
+    *name = '\0';
+    return *path ? allow_beneath(l, path, access) : 0;
+}
+
+/* Where it lies, and where what lies there leads to. */
+static int allow_reading(const struct landlock *l, const char *file)
+{
+    int err = allow_folder(l, file, FS_READ_FILE);
+    return err < 0 ? err : allow_target(l, file);
+}
+
 /* A file that is replaced is another one to the kernel, so rules are for directories. In /etc the
    files' own modes keep the rest from us, unless we are root. */
 static int allow_resolver(const struct landlock *l)
@@ -125,6 +147,10 @@ static int allow_files(const struct landlock *l, const struct sandbox_config *cf
                                 FS_MAKE_DIR | FS_REMOVE_FILE | FS_REMOVE_DIR);
     if (err == 0 && cfg->resolves)
         err = allow_resolver(l);
+    for (unsigned i = 0; i < SANDBOX_READS_MAX && cfg->reads[i] && err == 0; i++)
+        err = allow_reading(l, cfg->reads[i]);
+    if (err == 0 && cfg->control)
+        err = allow_folder(l, cfg->control, FS_REMOVE_FILE);
     return err;
 }
 
@@ -150,9 +176,10 @@ static int allow_binding(const struct landlock *l, const struct ports *bind)
 static int allow_ports(const struct landlock *l, const struct sandbox_config *cfg)
 {
     int err = 0;
-    for (unsigned i = 0; i < cfg->dials_count && err == 0; i++)
+    bool bounds = l->parts & LANDLOCK_CONNECT;
+    for (unsigned i = 0; i < cfg->dials_count && bounds && err == 0; i++)
         err = allow_port(l, cfg->dials[i], NET_CONNECT_TCP);
-    if (err == 0 && cfg->resolves)
+    if (err == 0 && cfg->resolves && bounds)
         err = allow_port(l, DNS_PORT, NET_CONNECT_TCP);
     if (err == 0 && cfg->listens && l->parts & LANDLOCK_BIND)
         err = allow_binding(l, cfg->bind);
@@ -166,7 +193,7 @@ static unsigned parts_of(int abi, const struct sandbox_config *cfg)
     if (abi < ABI_NET)
         return LANDLOCK_FILES;
     bool any = cfg->listens && (!cfg->bind || cfg->bind->count == 0);
-    return LANDLOCK_FILES | LANDLOCK_CONNECT | (any ? 0 : LANDLOCK_BIND);
+    return LANDLOCK_FILES | (cfg->dials_any ? 0 : LANDLOCK_CONNECT) | (any ? 0 : LANDLOCK_BIND);
 }
 
 int landlock_make(struct landlock *ret, const struct sandbox_config *cfg, int abi)

@@ -75,7 +75,7 @@ static void hang_up(struct signals *s)
 {
     if (look_at_terminals(s))
         return;
-    event_reload_unknown();
+    s->ops->reload(s->ctx);
     if (s->terminals[0].is_one || s->terminals[1].is_one)
         uv_timer_start(&s->look, on_look, SIGNALS_LOOK_AGAIN_MS, 0);
 }
@@ -163,6 +163,20 @@ fail:
 bool signals_stop_asked(const struct signals *s)
 {
     return s->stop_asked;
+}
+
+bool signals_stop(struct signals *s)
+{
+    if (s->stop_asked)
+        return false;
+    stop(s);
+    return true;
+}
+
+void signals_set_drain(struct signals *s, mtime_ms drain_ms)
+{
+    if (!s->stop_asked)
+        s->drain_ms = drain_ms;
 }
 
 double signals_drain_seconds(const struct signals *s)

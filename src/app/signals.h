@@ -4,8 +4,8 @@
  *
  *   SIGINT, SIGTERM   the orderly end: stop taking new work, let running connections finish for up
  *                     to the time of -drain. A second one, or the time being up: end now.
- *   SIGHUP            nothing is reloaded yet. If the terminal that is stdin or stderr is gone, the
- *                     same as SIGTERM, once. Left ignored where it was when we were started (nohup).
+ *   SIGHUP            `reload`. If the terminal that is stdin or stderr is gone, the same as SIGTERM,
+ *                     once. Left ignored where it was when we were started (nohup).
  *   SIGUSR1           the lines of `status`
  *   SIGUSR2, SIGPIPE  nothing
  *
@@ -31,6 +31,7 @@ struct signals_ops {
     void (*drain)(void *ctx);  /* once: let finish what runs, take nothing new */
     void (*end)(void *ctx);    /* now; may come again, and without drain */
     void (*status)(void *ctx); /* log a line for each session, and the totals */
+    void (*reload)(void *ctx); /* read the configuration file, and the certificates, again */
 };
 
 /* A descriptor that was a terminal when we were started. */
@@ -62,6 +63,12 @@ int signals_init(struct signals *s, struct loop *loop, mtime_ms drain_ms,
 
 /* True from the first request to stop on. */
 bool signals_stop_asked(const struct signals *s);
+
+/* As the first SIGTERM. False: that has been asked for already. */
+bool signals_stop(struct signals *s);
+
+/* The time of -drain, for a stop that has not been asked for yet. */
+void signals_set_drain(struct signals *s, mtime_ms drain_ms);
 
 /* How long running connections have then, for people to read. */
 double signals_drain_seconds(const struct signals *s);

@@ -20,6 +20,7 @@
 
 enum {
     LINKS_MAX = 40,     /* as the kernel's */
+    FOUND_MAX = 8,      /* more are looked up again */
     ACCOUNT_MAX = 4096, /* bytes of an account or a group with its members; more is not private */
 };
 
@@ -43,9 +44,16 @@ struct trust_who trust_who_now(void)
 
 /* ---- facts ---- */
 
+/* Groups that were found private, for later: in the cage nobody can look into the accounts. */
+static struct {
+    uid_t uid;
+    gid_t gid;
+} found_private[FOUND_MAX];
+static unsigned found_count;
+
 /* The group has the name of its owner, and no member but them: how systems give each user a group
    of their own. */
-static bool is_private(uid_t uid, gid_t gid)
+static bool look_at_group(uid_t uid, gid_t gid)
 {
     char account[ACCOUNT_MAX], members[ACCOUNT_MAX];
     struct passwd pw, *user = NULL;
@@ -57,6 +65,20 @@ static bool is_private(uid_t uid, gid_t gid)
     for (char **m = group->gr_mem; alone && *m; m++)
         alone = strcmp(*m, user->pw_name) == 0;
     return alone;
+}
+
+static bool is_private(uid_t uid, gid_t gid)
+{
+    for (unsigned i = 0; i < found_count; i++)
+        if (found_private[i].uid == uid && found_private[i].gid == gid)
+            return true;
+    if (!look_at_group(uid, gid))
+        return false;
+    if (found_count < FOUND_MAX) {
+        found_private[found_count].uid = uid;
+        found_private[found_count++].gid = gid;
+    }
+    return true;
 }
 
 static struct trust_facts facts_of(const struct stat *st)

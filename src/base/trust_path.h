@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The file system's facts for base/trust.h, and the sentences for a person. May block on the disk. */
+/*
+ * The file system's facts for base/trust.h, and the sentences for a person. May block on the disk. One thread
+ * at a time. That a group is private is remembered: a member that comes later counts at the next start.
+ */
 #pragma once
 
 #include <stdbool.h>

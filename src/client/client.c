@@ -395,7 +395,6 @@ void client_tunnel_refused(struct client *c)
 static int prepare(struct client *c)
 {
     struct errmsg why;
-    const char *alpn;
     char state[PATH_MAX];
     if (state_path(state))
         trust_become_owner(state);
@@ -413,15 +412,15 @@ static int prepare(struct client *c)
         event_port_out_of_range(c->opt->remote_port);
         return cli_hopeless(EXIT_STATUS_FAILED);
     }
-    if (wire_choose(&c->opt->common, &alpn) < 0)
+    if (wire_choose(&c->opt->common, &c->alpn) < 0)
         return cli_hopeless(EXIT_STATUS_USAGE);
     /* The legacy wire has no ids; but one that was given must be one. */
-    int err = alpn || *c->opt->id ? identity_get(c->id, c->opt, &why) : 0;
+    int err = c->alpn || *c->opt->id ? identity_get(c->id, c->opt, &why) : 0;
     if (err < 0) {
         event_id_failed(why.text);
         return err == ERR_INVAL ? cli_hopeless(EXIT_STATUS_USAGE) : cli_failed(err);
     }
-    err = client_trust(c, alpn, &why);
+    err = client_trust(c, &why);
     if (err < 0) {
         event_client_tls_failed(why.text);
         return cli_failed(err);
@@ -438,24 +437,29 @@ static bool is_name(const struct hostport *at)
 static int enter_cage(const struct client *c)
 {
     char state[PATH_MAX];
+    bool any = client_may_change_target(c);
     struct sandbox_config cage = {.choice = c->opt->common.sandbox,
                                   .state = state_path(state) ? state : NULL,
-                                  .resolves = is_name(&c->server),
+                                  .resolves = any || is_name(&c->server),
                                   .dials = {c->server.port},
-                                  .dials_count = 1};
+                                  .dials_count = 1,
+                                  .dials_any = any};
     const struct hostport *targets = c->opt->tunnels.count > 0 ? c->targets : &c->local;
     unsigned count = c->opt->tunnels.count > 0 ? c->opt->tunnels.count : 1;
     for (unsigned i = 0; i < count; i++) {
         cage.resolves = cage.resolves || is_name(&targets[i]);
         cage.dials[cage.dials_count++] = targets[i].port;
     }
+    reload_cage(c->options, &cage);
     return sandbox_enter(&cage);
 }
 
 static int begin(struct client *c)
 {
-    static const struct signals_ops ops = {
-        .drain = client_drain, .end = client_end, .status = client_status};
+    static const struct signals_ops ops = {.drain = client_drain,
+                                           .end = client_end,
+                                           .status = client_status,
+                                           .reload = client_on_reload};
     uint64_t descriptors = limits_raise();
     uint64_t memory = limits_memory(c->opt->common.memory);
     if (!account_of_client(&c->account, descriptors))

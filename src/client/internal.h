@@ -11,6 +11,7 @@
 
 #include "app/cli.h"
 #include "app/notify.h"
+#include "app/reload.h"
 #include "app/signals.h"
 #include "base/list.h"
 #include "base/quota.h"
@@ -73,7 +74,7 @@ struct tunnel {
     struct list node; /* in client->tunnels */
     struct wish wish;
     struct service *service;
-    const char *target; /* as the user wrote it */
+    const char *target; /* as the user wrote it; the service's */
 };
 
 struct client {
@@ -103,7 +104,13 @@ struct client {
     struct pins pins;         /* with LEGACY_AUTO only */
     bool fell_back;           /* to the legacy wire, and said so */
     struct path_memory paths; /* which address of the server works */
-    SSL_CTX *tls;
+    const char *alpn;         /* HELLO_ALPN, or NULL: the legacy wire only */
+    SSL_CTX *tls;             /* for the next session */
+    struct {                  /* prepared by a reload, and not in use yet */
+        SSL_CTX *tls;
+        struct hostport local;
+        char *local_name;
+    } coming;
     struct tls_pin pin;          /* with a join string: of the server's CA, and ... */
     struct hello_credential own; /* ... what this client proves itself with */
     struct list uplinks;
@@ -131,9 +138,12 @@ void client_tell_rejection(struct client *c, const char *words);
 
 /* ---- trust.c ---- */
 
-/* Start-up: makes client.tls, which trusts what the options say and offers alpn, unless it is NULL. 0, or a
-   negative error with a sentence. */
-int client_trust(struct client *c, const char *alpn, struct errmsg *why) MUST_USE;
+/* Start-up: makes client.tls, which trusts what the options say and offers client.alpn, unless it is NULL.
+   0, or a negative error with a sentence. */
+int client_trust(struct client *c, struct errmsg *why) MUST_USE;
+
+/* Whom it trusts, from c->opt->ca. 0, or a negative error with a sentence; *ret is the caller's. */
+int client_load_ca(const struct client *c, SSL_CTX **ret, struct errmsg *why) MUST_USE;
 
 /* The lines about it. */
 void client_tell_trust(const struct client *c);
@@ -156,6 +166,17 @@ bool client_once_is_over(struct client *c, enum end_reason reason);
 
 /* The tunnel is up: the first time, with -wait, whoever waits is told where. */
 void client_tell_script(struct client *c, const struct uplink *u);
+
+/* ---- reload.c ---- */
+
+/* A reload may bring any other target. */
+bool client_may_change_target(const struct client *c);
+
+/* The same as client_reload(), for nobody who waits for what came of it. ctx: the client. */
+void client_on_reload(void *ctx);
+
+/* The configuration file and the CA are read again; what came of it is logged. */
+void client_reload(struct client *c, struct reload_result *ret);
 
 /* ---- uplink.c ---- */
 

@@ -49,6 +49,15 @@ struct service *service_new(struct loop *loop, struct relays *relays,
     return s;
 }
 
+void service_move(struct service *s, char *name, const struct hostport *address)
+{
+    free(s->name);
+    s->name = name;
+    s->address = *address;
+    s->may_vanish = !sock_is_loopback(s->address.host);
+    s->path = (struct path_memory){0};
+}
+
 void service_free(struct service *s)
 {
     if (!s)

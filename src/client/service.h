@@ -60,6 +60,9 @@ struct service {
 struct service *service_new(struct loop *loop, struct relays *relays,
                             const struct service_config *cfg);
 
+/* Another target, for dials that begin from now on; name is the service's, which frees it. */
+void service_move(struct service *s, char *name, const struct hostport *address);
+
 /* No relay of it may be left without a connection. NULL is fine. */
 void service_free(struct service *s);
 

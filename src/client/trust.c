@@ -19,7 +19,7 @@ _Static_assert((int)CLIENT_KEY_T_BYTES == (int)JOIN_T_BYTES, "T");
 enum { CAS_TOLD = 4 };
 
 /* What a join string says of the server and of us. */
-static int trust_pin(struct client *c, const char *alpn, struct errmsg *why)
+static int trust_pin(struct client *c, struct errmsg *why)
 {
     const struct join *j = &c->opt->join;
     c->pin.server = c->opt->server;
@@ -28,24 +28,30 @@ static int trust_pin(struct client *c, const char *alpn, struct errmsg *why)
     c->credential = &c->own;
     int err = client_secret_init(&c->own.secret, j->t);
     return err < 0 ? errmsg_set(why, err, "%s", err_text(err))
-                   : tls_client_ctx_pinned(&c->pin, alpn, &c->tls, why);
+                   : tls_client_ctx_pinned(&c->pin, c->alpn, &c->tls, why);
 }
 
 /* Whoever can write the file could put a server of their own in place of ours. */
-int client_trust(struct client *c, const char *alpn, struct errmsg *why)
+int client_load_ca(const struct client *c, SSL_CTX **ret, struct errmsg *why)
 {
     struct errmsg doubt;
     int err = tls_library_check(why);
-    if (err == 0 && c->opt->has_join)
-        return trust_pin(c, alpn, why);
     if (err == 0)
         err = trust_path(c->opt->ca, TRUST_FILE, true, why);
     doubt = *why;
     if (err == 0)
-        err = tls_client_ctx_new(c->opt->ca, alpn, &c->tls, why);
+        err = tls_client_ctx_new(c->opt->ca, c->alpn, ret, why);
     if (err == 0 && *doubt.text)
         event_place_doubtful(doubt.text);
     return err;
+}
+
+int client_trust(struct client *c, struct errmsg *why)
+{
+    if (!c->opt->has_join)
+        return client_load_ca(c, &c->tls, why);
+    int err = tls_library_check(why);
+    return err < 0 ? err : trust_pin(c, why);
 }
 
 static void tell_pin(const struct client *c)

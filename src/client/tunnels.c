@@ -203,7 +203,7 @@ static struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o
     list_push(&c->services, &s->node);
     t->client = c;
     t->service = s;
-    t->target = o->target;
+    t->target = s->name; /* the options may be replaced */
     t->wish.wanted.kind = SERVICE_KIND_TCP;
     t->wish.wanted.port = o->port;
     t->wish.wanted.ready = true;

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/secure.h"
+#include "conf/diff.h"
 #include "conf/flags.h"
 
 struct snapshot {
@@ -142,6 +143,11 @@ struct snapshot *snapshot_again(const struct snapshot *s)
     return draft;
 }
 
+bool snapshot_is_given(const struct snapshot *s, const char *name)
+{
+    return options_have(s->mode, s->of.common.given, name);
+}
+
 const struct mode *snapshot_mode(const struct snapshot *s)
 {
     return s->mode;
@@ -149,7 +155,8 @@ const struct mode *snapshot_mode(const struct snapshot *s)
 
 struct snapshot *snapshot_ref(struct snapshot *s)
 {
-    atomic_fetch_add_explicit(&s->owners, 1, memory_order_relaxed);
+    if (s)
+        atomic_fetch_add_explicit(&s->owners, 1, memory_order_relaxed);
     return s;
 }
 

@@ -33,11 +33,14 @@ struct snapshot *snapshot_again(const struct snapshot *s);
 /* Whose options it has. */
 const struct mode *snapshot_mode(const struct snapshot *s);
 
+/* The command line says the option: a file cannot change it. */
+bool snapshot_is_given(const struct snapshot *s, const char *name);
+
 /* Strings become copies of its own; from now on nothing changes. 0, or ERR_NOMEM: still a draft, good
    for snapshot_unref() only. */
 int snapshot_seal(struct snapshot *s) MUST_USE;
 
-/* One owner more; returns s. Any thread. */
+/* One owner more; returns s. Any thread. NULL is fine. */
 struct snapshot *snapshot_ref(struct snapshot *s);
 
 /* One owner less; the last one's call wipes the secret and frees everything. NULL is fine. Any

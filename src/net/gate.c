@@ -279,25 +279,31 @@ unsigned gate_waiting(const struct gate *g)
 
 /* ---- life ---- */
 
+void gate_limit(struct gate *g, const struct gate_config *cfg)
+{
+    unsigned max = cfg->max < GATE_MIN ? GATE_MIN : cfg->max;
+    unsigned known = g->ev->is_known ? max / 4 : 0;
+    admission_limit(&g->places, max - known, max / 4);
+    admission_limit(&g->known_places, known > 0 ? known : 1, known > 0 ? known : 1);
+    handshakes_limit(&g->turns, cfg->rate, cfg->source_rate);
+}
+
 int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gate_events *ev,
               void *ctx, struct gate **ret)
 {
     struct gate *g = calloc(1, sizeof *g);
     if (!g)
         return ERR_NOMEM;
-    unsigned max = cfg->max < GATE_MIN ? GATE_MIN : cfg->max;
     g->loop = loop;
     g->cfg = *cfg;
     g->ev = ev;
     g->ctx = ctx;
-    unsigned known = ev->is_known ? max / 4 : 0;
     rng_system(&g->rng);
     uint64_t key = (uint64_t)g->rng.next(&g->rng) << 32 | g->rng.next(&g->rng);
     handshakes_init(&g->turns, cfg->rate, cfg->source_rate, key);
     admission_init(&g->places, &g->rng);
-    admission_limit(&g->places, max - known, max / 4);
     admission_init(&g->known_places, NULL);
-    admission_limit(&g->known_places, known > 0 ? known : 1, known > 0 ? known : 1);
+    gate_limit(g, cfg);
     list_init(&g->waiters);
     list_init(&g->gone);
     loop_job_init(&g->bury, gate_bury);

@@ -75,6 +75,9 @@ int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gat
 /* Takes over fd, which was accepted just now from peer. Never fails: see the events. */
 void gate_enter(struct gate *g, int fd, const struct sockaddr *peer);
 
+/* Other limits, of cfg but for its patience: for who comes from now on. */
+void gate_limit(struct gate *g, const struct gate_config *cfg);
+
 /* How many wait. */
 unsigned gate_waiting(const struct gate *g);
 

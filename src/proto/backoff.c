@@ -16,10 +16,16 @@ static void forget(struct backoff *b)
 
 void backoff_init(struct backoff *b, mtime_ms max_ms)
 {
-    *b = (struct backoff){.max = at_most(max_ms, BACKOFF_MAX_CEILING_MS)};
+    *b = (struct backoff){0};
+    backoff_limit(b, max_ms);
+    forget(b);
+}
+
+void backoff_limit(struct backoff *b, mtime_ms max_ms)
+{
+    b->max = at_most(max_ms, BACKOFF_MAX_CEILING_MS);
     if (b->max < BACKOFF_MAX_FLOOR_MS)
         b->max = BACKOFF_MAX_FLOOR_MS;
-    forget(b);
 }
 
 /* The bound of this wait; the next one is prepared. early: of the waits in the first minute. */

@@ -76,6 +76,9 @@ struct backoff {
 /* max_ms is the longest wait; brought between the floor and the ceiling above. */
 void backoff_init(struct backoff *b, mtime_ms max_ms);
 
+/* Another longest wait, from the next one on. */
+void backoff_limit(struct backoff *b, mtime_ms max_ms);
+
 /* An attempt has failed, or a session has ended, at now: the time to wait, below the maximum; for a
    secret below BACKOFF_SECRET_MAX_MS, if that is longer. */
 mtime_ms backoff_next(struct backoff *b, enum backoff_kind kind, mtime_ms now, struct rng *r);

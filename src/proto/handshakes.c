@@ -15,6 +15,11 @@ void handshakes_init(struct handshakes *h, uint32_t rate, uint32_t source_rate, 
     memset(h, 0, sizeof *h);
     list_init(&h->queue);
     h->key = key;
+    handshakes_limit(h, rate, source_rate);
+}
+
+void handshakes_limit(struct handshakes *h, uint32_t rate, uint32_t source_rate)
+{
     h->step_us = US / (int64_t)rate;
     h->source_step_us = US / (int64_t)source_rate;
     h->burst_us = US / HANDSHAKES_BURST_PART;

@@ -59,6 +59,9 @@ struct handshakes {
 /* rate and source_rate: handshakes a second, 1 to 1,000,000. key: random. h must not move. */
 void handshakes_init(struct handshakes *h, uint32_t rate, uint32_t source_rate, uint64_t key);
 
+/* Other rates, from the next turn on: what was used stays used. */
+void handshakes_limit(struct handshakes *h, uint32_t rate, uint32_t source_rate);
+
 /* e, which does not wait, waits from now on, behind whoever waits. source is any text that stands for
    "the same peer"; is_known: it has authenticated. How many may wait is the caller's to bound: each
    turn looks at all of them. */

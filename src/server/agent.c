@@ -159,7 +159,7 @@ static void agent_on_drop(struct message *m)
 
 bool agent_may_have_port(const struct agent *a, int64_t port)
 {
-    const struct ports *allowed = &a->worker->srv->opt->allow_ports;
+    const struct ports *allowed = &a->worker->opt->allow_ports;
     return allowed->count == 0 || ports_contain(allowed, port);
 }
 
@@ -240,7 +240,9 @@ static void agent_on_open_port(struct message *m)
     struct errmsg why = {""};
     a->work.opened_port = 0;
     if (a->work.opening) {
-        int err = endpoint_open(&a->work.endpoint, (int)a->claim.wanted, &why);
+        int err = agent_may_have_port(a, a->claim.wanted) /* still */
+                      ? endpoint_open(&a->work.endpoint, (int)a->claim.wanted, &why)
+                      : ERR_PERM;
         if (err == 0)
             a->work.opened_port = listener_port(a->work.endpoint.listener);
         else
@@ -406,6 +408,16 @@ static void agent_on_accept(struct message *m)
         session_close(s, END_LOCAL, NULL);
     if (quota_is_full(a->worker->relays.quota))
         worker_full(a->worker);
+    agent_look_at_port(a); /* a reload may have come while it was opened */
+}
+
+void agent_look_at_port(struct agent *a)
+{
+    services_look_at_ports(a);
+    if (!a->work.session || !a->work.endpoint.listener || agent_may_have_port(a, a->claim.wanted))
+        return;
+    event_port_revoked(a->name, listener_address(a->work.endpoint.listener));
+    session_stop(a->work.session, a->worker->opt->common.drain_ns / 1000000);
 }
 
 static void agent_on_evict(struct message *m)
@@ -491,7 +503,7 @@ static void agent_on_begin(struct message *m)
     };
     struct agent *a = CONTAINER_OF(m, struct agent, orders.begin);
     struct worker *w = a->worker;
-    const struct common_options *opt = &w->srv->opt->common;
+    const struct common_options *opt = &w->opt->common;
     struct opening_config cfg = {
         .loop = w->loop,
         .relays = &w->relays,
@@ -507,6 +519,7 @@ static void agent_on_begin(struct message *m)
         .ctx = a,
     };
     list_push(&w->agents, &a->work.node);
+    a->work.options = snapshot_ref(w->options);
     int err = opening_new(&cfg, a->work.fd, &a->work.opening);
     SSL_CTX_free(a->work.tls); /* the transport has its own */
     if (err < 0)
@@ -519,6 +532,7 @@ static void agent_on_forgotten(struct message *m)
     struct agent *a = CONTAINER_OF(m, struct agent, orders.forgotten);
     struct worker *w = a->worker;
     list_del(&a->work.node);
+    snapshot_unref(a->work.options);
     free(a);
     worker_agent_gone(w);
 }

@@ -11,7 +11,7 @@
 /* How many new users each client is given. */
 static struct bucket_rate user_rate(const struct agent *a)
 {
-    uint64_t n = (uint64_t)a->worker->srv->opt->client_rate;
+    uint64_t n = (uint64_t)a->worker->opt->client_rate;
     return (struct bucket_rate){.per_s = n,
                                 .burst = n > ENDPOINT_BURST_PART ? n / ENDPOINT_BURST_PART : 1};
 }

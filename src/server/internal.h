@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "app/notify.h"
+#include "app/reload.h"
 #include "app/signals.h"
 #include "base/bucket.h"
 #include "base/list.h"
@@ -67,12 +68,17 @@ struct worker {
     struct loop *loop; /* its own, or with one worker the main thread's */
 
     /* the main thread's */
-    unsigned sessions; /* handed to it and not over */
-    unsigned trusted;  /* of them, those that have authenticated */
+    unsigned sessions;             /* handed to it and not over */
+    unsigned trusted;              /* of them, those that have authenticated */
+    struct snapshot *next_options; /* the worker's once use_options is posted */
+    bool takes_options;            /* use_options is on its way */
+    bool is_behind;                /* and what it brings is not the newest */
     pthread_t thread;
 
     /* the worker's */
     struct loop own;
+    struct snapshot *options;
+    const struct server_options *opt; /* what they say */
     struct relays relays;
     struct list agents;
     struct log_budget told_begun[TOLD_SOURCES]; /* sessions that have their lines */
@@ -89,6 +95,7 @@ struct worker {
     struct message end;            /* close everything; answered by gone */
     struct message status;         /* log a line for each session; answered by told */
     struct message ping;           /* does its loop run? answered by pong */
+    struct message use_options;    /* other ones; answered by uses_options */
     /* to the main thread */
     struct message was_full; /* users have to wait */
     struct message room;     /* a user has left and made room */
@@ -96,6 +103,7 @@ struct worker {
     struct message empty; /* stopping, and the last connection is over */
     struct message told;  /* the lines of status are out */
     struct message pong;
+    struct message uses_options;
     struct message gone; /* the last thing it says */
 };
 
@@ -193,9 +201,10 @@ struct agent_main {
 
 /* What its worker keeps of it; the main thread's before begin and with ended. */
 struct agent_work {
-    struct list node; /* in worker->agents */
-    int fd;           /* until there is an opening */
-    SSL_CTX *tls;     /* the same */
+    struct list node;         /* in worker->agents */
+    int fd;                   /* until there is an opening */
+    SSL_CTX *tls;             /* the same */
+    struct snapshot *options; /* whose secret its opening compares */
     struct opening *opening;
     struct session *session;
     struct endpoint endpoint;     /* the port that its open has asked for */
@@ -327,6 +336,11 @@ struct server {
     int handed_fd; /* a service manager's socket for the tunnel port, or -1 */
     struct listener *tunnel_port;
     struct proxy_gate *proxy_gate; /* balancers' connections without a PROXY header yet, or NULL */
+    struct {                       /* prepared by a reload, and not in use yet */
+        struct proxy_gate *proxy_gate;
+        SSL_CTX *tls;
+        bool other_certificate;
+    } coming;
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
     struct admission admission;    /* who has, and has asked for nothing yet: strangers */
     struct credentials *keys;      /* of clients, for the next verdict; one owner */
@@ -359,6 +373,20 @@ void server_worker_stopped(struct server *srv);
 void server_worker_empty(struct server *srv);
 void server_worker_gone(struct server *srv);
 void server_worker_told(struct server *srv);
+
+/* Its gates have other limits, as srv->opt says now. */
+void server_limit_gates(struct server *srv);
+
+/* A gate for balancers, with its place in srv->account. 0 or ERR_NOMEM. */
+int server_open_proxy_gate(struct server *srv, struct proxy_gate **ret) MUST_USE;
+
+/* ---- reload.c ---- */
+
+/* The configuration file and the certificates are read again; what came of it is logged. */
+void server_reload(struct server *srv, struct reload_result *ret);
+
+/* The answer of a worker. */
+void server_worker_uses_options(struct worker *w);
 
 /* ---- watchdog.c: what the service manager hears ---- */
 
@@ -500,6 +528,10 @@ void agent_stop(struct agent *a, mtime_ms drain_ms);
 /* Ends it at once; ended is posted later. */
 void agent_close(struct agent *a);
 
+/* The options are others: a port that is not allowed any more is closed, and what runs through it may
+   finish. */
+void agent_look_at_port(struct agent *a);
+
 /* The line about its session, for a person who has asked by a signal. */
 void agent_tell(const struct agent *a);
 
@@ -526,6 +558,9 @@ void services_stop(struct agent *a);
 
 /* A line of the client's, as session_ops has it. */
 bool services_on_line(struct agent *a, struct hello_text line);
+
+/* Those whose port is not allowed any more end. */
+void services_look_at_ports(struct agent *a);
 
 /* A connection of a user has begun. */
 void services_count(struct service *v);

@@ -153,6 +153,13 @@ void server_worker_told(struct server *srv)
                         received, sent);
 }
 
+static void on_reload(void *ctx)
+{
+    struct reload_result result;
+    server_reload(ctx, &result);
+    reload_result_fini(&result);
+}
+
 /* ---- certificates ---- */
 
 /* Whoever starts a server in the wrong directory sees it here, and who copies ca.crt which one it
@@ -347,21 +354,38 @@ static int listen_at(struct server *srv)
     return err;
 }
 
-/* Who waits there and who waits at the gate share its places. */
+/* Who waits for a PROXY header and who waits at the gate share its places. */
+static struct gate_config gate_limits(const struct server *srv)
+{
+    unsigned share = srv->opt->trusted_proxy.count > 0 ? srv->account.gate / PROXY_SHARE : 0;
+    return (struct gate_config){.max = srv->account.gate - share,
+                                .patience_ms = OPENING_AUTH_MS,
+                                .rate = (uint32_t)srv->opt->handshakes.all,
+                                .source_rate = (uint32_t)srv->opt->handshakes.source};
+}
+
+void server_limit_gates(struct server *srv)
+{
+    const struct gate_config cfg = gate_limits(srv);
+    gate_limit(srv->gate, &cfg);
+}
+
+int server_open_proxy_gate(struct server *srv, struct proxy_gate **ret)
+{
+    static const struct proxy_gate_events events = {on_proxied, on_not_proxied};
+    const struct proxy_gate_config cfg = {.max = srv->account.gate / PROXY_SHARE,
+                                          .patience_ms = PROXY_MS};
+    return proxy_gate_open(&srv->loop, &cfg, &events, srv, ret);
+}
+
 static int open_gates(struct server *srv)
 {
     static const struct gate_events events = {on_hello, on_gone, is_known, may_pass};
-    static const struct proxy_gate_events proxy_events = {on_proxied, on_not_proxied};
-    unsigned share = srv->opt->trusted_proxy.count > 0 ? srv->account.gate / PROXY_SHARE : 0;
-    struct gate_config cfg = {.max = srv->account.gate - share,
-                              .patience_ms = OPENING_AUTH_MS,
-                              .rate = (uint32_t)srv->opt->handshakes.all,
-                              .source_rate = (uint32_t)srv->opt->handshakes.source};
-    struct proxy_gate_config proxy_cfg = {.max = share, .patience_ms = PROXY_MS};
+    const struct gate_config cfg = gate_limits(srv);
     int err = gate_open(&srv->loop, &cfg, &events, srv, &srv->gate);
     if (err < 0 || srv->opt->trusted_proxy.count == 0)
         return err;
-    return proxy_gate_open(&srv->loop, &proxy_cfg, &proxy_events, srv, &srv->proxy_gate);
+    return server_open_proxy_gate(srv, &srv->proxy_gate);
 }
 
 static int listen_for_tunnels(struct server *srv)
@@ -390,13 +414,20 @@ static void try_public_host(struct server *srv)
         listener_close(l);
 }
 
+/* The file may allow any other port later; what a flag says stays. */
+static bool may_change_ports(const struct server *srv)
+{
+    return *srv->opt->common.config && !snapshot_is_given(srv->options, "allow-ports");
+}
+
 /* Before there are threads, and after what takes a file, a name or a port of its own. */
 static int enter_cage(const struct server *srv)
 {
-    const struct sandbox_config cage = {.choice = srv->opt->common.sandbox,
-                                        .state = srv->opt->certs,
-                                        .listens = true,
-                                        .bind = &srv->opt->allow_ports};
+    struct sandbox_config cage = {.choice = srv->opt->common.sandbox,
+                                  .state = srv->opt->certs,
+                                  .listens = true,
+                                  .bind = may_change_ports(srv) ? NULL : &srv->opt->allow_ports};
+    reload_cage(srv->options, &cage);
     return sandbox_enter(&cage);
 }
 
@@ -419,7 +450,7 @@ static int start_workers(struct server *srv, unsigned count)
 static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
 {
     static const struct signals_ops ops = {
-        .drain = server_drain, .end = server_end, .status = server_status};
+        .drain = server_drain, .end = server_end, .status = server_status, .reload = on_reload};
     bool enough = account_of_server(&srv->account, descriptors, workers > 1 ? workers + 1 : 1);
     int err = enough ? loop_init(&srv->loop) : ERR_LIMIT;
     if (err < 0)

@@ -281,6 +281,23 @@ bool services_on_line(struct agent *a, struct hello_text text)
     return leases_read_at(&ss->leases, now) <= now;
 }
 
+void services_look_at_ports(struct agent *a)
+{
+    struct services *ss = a->work.services;
+    struct service_why why = {.error = SERVICE_ERR_RIGHT};
+    if (!ss)
+        return;
+    list_foreach (n, &ss->all) {
+        struct service *v = LIST_ENTRY(n, struct service, of_agent);
+        if (v->lease.state != LEASE_OPEN || agent_may_have_port(a, v->lease.wanted.port))
+            continue;
+        event_port_revoked(a->name, listener_address(v->endpoint.listener));
+        leases_end(&ss->leases, &v->lease, &why,
+                   (uint32_t)(a->worker->opt->common.drain_ns / 1000000), now_of(a));
+    }
+    services_act(ss);
+}
+
 void services_count(struct service *v)
 {
     leases_streams(&v->agent->work.services->leases, &v->lease, ++v->streams);

@@ -40,7 +40,7 @@ static void on_stop_listening(struct message *m)
 {
     struct worker *w = CONTAINER_OF(m, struct worker, stop_listening);
     w->stopping = true;
-    mtime_ms drain_ms = w->srv->opt->common.drain_ns / 1000000;
+    mtime_ms drain_ms = w->opt->common.drain_ns / 1000000;
     list_foreach (n, &w->agents)
         agent_stop(LIST_ENTRY(n, struct agent, work.node), drain_ms);
     mailbox_post(&w->srv->in, &w->stopped);
@@ -60,6 +60,17 @@ static void on_ping(struct message *m)
 {
     struct worker *w = CONTAINER_OF(m, struct worker, ping);
     mailbox_post(&w->srv->in, &w->pong);
+}
+
+static void on_use_options(struct message *m)
+{
+    struct worker *w = CONTAINER_OF(m, struct worker, use_options);
+    snapshot_unref(w->options);
+    w->options = w->next_options;
+    w->opt = snapshot_server(w->options);
+    list_foreach (n, &w->agents)
+        agent_look_at_port(LIST_ENTRY(n, struct agent, work.node));
+    mailbox_post(&w->srv->in, &w->uses_options);
 }
 
 static void pause_users(struct worker *w, bool paused)
@@ -127,6 +138,11 @@ static void on_pong(struct message *m)
     watchdog_worker_alive(CONTAINER_OF(m, struct worker, pong)->srv);
 }
 
+static void on_uses_options(struct message *m)
+{
+    server_worker_uses_options(CONTAINER_OF(m, struct worker, uses_options));
+}
+
 static void on_gone(struct message *m)
 {
     server_worker_gone(CONTAINER_OF(m, struct worker, gone)->srv);
@@ -149,12 +165,14 @@ static void init_messages(struct worker *w)
     message_init(&w->end, on_end);
     message_init(&w->status, on_status);
     message_init(&w->ping, on_ping);
+    message_init(&w->use_options, on_use_options);
     message_init(&w->was_full, on_was_full);
     message_init(&w->room, on_room);
     message_init(&w->stopped, on_stopped);
     message_init(&w->empty, on_empty);
     message_init(&w->told, on_told);
     message_init(&w->pong, on_pong);
+    message_init(&w->uses_options, on_uses_options);
     message_init(&w->gone, on_gone);
 }
 
@@ -170,6 +188,8 @@ int worker_start(struct worker *w, struct server *srv, unsigned index, struct lo
                  struct errmsg *why)
 {
     *w = (struct worker){.srv = srv, .index = index, .loop = loop ? loop : &w->own};
+    w->options = snapshot_ref(srv->options);
+    w->opt = srv->opt;
     list_init(&w->agents);
     init_messages(w);
     *why->text = '\0';
@@ -198,6 +218,7 @@ no_mailbox:
     if (!loop)
         loop_fini(&w->own);
 no_loop:
+    snapshot_unref(w->options);
     return *why->text ? err : errmsg_set(why, err, "%s", err_text(err));
 }
 
@@ -206,4 +227,5 @@ void worker_fini(struct worker *w)
     if (w->loop == &w->own)
         (void)pthread_join(w->thread, NULL); /* cannot fail: it is ours, and joined once */
     mailbox_fini(&w->in);
+    snapshot_unref(w->options);
 }

@@ -31,7 +31,7 @@ def test_none_of_them_kills(lab, echo, who):
         assert s.recv(1) == b"x"  # it has come through
         for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
             p.kill(signum)
-        p.wait_log("SIGHUP: nothing is reloaded yet")
+        p.wait_log("reload: there is no configuration file")
         p.wait_log("status: 1 session, connections: 1 of")
         p.wait_log("SIGUSR2 means nothing")
         s.sendall(b"x")
@@ -64,7 +64,7 @@ def test_nor_at_the_start(lab, echo, who, signum):
     os.close(writer)
     p.wait_log("the tunnel listens on" if who == "server" else "public port")
     if signum == signal.SIGHUP:
-        p.wait_log("nothing is reloaded yet")
+        p.wait_log("there is no configuration file")
     wait_for("the signal to be let through", lambda: not is_held())  # libuv holds all back for moments
 
 
@@ -184,7 +184,7 @@ def test_a_hangup_on_a_terminal_that_lives_on_is_none(lab):
     pid = pid_of(lab, p)
     os.kill(pid, signal.SIGHUP)
     err = lab.path / "terminal.err"
-    wait_for("its line", lambda: "nothing is reloaded yet" in err.read_text())
+    wait_for("its line", lambda: "there is no configuration file" in err.read_text())
     time.sleep(1.5)  # it looks again after a second
     assert listens(port) and "the terminal is gone" not in err.read_text()
     close_and_end(p, pid, close)
@@ -199,7 +199,7 @@ def test_a_terminal_that_goes_a_moment_after_the_signal(lab):
     pid = pid_of(lab, p)
     os.kill(pid, signal.SIGHUP)
     err = lab.path / "terminal.err"
-    wait_for("its line", lambda: "nothing is reloaded yet" in err.read_text())
+    wait_for("its line", lambda: "there is no configuration file" in err.read_text())
     try:
         close()
         wait_for("the program to end", lambda: is_gone(pid))

@@ -341,6 +341,79 @@ static void test_the_state_stays_usable(void **unused)
     assert_int_equal(tried(&client, work_in_state), 0);
 }
 
+/* ---- what a reload reads, and the control socket ---- */
+
+static char conf[128], control[128];
+
+/* A path below the folder of the test. */
+static const char *below(const char *name)
+{
+    static char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+CALL(read_conf, open(below("conf/file"), O_RDONLY))
+CALL(read_beside, open(below("conf/file.new"), O_RDONLY)) /* the kernel's other file */
+CALL(read_by_link, open(below("conf/link"), O_RDONLY))
+CALL(write_conf, open(below("conf/file"), O_WRONLY))
+CALL(list_conf, open(conf, O_RDONLY | O_DIRECTORY))
+CALL(remove_conf, unlink(below("conf/file")))
+CALL(remove_control, unlink(control))
+CALL(read_control, open(control, O_RDONLY))
+
+static void make_file(const char *name)
+{
+    int fd = open(below(name), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    (void)close(fd);
+}
+
+static void test_what_is_read_again_can_be_and_a_control_socket_removed(void **unused)
+{
+    (void)unused;
+    static const char *const folders[] = {"conf", "run", "elsewhere"};
+    static const char *const files[] = {"conf/file", "conf/file.new", "run/control",
+                                        "elsewhere/link"};
+    static const struct attempt list[] = {
+        {"reading", read_conf, 0},
+        {"reading another in its place", read_beside, 0},
+        {"reading by a link", read_by_link, 0},
+        {"writing", write_conf, EACCES},
+        {"listing", list_conf, EACCES},
+        {"removing", remove_conf, EACCES},
+        {"reading the socket", read_control, EACCES},
+        {"/etc/passwd", try_passwd, EACCES},
+        {"a new file", try_new_file, EACCES},
+        {"removing the socket", remove_control, 0},
+    };
+    struct sandbox_config cfg = server_cage();
+    if (!with_landlock)
+        skip();
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+        assert_int_equal(mkdir(below(folders[i]), 0700), 0);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        make_file(files[i]);
+    assert_int_equal(symlink("../elsewhere/link", below("conf/link")), 0);
+    (void)snprintf(conf, sizeof conf, "%s", below("conf"));
+    (void)snprintf(control, sizeof control, "%s", below("run/control"));
+    assert_int_equal(tried(&cfg, read_conf), EACCES);
+    assert_int_equal(tried(&cfg, remove_control), EACCES);
+    char file[128], link[128];
+    (void)snprintf(file, sizeof file, "%s", below("conf/file"));
+    (void)snprintf(link, sizeof link, "%s", below("conf/link"));
+    cfg.reads[0] = file;
+    cfg.reads[1] = link;
+    cfg.control = control;
+    try_all(&cfg, list, ARRAY_LEN(list));
+    assert_int_equal(access(control, F_OK), -1);
+    (void)unlink(below("conf/link"));
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        (void)unlink(below(files[i])); /* but for the socket's */
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+        assert_int_equal(rmdir(below(folders[i])), 0);
+}
+
 /* ---- ports ---- */
 
 static long bind_to(int port)
@@ -404,6 +477,9 @@ static void test_a_client_dials_its_ports_and_opens_none(void **unused)
     assert_int_not_equal(tried(&cfg, connect_dns), EACCES); /* a truncated answer */
     cfg.resolves = false;
     assert_int_equal(tried(&cfg, connect_dns), EACCES);
+    cfg.dials_any = true; /* a file may name another one later */
+    assert_int_equal(tried(&cfg, connect_other), ECONNREFUSED);
+    assert_int_equal(tried(&cfg, bind_allowed), EACCES);
 }
 
 /* ---- what must go on ---- */
@@ -659,6 +735,7 @@ int main(void)
         cmocka_unit_test(test_files_are_out_of_reach),
         cmocka_unit_test(test_a_resolver_that_is_not_root_reads_no_shadow),
         cmocka_unit_test(test_the_state_stays_usable),
+        cmocka_unit_test(test_what_is_read_again_can_be_and_a_control_socket_removed),
         cmocka_unit_test(test_a_server_binds_its_ports_and_dials_nobody),
         cmocka_unit_test(test_a_client_dials_its_ports_and_opens_none),
         cmocka_unit_test(test_what_a_program_needs_goes_on),

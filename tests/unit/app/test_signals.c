@@ -19,7 +19,7 @@ static void nothing(void *ctx)
 /* The handles are closed, and the program is about to say its last words. */
 static int end_and_raise(int signum)
 {
-    static const struct signals_ops ops = {nothing, nothing, nothing};
+    static const struct signals_ops ops = {nothing, nothing, nothing, nothing};
     struct loop loop;
     struct signals s;
     if (loop_init(&loop) < 0 || signals_init(&s, &loop, 0, &ops, NULL) < 0)

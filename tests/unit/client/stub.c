@@ -228,6 +228,20 @@ bool signals_stop_asked(const struct signals *s)
     return stub.stop_asked;
 }
 
+bool signals_stop(struct signals *s)
+{
+    (void)s;
+    if (stub.stop_asked)
+        return false;
+    stub_sigterm();
+    return true;
+}
+
+void signals_set_drain(struct signals *s, mtime_ms drain_ms)
+{
+    s->drain_ms = drain_ms;
+}
+
 double signals_drain_seconds(const struct signals *s)
 {
     return (double)s->drain_ms / 1000;

@@ -253,6 +253,27 @@ static void any_maximum_d16(void **state)
     }
 }
 
+static void another_maximum_counts_from_the_next_wait_on(void **state)
+{
+    struct backoff b;
+    struct rng rng;
+    mtime_ms now = 0, longest = 0;
+    (void)state;
+    rng_seed(&rng, 7);
+    backoff_init(&b, 60000);
+    for (int n = 0; n < 60; n++)
+        now += backoff_next(&b, BACKOFF_OUTAGE, now, &rng);
+    backoff_limit(&b, 2000);
+    for (int n = 0; n < 60; n++) {
+        mtime_ms wait = backoff_next(&b, BACKOFF_OUTAGE, now, &rng);
+        longest = wait > longest ? wait : longest;
+        now += wait;
+    }
+    assert_in_range(longest, 1000, 2000);
+    backoff_limit(&b, 0);
+    assert_true(backoff_next(&b, BACKOFF_OUTAGE, now, &rng) <= BACKOFF_MAX_FLOOR_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +290,7 @@ int main(void)
         cmocka_unit_test(only_a_session_that_lasted_resets_d15),
         cmocka_unit_test(a_rejection_ends_an_outage),
         cmocka_unit_test(any_maximum_d16),
+        cmocka_unit_test(another_maximum_counts_from_the_next_wait_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

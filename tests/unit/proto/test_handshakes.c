@@ -81,6 +81,20 @@ static void so_many_in_all(void **state)
     assert_int_equal(all_of_now(), BURST);
 }
 
+static void other_rates_count_at_once_and_forget_nothing(void **state)
+{
+    (void)state;
+    begin(ALL, EACH);
+    for (int i = 0; i < 2000; i++)
+        handshakes_wait(&h, &entries[i], names[i], false);
+    assert_int_equal(all_of_now(), BURST);
+    handshakes_limit(&h, 2 * ALL, EACH);
+    assert_in_range(all_of_now(), 0, 1); /* what was used stays used */
+    assert_in_range(within(1000), 2 * ALL - 1, 2 * ALL + 1);
+    handshakes_limit(&h, 1, 1);
+    assert_in_range(within(10000), 9, 11);
+}
+
 static void so_many_of_one_source(void **state)
 {
     (void)state;
@@ -209,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(so_many_in_all),
+        cmocka_unit_test(other_rates_count_at_once_and_forget_nothing),
         cmocka_unit_test(so_many_of_one_source),
         cmocka_unit_test(a_known_source_has_no_limit_of_its_own),
         cmocka_unit_test(who_is_known_goes_first),

@@ -65,6 +65,7 @@ int kit_setup(void **state)
     kit.workers_count = 1;
     kit.worker.srv = &kit.srv;
     kit.worker.loop = &kit.srv.loop;
+    kit.worker.opt = &kit.opt;
     kit.worker.relays.quota = &kit.srv.connections;
     list_init(&kit.worker.agents);
     return 0;
@@ -138,8 +139,9 @@ static const struct message_name of_agent[] = {
 #m, offsetof(struct worker, m)                                                             \
     }
 static const struct message_name of_worker[] = {
-    W(maybe_room), W(stop_listening), W(end),  W(status), W(was_full), W(room),
-    W(stopped),    W(empty),          W(told), W(gone),   {NULL, 0}};
+    W(maybe_room),  W(stop_listening), W(end),   W(status), W(was_full),
+    W(room),        W(stopped),        W(empty), W(told),   W(gone),
+    W(use_options), W(uses_options),   {NULL, 0}};
 #undef W
 
 #define ORDER(m)                                                                                   \

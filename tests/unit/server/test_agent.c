@@ -406,6 +406,55 @@ static void after_ended_nothing_is_said(void **state)
     KIT_DID("gone ");
 }
 
+/* ---- a port that is allowed no more ---- */
+
+static const struct ports others = {.ranges = {{8000, 8079}}, .count = 1};
+
+static void a_reload_closes_a_port_that_is_not_allowed_any_more(void **state)
+{
+    struct agent *a = serve();
+    (void)state;
+    *kit.did = '\0';
+    kit.opt.allow_ports = (struct ports){.ranges = {{8080, 8080}}, .count = 1};
+    agent_look_at_port(a);
+    KIT_DID("");
+    kit.opt.allow_ports = others;
+    agent_look_at_port(a);
+    KIT_DID("session-stop:30000 "); /* what runs may finish */
+    assert_int_equal(kit_count("is no longer allowed"), 1);
+    struct agent *b = come('b'); /* has no port to lose */
+    agent_look_at_port(b);
+    KIT_DID("");
+    agent_close(a);
+    agent_close(b);
+    *kit.did = '\0';
+    over(a, END_SHUTDOWN);
+    forget(a);
+    forget(b);
+}
+
+/* Between the question and the port, and between the port and the answer. */
+static void a_reload_while_a_port_is_opened(void **state)
+{
+    struct agent *a = come('a'), *b = come('b');
+    (void)state;
+    ask(a, "nas", 8080);
+    ask(b, "box", 8080);
+    kit_run(&b->orders.open_port);
+    *kit.did = '\0';
+    kit.opt.allow_ports = others;
+    kit_run(&a->orders.open_port);
+    KIT_DID("refused:port:EPERM a>opened ");
+    assert_int_equal(a->work.opened_port, 0);
+    kit_run(&b->orders.accept);
+    assert_non_null(strstr(kit.did, "session-stop:30000 "));
+    agent_close(a);
+    agent_close(b);
+    over(b, END_SHUTDOWN);
+    forget(a);
+    forget(b);
+}
+
 static void an_accept_that_breaks_ends_once(void **state)
 {
     struct agent *a = come('a');
@@ -702,6 +751,8 @@ int main(void)
         T(a_refusal_after_the_eviction_of_a_session),
         T(after_ended_nothing_is_said),
         T(an_accept_that_breaks_ends_once),
+        T(a_reload_closes_a_port_that_is_not_allowed_any_more),
+        T(a_reload_while_a_port_is_opened),
         T(a_client_that_cannot_begin_has_ended),
         T(who_is_dropped_has_not_asked),
         T(a_session_yields_its_port),

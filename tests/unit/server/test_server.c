@@ -108,6 +108,25 @@ int sandbox_enter(const struct sandbox_config *cfg)
     return rig.cage_err;
 }
 
+void reload_cage(const struct snapshot *options, struct sandbox_config *cage)
+{
+    assert_ptr_equal(options, rig.srv->options);
+    (void)cage;
+}
+
+void server_reload(struct server *srv, struct reload_result *ret)
+{
+    assert_ptr_equal(srv, rig.srv);
+    (void)ret;
+    kit_did("reload");
+}
+
+void reload_result_fini(struct reload_result *r)
+{
+    (void)r;
+    kit_did("told");
+}
+
 void secret_warn(const struct common_options *o)
 {
     (void)o;
@@ -338,6 +357,12 @@ int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gat
     return rig.gate_err;
 }
 
+void gate_limit(struct gate *g, const struct gate_config *cfg)
+{
+    assert_non_null(g);
+    rig.gate_max = cfg->max;
+}
+
 /* Whoever comes has sent a whole ClientHello. */
 void gate_enter(struct gate *g, int fd, const struct sockaddr *peer)
 {
@@ -456,6 +481,8 @@ static void script_ready(void)
     rig.refuses = true;
     l->ev->on_accept(l->ctx, 51, NULL);
     KIT_DID("gone:4 "); /* GATE_REFUSED */
+    rig.ops->reload(rig.srv);
+    KIT_DID("reload told ");
     l->ev->on_pause(l->ctx, ERR_LIMIT);
     assert_int_equal(kit_count("accepting TLS connections failed: "), 1);
     rig.ops->end(rig.srv);
@@ -503,6 +530,13 @@ static void script_balancers(void)
     KIT_DID("header accept:50 ");
     l->ev->on_accept(l->ctx, 51, &other);
     KIT_DID("accept:51 ");
+    kit.opt.trusted_proxy.count = 0; /* from a reload on */
+    rig.srv->opt = &kit.opt;
+    server_limit_gates(rig.srv);
+    assert_int_equal(rig.gate_max, 64);
+    kit.opt.trusted_proxy.count = 1;
+    server_limit_gates(rig.srv);
+    assert_int_equal(rig.gate_max, 48);
     rig.proxy_gate->on_end(rig.proxy_gate_ctx, PROXY_GATE_LATE, NULL);
     KIT_DID("not-proxied:2 ");
     rig.ops->end(rig.srv);

@@ -45,6 +45,17 @@ void agent_tell(const struct agent *x)
     kit_did("%c-tell", letter(x));
 }
 
+void agent_look_at_port(struct agent *x)
+{
+    kit_did("%c-look:%d", letter(x), x->worker->opt->common.threads);
+}
+
+void server_worker_uses_options(struct worker *w)
+{
+    assert_ptr_equal(w, &kit.worker);
+    kit_did("uses");
+}
+
 void endpoints_pause(struct agent *x, bool full)
 {
     kit_did("%c-%s", letter(x), full ? "pause" : "go");
@@ -233,6 +244,40 @@ static void who_leaves_makes_room(void **state)
     KIT_DID("");
 }
 
+/* ---- other options ---- */
+
+static struct snapshot *options_with(int threads)
+{
+    struct snapshot *s = snapshot_new(&server_mode);
+    struct server_options *draft = snapshot_draft(s);
+    draft->common.threads = threads;
+    assert_int_equal(snapshot_seal(s), 0);
+    return s;
+}
+
+/* Each reference has one owner: the sanitizer sees one too few, or too many. */
+static void other_options_are_used_before_it_says_so(void **state)
+{
+    struct worker *w = &kit.worker;
+    struct errmsg why;
+    (void)state;
+    kit.srv.options = options_with(3);
+    kit.srv.opt = snapshot_server(kit.srv.options);
+    assert_int_equal(worker_start(w, &kit.srv, 0, &main_loop, &why), 0);
+    list_push(&w->agents, &a->work.node);
+    assert_int_equal(w->opt->common.threads, 3);
+    snapshot_unref(kit.srv.options); /* it has its own */
+    w->next_options = options_with(4);
+    *kit.did = '\0';
+    kit_run(&w->use_options);
+    KIT_DID("a-look:4 >uses_options ");
+    assert_int_equal(w->opt->common.threads, 4);
+    kit_run(&w->uses_options);
+    KIT_DID("uses ");
+    worker_fini(w);
+    kit.srv.opt = &kit.opt;
+}
+
 /* ---- the orderly end ---- */
 
 static void it_stops_before_it_says_so(void **state)
@@ -319,6 +364,7 @@ int main(void)
         T(it_is_gone_with_the_last_agent),
         T(without_agents_it_is_gone_at_once),
         T(its_lines_are_out_before_it_says_so),
+        T(other_options_are_used_before_it_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

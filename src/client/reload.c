@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* What a reload changes: whom the client trusts, and the options with the target among them. */
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/address.h"
+#include "base/event.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "base/trust_path.h"
+#include "client/internal.h"
+#include "net/tls_ctx.h"
+
+/* ---- the options ---- */
+
+/* The file may name any other target later; what a flag says stays. */
+bool client_may_change_target(const struct client *c)
+{
+    return *c->opt->common.config && !snapshot_is_given(c->options, "local-target");
+}
+
+static int prepare_options(void *ctx, const struct reload_plan *plan, struct errmsg *why)
+{
+    struct client *c = ctx;
+    const struct client_options *is = snapshot_client(plan->is);
+    bool has_one = c->opt->tunnels.count == 0; /* several change at the next start */
+    if (!has_one || !options_have(&client_mode, plan->diff.live, "local-target"))
+        return 0;
+    int err = address_parse(is->local_target, &c->coming.local, why);
+    if (err < 0)
+        return err;
+    c->coming.local_name = strdup(is->local_target);
+    return c->coming.local_name ? 0 : ERR_NOMEM;
+}
+
+static void drop_options(void *ctx)
+{
+    struct client *c = ctx;
+    free(c->coming.local_name);
+    c->coming.local_name = NULL;
+}
+
+/* Sessions that are there keep the options they began with. */
+static bool apply_options(void *ctx, const struct reload_plan *plan)
+{
+    struct client *c = ctx;
+    if (plan->is == plan->was)
+        return false;
+    snapshot_unref(c->options);
+    c->options = snapshot_ref(plan->is);
+    c->opt = snapshot_client(c->options);
+    if (c->coming.local_name) {
+        c->local = c->coming.local;
+        service_move(LIST_ENTRY(list_first(&c->services), struct service, node),
+                     c->coming.local_name, &c->local);
+    }
+    c->coming.local_name = NULL; /* the service's */
+    backoff_limit(&c->backoff, c->opt->max_retry_ns / 1000000);
+    signals_set_drain(&c->signals, c->opt->common.drain_ns / 1000000);
+    if (options_have(&client_mode, plan->diff.live, "log-level"))
+        log_set_level((enum log_level)c->opt->common.log_level);
+    client_tell_manager(c);
+    return false; /* what changed stands in the diff */
+}
+
+/* ---- the CA ---- */
+
+/* Without a file the cage has no reason to let us read again (reload_cage()). */
+static int prepare_ca(void *ctx, const struct reload_plan *plan, struct errmsg *why)
+{
+    struct client *c = ctx;
+    if (plan->is == plan->was || c->opt->has_join)
+        return 0;
+    return client_load_ca(c, &c->coming.tls, why);
+}
+
+static bool trust_the_same(SSL_CTX *a, SSL_CTX *b)
+{
+    for (unsigned i = 0;; i++) {
+        X509 *one = tls_trusted_ca(a, i), *other = tls_trusted_ca(b, i);
+        if (!one || !other)
+            return one == other;
+        if (X509_cmp(one, other) != 0)
+            return false;
+    }
+}
+
+static bool apply_ca(void *ctx, const struct reload_plan *plan)
+{
+    struct client *c = ctx;
+    if (!c->coming.tls)
+        return false;
+    bool is_another = !trust_the_same(c->tls, c->coming.tls);
+    SSL_CTX_free(c->tls);
+    c->tls = c->coming.tls;
+    c->coming.tls = NULL;
+    return is_another;
+}
+
+/* The path itself counts at the next start; what lies there counts now. */
+static const struct reload_part parts[] = {
+    {"options", prepare_options, apply_options, drop_options},
+    {"certificates", prepare_ca, apply_ca, NULL},
+};
+
+void client_reload(struct client *c, struct reload_result *ret)
+{
+    if (c->ended || signals_stop_asked(&c->signals))
+        reload_refuse(ret, _("the program is stopping"));
+    else
+        (void)reload_run(c->options, parts, ARRAY_LEN(parts), c, ret);
+    reload_tell(ret);
+}
+
+void client_on_reload(void *ctx)
+{
+    struct reload_result result;
+    client_reload(ctx, &result);
+    reload_result_fini(&result);
+}

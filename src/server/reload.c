@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a reload changes at the server: the options, which every worker gets by a message, and the
+ * certificates.
+ */
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <time.h>
+
+#include "base/event.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "net/tls_ctx.h"
+#include "server/internal.h"
+
+/* ---- the options ---- */
+
+static int prepare_options(void *ctx, const struct reload_plan *plan, struct errmsg *why)
+{
+    struct server *srv = ctx;
+    const struct server_options *is = snapshot_server(plan->is);
+    if (is->common.legacy == LEGACY_NEVER && !hello_secret_is_long_enough(is->common.secret))
+        return errmsg_set(why, ERR_INVAL,
+                          _("the secret has less than %d bytes, and -legacy never needs more: "
+                            "'gotunnel genkey' makes one"),
+                          HELLO_SECRET_MIN);
+    if (is->trusted_proxy.count == 0 || srv->proxy_gate)
+        return 0;
+    return server_open_proxy_gate(srv, &srv->coming.proxy_gate);
+}
+
+static void drop_options(void *ctx)
+{
+    struct server *srv = ctx;
+    proxy_gate_close(srv->coming.proxy_gate);
+    srv->coming.proxy_gate = NULL;
+}
+
+/* At most one message a worker is on its way: who is behind gets the newest with the next one. */
+static void post_options(struct server *srv, struct worker *w)
+{
+    w->is_behind = w->takes_options;
+    if (w->takes_options)
+        return;
+    w->takes_options = true;
+    w->next_options = snapshot_ref(srv->options);
+    mailbox_post(&w->in, &w->use_options);
+}
+
+void server_worker_uses_options(struct worker *w)
+{
+    w->takes_options = false;
+    if (w->is_behind && !w->srv->ended)
+        post_options(w->srv, w);
+}
+
+static bool apply_options(void *ctx, const struct reload_plan *plan)
+{
+    struct server *srv = ctx;
+    if (plan->is == plan->was)
+        return false;
+    snapshot_unref(srv->options);
+    srv->options = snapshot_ref(plan->is);
+    srv->opt = snapshot_server(srv->options);
+    if (srv->coming.proxy_gate)
+        srv->proxy_gate = srv->coming.proxy_gate;
+    srv->coming.proxy_gate = NULL;
+    server_limit_gates(srv);
+    signals_set_drain(&srv->signals, srv->opt->common.drain_ns / 1000000);
+    if (options_have(&server_mode, plan->diff.live, "log-level"))
+        log_set_level((enum log_level)srv->opt->common.log_level);
+    for (unsigned i = 0; i < srv->workers_count; i++)
+        post_options(srv, &srv->workers[i]);
+    return false; /* what changed stands in the diff */
+}
+
+/* ---- the certificates ---- */
+
+/* Last of all parts: from a directory that was read there is no way back. */
+static int prepare_certificates(void *ctx, const struct reload_plan *plan, struct errmsg *why)
+{
+    struct server *srv = ctx;
+    X509 *was = pki_cert(srv->identity);
+    (void)plan;
+    X509_up_ref(was);
+    int err = pki_renew(srv->identity, time(NULL), why);
+    if (err == 0)
+        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn,
+                                 &srv->coming.tls, why);
+    srv->coming.other_certificate = err == 0 && X509_cmp(was, pki_cert(srv->identity)) != 0;
+    X509_free(was);
+    return err;
+}
+
+static bool apply_certificates(void *ctx, const struct reload_plan *plan)
+{
+    struct server *srv = ctx;
+    (void)plan;
+    SSL_CTX_free(srv->tls);
+    srv->tls = srv->coming.tls;
+    srv->coming.tls = NULL;
+    return srv->coming.other_certificate;
+}
+
+static const struct reload_part parts[] = {
+    {"options", prepare_options, apply_options, drop_options},
+    {"certificates", prepare_certificates, apply_certificates, NULL},
+};
+
+void server_reload(struct server *srv, struct reload_result *ret)
+{
+    if (srv->draining || srv->ended)
+        reload_refuse(ret, _("the program is stopping"));
+    else
+        (void)reload_run(srv->options, parts, ARRAY_LEN(parts), srv, ret);
+    reload_tell(ret);
+}
