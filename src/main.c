@@ -7,6 +7,7 @@
 
 #include "app/check.h"
 #include "app/cli.h"
+#include "app/ctl_cmd.h"
 #include "app/genkey.h"
 #include "app/guard.h"
 #include "base/i18n.h"
@@ -31,6 +32,7 @@ static const struct command commands[] = {
     {"server", cmd_server, N_("run on the public host: take tunnels and open public ports")},
     {"client", cmd_client, N_("run beside the service: connect it to a server")},
     {"join", cmd_join, N_("the client, by the line that the server has printed")},
+    {"ctl", cmd_ctl, N_("ask a running server or client: reload, drain and others")},
     {"check", cmd_check, N_("say what a configuration file would do, and what is wrong with it")},
     {"clients", cmd_clients, N_("make, show, change and end the clients of a server")},
     {"genkey", cmd_genkey, N_("print a new random secret for both ends")},

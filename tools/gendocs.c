@@ -11,6 +11,9 @@
 
 #include "conf/options.h"
 
+/* The commands of gotunnel ctl (proto/ctl.h, with which this is not linked). */
+#define CTL_WORDS "ping version reload drain log-level"
+
 static const struct mode *const modes[] = {&server_mode, &client_mode};
 
 static bool is_file(const struct option *o)
@@ -61,6 +64,23 @@ static void man_keys(const struct mode *m)
     printf(m == &client_mode ? ".BR tunnels .\n" : "and no others.\n");
 }
 
+/* Those that count at a reload, at their places in a file. */
+static void man_live(const struct mode *m)
+{
+    size_t left = 0;
+    const char *key;
+    for (size_t i = 0; i < m->count; i++)
+        left += m->options[i].reload == RELOAD_LIVE;
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->options[i].reload != RELOAD_LIVE)
+            continue;
+        (void)option_place(&m->options[i], &key);
+        printf(".BR ");
+        print_roff(key);
+        printf(--left > 0 ? " ,\n" : " ;\n");
+    }
+}
+
 static void man_tunnel_keys(void)
 {
     const char *key;
@@ -95,6 +115,10 @@ static int man(const char *path)
             man_keys(&client_mode);
         else if (strcmp(line, "@TUNNEL_KEYS@\n") == 0)
             man_tunnel_keys();
+        else if (strcmp(line, "@SERVER_LIVE@\n") == 0)
+            man_live(&server_mode);
+        else if (strcmp(line, "@CLIENT_LIVE@\n") == 0)
+            man_live(&client_mode);
         else
             (void)fputs(line, stdout);
     }
@@ -127,13 +151,18 @@ static int bash(void)
     printf("# bash completion for gotunnel\n_gotunnel() {\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
            "    if ((COMP_CWORD == 1)); then\n"
-           "        COMPREPLY=($(compgen -W 'server client check clients genkey help version' -- \"$cur\"))\n"
+           "        COMPREPLY=($(compgen -W 'server client ctl check clients genkey help version' -- \"$cur\"))\n"
            "        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (size_t i = 0; i < 2; i++)
         bash_mode(modes[i]);
     printf("        check) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
            "        clients) if ((COMP_CWORD == 2)); then\n"
            "            COMPREPLY=($(compgen -W 'add list show set rotate revoke' -- \"$cur\")); fi ;;\n");
+    printf("        ctl)\n            case $prev in\n"
+           "                -control) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+           "                log-level) COMPREPLY=($(compgen -W 'error warn info debug' -- "
+           "\"$cur\")); return ;;\n            esac\n"
+           "            COMPREPLY=($(compgen -W '-control -json " CTL_WORDS "' -- \"$cur\")) ;;\n");
     printf("    esac\n}\ncomplete -o filenames -F _gotunnel gotunnel\n");
     return 0;
 }
@@ -172,12 +201,14 @@ static void zsh_mode(const struct mode *m)
 static int zsh(void)
 {
     printf(
-        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client check clients genkey "
+        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client ctl check clients genkey "
         "help version\n"
         "    return\nfi\nlocal mode=$words[2]\nshift words\n((CURRENT--))\ncase $mode in\n");
     for (size_t i = 0; i < 2; i++)
         zsh_mode(modes[i]);
     printf("    check)\n        _arguments '1:file:_files'\n        ;;\n");
+    printf("    ctl)\n        _arguments '-control[socket]:file:_files' '-json[in JSON]' "
+           "'1:command:(" CTL_WORDS ")' '2:level:(error warn info debug)'\n        ;;\n");
     printf("esac\n");
     return 0;
 }
@@ -185,9 +216,12 @@ static int zsh(void)
 static int fish(void)
 {
     printf("# fish completion for gotunnel\n"
-           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client check clients genkey "
+           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client ctl check clients genkey "
            "help version'\n"
-           "complete -c gotunnel -n '__fish_seen_subcommand_from check' -F\n");
+           "complete -c gotunnel -n '__fish_seen_subcommand_from check' -F\n"
+           "complete -c gotunnel -f -n '__fish_seen_subcommand_from ctl' -a '" CTL_WORDS "'\n"
+           "complete -c gotunnel -n '__fish_seen_subcommand_from ctl' -o control -r -F\n"
+           "complete -c gotunnel -n '__fish_seen_subcommand_from ctl' -o json\n");
     for (size_t m = 0; m < 2; m++) {
         for (size_t i = 0; i < modes[m]->count; i++) {
             const struct option *o = &modes[m]->options[i];

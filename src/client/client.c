@@ -47,6 +47,7 @@ static void client_close_handles(struct client *c)
     notify_end(&c->notify);
     uv_close((uv_handle_t *)&c->retry, NULL);
     tunnels_close_timer(c);
+    ctl_close(&c->ctl);
     signals_fini(&c->signals);
 }
 
@@ -450,6 +451,7 @@ static int enter_cage(const struct client *c)
         cage.resolves = cage.resolves || is_name(&targets[i]);
         cage.dials[cage.dials_count++] = targets[i].port;
     }
+    cage.control = *c->ctl.path ? c->ctl.path : NULL;
     reload_cage(c->options, &cage);
     return sandbox_enter(&cage);
 }
@@ -465,10 +467,15 @@ static int begin(struct client *c)
     if (!account_of_client(&c->account, descriptors))
         return cli_cannot_start(ERR_LIMIT);
     event_descriptor_limit(descriptors, c->account.connections);
+    int err = ctl_bind(&c->ctl, &c->opt->common);
+    if (err < 0)
+        return cli_failed(err);
     tcp_memory_open(&c->tcp_memory, TCP_MEMORY_FILE);
-    if (enter_cage(c) < 0)
+    if (enter_cage(c) < 0) {
+        ctl_close(&c->ctl);
         return EXIT_STATUS_FAILED; /* it has said why */
-    int err = loop_init(&c->loop);
+    }
+    err = loop_init(&c->loop);
     if (err < 0)
         goto no_loop;
     quota_init(&c->connections, c->account.connections);
@@ -511,6 +518,7 @@ no_stop:
 no_relays:
     loop_fini(&c->loop);
 no_loop:
+    ctl_close(&c->ctl);
     return cli_cannot_start(err);
 }
 
@@ -525,6 +533,7 @@ static int run(struct client *c)
     wire_warn(&c->opt->common);
     secret_warn(&c->opt->common);
     join_warn(c->opt);
+    ctl_begin(&c->ctl, &c->loop, client_mode.name, &c->signals, &client_ctl_ops, c);
     client_open(c);
     loop_run(&c->loop);
     tunnels_free(c);

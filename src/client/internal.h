@@ -10,6 +10,7 @@
 #pragma once
 
 #include "app/cli.h"
+#include "app/ctl.h"
 #include "app/notify.h"
 #include "app/reload.h"
 #include "app/signals.h"
@@ -93,6 +94,7 @@ struct client {
     uv_timer_t wishes_due;
     struct netwatch network;
     struct signals signals;
+    struct ctl ctl;
     struct notify notify;  /* the service manager */
     struct errmsg trouble; /* why there is no session; "": there is one, or is not known yet */
     struct backoff backoff;
@@ -171,6 +173,9 @@ void client_tell_script(struct client *c, const struct uplink *u);
 
 /* A reload may bring any other target. */
 bool client_may_change_target(const struct client *c);
+
+/* What may be asked over the control socket; their ctx is the client. */
+extern const struct ctl_ops client_ctl_ops;
 
 /* The same as client_reload(), for nobody who waits for what came of it. ctx: the client. */
 void client_on_reload(void *ctx);

@@ -114,6 +114,18 @@ void client_reload(struct client *c, struct reload_result *ret)
     reload_tell(ret);
 }
 
+static void ask_reload(void *ctx, struct reload_result *ret)
+{
+    client_reload(ctx, ret);
+}
+
+static unsigned ask_connections(void *ctx)
+{
+    return ((struct client *)ctx)->relays.count;
+}
+
+const struct ctl_ops client_ctl_ops = {.reload = ask_reload, .connections = ask_connections};
+
 void client_on_reload(void *ctx)
 {
     struct reload_result result;

@@ -101,6 +101,7 @@ struct common_options {
     bool secret_in_config;              /* it is that of the configuration file */
     uint32_t given;                     /* bit i: the command line has row i of the mode's table */
     const char *config;                 /* a configuration file; "": none */
+    const char *control;                /* path of the control socket; "": see app/ctl.h */
     const char *secret_file;            /* "": none */
     int log_level;                      /* enum log_level */
     int threads;                        /* 0: as many as the program thinks best */

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 
+#include "app/ctl.h"
 #include "app/notify.h"
 #include "app/reload.h"
 #include "app/signals.h"
@@ -328,6 +329,7 @@ struct server {
     struct errmsg trouble;           /* why no client can connect; "": they can */
     char public_host[SOCK_NAME_MAX]; /* of -public-bind, without brackets; "": every address */
     struct signals signals;
+    struct ctl ctl;
     struct pki_identity *identity;
     struct credentials *clients; /* read at the start, until keys has it; or NULL: there are none */
     const char *alpn;            /* HELLO_ALPN, or NULL: the legacy wire only */

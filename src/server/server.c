@@ -54,6 +54,7 @@ static void close_handles(struct server *srv)
     uv_close((uv_handle_t *)&srv->renewal, NULL);
     notify_end(&srv->notify);
     reception_fini(srv);
+    ctl_close(&srv->ctl);
     signals_fini(&srv->signals);
 }
 
@@ -152,6 +153,18 @@ void server_worker_told(struct server *srv)
     event_status_totals(sessions, quota_used(&srv->connections), quota_max(&srv->connections),
                         received, sent);
 }
+
+static void ask_reload(void *ctx, struct reload_result *ret)
+{
+    server_reload(ctx, ret);
+}
+
+static unsigned ask_connections(void *ctx)
+{
+    return quota_used(&((struct server *)ctx)->connections);
+}
+
+static const struct ctl_ops ctl_ops = {.reload = ask_reload, .connections = ask_connections};
 
 static void on_reload(void *ctx)
 {
@@ -427,6 +440,7 @@ static int enter_cage(const struct server *srv)
                                   .state = srv->opt->certs,
                                   .listens = true,
                                   .bind = may_change_ports(srv) ? NULL : &srv->opt->allow_ports};
+    cage.control = *srv->ctl.path ? srv->ctl.path : NULL;
     reload_cage(srv->options, &cage);
     return sandbox_enter(&cage);
 }
@@ -507,6 +521,9 @@ static int run(struct server *srv, unsigned workers)
     int err = listen_for_tunnels(srv);
     if (err == 0) {
         try_public_host(srv);
+        err = ctl_bind(&srv->ctl, &srv->opt->common);
+    }
+    if (err == 0) {
         tcp_memory_open(&srv->tcp_memory, TCP_MEMORY_FILE);
         err = enter_cage(srv);
     }
@@ -520,6 +537,7 @@ static int run(struct server *srv, unsigned workers)
         wire_warn(&srv->opt->common);
         secret_warn(&srv->opt->common);
         banner_print(srv);
+        ctl_begin(&srv->ctl, &srv->loop, server_mode.name, &srv->signals, &ctl_ops, srv);
         watchdog_begin(srv);
     }
     loop_run(&srv->loop);

@@ -59,6 +59,18 @@ def test_the_page_of_configuration_has_every_key_with_its_default(mode):
         assert f"| `{key}` | required |" in page.split("### Keys of a tunnel")[1]
 
 
+@pytest.mark.parametrize("mode", ["server", "client"])
+def test_the_page_of_configuration_says_what_a_reload_takes(mode):
+    """The man page's list is made of the table of options."""
+    made = (MADE / "gotunnel.1").read_text().replace("\\-", "-").split(".SH RELOAD AND CONTROL")[1].split(".SH ")[0]
+    live = re.findall(r"(?m)^\.BR ([a-z-]+) [,;]$", made.split(f"at the {mode}\n")[1].split(" ;\n")[0] + " ;")
+    page = (ROOT / "docs/configuration.md").read_text().split(f"## Keys of the {mode}\n")[1].split("\n## ")[0]
+    shown = dict(re.findall(r"(?m)^\| `([a-z-]+)` \| [^|]*\| ([a-z ]*?) ?\|", page))
+    top, tunnel = keys(mode)
+    assert {k for k in shown if shown[k] == "live"} == set(live) and live
+    assert {k for k in shown if shown[k] == "next start"} == set(top + tunnel) - set(live)
+
+
 def test_the_man_page_is_clean():
     done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", MADE / "gotunnel.1"], capture_output=True, text=True,
                           timeout=60)
@@ -73,16 +85,30 @@ def test_completions_have_every_option(name):
     assert "'" not in "".join(re.findall(r"-d '(.*)'\n", text))
 
 
+@pytest.mark.parametrize("name", ["gotunnel", "_gotunnel", "gotunnel.fish", "gotunnel.1"])
+def test_every_word_of_ctl_is_named(name):
+    done = subprocess.run([PROGRAM, "ctl", "-h"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True,
+                          timeout=60)
+    words = re.findall(r"(?m)^  ([a-z][a-z-]+)(?: level)?$", done.stderr)
+    assert len(words) > 4 and "log-level" in words
+    text = (MADE / name).read_text().replace("\\-", "-")
+    for word in words:
+        assert re.search(rf"\b{word}\b", text), word
+    for readme in ("README.md", "README.zh-CN.md"):
+        assert all(f"`{word}" in (ROOT / readme).read_text() for word in words)
+
+
 def test_bash_completes():
     script = f"""source {MADE / "gotunnel"}
         COMP_WORDS=(gotunnel client -local); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel server -log-level w); COMP_CWORD=3; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel s); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel g); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel ctl re); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel ch); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\ncheck\n", done.stderr
+    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\nreload\ncheck\n", done.stderr
 
 
 def test_files_and_directories_are_told_apart(tmp_path):
@@ -102,7 +128,7 @@ def test_files_and_directories_are_told_apart(tmp_path):
 @pytest.mark.parametrize("name", ["gotunnel", "_gotunnel", "gotunnel.fish", "gotunnel.1"])
 def test_every_command_is_named(name):
     text = (MADE / name).read_text()
-    for command in ("server", "client", "check", "clients", "genkey", "help", "version"):
+    for command in ("server", "client", "ctl", "check", "clients", "genkey", "help", "version"):
         assert command in text
 
 
@@ -119,7 +145,7 @@ def test_the_readme_names_every_option(readme):
     text = (ROOT / readme).read_text()
     for flag in flags("server") + flags("client"):
         assert f"-{flag}" in text, flag
-    for command in ("make demo", "make test"):
+    for command in ("make demo", "make test", "gotunnel ctl"):
         assert command in text
 
 

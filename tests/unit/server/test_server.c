@@ -27,7 +27,9 @@ static struct {
     const struct signals_ops *ops;
     unsigned kept_known;                     /* how often */
     unsigned threads, descriptors, fails_at; /* the worker that cannot begin; 0: none */
-    int wire_err, pki_err, tls_err, signals_err, cage_err;
+    int wire_err, pki_err, tls_err, signals_err, cage_err, ctl_err;
+    const struct ctl_ops *ctl_ops;
+    void *ctl_ctx;
     enum pki_news news;
     X509 *cert, *in_use;
     unsigned tls_made;
@@ -106,6 +108,25 @@ int sandbox_enter(const struct sandbox_config *cfg)
     assert_true(cfg->listens);
     kit_did("cage");
     return rig.cage_err;
+}
+
+int ctl_bind(struct ctl *c, const struct common_options *o)
+{
+    (void)c, (void)o;
+    return rig.ctl_err;
+}
+
+void ctl_begin(struct ctl *c, struct loop *loop, const char *mode, struct signals *signals,
+               const struct ctl_ops *ops, void *ctx)
+{
+    (void)c, (void)loop, (void)mode, (void)signals;
+    rig.ctl_ops = ops;
+    rig.ctl_ctx = ctx;
+}
+
+void ctl_close(struct ctl *c)
+{
+    assert_ptr_equal(c, &rig.srv->ctl);
 }
 
 void reload_cage(const struct snapshot *options, struct sandbox_config *cage)
@@ -445,6 +466,7 @@ static int setup(void **state)
     kit.opt.listen = ":7000";
     kit.opt.clients = "";
     kit.opt.public_bind = kit.opt.certs = kit.opt.common.secret_file = kit.opt.common.config = "";
+    kit.opt.common.control = "";
     return 0;
 }
 
@@ -483,6 +505,10 @@ static void script_ready(void)
     KIT_DID("gone:4 "); /* GATE_REFUSED */
     rig.ops->reload(rig.srv);
     KIT_DID("reload told ");
+    struct reload_result result;
+    rig.ctl_ops->reload(rig.ctl_ctx, &result); /* who asked tells it */
+    KIT_DID("reload ");
+    assert_int_equal(rig.ctl_ops->connections(rig.ctl_ctx), 0);
     l->ev->on_pause(l->ctx, ERR_LIMIT);
     assert_int_equal(kit_count("accepting TLS connections failed: "), 1);
     rig.ops->end(rig.srv);

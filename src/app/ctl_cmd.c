@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* The side of `gotunnel ctl`: finds the socket, asks, and shows the answer, a row of a table for each command. */
+#include "app/ctl_cmd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "app/cli.h"
+#include "app/ctl.h"
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "conf/flags.h"
+
+enum { ANSWER_S = 60 }; /* for an answer: a reload may wait for the disk */
+
+#define SERVERS "/run/gotunnel-server" /* of our units */
+#define CLIENTS "/run/gotunnel-client"
+
+struct ctl_options {
+    struct common_options common; /* of which nothing is used but `given` */
+    const char *control;
+    bool json;
+};
+
+static const struct option rows[] = {
+    {"control", OPTION_STRING, offsetof(struct ctl_options, control), "", NULL, "FILE",
+     N_("control socket of the program; that of the one service of this machine if not given"),
+     RELOAD_FIXED},
+    {"json", OPTION_BOOL, offsetof(struct ctl_options, json), "", NULL, NULL,
+     N_("print the answer as it comes, in JSON"), RELOAD_FIXED},
+};
+
+static const struct mode ctl_mode = {"ctl", rows, ARRAY_LEN(rows), ""};
+
+static void say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+static void say(const char *fmt, ...)
+{
+    char text[1024], line[sizeof text + 64];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose */
+    va_end(ap);
+    (void)snprintf(line, sizeof line, _("error: %s\n"), text);
+    log_text(line);
+}
+
+/* ---- the command line ---- */
+
+static int usage(int status)
+{
+    char text[4096];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s\n",
+                                _("Usage of ctl: gotunnel ctl [-flag value ...] COMMAND"));
+    for (enum ctl_command c = 0; c < CTL_COMMANDS && n < sizeof text; c++) {
+        const struct ctl_row *row = &ctl_rows[c];
+        n += (size_t)snprintf(text + n, sizeof text - n, "  %s%s%s\n    \t%s\n", row->name,
+                              row->argument ? " " : "", row->argument ? row->argument : "",
+                              _(row->help));
+    }
+    if (n < sizeof text)
+        (void)flags_usage(&ctl_mode, text + n, sizeof text - n);
+    log_text(text);
+    return status;
+}
+
+/* True, or exit with *ret_status. */
+static bool read_line(int argc, char **argv, struct ctl_options *o, struct ctl_request *req,
+                      int *ret_status)
+{
+    struct flags_error why;
+    int rest;
+    flags_defaults(&ctl_mode, o);
+    enum flags_outcome parsed = flags_parse(&ctl_mode, argc, argv, o, &rest, &why);
+    *ret_status = EXIT_STATUS_USAGE;
+    if (parsed == FLAGS_BAD)
+        say("%s", why.text);
+    if (parsed != FLAGS_OK || rest == argc) {
+        (void)usage(0);
+        *ret_status = parsed == FLAGS_HELP ? EXIT_STATUS_OK : EXIT_STATUS_USAGE;
+        return false;
+    }
+    req->command = ctl_find(argv[rest]);
+    if (req->command == CTL_COMMANDS) {
+        say(_("there is no command '%s'"), argv[rest]);
+        return false;
+    }
+    const struct ctl_row *row = &ctl_rows[req->command];
+    int expected = row->argument ? 1 : 0;
+    const char *argument = expected && rest + 1 < argc ? argv[rest + 1] : "";
+    if (argc - rest - 1 != expected || strlen(argument) > CTL_ARGUMENT_MAX) {
+        if (row->argument)
+            say(_("'%s' takes one argument, '%s'"), row->name, row->argument);
+        else
+            say(_("'%s' takes no argument"), row->name);
+        return false;
+    }
+    (void)snprintf(req->argument, sizeof req->argument, "%s", argument); /* fits */
+    return true;
+}
+
+/* ---- the socket ---- */
+
+struct found {
+    unsigned count;
+    char path[CTL_PATH_MAX + 1]; /* of the last one */
+    char all[1024];
+};
+
+static void look(struct found *f, const char *folder, const char *name)
+{
+    char path[CTL_PATH_MAX + 1];
+    int n = snprintf(path, sizeof path, "%s%s%s/control", folder, *name ? "/" : "", name);
+    if (n < 0 || (size_t)n >= sizeof path || access(path, F_OK) < 0)
+        return;
+    size_t len = strlen(f->all);
+    (void)snprintf(f->all + len, sizeof f->all - len, "%s%s", len > 0 ? ", " : "", path); /* cut */
+    memcpy(f->path, path, sizeof path);
+    f->count++;
+}
+
+/* Those of our units. */
+static void look_around(struct found *f)
+{
+    DIR *clients = opendir(CLIENTS);
+    look(f, SERVERS, "");
+    for (struct dirent *e; clients && (e = readdir(clients));)
+        if (e->d_name[0] != '.')
+            look(f, CLIENTS, e->d_name);
+    if (clients)
+        (void)closedir(clients); /* only read */
+}
+
+/* The given one, or what a program of ours with our environment would have, or the only service there is. */
+static bool find_socket(const struct ctl_options *o, char ret[CTL_PATH_MAX + 1])
+{
+    struct common_options asked = {.control = o->control};
+    struct found f = {0};
+    bool is_given;
+    ctl_path(ret, &asked, &is_given);
+    if (*ret)
+        return true;
+    look_around(&f);
+    if (f.count == 1)
+        memcpy(ret, f.path, sizeof f.path);
+    else if (f.count > 1)
+        say(_("there are several programs, name one with -control: %s"), f.all);
+    else
+        say("%s", _("no running program was found: name its socket with -control"));
+    return f.count == 1;
+}
+
+/* A socket, or -1 and *ret_status. */
+static int reach(const char *path, int *ret_status)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    const struct timeval patience = {.tv_sec = ANSWER_S};
+    if (strlen(path) >= sizeof at.sun_path) {
+        say(_("its path has more than %d bytes"), CTL_PATH_MAX - 1);
+        return -1;
+    }
+    memcpy(at.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+        connect(fd, (const struct sockaddr *)&at, sizeof at) == 0)
+        return fd;
+    *ret_status =
+        errno == EACCES || errno == EPERM ? EXIT_STATUS_REJECTED : EXIT_STATUS_UNREACHABLE;
+    if (errno == ECONNREFUSED || errno == ENOENT)
+        say(_("no program answers at %s"), path);
+    else
+        say("%s: %s", path, errno_text(errno));
+    if (fd >= 0)
+        (void)close(fd); /* never used */
+    return -1;
+}
+
+/* ---- what is shown ---- */
+
+static void show_ping(const struct ctl_line *l)
+{
+    printf(_("it answers, as process %lld\n"), ctl_line_number(l, "pid"));
+}
+
+static void show_version(const struct ctl_line *l)
+{
+    const char *mode = ctl_line_text(l, "mode"), *version = ctl_line_text(l, "version");
+    printf("gotunnel %s %s\n", mode ? mode : "?", version ? version : "?");
+}
+
+static void show_reload(const struct ctl_line *l)
+{
+    const char *word;
+    for (size_t i = 0; (word = ctl_line_word(l, "next_start", i)); i++)
+        printf(_("'%s' takes effect at the next start\n"), word);
+    for (size_t i = 0; (word = ctl_line_word(l, "changed", i)); i++)
+        printf(_("changed: %s\n"), word);
+    if (!ctl_line_word(l, "changed", 0))
+        printf("%s\n", _("nothing to change"));
+}
+
+static void show_drain(const struct ctl_line *l)
+{
+    if (ctl_line_truth(l, "already"))
+        printf("%s\n", _("it is stopping already"));
+    else
+        printf(_("stopping: %lld connections may finish, for up to %lld seconds\n"),
+               ctl_line_number(l, "connections"), ctl_line_number(l, "drain_ms") / 1000);
+}
+
+static void show_log_level(const struct ctl_line *l)
+{
+    const char *level = ctl_line_text(l, "level");
+    printf(_("the log has %s and heavier now\n"), level ? level : "?");
+}
+
+static void (*const shows[CTL_COMMANDS])(const struct ctl_line *l) = {
+    [CTL_PING] = show_ping,   [CTL_VERSION] = show_version,     [CTL_RELOAD] = show_reload,
+    [CTL_DRAIN] = show_drain, [CTL_LOG_LEVEL] = show_log_level,
+};
+
+/* ---- the answer ---- */
+
+/* All of it, NUL-terminated, the caller's; NULL: it breaks off, or is too long. */
+static char *read_answer(int fd)
+{
+    char *bytes = malloc(CTL_ANSWER_MAX + 1);
+    ssize_t n = bytes ? file_read_all(fd, bytes, CTL_ANSWER_MAX) : -1;
+    if (n <= 0 || bytes[n - 1] != '\n') {
+        free(bytes);
+        return NULL;
+    }
+    bytes[n] = '\0';
+    return bytes;
+}
+
+/* A line of it; *ret_status, once it is the last. */
+static void show_line(const struct ctl_request *req, const struct ctl_line *l, int *ret_status)
+{
+    const char *error = ctl_line_text(l, "error");
+    if (error)
+        say("%s", error);
+    if (!ctl_line_is_last(l))
+        return;
+    *ret_status = ctl_line_truth(l, "ok") ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
+    if (*ret_status == EXIT_STATUS_OK)
+        shows[req->command](l);
+}
+
+static int show_answer(const struct ctl_request *req, const struct ctl_options *o, char *bytes)
+{
+    int status = -1;
+    if (o->json)
+        (void)fputs(bytes, stdout);
+    for (char *at = bytes, *lf; status < 0 && (lf = strchr(at, '\n')); at = lf + 1) {
+        struct ctl_line *l = ctl_line_get(at, (size_t)(lf - at));
+        if (!l)
+            break;
+        if (!o->json)
+            show_line(req, l, &status);
+        else if (ctl_line_is_last(l))
+            status = ctl_line_truth(l, "ok") ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
+        ctl_line_free(l);
+    }
+    if (status < 0)
+        say("%s", _("the answer makes no sense"));
+    return status < 0 ? EXIT_STATUS_FAILED : status;
+}
+
+static int ask(int fd, const struct ctl_request *req, const struct ctl_options *o)
+{
+    char line[CTL_LINE_MAX];
+    size_t n = ctl_request_put(line, req);
+    bool is_asked = send(fd, line, n, MSG_NOSIGNAL) == (ssize_t)n;
+    char *bytes = read_answer(fd); /* one that is refused is told before it asks */
+    if (!bytes) {
+        say("%s", is_asked ? _("the program has given no answer") : errno_text(errno));
+        return EXIT_STATUS_FAILED;
+    }
+    int status = show_answer(req, o, bytes);
+    free(bytes);
+    return status;
+}
+
+int cmd_ctl(int argc, char **argv)
+{
+    static struct ctl_options o; /* a secret, which is not used, makes it large */
+    struct ctl_request req = {CTL_PING, ""};
+    char path[CTL_PATH_MAX + 1];
+    int status;
+    if (!read_line(argc, argv, &o, &req, &status))
+        return status;
+    status = EXIT_STATUS_UNREACHABLE;
+    if (!find_socket(&o, path))
+        return status;
+    int fd = reach(path, &status);
+    if (fd < 0)
+        return status;
+    status = ask(fd, &req, &o);
+    (void)close(fd); /* all is said */
+    return status;
+}
