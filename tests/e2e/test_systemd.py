@@ -222,6 +222,24 @@ def test_the_units_make_a_tunnel(lab, host, echo):
             assert process.wait() == 0
 
 
+def test_systemctl_reload_succeeds_or_fails_with_the_file(lab, host, echo):
+    """ExecReload, as the unit's user: it finds the socket in the folder that the manager made."""
+    etc = host.root / "etc"
+    write(etc / "server.secret", SECRET, 0o600)
+    write(etc / "server.yaml", "listen: 127.0.0.1:0\ndrain: 5s")
+    write(etc / "server.env", f"OPTIONS=-config {etc}/server.yaml")
+    with Manager(host.root / "notify") as manager:
+        server = host.start("gotunnel-server.service", manager)
+        manager.wait("READY", "1")
+        server.wait_log(f"control socket: {host.root}/run/gotunnel-server/control")
+        for text, status, said in (("listen: 127.0.0.1:0\nresume-window: 5s", 0, "changed: resume-window"),
+                                   ("resume-window: 5", 1, "server.yaml:1:16: resume-window")):
+            write(etc / "server.yaml", text)
+            done = host.reload(server)
+            assert done.returncode == status and said in done.stdout + done.stderr, done
+        assert server.log().count("the running configuration stays") == 1
+
+
 def test_a_unit_that_cannot_work_is_not_started_again(lab, host):
     write(host.root / "etc/home.secret", SECRET, 0o600)
     with Manager(host.root / "notify") as manager:

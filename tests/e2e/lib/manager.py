@@ -164,6 +164,7 @@ class Host:
         env = {"NOTIFY_SOCKET": manager.env["NOTIFY_SOCKET"], "HOME": None, "XDG_STATE_HOME": None}
         env["WATCHDOG_USEC"] = str(int(unit["WatchdogSec"][0].rstrip("s")) * 1000000)
         env["STATE_DIRECTORY"] = str(self._folder("state", value(unit["StateDirectory"][0])))
+        env["RUNTIME_DIRECTORY"] = str(self._folder("run", value(unit["RuntimeDirectory"][0])))
         given = self._folder("credentials", name.replace("@", f"@{instance}"))
         for credential in unit["LoadCredential"]:
             as_name, file = value(credential).split(":")
@@ -181,8 +182,18 @@ class Host:
             else:
                 words.append(re.sub(r"\$\{(\w+)\}", lambda m: env[m.group(1)], word))
         words[0] = str(self.root / "gotunnel")
-        return self.lab.start(name.split(".")[0] + instance, *words, env=env, wrapper=self._cage(unit),
-                              cwd=self.root)
+        process = self.lab.start(name.split(".")[0] + instance, *words, env=env, wrapper=self._cage(unit),
+                                 cwd=self.root)
+        process.unit, process.env = unit, env
+        return process
+
+    def reload(self, process):
+        """What the unit's ExecReload comes to, as the unit's user and in its cage."""
+        words = shlex.split(process.unit["ExecReload"][0])
+        words[0] = str(self.root / "gotunnel")
+        environ = {k: v for k, v in {**os.environ, "LC_ALL": "C.UTF-8", **process.env}.items() if v is not None}
+        return subprocess.run([*map(str, self._cage(process.unit)), *words], env=environ, cwd=self.root,
+                              capture_output=True, text=True, timeout=PATIENCE)
 
     def _cage(self, unit):
         assert unit["CapabilityBoundingSet"] == [] and unit["NoNewPrivileges"] == ["yes"]
