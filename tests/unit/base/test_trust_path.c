@@ -2,8 +2,10 @@
 /* The way to a file on a real file system: every entry counts, links and missing ones too. What
    needs owners is for root. The folder of the tests is asked for first: where others can write it
    (a machine whose /tmp is not sticky) each test sees that one warning. */
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -19,6 +21,16 @@
 #include "base/trust_path.h"
 
 enum { STRANGER = 12345, OTHER = 12346 };
+
+static bool no_accounts; /* as in the cage */
+
+int __real_getgrgid_r(gid_t gid, struct group *gr, char *buf, size_t n, struct group **ret);
+int __wrap_getgrgid_r(gid_t gid, struct group *gr, char *buf, size_t n, struct group **ret);
+int __wrap_getgrgid_r(gid_t gid, struct group *gr, char *buf, size_t n, struct group **ret)
+{
+    *ret = NULL;
+    return no_accounts ? EACCES : __real_getgrgid_r(gid, gr, buf, n, ret);
+}
 
 static char folder[64];
 static struct errmsg usual, why; /* usual: what is said of the folder itself */
@@ -315,6 +327,22 @@ static void the_mode_of_an_open_file(void **state)
     (void)close(fd);
 }
 
+/* A reload judges its file anew, where nobody can look into the accounts any more. */
+static void a_private_group_is_remembered(void **state)
+{
+    (void)state;
+    make("file", 0664);
+    if (trust_path("file", TRUST_FILE, false, &why) < 0)
+        skip(); /* who runs this has no group alone */
+    no_accounts = true;
+    good("file", TRUST_FILE);
+    if (geteuid() == 0) {
+        assert_int_equal(chown("file", 0, OTHER), 0);
+        refused("file", TRUST_FILE, "file", "can be written by other users");
+    }
+    no_accounts = false;
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -332,6 +360,7 @@ int main(void)
         TEST(whom_root_is_to_become),
         TEST(who_ran_sudo_is_warned_once_more),
         TEST(the_mode_of_an_open_file),
+        TEST(a_private_group_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
