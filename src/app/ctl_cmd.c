@@ -216,7 +216,7 @@ static void show_drain(const struct ctl_line *l)
     if (ctl_line_truth(l, "already"))
         printf("%s\n", _("it is stopping already"));
     else
-        printf(_("stopping: %lld connections may finish, for up to %lld seconds\n"),
+        printf(_("stopping: connections that may finish: %lld, for up to %lld s\n"),
                ctl_line_number(l, "connections"), ctl_line_number(l, "drain_ms") / 1000);
 }
 

@@ -42,6 +42,8 @@ struct sandbox_config {
     unsigned dials_count;
     bool dials_any; /* and whatever port a file may name later */
     /* Files that are read again, in whatever version lies in their folders. NULL: no more. */
+    const char
+        *lists; /* a folder whose files a reload reads, however they are called; NULL: none */
     const char *reads[SANDBOX_READS_MAX];
     const char *control; /* a socket that is removed at the end. NULL: none */
 };

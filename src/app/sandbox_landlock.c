@@ -147,6 +147,8 @@ static int allow_files(const struct landlock *l, const struct sandbox_config *cf
                                 FS_MAKE_DIR | FS_REMOVE_FILE | FS_REMOVE_DIR);
     if (err == 0 && cfg->resolves)
         err = allow_resolver(l);
+    if (cfg->lists && err == 0)
+        err = allow_beneath(l, cfg->lists, FS_READ_FILE | FS_READ_DIR);
     for (unsigned i = 0; i < SANDBOX_READS_MAX && cfg->reads[i] && err == 0; i++)
         err = allow_reading(l, cfg->reads[i]);
     if (err == 0 && cfg->control)

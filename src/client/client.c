@@ -456,14 +456,10 @@ static int enter_cage(const struct client *c)
     return sandbox_enter(&cage);
 }
 
-static int begin(struct client *c)
+/* What comes before the cage, and that. */
+static int confine(struct client *c)
 {
-    static const struct signals_ops ops = {.drain = client_drain,
-                                           .end = client_end,
-                                           .status = client_status,
-                                           .reload = client_on_reload};
     uint64_t descriptors = limits_raise();
-    uint64_t memory = limits_memory(c->opt->common.memory);
     if (!account_of_client(&c->account, descriptors))
         return cli_cannot_start(ERR_LIMIT);
     event_descriptor_limit(descriptors, c->account.connections);
@@ -471,11 +467,23 @@ static int begin(struct client *c)
     if (err < 0)
         return cli_failed(err);
     tcp_memory_open(&c->tcp_memory, TCP_MEMORY_FILE);
-    if (enter_cage(c) < 0) {
-        ctl_close(&c->ctl);
-        return EXIT_STATUS_FAILED; /* it has said why */
-    }
-    err = loop_init(&c->loop);
+    if (enter_cage(c) == 0)
+        return EXIT_STATUS_OK;
+    ctl_close(&c->ctl);
+    return EXIT_STATUS_FAILED; /* it has said why */
+}
+
+static int begin(struct client *c)
+{
+    static const struct signals_ops ops = {.drain = client_drain,
+                                           .end = client_end,
+                                           .status = client_status,
+                                           .reload = client_on_reload};
+    uint64_t memory = limits_memory(c->opt->common.memory);
+    int status = confine(c);
+    if (status != EXIT_STATUS_OK)
+        return status;
+    int err = loop_init(&c->loop);
     if (err < 0)
         goto no_loop;
     quota_init(&c->connections, c->account.connections);

@@ -90,6 +90,7 @@ static bool trust_the_same(SSL_CTX *a, SSL_CTX *b)
 static bool apply_ca(void *ctx, const struct reload_plan *plan)
 {
     struct client *c = ctx;
+    (void)plan;
     if (!c->coming.tls)
         return false;
     bool is_another = !trust_the_same(c->tls, c->coming.tls);

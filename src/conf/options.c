@@ -67,7 +67,7 @@ static const struct option client_rows[] = {
     {"id", OPTION_STRING, offsetof(struct client_options, id), "", NULL, "NAME",
      N_("name of this client, which its public port belongs to: 1 to 64 of A-Z a-z 0-9 . _ -; if not given, one is made and kept in a file"), RELOAD_RESTART},
     {"join", OPTION_SECRET, offsetof(struct client_options, join_text), "", NULL, "STRING",
-     N_("join string (gt1_...), - for standard input: it gives the server, its CA, and the key of this client, in place of -server, -ca and -secret"), RELOAD_RESTART},
+     N_("join string (gt1_...), - for standard input: it gives the server, its CA, and the key of this client, in place of -server, -ca and -secret"), RELOAD_FIXED},
     {"join-file", OPTION_STRING, offsetof(struct client_options, join_file), "", NULL, "FILE",
      N_("file with the join string, - for standard input; keeps it off the command line"), RELOAD_RESTART},
     {"legacy", OPTION_CHOICE, COMMON(client_options, legacy), "auto", "allow never auto", "WORD",

@@ -6,6 +6,9 @@
  */
 #pragma once
 
+#include <limits.h>
+#include <stdbool.h>
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/options.h"
@@ -28,6 +31,10 @@ typedef void clients_tell(void *ctx, const char *line);
 int clients_load(const struct clients_dir *d, const struct credentials *former, clients_tell *tell,
                  void *ctx, struct credentials **ret, struct clients_counts *counts,
                  struct errmsg *why) MUST_USE;
+
+/* Where the files are: -clients, or the folder called clients beside that of the certificates. False: none
+   is there, nor asked for. */
+bool clients_place(const struct server_options *opt, char ret[PATH_MAX]);
 
 /* Lines about broken files at a time; more are counted. */
 enum { CLIENTS_LINES_MAX = 20 };

@@ -8,7 +8,7 @@
 #include "server/clients.h"
 
 /* Beside the folder of the certificates: certs -> clients, /var/lib/g/certs/ -> /var/lib/g/clients. */
-static bool place_of(const struct server_options *opt, char ret[PATH_MAX])
+bool clients_place(const struct server_options *opt, char ret[PATH_MAX])
 {
     size_t n = strlen(opt->certs);
     int len;
@@ -38,7 +38,7 @@ int clients_take(const struct server_options *opt, const struct credentials *for
     struct clients_counts counts;
     struct errmsg why;
     unsigned lines = 0;
-    if (!place_of(opt, path)) {
+    if (!clients_place(opt, path)) {
         *ret = NULL;
         return 0;
     }

@@ -331,7 +331,7 @@ struct server {
     struct signals signals;
     struct ctl ctl;
     struct pki_identity *identity;
-    struct credentials *clients; /* read at the start, until keys has it; or NULL: there are none */
+    struct credentials *clients; /* read, and not in use yet; NULL: there are none */
     const char *alpn;            /* HELLO_ALPN, or NULL: the legacy wire only */
     SSL_CTX *tls;                /* for the next connection: those that are there keep theirs */
     uv_timer_t renewal;
@@ -541,10 +541,8 @@ void agent_tell(const struct agent *a);
    could not be comes first. */
 bool agent_may_tell(const struct agent *a, struct log_budget *b);
 
-/* Whether -allow-ports has it. */
+/* Whether -allow-ports has it; and the word for the wire why it cannot: "EADDRINUSE"; EPERM is that. */
 bool agent_may_have_port(const struct agent *a, int64_t port);
-
-/* The system's word for why it cannot have it, for the wire: "EADDRINUSE"; EPERM is -allow-ports. */
 const char *agent_errno_word(const struct agent *a, int64_t port, int err);
 
 /* ---- services.c: the worker's side of a session's services ---- */
@@ -570,7 +568,6 @@ void services_count(struct service *v);
 /* One is over, of the service with that key. */
 void services_on_relay_over(struct agent *a, uint32_t key);
 
-/* The lines of status. */
 void services_tell(const struct agent *a);
 
 /* ---- endpoint.c ---- */

@@ -11,6 +11,7 @@
 #include "base/i18n.h"
 #include "base/log.h"
 #include "net/tls_ctx.h"
+#include "server/clients.h"
 #include "server/internal.h"
 
 /* ---- the options ---- */
@@ -74,6 +75,33 @@ static bool apply_options(void *ctx, const struct reload_plan *plan)
     return false; /* what changed stands in the diff */
 }
 
+/* ---- clients with a key ---- */
+
+static int prepare_clients(void *ctx, const struct reload_plan *plan, struct errmsg *why)
+{
+    struct server *srv = ctx;
+    (void)plan;
+    int err = clients_take(srv->opt, srv->keys, &srv->clients);
+    return err < 0 ? errmsg_set(why, err, "%s", _("the clients cannot be loaded")) : 0;
+}
+
+static void drop_clients(void *ctx)
+{
+    struct server *srv = ctx;
+    credentials_unref(srv->clients);
+    srv->clients = NULL;
+}
+
+/* Whose key is good no more is ended. A folder that is gone changes nothing. */
+static bool apply_clients(void *ctx, const struct reload_plan *plan)
+{
+    struct server *srv = ctx;
+    (void)plan;
+    unsigned ended = srv->clients ? keys_use(srv, srv->clients) : 0;
+    srv->clients = NULL;
+    return ended > 0;
+}
+
 /* ---- the certificates ---- */
 
 /* Last of all parts: from a directory that was read there is no way back. */
@@ -85,8 +113,8 @@ static int prepare_certificates(void *ctx, const struct reload_plan *plan, struc
     X509_up_ref(was);
     int err = pki_renew(srv->identity, time(NULL), why);
     if (err == 0)
-        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), srv->alpn,
-                                 &srv->coming.tls, why);
+        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity),
+                                 pki_ca(srv->identity), srv->alpn, &srv->coming.tls, why);
     srv->coming.other_certificate = err == 0 && X509_cmp(was, pki_cert(srv->identity)) != 0;
     X509_free(was);
     return err;
@@ -104,6 +132,7 @@ static bool apply_certificates(void *ctx, const struct reload_plan *plan)
 
 static const struct reload_part parts[] = {
     {"options", prepare_options, apply_options, drop_options},
+    {"clients", prepare_clients, apply_clients, drop_clients},
     {"certificates", prepare_certificates, apply_certificates, NULL},
 };
 

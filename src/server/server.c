@@ -442,6 +442,8 @@ static int enter_cage(const struct server *srv)
                                   .bind = may_change_ports(srv) ? NULL : &srv->opt->allow_ports};
     cage.control = *srv->ctl.path ? srv->ctl.path : NULL;
     reload_cage(srv->options, &cage);
+    char clients[PATH_MAX];
+    cage.lists = clients_place(srv->opt, clients) ? clients : NULL;
     return sandbox_enter(&cage);
 }
 

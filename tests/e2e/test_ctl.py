@@ -81,8 +81,8 @@ def test_commands_and_their_exit_statuses(lab, echo, who):
         s.sendall(b"x")
         assert read_exactly(s, 1) == b"x"
         status, out, _ = ctl("drain")
-        assert (status, out) == (0, "stopping: 1 connections may finish, for up to 30 seconds\n")
-        end.wait_log("stopping: 1 connections may finish")
+        assert (status, out) == (0, "stopping: connections that may finish: 1, for up to 30 s\n")
+        end.wait_log("stopping: 1 connection may finish")
         assert ctl("drain") == (0, "it is stopping already\n", "")
         assert ctl("reload") == (1, "", "error: the program is stopping\n")
         s.sendall(b"y")

@@ -286,7 +286,7 @@ static void all_refused(void)
     assert_false(s->closed);
     assert_true(stub_line(s, REFUSED(2, "taken")));
     assert_true(s->is_over);
-    assert_int_equal(stub_lines("-once allows no other: exit status 77"), 1);
+    assert_int_equal(stub_lines("allow no other: exit status 77"), 1);
 }
 
 static void one_refused(void)

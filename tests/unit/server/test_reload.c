@@ -16,7 +16,9 @@
 static struct {
     struct snapshot *next; /* what the file says */
     int prepared;          /* by the last reload_run() */
-    int pki_err, tls_err, gate_err;
+    int pki_err, tls_err, gate_err, clients_err;
+    struct credentials *clients; /* what their folder has; NULL: there is none */
+    unsigned revoked;            /* sessions that their table ends */
     bool refused;
     mtime_ms drain_ms;
     X509 *cert, *other;
@@ -95,6 +97,12 @@ X509 *pki_cert(const struct pki_identity *id)
     return rig.renewed ? rig.other : rig.cert;
 }
 
+X509 *pki_ca(const struct pki_identity *id)
+{
+    (void)id;
+    return NULL;
+}
+
 EVP_PKEY *pki_key(const struct pki_identity *id)
 {
     (void)id;
@@ -108,13 +116,32 @@ int pki_renew(struct pki_identity *id, time_t now, struct errmsg *why)
     return rig.pki_err ? errmsg_set(why, rig.pki_err, "no certificates") : 0;
 }
 
-int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, const char *alpn, SSL_CTX **ret,
+int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, X509 *ca, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why)
 {
+    (void)ca;
     (void)key, (void)alpn, (void)why;
     assert_ptr_equal(cert, pki_cert(NULL));
     *ret = rig.tls_err ? NULL : SSL_CTX_new(TLS_method());
     return rig.tls_err;
+}
+
+int clients_take(const struct server_options *opt, const struct credentials *former,
+                 struct credentials **ret)
+{
+    (void)opt;
+    assert_ptr_equal(former, kit.srv.keys);
+    if (rig.clients_err == 0)
+        *ret = rig.clients;
+    return rig.clients_err;
+}
+
+unsigned keys_use(struct server *srv, struct credentials *t)
+{
+    assert_ptr_equal(srv, &kit.srv);
+    assert_ptr_equal(t, rig.clients);
+    kit_did("keys");
+    return rig.revoked;
 }
 
 /* ---- the bench ---- */
@@ -306,6 +333,23 @@ static void another_certificate_is_for_the_next_connection(void **state)
     KIT_DID("told ");
 }
 
+static void clients_are_read_again(void **state)
+{
+    static char table;
+    (void)state;
+    rig.clients = (struct credentials *)&table;
+    reload();
+    KIT_DID("keys told ");
+    rig.revoked = 1;
+    reload();
+    KIT_DID("keys changed:clients told ");
+    rig.clients_err = ERR_IO;
+    reload();
+    assert_string_equal(rig.why, "the clients cannot be loaded");
+    KIT_DID("told "); /* those that are known stay */
+    assert_null(kit.srv.clients);
+}
+
 static void what_is_wrong_with_them_changes_nothing(void **state)
 {
     SSL_CTX *was = kit.srv.tls;
@@ -332,6 +376,7 @@ int main(void)
         T(without_a_file_workers_hear_nothing),
         T(a_secret_that_is_too_short_for_never),
         T(the_first_balancer_gets_a_gate),
+        T(clients_are_read_again),
         T(another_certificate_is_for_the_next_connection),
         T(what_is_wrong_with_them_changes_nothing),
     };

@@ -557,7 +557,7 @@ static void a_client_that_opens_in_a_loop_fills_no_disk(void **state)
     kit.now += LOG_BUDGET_EVERY_MS;
     (void)open_line(1, 8080);
     kit_run(&made[LOG_BUDGET_BURST + 2]->orders.open_port);
-    assert_int_equal(kit_count("more lines were left out"), 1);
+    assert_int_equal(kit_count("left out"), 1);
     assert_int_equal(kit_count("listening on"), 1);
 }
 
@@ -614,7 +614,7 @@ static void status_has_a_line_for_each(void **state)
     (void)open_line(2, 8081);
     agent_tell(a);
     assert_int_equal(
-        kit_count("[192.0.2.1:4711 nas] tunnel 'web': listens on [::]:8080, 1 connections"), 1);
+        kit_count("[192.0.2.1:4711 nas] tunnel 'web': listens on [::]:8080, 1 connection"), 1);
     assert_int_equal(kit_count("tunnel 'web': listens on -, 0 connections"), 1);
 }
 
