@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `gotunnel join`: the client without a file and with few flags. Its words become the flags of a client, -join,
- * -local-target and -remote-port, in front of the flags that were given.
+ * `gotunnel join`: the client without a file and with few flags. Its words become the flags of a client, in
+ * front of those that were given: -join, and -local-target and -remote-port, or for several a -forward each.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +13,14 @@
 #include "base/i18n.h"
 #include "client/client.h"
 #include "client/cmd.h"
+#include "conf/hostport.h"
 #include "conf/target.h"
+#include "conf/tunnels.h"
 
-enum { OWN_ARGS = 6 }; /* three flags with their values */
+enum {
+    OWN_ARGS = 2 + 2 * TARGETS_MAX + 4, /* flags with their values */
+    FORWARD_MAX = TUNNEL_NAME_MAX + HOSTPORT_HOST_MAX + 64,
+};
 
 /* More than a lone dash, which is the standard input. */
 static bool is_flag(const char *arg)
@@ -49,8 +54,21 @@ static bool begins_with_string(int words, int argc, char **argv)
     return words > 0 && (!is_elsewhere || looks_like_string(argv[0]));
 }
 
-/* The flags of a client with this target. The port is not said where it is given by a flag. */
-static struct snapshot *begin(char *string, struct target *t, int argc, char **argv,
+/* A -forward for each target: how many arguments. They live as long as the program. */
+static int forwards(const struct target *all, int count, char **args)
+{
+    static char flag[] = "-forward", texts[TARGETS_MAX][FORWARD_MAX];
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(texts[i], sizeof texts[i], "%s%s%d=%s", all[i].name, *all[i].name ? "=" : "",
+                       all[i].port, all[i].address);
+        args[2 * i] = flag;
+        args[2 * i + 1] = texts[i];
+    }
+    return 2 * count;
+}
+
+/* The flags of a client with these targets. The port of one is not said where it is given by a flag. */
+static struct snapshot *begin(char *string, struct target *t, int count, int argc, char **argv,
                               int *ret_status)
 {
     static char join[] = "-join", local_target[] = "-local-target", remote_port[] = "-remote-port";
@@ -64,10 +82,14 @@ static struct snapshot *begin(char *string, struct target *t, int argc, char **a
     (void)snprintf(port, sizeof port, "%d", t->port);
     if (string)
         args[n++] = join, args[n++] = string;
-    if (*t->address)
-        args[n++] = local_target, args[n++] = t->address;
-    if (t->port > 0 || !has_flag(argc, argv, "remote-port"))
-        args[n++] = remote_port, args[n++] = port;
+    if (count > 1) {
+        n += forwards(t, count, args + n);
+    } else {
+        if (*t->address)
+            args[n++] = local_target, args[n++] = t->address;
+        if (t->port > 0 || !has_flag(argc, argv, "remote-port"))
+            args[n++] = remote_port, args[n++] = port;
+    }
     memcpy(args + n, argv, (size_t)argc * sizeof *argv);
     struct snapshot *options = cli_begin(&join_mode, n + argc, args, ret_status);
     free(args);
@@ -80,9 +102,6 @@ static const char *judge(int count, const char *const *words, struct target all[
 {
     if (targets_parse(words, (size_t)count, all, why) < 0)
         return why->text;
-    if (count > 1)
-        return _("this version carries one tunnel: start another 'gotunnel join' for each of the "
-                 "others");
     return NULL;
 }
 
@@ -108,7 +127,7 @@ int cmd_join(int argc, char **argv)
     if (wrong)
         return cli_wrong(&join_mode, wrong);
     struct snapshot *options =
-        begin(first ? argv[0] : NULL, &all[0], argc - words, argv + words, &status);
+        begin(first ? argv[0] : NULL, all, count, argc - words, argv + words, &status);
     if (!options)
         return status;
     wrong = missing(options, count);

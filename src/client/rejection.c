@@ -30,11 +30,10 @@ void client_tell_rejection(struct client *c, const char *words)
     mtime_ms now = loop_now(&c->loop);
     bool again = c->rejections > 1 && now - c->rejection_told_at < TELL_REJECTION_MS;
     event_auth_refused(again, words);
-    if (again || (c->opt->common.once && !c->was_up))
-        return; /* it was said; or there is no next time */
-    if (c->opt->has_join)
+    bool is_last = c->opt->common.once && !c->was_up; /* there is no next time to speak of */
+    if (!again && c->opt->has_join)
         event_key_not_taken(c->opt->join.name);
-    else
+    else if (!again && !is_last)
         event_secret_differs();
     c->rejection_told_at = now;
 }

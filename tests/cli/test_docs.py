@@ -30,7 +30,7 @@ def test_the_man_page_has_every_option(mode):
 def keys(mode):
     """Of a configuration file: what stands at the top, and what in a tunnel."""
     tunnel = {"remote-port": "port", "local-target": "target"}
-    names = [flag for flag in flags(mode) if flag not in ("config", "join", "once", "version", "wait")]
+    names = [flag for flag in flags(mode) if flag not in ("config", "forward", "join", "once", "version", "wait")]
     return [n for n in names if n not in tunnel], [tunnel[n] for n in names if n in tunnel]
 
 
