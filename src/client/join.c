@@ -18,8 +18,8 @@
 #include "conf/tunnels.h"
 
 enum {
-    OWN_ARGS = 2 + 2 * TARGETS_MAX + 4, /* flags with their values */
-    FORWARD_MAX = TUNNEL_NAME_MAX + HOSTPORT_HOST_MAX + 64,
+    OWN_ARGS = 2 + 2 * TARGETS_MAX + 4,       /* flags with their values */
+    FORWARD_MAX = sizeof(struct target) + 16, /* name, port and address */
 };
 
 /* More than a lone dash, which is the standard input. */
@@ -59,8 +59,9 @@ static int forwards(const struct target *all, int count, char **args)
 {
     static char flag[] = "-forward", texts[TARGETS_MAX][FORWARD_MAX];
     for (int i = 0; i < count; i++) {
-        (void)snprintf(texts[i], sizeof texts[i], "%s%s%d=%s", all[i].name, *all[i].name ? "=" : "",
-                       all[i].port, all[i].address);
+        const struct target *t = &all[i];
+        (void)snprintf(texts[i], sizeof texts[i], "%.*s%s%d=%.*s", TUNNEL_NAME_MAX, t->name,
+                       *t->name ? "=" : "", t->port, (int)sizeof t->address - 1, t->address);
         args[2 * i] = flag;
         args[2 * i + 1] = texts[i];
     }

@@ -30,10 +30,11 @@ void client_tell_rejection(struct client *c, const char *words)
     mtime_ms now = loop_now(&c->loop);
     bool again = c->rejections > 1 && now - c->rejection_told_at < TELL_REJECTION_MS;
     event_auth_refused(again, words);
-    bool is_last = c->opt->common.once && !c->was_up; /* there is no next time to speak of */
-    if (!again && c->opt->has_join)
+    if (again)
+        return;
+    if (c->opt->has_join)
         event_key_not_taken(c->opt->join.name);
-    else if (!again && !is_last)
+    else if (c->was_up || !c->opt->common.once) /* there is a next time */
         event_secret_differs();
     c->rejection_told_at = now;
 }

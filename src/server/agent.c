@@ -263,6 +263,9 @@ static void agent_on_refuse(struct message *m)
         log_debug("[%s] refused", a->name);
     else if (a->main.refusal.answer.error == HELLO_ERR_TAKEN)
         event_id_refused(a->name, a->main.refused_by);
+    else if (*a->main.refusal.answer.errno_word && !*a->main.refused_by)
+        event_port_failed(a->name, a->claim.wanted,
+                          refusal_port_text(a->main.refusal.answer.errno_word, a->claim.wanted));
     else if (a->main.refusal.answer.error != HELLO_ERR_BUSY) /* that has its line */
         event_port_refused(a->name, a->claim.wanted, a->main.refused_by);
     opening_refuse(a->work.opening, &a->main.refusal);

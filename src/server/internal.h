@@ -191,6 +191,7 @@ struct agent_main {
     struct home home;                 /* that, or else its own, while is_trusted */
     bool has_session;                 /* sid is the number of one, or of one to be */
     bool counts;                      /* as one of its source's sessions */
+    int connections_max, rate_max;    /* of its rights; 0: none. The worker's from accept on */
     uint32_t tunnels;                 /* its services that count */
     struct crowd *crowd;              /* then; the worker's to count in while it has a session */
     char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
@@ -559,8 +560,7 @@ void services_stop(struct agent *a);
 /* A line of the client's, as session_ops has it. */
 bool services_on_line(struct agent *a, struct hello_text line);
 
-/* Those whose port is not allowed any more end. */
-void services_look_at_ports(struct agent *a);
+void services_look_at_ports(struct agent *a); /* whose port is not allowed any more ends */
 
 /* A connection of a user has begun. */
 void services_count(struct service *v);

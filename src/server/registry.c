@@ -3,13 +3,16 @@
  * Ids, ports and what waits, on the main thread: carries out what proto/session/registry and
  * proto/session/waiting decide, by messages to the workers.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/event.h"
+#include "conf/rights.h"
 #include "proto/hash.h"
 #include "server/internal.h"
+#include "tunnel/refusal.h"
 
 static struct service *service_of_claim(struct claim *c)
 {
@@ -72,6 +75,8 @@ static void service_act(struct service *v, const struct registry_action *act)
     }
 }
 
+static void set_limits(struct agent *a);
+
 static void owners_act(void *ctx, const struct registry_action *act)
 {
     struct agent *a = agent_of_claim(act->claim);
@@ -85,6 +90,7 @@ static void owners_act(void *ctx, const struct registry_action *act)
         tell_worker(a, &a->orders.open_port);
         break;
     case REGISTRY_ACCEPT:
+        set_limits(a);
         tell_worker(a, &a->orders.accept);
         break;
     case REGISTRY_REFUSE:
@@ -218,6 +224,64 @@ static void refuse_for_room(struct agent *a)
     tell_worker(a, &a->orders.refuse);
 }
 
+/* ---- what a client with a key may ---- */
+
+/* The rights in the file of a's client; NULL: it has none, or its key is gone, which ends it (keys.c). */
+static const struct rights *rights_of(const struct agent *a)
+{
+    const struct credential *c =
+        *a->claim.key ? credentials_find(a->worker->srv->keys, a->claim.key) : NULL;
+    return c ? c->rights : NULL;
+}
+
+static bool may_have_port(const struct agent *a, int64_t port)
+{
+    const struct rights *r = rights_of(a);
+    return !r || rights_may_have_port(r, port);
+}
+
+/* Sessions of its key beside a, but for one of the same id. */
+static int other_sessions(const struct agent *a)
+{
+    int n = 0;
+    list_foreach (i, &a->worker->srv->agents) {
+        const struct agent *o = LIST_ENTRY(i, struct agent, main.of_server);
+        n += o != a && o->main.counts && stays_beside(a, o) &&
+             strcmp(o->claim.key, a->claim.key) == 0;
+    }
+    return n;
+}
+
+static bool may_have_session(const struct agent *a)
+{
+    const struct rights *r = rights_of(a);
+    return !r || other_sessions(a) < rights_limit(r, RIGHTS_SESSIONS, INT_MAX);
+}
+
+static bool may_have_tunnel(const struct agent *a)
+{
+    const struct rights *r = rights_of(a);
+    return !r || (int)a->main.tunnels <= rights_limit(r, RIGHTS_TUNNELS, LEASES_MAX);
+}
+
+/* The worker's from accept on. */
+static void set_limits(struct agent *a)
+{
+    const struct rights *r = rights_of(a);
+    a->main.connections_max = r ? rights_limit(r, RIGHTS_CONNECTIONS, 0) : 0;
+    a->main.rate_max = r ? rights_limit(r, RIGHTS_RATE, 0) : 0;
+}
+
+static void refuse_for_rights(struct agent *a)
+{
+    a->main.refusal = (struct opening_refusal){.answer = {.error = HELLO_ERR_PORT,
+                                                          .has_refused_port = true,
+                                                          .refused_port = a->claim.wanted,
+                                                          .errno_word = REFUSAL_RIGHT},
+                                               .err = ERR_PERM};
+    tell_worker(a, &a->orders.refuse);
+}
+
 /* ---- what workers say ---- */
 
 static void owners_on_asked(struct message *m)
@@ -229,8 +293,12 @@ static void owners_on_asked(struct message *m)
         keys_end(a);
         return;
     }
+    if (a->claim.wanted != CLAIM_NO_PORT && !may_have_port(a, a->claim.wanted)) {
+        refuse_for_rights(a);
+        return;
+    }
     count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */
-    if (!has_room(a) || !(a->main.crowd = crowd_join(a))) {
+    if (!may_have_session(a) || !has_room(a) || !(a->main.crowd = crowd_join(a))) {
         count_sessions(srv, srv->sessions - 1);
         refuse_for_room(a);
         return;
@@ -287,11 +355,14 @@ static void service_on_asked(struct message *m)
     struct server *srv = a->worker->srv;
     v->counts = true;
     count_tunnels(a, a->main.tunnels + 1);
-    if (further_tunnels(a) == 0 || has_room(a)) {
+    bool has_right = may_have_port(a, v->claim.wanted);
+    if (has_right && may_have_tunnel(a) && (further_tunnels(a) == 0 || has_room(a))) {
         registry_ask(&srv->registry, &v->claim);
         return;
     }
-    v->why = (struct service_why){.error = SERVICE_ERR_LIMIT};
+    v->why = (struct service_why){.error = has_right ? SERVICE_ERR_LIMIT : SERVICE_ERR_RIGHT};
+    if (!has_right)
+        (void)snprintf(v->why.errno_word, sizeof v->why.errno_word, "%s", REFUSAL_RIGHT);
     tell_worker(a, &v->orders.refuse);
 }
 

@@ -22,6 +22,8 @@ static const struct {
                   "CAP_NET_BIND_SERVICE there, "
                   "or root (permission denied)")},
     {"EPERM", N_("not in the server's -allow-ports: take one that is, or add it there")},
+    {REFUSAL_RIGHT, N_("this client may not have it: 'gotunnel clients set NAME -ports ...' at the "
+                       "server allows it")},
     {"ERANGE", N_("it is not between 0 and 65535")},
     {"EMFILE", N_("the server has no descriptors left")},
     {"ENOMEM", N_("the server has no memory left")},
@@ -112,7 +114,7 @@ const char *refusal_service_text(char out[REFUSAL_TEXT_MAX], const struct servic
     if (why->error == SERVICE_ERR_PORT)
         text = refusal_port_text(why->errno_word, port);
     else if (why->error == SERVICE_ERR_RIGHT)
-        text = refusal_port_text("EPERM", port);
+        text = refusal_port_text(*why->errno_word ? why->errno_word : "EPERM", port);
     else
         text = _(service_texts[why->error]);
     if (why->error == SERVICE_ERR_TAKEN && *why->by)

@@ -8,6 +8,9 @@
 
 enum { REFUSAL_TEXT_MAX = 512 };
 
+/* In the place of a system's word: the rights of this client's key do not have the port. */
+#define REFUSAL_RIGHT "ERIGHT"
+
 /* Fills *ret with one sentence for a person about the refusal a of the open asked; printable. */
 void refusal_text(struct errmsg *ret, const struct hello_answer *a,
                   const struct hello_request *asked);

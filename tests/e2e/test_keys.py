@@ -7,7 +7,7 @@ import pytest
 
 from lib import services
 from lib.procs import PROGRAM, wait_for
-from lib.services import connect, read_all
+from lib.services import connect, free_port, read_all
 
 pytestmark = pytest.mark.patient
 
@@ -71,3 +71,44 @@ def test_one_tunnel_and_the_last_line_says_where_it_is(lab, site):
         port = int(client.match(rf"public address: tcp://127.0.0.1:(\d+) -> 127.0.0.1:{red.port}\n").group(1))
         assert answer(port) == "red"
         assert client.log().splitlines()[-1].endswith(f"-> 127.0.0.1:{red.port}")
+
+
+def test_a_client_has_the_ports_of_its_rights_and_no_other(lab, site):
+    """With one tunnel, which the open asks for, and with several; so many tunnels, and so many sessions."""
+    server, add = site
+    allowed, other = free_port(), free_port()
+    text = add("shop", "-ports", str(allowed), "-tunnels", "1", "-sessions", "1")
+    words = "this client may not have it: 'gotunnel clients set NAME -ports ...' at the server allows it"
+    with services.Service(lambda s: s.sendall(b"red")) as red:
+        done = lab.run("join", text, f"{red.port}@{other}", "-once")
+        assert done.returncode == 77 and words in done.stderr, done.stderr
+        server.wait_log(f"cannot listen on public port :{other}: {words}")
+        client = lab.start("client", PROGRAM, "join", text, f"yes={red.port}@{allowed}", f"no={red.port}@{other}", "-id", "shop.a")
+        assert opened(client, "yes") == allowed and answer(allowed) == "red"
+        for end in client, server:
+            end.wait_log(f"tunnel 'no' is refused: public port {other}: {words}")
+        assert answer(other) is None
+        done = lab.run("join", text, f"{red.port}@{allowed}", "-once", "-id", "shop.b")
+        assert done.returncode == 69, done.stderr  # there is a session of this key
+
+
+def test_a_client_with_so_many_tunnels(lab, site):
+    server, add = site
+    text = add("shop", "-ports", "0-65535", "-tunnels", "2", "-connections", "3")
+    with services.Service(services.echo) as echo:
+        client = lab.start("client", PROGRAM, "join", text, *(f"t{i}={echo.port}" for i in range(3)))
+        ports = [opened(client, f"t{i}") for i in range(2)]
+        client.wait_log("tunnel 't2' is refused: public port 0: the server has no room for more tunnels of this client")
+        users = [connect(ports[0]) for _ in range(4)]
+        for s in users[:3]:
+            s.sendall(b"x")
+            assert s.recv(1) == b"x"
+        users[3].sendall(b"x")  # waits in the kernel's queue
+        users[3].settimeout(1)
+        with pytest.raises(TimeoutError):
+            users[3].recv(1)
+        users[0].close()
+        users[3].settimeout(60)
+        assert users[3].recv(1) == b"x"
+        for s in users[1:]:
+            s.close()

@@ -121,7 +121,7 @@ def test_the_file_s_other_live_keys_count_for_who_comes_next(lab, echo):
         s.sendall(b"x")
         assert read_exactly(s, 1) == b"x"
         server.kill(signal.SIGTERM)
-        server.wait_log("may finish, for up to 7 seconds")
+        server.wait_log("may finish, for up to 7 s")
     assert server.wait() == 0
 
 
