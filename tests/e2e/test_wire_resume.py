@@ -441,7 +441,7 @@ def test_p1_a_refusal_is_told_in_the_user_s_language(lab, hand, lang, error, dat
     """The server sends data only; the tunnel is not up before the port is granted."""
     client = client_of(lab, hand, 1, env={"LC_ALL": lang})
     line = hand.refuse_open(error, **data)
-    assert (line["take"], line["mine"], line["caps"]) == (True, [], [])
+    assert (line["take"], line["mine"], line["caps"]) == (True, [], ["services"])
     client.wait_log(english if lang == "C.UTF-8" else chinese)
     log = client.log()
     assert "tunnel is up" not in log and "隧道已建立" not in log
