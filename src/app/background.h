@@ -17,7 +17,9 @@
 
 #include "base/attr.h"
 
-enum { BACKGROUND_WORD_MAX = 512 }; /* a line, with its end */
+enum {
+    BACKGROUND_WORD_MAX = 32 << 10
+}; /* lines, with their ends: less than a pipe holds at once */
 
 /* Splits the process, which has one thread. Returns in the second one only: 0, and *ret_fd is for
    background_say(); or ERR_IO, ERR_NOMEM, ERR_LIMIT in the first: it was not split. */

@@ -278,7 +278,12 @@ void client_uplink_up(struct client *c, struct uplink *u)
     *c->trouble.text = '\0';
     client_tell_manager(c);
     notify_ready(&c->notify);
-    client_tell_script(c, u);
+    if (!session_has_services(u->session)) { /* else each tunnel has its own answer */
+        char address[CLIENT_ADDRESS_MAX], line[CLIENT_ADDRESS_MAX + 1];
+        client_public_address(address, c, u->port);
+        (void)snprintf(line, sizeof line, "%s\n", address);
+        client_tell_script(c, line);
+    }
     backoff_up(&c->backoff, loop_now(&c->loop));
     if (session_has_services(u->session))
         tunnels_session_up(c);

@@ -166,8 +166,13 @@ struct end_outcome client_end_outcome(enum end_reason reason);
    and said. */
 bool client_once_is_over(struct client *c, enum end_reason reason);
 
-/* The tunnel is up: the first time, with -wait, whoever waits is told where. */
-void client_tell_script(struct client *c, const struct uplink *u);
+enum { CLIENT_ADDRESS_MAX = HOSTPORT_HOST_MAX + 24 };
+
+/* host:port of what is public, as one would dial it. */
+void client_public_address(char out[CLIENT_ADDRESS_MAX], const struct client *c, long long port);
+
+/* It is up: the first time, with -wait, whoever waits is told where, in lines. */
+void client_tell_script(struct client *c, const char *lines);
 
 /* ---- reload.c ---- */
 

@@ -18,17 +18,19 @@ bool client_once_is_over(struct client *c, enum end_reason reason)
     return true;
 }
 
-void client_tell_script(struct client *c, const struct uplink *u)
+void client_public_address(char out[CLIENT_ADDRESS_MAX], const struct client *c, long long port)
 {
-    char line[BACKGROUND_WORD_MAX];
     const char *host = c->server.host;
+    bool is_v6 = strchr(host, ':');
+    (void)snprintf(out, CLIENT_ADDRESS_MAX, "%s%s%s:%lld", is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+                   port); /* fits */
+}
+
+void client_tell_script(struct client *c, const char *lines)
+{
     if (c->script_fd < 0)
         return;
-    if (strchr(host, ':'))
-        (void)snprintf(line, sizeof line, "[%s]:%lld\n", host, u->port); /* fits */
-    else
-        (void)snprintf(line, sizeof line, "%s:%lld\n", host, u->port); /* fits */
     event_in_background((int)getpid());
-    if (!background_say(&c->script_fd, line))
+    if (!background_say(&c->script_fd, lines))
         (void)raise(SIGTERM); /* whoever started it is gone: an orderly end */
 }

@@ -16,23 +16,14 @@
 
 /* ---- what wishes decide ---- */
 
-/* host:port of what is public, as one would dial it. */
-static void public_address(char *out, size_t room, const struct tunnel *t)
-{
-    const char *host = t->client->server.host;
-    bool is_ipv6 = strchr(host, ':');
-    (void)snprintf(out, room, "%s%s%s:%d", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "",
-                   t->wish.port);
-}
-
 static void tell(struct tunnel *t, enum wish_tell what, bool again)
 {
-    char address[HOSTPORT_HOST_MAX + 16], why[REFUSAL_TEXT_MAX];
+    char address[CLIENT_ADDRESS_MAX], why[REFUSAL_TEXT_MAX];
     const struct wish *w = &t->wish;
     switch (what) {
     case WISH_TELL_OPENED:
         t->client->was_open = true;
-        public_address(address, sizeof address, t);
+        client_public_address(address, t->client, t->wish.port);
         event_tunnel_opened(w->wanted.name, address, t->target);
         break;
     case WISH_TELL_REFUSED:
@@ -57,6 +48,24 @@ static void say(const struct client *c, const struct service_line *line)
         session_close(s, END_LOCAL, NULL);
 }
 
+/* With -wait, once each has its answer: a line for each, "-" for one that is not open. */
+static void tell_script(struct client *c)
+{
+    char lines[TUNNELS_MAX * CLIENT_ADDRESS_MAX] = "", address[CLIENT_ADDRESS_MAX];
+    size_t n = 0;
+    if (c->script_fd < 0 || !c->was_open)
+        return;
+    list_foreach (i, &c->tunnels) {
+        const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
+        if (t->wish.state == WISH_IDLE || t->wish.state == WISH_ASKED)
+            return;
+        client_public_address(address, c, t->wish.port);
+        n += (size_t)snprintf(lines + n, sizeof lines - n, "%s\n",
+                              t->wish.state == WISH_OPEN ? address : "-");
+    }
+    client_tell_script(c, lines);
+}
+
 static void on_due(uv_timer_t *t);
 
 /* After each input to the wishes. */
@@ -77,6 +86,7 @@ static void act(struct client *c)
             break; /* none is taken back while the client runs */
         }
     }
+    tell_script(c);
     mtime_ms at = wishes_deadline(&c->wishes);
     if (at == MTIME_NEVER)
         uv_timer_stop(&c->wishes_due);
@@ -158,11 +168,11 @@ unsigned tunnels_open(const struct client *c)
 
 void tunnels_tell(const struct client *c)
 {
-    char address[HOSTPORT_HOST_MAX + 16];
+    char address[CLIENT_ADDRESS_MAX];
     list_foreach (i, &c->tunnels) {
         const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
         bool is_open = t->wish.state == WISH_OPEN;
-        public_address(address, sizeof address, t);
+        client_public_address(address, t->client, t->wish.port);
         event_tunnel_status(t->wish.wanted.name, is_open ? address : _("not open"), t->target);
     }
 }

@@ -264,17 +264,34 @@ static bool offer_alpn(SSL_CTX *ctx, const char *alpn)
     return SSL_CTX_set_alpn_protos(ctx, list, (unsigned)n + 1) != 0; /* 0 is success, here */
 }
 
+/* The CA lies in the store of a server's settings, where nothing else is. */
+static int on_cert(SSL *ssl, void *arg)
+{
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    X509 *ca = tls_trusted_ca(SSL_get_SSL_CTX(ssl), 0);
+    (void)arg;
+    if (!ca || !name || strcmp(name, TLS_PINNED_NAME) != 0)
+        return 1;
+    return SSL_add1_chain_cert(ssl, ca) == 1;
+}
+
 int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, X509 *ca, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why)
 {
     SSL_CTX *ctx = new_ctx(TLS_server_method());
     if (!ctx || SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1 ||
-        (ca && SSL_CTX_add1_chain_cert(ctx, ca) != 1))
+        (ca && X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) != 1))
         return no_ctx(ctx, why);
     SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN); /* what was said, and no more */
+    SSL_CTX_set_cert_cb(ctx, on_cert, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, (void *)(uintptr_t)alpn);
     *ret = ctx;
     return 0;
+}
+
+const char *tls_sni(SSL_CTX *ctx)
+{
+    return SSL_CTX_get_app_data(ctx) ? TLS_PINNED_NAME : TLS_SERVER_NAME; /* tls_pin_use() */
 }
 
 void tls_fingerprint(X509 *cert, char ret[TLS_FINGERPRINT_MAX])

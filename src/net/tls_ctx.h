@@ -19,8 +19,12 @@
  * most 8 KiB; partial writes from moving buffers. 0, or ERR_TLS / ERR_CERT with a sentence.
  */
 
-/* A server that sends cert, and behind it ca, among which a client with a pin finds its CA (others pass
-   over it); NULL: cert alone, as the original does. Takes references of its own. alpn, static,
+/* What a client asks for by SNI that has the pin of its CA: it wants to see that CA as well. The
+   certificate is for the name above all the same. */
+#define TLS_PINNED_NAME "pinned.gotunnel.internal"
+
+/* A server that sends cert, and behind it ca to who asks for TLS_PINNED_NAME; NULL, and to all others:
+   cert alone, as the original does, in a flight that passes where only small packets do. Takes references of its own. alpn, static,
    is selected where a client offers it; NULL: nothing is. An unknown ALPN offer is answered without
    the extension, never with an alert. */
 int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, X509 *ca, const char *alpn, SSL_CTX **ret,
@@ -31,6 +35,9 @@ int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, X509 *ca, const char *alpn, SS
    certificate in it, or none of a CA: the server's own is another one each year. alpn is offered, unless it is NULL. */
 int tls_client_ctx_new(const char *ca_file, const char *alpn, SSL_CTX **ret,
                        struct errmsg *why) MUST_USE;
+
+/* The name to ask for by SNI. Static. */
+const char *tls_sni(SSL_CTX *ctx);
 
 /* The same, but that it trusts the one CA of which it knows the pin. *pin is needed as long as *ret. */
 int tls_client_ctx_pinned(const struct tls_pin *pin, const char *alpn, SSL_CTX **ret,

@@ -333,8 +333,7 @@ static SSL *new_ssl(struct transport *t, bool is_server)
         return ssl;
     }
     SSL_set_connect_state(ssl);
-    char name[] = TLS_SERVER_NAME; /* the macro wants no const */
-    if (SSL_set_tlsext_host_name(ssl, name) != 1) {
+    if (SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)tls_sni(SSL_get_SSL_CTX(ssl))) != 1) {
         SSL_free(ssl);
         return NULL;
     }

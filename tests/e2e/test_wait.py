@@ -110,3 +110,18 @@ def test_nobody_waits_any_more(lab, server, echo, script):
     os.close(write)
     assert p.wait(2 * PATIENCE) == 1
     wait_for("the second process to be gone", lambda: not processes(lab.path))
+
+
+def test_several_tunnels_are_a_line_each(lab, echo, script):
+    """In their order, and "-" for one that is refused: so a script knows which is which."""
+    server = lab.server(flags=("-allow-ports", "0"))
+    target = f"127.0.0.1:{echo.port}"
+    command = with_sandbox((PROGRAM, "client", "-server", f"127.0.0.1:{server.port}", "-secret", SECRET, "-ca", server.ca, "-wait",
+                            "-forward", f"a=0={target}", "-forward", f"b=80={target}", "-forward", f"c=0={target}"))
+    with open(lab.path / "wait.err", "w") as err:
+        p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, stdin=subprocess.DEVNULL, cwd=lab.path, text=True,
+                             env={**os.environ, "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(lab.path / "state")})
+    a, b, c = p.communicate(timeout=2 * PATIENCE)[0].splitlines()
+    assert p.returncode == 0 and b == "-"
+    for line in (a, c):
+        assert line.startswith("127.0.0.1:") and works(int(line.rpartition(":")[2]))

@@ -81,6 +81,7 @@ static void join(SSL *a, SSL *b)
 static struct shake shake_new(SSL_CTX *client, SSL_CTX *server)
 {
     struct shake h = {.client = end_of(client), .server = end_of(server)};
+    assert_int_equal(SSL_set_tlsext_host_name(h.client, (void *)(uintptr_t)tls_sni(client)), 1);
     SSL_CTX_free(client);
     SSL_CTX_free(server);
     SSL_set_connect_state(h.client);
@@ -136,6 +137,27 @@ static void the_right_ca(void **state)
     assert_int_equal(h.client_result, 1);
     assert_string_equal(SSL_get_version(h.client), "TLSv1.3");
     assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(h.client)), 1); /* the leaf alone */
+    shake_free(&h);
+}
+
+static SSL_CTX *showing_ctx(const struct cert *c, const struct cert *first,
+                            const struct cert *second);
+
+/* A server that has its CA shows it to who asks for it alone: its flight then is small. */
+static void the_ca_is_for_who_asks_for_it(void **state)
+{
+    (void)state;
+    struct shake h = shake_new(client_ctx(), showing_ctx(&server_cert, &ca, NULL));
+    shake_run(&h);
+    assert_int_equal(h.client_result, 1);
+    assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(h.client)), 1);
+    shake_free(&h);
+    h = shake_new(client_ctx(), showing_ctx(&server_cert, &ca, NULL));
+    char name[] = TLS_PINNED_NAME;
+    assert_int_equal(SSL_set_tlsext_host_name(h.client, name), 1);
+    shake_run(&h);
+    assert_int_equal(h.client_result, 1);
+    assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(h.client)), 2);
     shake_free(&h);
 }
 
@@ -809,6 +831,7 @@ static void errors_without_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_ca_is_for_who_asks_for_it),
         cmocka_unit_test(the_right_ca),
         cmocka_unit_test(other_good_certificates),
         cmocka_unit_test(bad_certificates),
