@@ -183,9 +183,15 @@ static void service_on_open_port(struct message *m)
 {
     struct service *v = CONTAINER_OF(m, struct service, orders.open_port);
     struct services *ss = services_of(v);
+    struct service_why no = {.error = SERVICE_ERR_RIGHT};
     if (!ss)
         return;
-    leases_granted(&ss->leases, &v->lease);
+    if (agent_may_have_port(v->agent, v->lease.wanted.port)) { /* still */
+        leases_granted(&ss->leases, &v->lease);
+    } else {
+        tell_refused(v, &no);
+        leases_refused(&ss->leases, &v->lease, &no);
+    }
     services_act(ss);
 }
 

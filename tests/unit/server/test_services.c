@@ -281,6 +281,20 @@ static void a_port_that_another_client_has(void **state)
               "client at 192.0.2.7:50000\n");
 }
 
+/* A reload has come while the open waited for somebody else's port. */
+static void a_port_that_is_not_allowed_any_more_is_not_opened(void **state)
+{
+    (void)state;
+    (void)open_line(1, 8080);
+    *kit.did = '\0';
+    assert_int_equal(ports_parse("99", &kit.opt.allow_ports), 0);
+    services_look_at_ports(a);
+    KIT_DID("");
+    kit_run(&made[1]->orders.open_port);
+    KIT_DID("say:{\"op\":\"refused\",\"svc\":1,\"error\":\"right\"} s1>gone ");
+    assert_int_equal(kit_count("tunnel 'web' is refused: public port 8080: "), 1);
+}
+
 /* ---- close ---- */
 
 static void a_close_without_users_is_at_once(void **state)
@@ -628,6 +642,7 @@ int main(void)
         T(what_may_not_be_had_is_asked_of_nobody),
         T(a_port_that_cannot_be_had),
         T(a_port_that_another_client_has),
+        T(a_port_that_is_not_allowed_any_more_is_not_opened),
         T(a_close_without_users_is_at_once),
         T(a_close_gives_users_their_time),
         T(a_second_close_is_sooner),
