@@ -15,6 +15,7 @@
 #include "app/reload.h"
 #include "app/signals.h"
 #include "base/list.h"
+#include "base/log_budget.h"
 #include "base/quota.h"
 #include "client/pins.h"
 #include "client/service.h"
@@ -92,6 +93,7 @@ struct client {
     struct list tunnels;  /* that are opened in the session; none: the session has one port */
     struct wishes wishes; /* which of them are open */
     uv_timer_t wishes_due;
+    struct log_budget notices; /* what servers say for the log */
     struct netwatch network;
     struct signals signals;
     struct ctl ctl;

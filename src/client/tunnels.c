@@ -120,18 +120,29 @@ void tunnels_session_down(struct client *c)
     act(c);
 }
 
+/* By a budget: a server that talks in a loop fills no log. */
+static void tell_notice(struct client *c, const char *message)
+{
+    char shown[ESCAPE_BUF];
+    unsigned left_out;
+    if (!log_budget_take(&c->notices, loop_now(&c->loop), &left_out))
+        return;
+    if (left_out > 0)
+        event_session_left_out(c->server.host, left_out);
+    event_server_notice(escape_text(shown, message, strlen(message)));
+}
+
 bool tunnels_on_line(struct uplink *u, struct hello_text text)
 {
     struct client *c = u->client;
     struct service_line line;
-    char shown[ESCAPE_BUF];
     int err = service_line_get(text, SERVICE_SERVER, &line);
     if (err == ERR_NOTFOUND) {
         session_line_is_useless(u->session);
         return true;
     }
     if (err == 0 && line.op == SERVICE_NOTICE)
-        event_server_notice(escape_text(shown, line.message, strlen(line.message)));
+        tell_notice(c, line.message);
     else if (err == 0 && u == c->current) /* one beside drains: nothing is asked of it */
         err = wishes_line(&c->wishes, &line, loop_now(&c->loop));
     if (err < 0) {

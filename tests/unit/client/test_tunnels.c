@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "app/cli.h"
+#include "base/log_budget.h"
 #include "stub.h"
 #include "unit/lines.h"
 
@@ -206,6 +207,26 @@ static void a_bad_line_ends_the_session(void **state)
     RUN(TWO, lines);
 }
 
+static void notices(void)
+{
+    struct session *s = stub_up(1);
+    (void)stub_lines("");
+    for (int i = 0; i < 100 * LOG_BUDGET_BURST; i++)
+        assert_true(stub_line(s, "{\"op\":\"notice\",\"message\":\"hello\"}"));
+    assert_int_equal(stub_lines(""), LOG_BUDGET_BURST);
+    stub.now += LOG_BUDGET_EVERY_MS;
+    assert_true(stub_line(s, "{\"op\":\"notice\",\"message\":\"hello\"}"));
+    assert_int_equal(lines_count("the server says: hello"), 1);
+    assert_int_equal(stub_lines("5940 more lines were left out"), 1);
+    assert_false(s->closed);
+}
+
+static void a_server_that_talks_in_a_loop_fills_no_disk(void **state)
+{
+    (void)state;
+    RUN(TWO, notices);
+}
+
 static void mute(void)
 {
     stub.say_err = ERR_NOMEM;
@@ -329,6 +350,7 @@ int main(void)
         cmocka_unit_test(lines_of_one_beside_change_nothing),
         cmocka_unit_test(a_client_that_stops_asks_for_nothing),
         cmocka_unit_test(a_bad_line_ends_the_session),
+        cmocka_unit_test(a_server_that_talks_in_a_loop_fills_no_disk),
         cmocka_unit_test(what_cannot_be_said_ends_the_session),
         cmocka_unit_test(a_user_gets_to_the_target_of_his_tunnel),
         cmocka_unit_test(an_old_server_serves_the_first),
