@@ -219,6 +219,12 @@ bool credentials_keep(const struct credentials *t, const char *name,
     return false;
 }
 
+bool credentials_admit(const struct credentials *t, const char *name, const struct address *from)
+{
+    const struct credential *c = credentials_find(t, name);
+    return c && (!t->cfg.admits || t->cfg.admits(c->rights, from));
+}
+
 /* Number i of those that stand in for what is not there, for the name with this hash. */
 static const struct entry *nobody_at(const struct credentials *t, uint64_t hash, unsigned i)
 {

@@ -78,6 +78,9 @@ void credentials_unref(struct credentials *t);
    strangers say. Valid while the table is. */
 const struct credential *credentials_find(const struct credentials *t, const char *name);
 
+/* Whether there is a client of that name, and it may come from there. */
+bool credentials_admit(const struct credentials *t, const char *name, const struct address *from);
+
 /* Whether the client of that name may still be here at now_s, who has proved himself with this public
    key: it is one of its keys, and it is neither disabled nor over. */
 bool credentials_keep(const struct credentials *t, const char *name,

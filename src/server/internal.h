@@ -465,11 +465,11 @@ unsigned keys_revoke(struct server *srv, const char *name);
 void keys_lend(struct agent *a);
 void keys_give_back(struct agent *a);
 
-/* a has proved itself: is what it did it with still good? */
+/* a has proved itself: is what it did it with still good? If it is not, a is to end. */
 bool keys_stays(const struct agent *a);
-
-/* It is not: a ends. */
 void keys_end(struct agent *a);
+
+bool keys_may_come(const struct agent *a, const struct address *from); /* to resume a's session */
 
 /* ---- keeper.c: who is known, kept over a restart ---- */
 

@@ -66,6 +66,11 @@ bool keys_stays(const struct agent *a)
            credentials_keep(a->worker->srv->keys, a->claim.key, a->public_key, wall_s());
 }
 
+bool keys_may_come(const struct agent *a, const struct address *from)
+{
+    return !*a->claim.key || credentials_admit(a->worker->srv->keys, a->claim.key, from);
+}
+
 void keys_end(struct agent *a)
 {
     if (a->main.is_revoked)

@@ -286,6 +286,8 @@ static void reception_on_resume(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reports.resume);
     a->main.target = owners_find(a->worker->srv, a->handover.sid);
+    if (a->main.target && !keys_may_come(a->main.target, &a->address))
+        a->main.target = NULL;
     struct worker *w = a->main.target ? a->main.target->worker : a->worker;
     mailbox_post(&w->in, &a->orders.attach);
 }

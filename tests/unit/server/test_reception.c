@@ -674,6 +674,38 @@ static void a_resume_is_sent_to_the_session(void **state)
     over(a, END_SHUTDOWN);
 }
 
+static bool from_its_network(const void *rights, const struct address *from)
+{
+    assert_null(rights);
+    return from->ip[0] == 192;
+}
+
+/* A key may come from some networks: a resume is held to that as an open is. */
+static void a_resume_from_elsewhere_finds_nothing(void **state)
+{
+    struct agent *a = come("192.0.2.1"), *b;
+    struct credentials *t = keys_new(&kit.srv, from_its_network, NULL);
+    const struct {
+        const char *from;
+        struct agent *finds;
+    } cases[] = {{"192.0.2.2", a}, {"198.51.100.7", NULL}};
+    (void)state;
+    assert_int_equal(credentials_add(t, &(struct credential){.name = "laptop"}), 0);
+    assert_int_equal(keys_use(&kit.srv, t), 0);
+    (void)snprintf(a->claim.key, sizeof a->claim.key, "%s", "laptop");
+    next_letter = 'b';
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        b = come(cases[i].from);
+        quietly();
+        kit_run(&b->reports.resume);
+        KIT_DID("b>attach ");
+        assert_ptr_equal(b->main.target, cases[i].finds);
+        over(b, END_SHUTDOWN);
+        next_letter = 'b';
+    }
+    over(a, END_SHUTDOWN);
+}
+
 /* ---- users ---- */
 
 static void a_full_server_says_so_once_a_minute(void **state)
@@ -733,6 +765,7 @@ int main(void)
         T(a_known_id_has_its_turn_beside_guessers),
         T(a_resume_does_not_wait),
         T(a_resume_is_sent_to_the_session),
+        T(a_resume_from_elsewhere_finds_nothing),
         T(a_full_server_says_so_once_a_minute),
         T(workers_hear_of_room),
     };
