@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "app/config_file.h"
 #include "app/join.h"
@@ -102,12 +103,20 @@ int cli_cannot_start(int err)
     return EXIT_STATUS_FAILED;
 }
 
+/* A join string is a secret, and is not shown. */
 static int left_over(const struct mode *m, const char *arg)
 {
     char quoted[256], text[512];
+    if (m == &join_mode && strncasecmp(arg, "gt1_", 4) == 0)
+        return cli_wrong(m, _("the join string comes first, and the flags last"));
     (void)quote(quoted, sizeof quoted, arg); /* cut on purpose */
-    (void)snprintf(text, sizeof text,
-                   _("unexpected argument %s: flags come first, each as -name value"), quoted);
+    if (m == &join_mode)
+        (void)snprintf(text, sizeof text,
+                       _("unexpected argument %s: what to forward stands before the flags"),
+                       quoted);
+    else
+        (void)snprintf(text, sizeof text,
+                       _("unexpected argument %s: flags come first, each as -name value"), quoted);
     return cli_wrong(m, text);
 }
 

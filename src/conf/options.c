@@ -95,7 +95,7 @@ static const struct option client_rows[] = {
     {"server", OPTION_STRING, offsetof(struct client_options, server), "", NULL, "ADDRESS",
      N_("address of the server, e.g. my.server.com:7000 (required)"), RELOAD_RESTART},
     {"threads", OPTION_THREADS, COMMON(client_options, threads), "1", NULL, "N",
-     N_("threads, 1 to 64; a client has one tunnel, which one thread serves: more change nothing"), RELOAD_RESTART},
+     N_("threads, 1 to 64; a client has one connection to its server, which one thread serves: more change nothing"), RELOAD_RESTART},
     {"version", OPTION_BOOL, COMMON(client_options, version), "", NULL, NULL,
      N_("print the version and exit"), RELOAD_FIXED},
     {"wait", OPTION_BOOL, COMMON(client_options, wait), "", NULL, NULL,
@@ -109,7 +109,7 @@ const struct mode client_mode = {"client", client_rows, ARRAY_LEN(client_rows),
                                  "-server HOST:PORT -secret-file FILE"};
 
 const struct mode join_mode = {"join", client_rows, ARRAY_LEN(client_rows),
-                               "STRING [NAME=][HOST:]PORT[@PUBLIC]"};
+                               "STRING [NAME=][HOST:]PORT[@PUBLIC] ..."};
 
 bool mode_is_client(const struct mode *m)
 {

@@ -126,6 +126,8 @@ void clients_print(const char *name, size_t width, const struct client_entry *e)
         if (!is_key && !is_word && client_entry_value(value, sizeof value, e, i) > 0)
             printf("  %s %s", field, value);
     }
+    if (e->ports.count == 0)
+        printf("  %s", _("may open no port"));
     if (e->expires <= (int64_t)time(NULL))
         printf("  %s", _("expired"));
     if (e->disabled)

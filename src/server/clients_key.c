@@ -40,7 +40,8 @@ struct new_key {
     struct join join;
     char string[JOIN_BUF]; /* of it */
     char key[CLIENT_KEY_BUF];
-    bool is_nameless; /* where the server is nobody knows */
+    bool is_nameless;     /* where the server is nobody knows */
+    unsigned public_port; /* one to ask for; 0: the server may choose, or there is none */
 };
 
 /* ---- the server's part of the string ---- */
@@ -171,6 +172,9 @@ static int write_string(const struct clients_work *w, const struct new_key *k)
     secure_zero(line, sizeof line);
     if (fd >= 0)
         (void)close(fd); /* synced, or of no use */
+    if (r < 0 && errnum == EEXIST)
+        return clients_fail(_("%s is there already: move it away, or work in another folder"),
+                            file);
     if (r < 0)
         return clients_fail(_("cannot write %s: %s"), file, errno_text(errnum));
     return EXIT_STATUS_OK;
@@ -186,19 +190,23 @@ static void drop_string(const struct clients_work *w)
 /* Past stdio, which would keep a copy. */
 static void print_string(const char *server, const struct new_key *k)
 {
-    char text[JOIN_BUF + 512];
+    char text[JOIN_BUF + 512], public_port[16] = "";
+    if (k->public_port > 0)
+        (void)snprintf(public_port, sizeof public_port, "@%u", k->public_port);
     int n = snprintf(text, sizeof text,
                      _("On the machine of the service run, with its port in the place of PORT:\n\n"
-                       "  gotunnel join %s%s PORT\n\nThis string is shown once.\n"),
-                     server, k->string); /* fits */
+                       "  gotunnel join %s%s PORT%s\n\nThis string is shown once.\n"),
+                     server, k->string, public_port); /* fits */
     (void)fflush(stdout);
     (void)!file_write_all(STDOUT_FILENO, text, n > 0 ? strlen(text) : 0); /* a terminal */
     secure_zero(text, sizeof text);
 }
 
-/* What to do with it. */
-static void show_string(const struct clients_work *w, const struct new_key *k, bool is_terminal)
+/* What to do with it. Who may not leave the choice of a port to the server is shown one to ask for. */
+static void show_string(const struct clients_work *w, const struct client_entry *e,
+                        struct new_key *k, bool is_terminal)
 {
+    k->public_port = e->ports.count > 0 ? e->ports.ranges[0].first : 0;
     char file[CLIENT_ENTRY_NAME_MAX + 8], server[64] = "";
     file_of(w, file);
     if (k->is_nameless) {
@@ -237,7 +245,7 @@ static int add_with(struct clients_work *w, struct new_key *k, bool is_terminal)
     clients_print(w->line.name, 0, &w->line.entry);
     if (w->line.entry.ports.count == 0)
         log_text(_("it may open no port: 'gotunnel clients set NAME -ports LIST' allows some\n"));
-    show_string(w, k, is_terminal);
+    show_string(w, &w->line.entry, k, is_terminal);
     clients_say_reload();
     return EXIT_STATUS_OK;
 }
@@ -286,7 +294,7 @@ static int rotate_with(struct clients_work *w, struct new_key *k, int64_t grace_
             drop_string(w);
         return status;
     }
-    show_string(w, k, is_terminal);
+    show_string(w, &to, k, is_terminal);
     clients_say_reload();
     return EXIT_STATUS_OK;
 }

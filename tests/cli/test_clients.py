@@ -121,13 +121,13 @@ def test_not_on_a_terminal_it_goes_to_a_closed_file(state):
     # One that is there is not written over, and no client is made then.
     (state / "b.join").write_text("mine")
     done = run("add", "b", "-public", "h", cwd=state)
-    assert done.returncode == 1 and "cannot write b.join: File exists" in done.stderr
+    assert done.returncode == 1 and "b.join is there already: move it away" in done.stderr
     assert (state / "b.join").read_text() == "mine" and not (state / "clients/b.yaml").exists()
 
 
 def test_on_a_terminal_it_is_shown_once(state):
     ours, theirs = pty.openpty()
-    done = run("add", "a", "-public", "vps.example.com:7001", cwd=state, stdout=theirs)
+    done = run("add", "a", "-public", "vps.example.com:7001", "-ports", "20000-20100", cwd=state, stdout=theirs)
     os.close(theirs)
     text = b""
     while True:
@@ -142,6 +142,7 @@ def test_on_a_terminal_it_is_shown_once(state):
     assert done.returncode == 0 and not (state / "a.join").exists()
     said = opened(re.search(rb"gotunnel join (gt1_[a-z2-7]+) PORT", text).group(1).decode())
     assert said["port"] == 7001 and key_in(state / "clients/a.yaml") == derived(said["t"])
+    assert b" PORT@20000\r\n" in text  # it may not leave the choice to the server
 
 
 def test_without_a_name_one_is_found_or_asked_for(state):
@@ -159,7 +160,8 @@ def test_list_and_show(state):
     put(state, "not a name", "")
     done = run("list", cwd=state)
     assert done.returncode == 0 and [" ".join(line.split()) for line in done.stdout.splitlines()] == [
-        "a ports 80", "bb tunnels 3 expires 2001-01-01T00:00:00Z expired disabled", "c broken", '"not a name" broken']
+        "a ports 80", "bb tunnels 3 expires 2001-01-01T00:00:00Z may open no port expired disabled", "c broken",
+        '"not a name" broken']
     assert done.stderr.splitlines()[:2] == [
         "clients/c.yaml:2:1: 'prots' is no key here; 'ports'?",
         'clients/c.yaml:3:7: rate: invalid value "3": must be a number a second from 1 to 100000, like 50/s']

@@ -164,9 +164,9 @@ def test_words(tmp_path, words, english, chinese):
 
 
 USAGE_JOIN = (
-    ["usage: gotunnel join STRING [NAME=][HOST:]PORT[@PUBLIC] [-flag value ...]",
+    ["usage: gotunnel join STRING [NAME=][HOST:]PORT[@PUBLIC] ... [-flag value ...]",
      "       'gotunnel join -h' lists the flags"],
-    ["用法: gotunnel join STRING [NAME=][HOST:]PORT[@PUBLIC] [-参数 值 ...]", "      用 'gotunnel join -h' 查看全部参数"])
+    ["用法: gotunnel join STRING [NAME=][HOST:]PORT[@PUBLIC] ... [-参数 值 ...]", "      用 'gotunnel join -h' 查看全部参数"])
 
 
 @pytest.mark.parametrize("words,english,chinese", [
@@ -176,8 +176,9 @@ USAGE_JOIN = (
      "缺少要转发的目标：请写本机服务的端口，例如 22"),
     ((GOOD, "22@x"), '"22@x": the public port behind @ is 0 to 65535', '"22@x": @ 之后的公网端口必须在 0 到 65535 之间'),
     ((GOOD, "22", "-prot", "tcp"), "flag provided but not defined: -prot", "没有参数 -prot"),
-    ((GOOD, "22", "-drain", "3s", "23"), 'unexpected argument "23": flags come first, each as -name value',
-     '多余的参数 "23"：请先写参数，每个写成 -名称 值'),
+    ((GOOD, "22", "-drain", "3s", "23"), 'unexpected argument "23": what to forward stands before the flags',
+     '多余的参数 "23"：要转发的目标应写在参数之前'),
+    (("-once", GOOD, "22"), "the join string comes first, and the flags last", "接入码写在最前面，参数写在最后"),
 ], ids=lambda v: " ".join(v)[-20:] if isinstance(v, tuple) else "")
 def test_words_of_the_command(tmp_path, words, english, chinese):
     for i, line in enumerate((f"error: {english}", f"错误: {chinese}")):
