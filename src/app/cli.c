@@ -47,6 +47,10 @@ int cli_help(const struct mode *m)
     char head[64];
     (void)snprintf(head, sizeof head, "Usage of %s:\n", m->name); /* fits */
     log_text(head);
+    if (m == &join_mode)
+        log_text(_("  STRING is what the server has printed, - for standard input; then for each "
+                   "service its port, with @ and a public port behind it if the server shall not "
+                   "choose one: 22 web=3000@20001\n"));
     size_t n = flags_usage(m, NULL, 0);
     char *text = malloc(n + 1);
     if (!text)

@@ -185,6 +185,12 @@ def test_words_of_the_command(tmp_path, words, english, chinese):
         assert run(("join", *words), tmp_path, LANGUAGES[i]) == ([*USAGE_JOIN[i], line], CONFIG)
 
 
+def test_the_help_explains_the_words(tmp_path):
+    for language, start in zip(LANGUAGES, ("  STRING is what the server has printed", "  STRING 是服务端显示的接入码")):
+        lines, status = run(("join", "-h"), tmp_path, language)
+        assert status == 0 and lines[1].startswith(start) and lines[1].endswith("22 web=3000@20001")
+
+
 @pytest.mark.parametrize("way", ["argument", "stdin", "environment", "file"])
 def test_the_command(lab, server, way, tmp_path):
     text = join.of_server(server)
