@@ -366,7 +366,7 @@ struct server {
     uint32_t sessions;         /* that count in it */
     uint32_t tunnels;          /* the same of their services, but the first of each session */
     mtime_ms tell_sessions_at; /* "no room for more sessions": the same */
-    bool draining, ended;
+    bool draining, ended, has_clients; /* the last: there was a folder for them at the start */
 };
 
 /* ---- server.c ---- */

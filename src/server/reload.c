@@ -3,6 +3,7 @@
  * What a reload changes at the server: the options, which every worker gets by a message, and the
  * certificates.
  */
+#include <limits.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <time.h>
@@ -80,7 +81,13 @@ static bool apply_options(void *ctx, const struct reload_plan *plan)
 static int prepare_clients(void *ctx, const struct reload_plan *plan, struct errmsg *why)
 {
     struct server *srv = ctx;
+    char place[PATH_MAX];
     (void)plan;
+    if (!srv->has_clients) { /* the cage was made without their folder */
+        if (clients_place(srv->opt, place))
+            event_reload_waits("clients");
+        return 0;
+    }
     int err = clients_take(srv->opt, srv->keys, &srv->clients);
     return err < 0 ? errmsg_set(why, err, "%s", _("the clients cannot be loaded")) : 0;
 }
@@ -97,9 +104,11 @@ static bool apply_clients(void *ctx, const struct reload_plan *plan)
 {
     struct server *srv = ctx;
     (void)plan;
-    unsigned ended = srv->clients ? keys_use(srv, srv->clients) : 0;
+    bool was_read = srv->clients != NULL;
+    if (was_read)
+        (void)keys_use(srv, srv->clients);
     srv->clients = NULL;
-    return ended > 0;
+    return was_read; /* nobody compares files: the line of clients_take() says how many there are */
 }
 
 /* ---- the certificates ---- */

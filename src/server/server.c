@@ -434,7 +434,7 @@ static bool may_change_ports(const struct server *srv)
 }
 
 /* Before there are threads, and after what takes a file, a name or a port of its own. */
-static int enter_cage(const struct server *srv)
+static int enter_cage(struct server *srv)
 {
     struct sandbox_config cage = {.choice = srv->opt->common.sandbox,
                                   .state = srv->opt->certs,
@@ -443,7 +443,8 @@ static int enter_cage(const struct server *srv)
     cage.control = *srv->ctl.path ? srv->ctl.path : NULL;
     reload_cage(srv->options, &cage);
     char clients[PATH_MAX];
-    cage.lists = clients_place(srv->opt, clients) ? clients : NULL;
+    srv->has_clients = clients_place(srv->opt, clients);
+    cage.lists = srv->has_clients ? clients : NULL;
     return sandbox_enter(&cage);
 }
 

@@ -112,3 +112,14 @@ def test_a_client_with_so_many_tunnels(lab, site):
         assert users[3].recv(1) == b"x"
         for s in users[1:]:
             s.close()
+
+
+def test_a_folder_that_was_not_there_at_the_start_waits_for_the_next(lab):
+    """All else is reloaded."""
+    server = lab.server()
+    done = lab.run("clients", "add", "late", "-state", lab.path, "-public", f"127.0.0.1:{server.port}")
+    assert done.returncode == 0, done.stderr
+    server.kill(signal.SIGHUP)
+    server.wait_log("reload: 'clients' takes effect at the next start")
+    server.wait_log("reload: there is no configuration file")
+    assert "cannot" not in server.log()

@@ -126,6 +126,12 @@ int tls_server_ctx_new(X509 *cert, EVP_PKEY *key, X509 *ca, const char *alpn, SS
     return rig.tls_err;
 }
 
+bool clients_place(const struct server_options *opt, char ret[PATH_MAX])
+{
+    (void)opt, (void)ret;
+    return rig.clients;
+}
+
 int clients_take(const struct server_options *opt, const struct credentials *former,
                  struct credentials **ret)
 {
@@ -339,8 +345,9 @@ static void clients_are_read_again(void **state)
     (void)state;
     rig.clients = (struct credentials *)&table;
     reload();
-    KIT_DID("keys told ");
-    rig.revoked = 1;
+    KIT_DID("told "); /* no folder at the start: the cage would not let us read it */
+    assert_int_equal(kit_count("'clients' takes effect at the next start"), 1);
+    kit.srv.has_clients = true;
     reload();
     KIT_DID("keys changed:clients told ");
     rig.clients_err = ERR_IO;
