@@ -311,11 +311,10 @@ static void tell_unserved(const struct client *c)
 /* The last line, for who has typed one himself: where his service is to be found. */
 static void tell_public(const struct uplink *u)
 {
-    const char *host = u->client->server.host;
-    bool is_v6 = strchr(host, ':');
-    char text[512];
-    (void)snprintf(text, sizeof text, "tcp://%s%s%s:%lld -> %s", is_v6 ? "[" : "", host,
-                   is_v6 ? "]" : "", u->port, u->opt->local_target); /* cut on purpose */
+    char address[CLIENT_ADDRESS_MAX], text[512];
+    client_public_address(address, u->client, u->port);
+    (void)snprintf(text, sizeof text, "tcp://%s -> %s", address,
+                   u->opt->local_target); /* cut on purpose */
     event_tunnel_public(text);
 }
 

@@ -2,13 +2,13 @@
 /* A client's secret, the server's part of it, and its text. */
 #include "proto/client_key.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/secure.h"
 #include "proto/ed25519.h"
 #include "proto/hmac.h"
+#include "proto/sha256.h"
 
 enum { VERSION = 1, CHECK_BYTES = 4, COVERED = CLIENT_KEY_BYTES - CHECK_BYTES };
 
@@ -48,11 +48,10 @@ int client_key_init(struct client_key *ret, const struct client_secret *s)
 
 static int check_of(uint8_t ret[CHECK_BYTES], const uint8_t bytes[COVERED])
 {
-    uint8_t digest[32];
-    if (EVP_Digest(bytes, COVERED, digest, NULL, EVP_sha256(), NULL) != 1)
-        return ERR_NOMEM;
+    uint8_t digest[SHA256_BYTES];
+    int err = sha256(digest, bytes, COVERED);
     memcpy(ret, digest, CHECK_BYTES);
-    return 0;
+    return err;
 }
 
 int client_key_put(char text[CLIENT_KEY_BUF], const struct client_key *k)

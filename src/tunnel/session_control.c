@@ -100,21 +100,6 @@ int session_say(struct session *s, const char *line, size_t n)
     return backlog_put(&c->out, line, n);
 }
 
-static size_t write_piece(struct session_control *c, const uint8_t *p, size_t n)
-{
-    uint8_t *to;
-    size_t room;
-    int err = smux_stream_reserve(c->st, &to, &room);
-    c->has_no_credit = err == ERR_AGAIN;
-    if (err < 0)
-        return 0;
-    if (room > n)
-        room = n;
-    memcpy(to, p, room);
-    smux_stream_commit(c->st, room);
-    return room;
-}
-
 bool session_control_write(struct session *s)
 {
     struct session_control *c = s->control;
@@ -124,7 +109,8 @@ bool session_control_write(struct session *s)
         return false;
     while (c->out.len > 0 && !c->has_no_credit && wrote > 0) {
         (void)backlog_pieces(&c->out, pieces);
-        wrote = write_piece(c, pieces[0].iov_base, pieces[0].iov_len);
+        int err = smux_stream_write(c->st, pieces[0].iov_base, pieces[0].iov_len, &wrote);
+        c->has_no_credit = err == ERR_AGAIN;
         backlog_drop(&c->out, wrote);
     }
     read_waiting(c); /* our own lines are out */
