@@ -79,6 +79,8 @@ GOALS = [
 HOSTILE = [
     Goal("a live user's p99 in a flood of handshakes, of that beside a busy processor", ("hostile-handshakes",),
          "p99_ratio", 2, unit="×"),
+    Goal("of that beside the same flood at a program that only accepts and closes", ("hostile-handshakes",), "bare_p99_ratio", 2,
+         unit="×"),
     *(Goal(f"a known client is back beside 3,100 that hold after {words}, a second", figures, "known_s", 3, unit="s")
       for words, figures in (("a byte or half a hello", ("hostile-hold-byte", "hostile-hold-half")),
                              ("a hello", ("hostile-hold-hello",)))),
@@ -92,6 +94,8 @@ HOSTILE = [
     Goal("100 users' p99 beside 1,000 who ask for 20 MB and read nothing", ("hostile-stalled-large",), "p99_ratio", 2, unit="×"),
     Goal("ms that TCP is short of memory then", ("hostile-stalled-large",), "short_ms", 1000),
     Goal("rate of a download beside resets, of that beside a busy processor", ("hostile-resets",), "rate_ratio", 0.9, (),
+         True, "×"),
+    Goal("of the rate beside the same resets at a program that only accepts and closes", ("hostile-resets",), "bare_ratio", 0.9, (),
          True, "×"),
     Goal("descriptors are back after them", ("hostile-resets",), "back_s", 2, unit="s"),
     *(Goal(f"descriptors that {words} leave behind", ("hostile-users",), f"{kind}_fds_more", 0) for kind, words in

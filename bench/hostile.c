@@ -19,6 +19,7 @@
  *
  *   hostile burn     no traffic: keeps one processor busy for -t seconds
  *   hostile doze     the same with what nobody else wants: a processor that does not sleep
+ *   hostile bare     says {"port":N}, and accepts and closes there until stdin ends
  */
 #include "bench/hostile.h"
 
@@ -320,13 +321,14 @@ static const struct {
     const char *name;
     int (*run)(const struct hostile_options *o);
 } modes[] = {
-    {"shake", shake}, {"hold", hold}, {"guess", hostile_guess}, {"stall", stall}, {"quiet", quiet},
-    {"half", half},   {"drip", drip}, {"reset", reset},         {"burn", burn},   {"doze", doze},
+    {"shake", shake}, {"hold", hold}, {"guess", hostile_guess}, {"stall", stall},
+    {"quiet", quiet}, {"half", half}, {"drip", drip},           {"reset", reset},
+    {"burn", burn},   {"doze", doze}, {"bare", hostile_bare},
 };
 
 static _Noreturn void usage(void)
 {
-    fputs("usage: hostile shake|hold|guess|stall|quiet|half|drip|reset|burn|doze -p PORT [-c "
+    fputs("usage: hostile shake|hold|guess|stall|quiet|half|drip|reset|burn|doze|bare -p PORT [-c "
           "CONNECTIONS]\n"
           "               [-n SOURCES] [-f FIRST] [-t SECONDS] [-r PER_SECOND] [-w SECONDS] [-b "
           "BYTES]\n"

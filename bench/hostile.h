@@ -37,3 +37,6 @@ size_t hostile_hello(const uint8_t **ret);
 
 /* Whole handshakes with wrong lines behind them: how many verdicts are learnt. */
 int hostile_guess(const struct hostile_options *o);
+
+/* Accepts and closes until stdin ends; says {"port":N} first. Returns the exit status. */
+int hostile_bare(const struct hostile_options *o);

@@ -17,6 +17,7 @@ MB = 1e6
 KNOWN, STRANGER = "127.0.0.1", "127.99.0.1"  # the first one is where the tunnel's own client comes from
 LONG = 3600  # seconds: until it is ended
 DRIP_SECONDS = 5
+SHAKERS = "-c", 64, "-n", 1000
 
 METRICS.update({
     "p99_ratio": Metric("p99, of the quiet one", True, 2),
@@ -28,6 +29,8 @@ METRICS.update({
     "known_s": Metric("s until a known client is in", True, 2),
     "stranger_s": Metric("s until a good stranger is in", True, 2),
     "rate_ratio": Metric("rate, of the quiet one", False, 2),
+    "bare_p99_ratio": Metric("p99, of that beside bare accepting and closing", True, 2),
+    "bare_ratio": Metric("of what bare accepting and closing leaves", False, 2),
     "rate_quiet_mb_per_s": Metric("MB/s quiet", False, 1),
     "back_s": Metric("s until descriptors are back", True, 2),
     "fds_more": Metric("descriptors more after", True, 0),
@@ -143,21 +146,26 @@ def _beside_handshakes(bench, tunnel, figure):
     user = _quiet_user(seconds)
     with Hostile(bench, "burn", "-t", LONG):
         quiet = _p99(bench, tunnel, figure, user)
-    with Hostile(bench, "shake", "-p", tunnel.inner_port, "-c", 64, "-n", 1000, "-t", seconds + 2) as flood:
+    with Hostile(bench, "shake", "-p", tunnel.inner_port, *SHAKERS, "-t", seconds + 2) as flood:
         return quiet, _p99(bench, tunnel, figure, user), flood.line()
 
 
 def handshakes(bench, tunnel, figure):
     """A live user's p99 in a flood of handshakes: of that beside a busy processor; the same while no processor sleeps,
-    which they do in a flood that is held to so few a second; and with nothing beside."""
+    which they do in a flood that is held to so few a second; with nothing beside; and beside the same flood at a program that
+    only accepts and closes."""
     quiet, beside, done = _beside_handshakes(bench, tunnel, figure)
-    alone = _p99(bench, tunnel, figure, _quiet_user(_seconds(bench, figure)))
+    seconds = _seconds(bench, figure)
+    alone = _p99(bench, tunnel, figure, _quiet_user(seconds))
+    with Hostile(bench, "bare") as bare, Hostile(bench, "shake", "-p", bare.line()["port"], *SHAKERS, "-t", LONG):
+        elsewhere = _p99(bench, tunnel, figure, _quiet_user(seconds))
     with contextlib.ExitStack() as stack:
         for _ in range(os.cpu_count()):
             stack.enter_context(Hostile(bench, "doze", "-t", LONG))
         quiet_awake, beside_awake, _ = _beside_handshakes(bench, tunnel, figure)
     return {"p99_ratio": beside / quiet, "p99_quiet_us": quiet, "p99_hostile_us": beside, "p99_alone_us": alone,
-            "awake_ratio": beside_awake / quiet_awake, "hostile_per_s": done["answered"] / done["seconds"]}
+            "awake_ratio": beside_awake / quiet_awake, "bare_p99_ratio": beside / elsewhere,
+            "hostile_per_s": done["answered"] / done["seconds"]}
 
 
 def _way_in(bench, tunnel, figure, source, name):
@@ -251,12 +259,15 @@ def _download(bench, tunnel, seconds, *beside):
 
 
 def resets(bench, tunnel, figure):
-    """A download beside connections that are reset as soon as they are there, and how long both ends take after."""
+    """A download beside connections that are reset as soon as they are there, and how long both ends take after. The same
+    resets at a program that only accepts and closes say what the generator and the kernel take by themselves."""
     seconds, before = _seconds(bench, figure), _fds(tunnel)
     quiet, _ = _download(bench, tunnel, seconds, "burn", "-t", seconds + 1)
     beside, done = _download(bench, tunnel, seconds, "reset", "-p", tunnel.port, "-n", 250, "-t", seconds + 1)
     back, more = _wait_back(tunnel, before, 30)
-    return {"rate_ratio": beside / quiet, "rate_quiet_mb_per_s": quiet, "hostile_per_s": done["resets"] / done["seconds"],
+    with Hostile(bench, "bare") as bare:
+        elsewhere, _ = _download(bench, tunnel, seconds, "reset", "-p", bare.line()["port"], "-n", 250, "-t", seconds + 1)
+    return {"rate_ratio": beside / quiet, "bare_ratio": beside / elsewhere, "rate_quiet_mb_per_s": quiet, "hostile_per_s": done["resets"] / done["seconds"],
             "back_s": back, "fds_more": more}
 
 
