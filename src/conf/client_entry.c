@@ -26,7 +26,7 @@ static const struct option rows[] = {
      .help = N_("networks and addresses it may come from, e.g. 203.0.113.0/24,2001:db8::1; from everywhere if not given")},
     {.name = "ports", .type = OPTION_PORTS, .at = AT(ports), .def = "", .value = "LIST",
      .help = N_("public ports it may open, e.g. 20000-20100,2222 (0 allows a free choice); none if not given")},
-    {.name = "rate", .type = OPTION_PACE, .at = AT(rate), .def = "", .value = "N/s",
+    {.name = "rate", .type = OPTION_RATE, .at = AT(rate), .def = "", .value = "N/s",
      .help = N_("new connections of users in a second, e.g. 50/s")},
     {.name = "sessions", .type = OPTION_LIMIT, .at = AT(sessions), .def = "", .value = "N",
      .help = N_("sessions at once, each under an id of its own")},
@@ -268,7 +268,7 @@ static size_t put_row(char *out, size_t room, const struct option *o, const stru
         return put_cidrs(out, room, field);
     case OPTION_LIMIT:
         return put_limit(out, room, *(const int *)field, "");
-    case OPTION_PACE:
+    case OPTION_RATE:
         return put_limit(out, room, *(const int *)field, "/s");
     case OPTION_BOOL:
         return *(const bool *)field ? (size_t)snprintf(out, room, "true") : 0;

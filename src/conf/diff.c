@@ -25,7 +25,6 @@ static size_t size_of(enum option_type type)
     case OPTION_THREADS:
     case OPTION_RATE:
     case OPTION_LIMIT:
-    case OPTION_PACE:
         return sizeof(int);
     case OPTION_TUNNELS:
         return sizeof(struct tunnels);
@@ -83,7 +82,6 @@ static bool is_same(const struct option *o, const void *a, const void *b)
     case OPTION_RATES:
     case OPTION_RATE:
     case OPTION_LIMIT:
-    case OPTION_PACE:
     case OPTION_MOMENT:
     case OPTION_BOOL:
         break;

@@ -174,7 +174,6 @@ static const char *type_word(enum option_type type)
     case OPTION_RATES:
     case OPTION_CHOICE:
     case OPTION_TUNNELS:
-    case OPTION_PACE:
     case OPTION_MOMENT:
         return " string";
     }

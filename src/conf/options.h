@@ -59,7 +59,6 @@ enum option_type {
     OPTION_TUNNELS, /* struct tunnels; may be given again, each adds one */
     OPTION_BOOL,    /* bool; takes no argument */
     OPTION_LIMIT,   /* int: 1 to OPTION_LIMIT_MAX */
-    OPTION_PACE,    /* int: so many a second, 1 to OPTION_RATE_MAX, as 50/s */
     OPTION_MOMENT,  /* int64_t seconds since 1970: conf/utc.h */
 };
 

@@ -125,17 +125,23 @@ static int set_rates(const struct option *o, const char *text, void *field)
     return 0;
 }
 
-static int set_rate(const struct option *o, const char *text, void *field)
+/* A number from 1 to max, with its unit or without. */
+static int set_count(const char *text, int max, const char *unit, int *ret)
 {
-    int n = 0;
-    const char *s = take_number(text, OPTION_RATE_MAX, &n);
-    (void)o;
-    if (!s || (*s && strcmp(s, "/s") != 0))
+    int n;
+    const char *s = take_number(text, max, &n);
+    if (!s || (*s && strcmp(s, unit) != 0))
         return ERR_INVAL;
     if (n < 0)
         return ERR_RANGE;
-    *(int *)field = n;
+    *ret = n;
     return 0;
+}
+
+static int set_rate(const struct option *o, const char *text, void *field)
+{
+    (void)o;
+    return set_count(text, OPTION_RATE_MAX, "/s", field);
 }
 
 static int set_memory(const struct option *o, const char *text, void *field)
@@ -151,29 +157,10 @@ static int set_memory(const struct option *o, const char *text, void *field)
     return 0;
 }
 
-/* A number from 1 to max, and what stands behind it. */
-static int set_count(const char *text, int max, const char *unit, int *ret)
-{
-    int n;
-    const char *s = take_number(text, max, &n);
-    if (!s || strcmp(s, unit) != 0)
-        return ERR_INVAL;
-    if (n < 0)
-        return ERR_RANGE;
-    *ret = n;
-    return 0;
-}
-
 static int set_limit(const struct option *o, const char *text, void *field)
 {
     (void)o;
     return set_count(text, OPTION_LIMIT_MAX, "", field);
-}
-
-static int set_pace(const struct option *o, const char *text, void *field)
-{
-    (void)o;
-    return set_count(text, OPTION_RATE_MAX, "/s", field);
 }
 
 static int set_moment(const struct option *o, const char *text, void *field)
@@ -265,13 +252,6 @@ static void want_limit(char ret[VALUE_REASON_MAX], const struct option *o, int e
     (void)snprintf(ret, VALUE_REASON_MAX, _("must be a number from 1 to %d"), OPTION_LIMIT_MAX);
 }
 
-static void want_pace(char ret[VALUE_REASON_MAX], const struct option *o, int err)
-{
-    (void)o, (void)err;
-    (void)snprintf(ret, VALUE_REASON_MAX, _("must be a number a second from 1 to %d, like 50/s"),
-                   OPTION_RATE_MAX);
-}
-
 static void want_tunnels(char ret[VALUE_REASON_MAX], const struct option *o, int err)
 {
     const char *text = _("must be PORT=TARGET or NAME=PORT=TARGET, like 8080=127.0.0.1:3000");
@@ -309,7 +289,6 @@ static const struct type {
     [OPTION_MEMORY] = {set_memory, NULL, want_memory},
     [OPTION_TUNNELS] = {set_tunnels, NULL, want_tunnels},
     [OPTION_LIMIT] = {set_limit, NULL, want_limit},
-    [OPTION_PACE] = {set_pace, NULL, want_pace},
     [OPTION_MOMENT] = {set_moment, N_("must be a moment in UTC, like 2027-01-31T00:00:00Z"), NULL},
     [OPTION_BOOL] = {set_bool, N_("parse error: write true or false"), NULL},
 };

@@ -156,7 +156,7 @@ def test_without_a_name_one_is_found_or_asked_for(state):
 def test_list_and_show(state):
     add(state, "a", "-ports", "80")
     put(state, "bb", f"key: {KEY}\ndisabled: true\ntunnels: 3\nexpires: 2001-01-01T00:00:00Z\n")
-    put(state, "c", f"key: {KEY}\nprots: 80\nrate: 3\n")
+    put(state, "c", f"key: {KEY}\nprots: 80\nrate: 3/m\n")
     put(state, "not a name", "")
     done = run("list", cwd=state)
     assert done.returncode == 0 and [" ".join(line.split()) for line in done.stdout.splitlines()] == [
@@ -164,7 +164,7 @@ def test_list_and_show(state):
         '"not a name" broken']
     assert done.stderr.splitlines()[:2] == [
         "clients/c.yaml:2:1: 'prots' is no key here; 'ports'?",
-        'clients/c.yaml:3:7: rate: invalid value "3": must be a number a second from 1 to 100000, like 50/s']
+        'clients/c.yaml:3:7: rate: invalid value "3/m": must be so many a second, 1 to 100000, like 50/s']
     assert KEY not in done.stdout + done.stderr
     done = run("show", "bb", cwd=state)
     assert done.returncode == 0 and done.stdout == """\
@@ -348,7 +348,7 @@ def test_help(state, words, language):
 
 FILES = [
     b"", b"ports: 80\n", b"key: abc\n", b"key:\n", b"key: [a]\n", f"key: {KEY[:-1]}\n".encode(), f"key: {KEY[:40]}zz{KEY[42:]}\n".encode(),
-    f"key: {KEY.upper()}\n".encode(), b"K\nports: x\ntunnels: 0\nconnections: 1000001\nrate: 50\nsessions: one\n",
+    f"key: {KEY.upper()}\n".encode(), b"K\nports: x\ntunnels: 0\nconnections: 1000001\nrate: 50/m\nsessions: one\n",
     b"K\nfrom: 10.0.0.1/8\n", b"K\nfrom: [10.0.0.0/8, localhost, [::1]]\n", b"K\nfrom: []\n",
     b"K\nexpires: 2027-01-31\n", b"K\nexpires: 2027-02-29T00:00:00Z\ndisabled: no\n", b"K\nkeys-old: []\n",
     b"K\nkeys-old: gk1_a\n", b"K\nkeys-old: [gk1_a, {key: x}, {until: never}, {kye: 1}, {}]\n",

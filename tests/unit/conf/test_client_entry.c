@@ -103,6 +103,14 @@ static void lists(void **state)
                               "keys-old: [{key: gk1_b, until: 2026-12-24T00:00:00Z}]\n");
 }
 
+/* As with -client-rate. */
+static void a_rate_needs_no_unit(void **state)
+{
+    (void)state;
+    assert_int_equal(read_file("key: gk1_a\nrate: 50\n"), 0);
+    assert_int_equal(entry.rate, 50);
+}
+
 /* The longest values have room, and what is written is read again as it was. */
 static void the_fullest_file(void **state)
 {
@@ -155,14 +163,14 @@ static void what_is_wrong_is_said_with_its_place(void **state)
         {"key: gk1_a\nport: 80\nform: 10.0.0.1\nxyzzy: {a: [b]}\n",
          "2:1: 'port' is no key here; 'ports'?\n3:1: 'form' is no key here; 'from'?\n"
          "4:1: 'xyzzy' is no key here\n"},
-        {"key: gk1_a\ntunnels: 0\nconnections: 1000001\nsessions: 0x10\nrate: 50\n",
+        {"key: gk1_a\ntunnels: 0\nconnections: 1000001\nsessions: 0x10\nrate: 50/m\n",
          "2:10: tunnels: invalid value \"0\": must be a number from 1 to 1000000\n"
          "3:14: connections: invalid value \"1000001\": must be a number from 1 to 1000000\n"
          "4:11: sessions: invalid value \"0x10\": must be a number from 1 to 1000000\n"
-         "5:7: rate: invalid value \"50\": must be a number a second from 1 to 100000, like "
+         "5:7: rate: invalid value \"50/m\": must be so many a second, 1 to 100000, like "
          "50/s\n"},
         {"key: gk1_a\nrate: 0/s\ndisabled: no\nfrom: [10.0.0.1/8]\n",
-         "2:7: rate: invalid value \"0/s\": must be a number a second from 1 to 100000, like "
+         "2:7: rate: invalid value \"0/s\": must be so many a second, 1 to 100000, like "
          "50/s\n"
          "3:11: disabled: invalid value \"no\": parse error: write true or false\n"
          "4:8: from: invalid value \"10.0.0.1/8\": an address has bits behind its prefix: if the "
@@ -256,6 +264,7 @@ int main(void)
         cmocka_unit_test(a_whole_file),
         cmocka_unit_test(a_key_alone),
         cmocka_unit_test(lists),
+        cmocka_unit_test(a_rate_needs_no_unit),
         cmocka_unit_test(the_fullest_file),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
         cmocka_unit_test(a_long_key),
