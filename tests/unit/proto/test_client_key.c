@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 
 #include "base/err.h"
 #include "base/hex.h"
 #include "proto/ed25519.h"
+#include "unit/no_memory.h"
 
 /* The n bytes of a line of tests/vectors/hello/vectors.txt. */
 static void vector(const char *name, void *ret, size_t n)
@@ -208,36 +208,12 @@ static void a_later_version_is_told_apart(void **state)
 
 /* ---- no memory ---- */
 
-static int calls, fail_at = -1;
-
-static void *failing_malloc(size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return calls++ == fail_at ? NULL : malloc(n);
-}
-
-static void *failing_realloc(void *p, size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return calls++ == fail_at ? NULL : realloc(p, n);
-}
-
-static void put_back(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(p);
-}
-
 static int run_out(int at, uint8_t sig[64])
 {
     static const uint8_t t[CLIENT_KEY_T_BYTES], zero[64];
     struct client_secret s;
     struct client_key k;
-    calls = 0;
-    fail_at = at;
+    no_memory_at(at);
     int err = client_secret_init(&s, t);
     assert_true(err == 0 || memcmp(&s, zero, sizeof s) == 0);
     if (err == 0 && (err = client_key_init(&k, &s)) < 0)
@@ -246,7 +222,7 @@ static int run_out(int at, uint8_t sig[64])
         assert_memory_equal(sig, zero, sizeof zero);
     if (err == 0 && !ed25519_verify(k.public_key, "text", 4, sig))
         err = ERR_NOMEM;
-    fail_at = -1;
+    no_memory_end();
     assert_true(err == 0 || err == ERR_NOMEM);
     return err;
 }
@@ -257,7 +233,7 @@ static void any_allocation_may_fail(void **state)
     uint8_t sig[64];
     int failures = 0, all;
     assert_int_equal(run_out(-1, sig), 0);
-    all = calls;
+    all = no_memory_calls;
     for (int at = 0; at < all; at++)
         failures += run_out(at, sig) < 0;
     assert_true(failures > 0);
@@ -277,7 +253,7 @@ int main(void)
         cmocka_unit_test(any_allocation_may_fail),
     };
     /* Before the library has asked for any memory. */
-    if (!CRYPTO_set_mem_functions(failing_malloc, failing_realloc, put_back))
+    if (!no_memory_init())
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,12 +10,12 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
 #include "base/err.h"
 #include "proto/hmac.h"
+#include "unit/no_memory.h"
 
 enum { NOW = 1800000000, NOBODY = 0xff };
 
@@ -398,29 +398,6 @@ static void a_table_has_a_bound(void **state)
 
 /* ---- no memory ---- */
 
-static int calls, fail_at = -1;
-
-static void *failing_malloc(size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return calls++ == fail_at ? NULL : malloc(n);
-}
-
-static void *failing_realloc(void *p, size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return calls++ == fail_at ? NULL : realloc(p, n);
-}
-
-static void put_back(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(p);
-}
-
 /* How many verdicts are "right" when each of the library's allocations fails in turn. */
 static int rights_without_memory(const struct credentials *t, const struct attempt *a,
                                  int *ret_tries)
@@ -428,15 +405,12 @@ static int rights_without_memory(const struct credentials *t, const struct attem
     int rights = 0;
     struct credentials_question q = question(a, 0);
     *ret_tries = 0;
-    for (int at = 0; at == 0 || calls >= at; at++) {
-        struct credentials_verdict v;
-        calls = 0;
-        fail_at = at;
+    struct credentials_verdict v;
+    WITHOUT_EACH({
         credentials_judge(t, &q, &v);
-        fail_at = -1;
         rights += v.cause == CREDENTIALS_RIGHT;
         ++*ret_tries;
-    }
+    });
     return rights;
 }
 
@@ -475,7 +449,7 @@ int main(void)
         cmocka_unit_test(without_memory_nobody_new_is_let_in),
     };
     /* Before the library has asked for any memory. */
-    if (!CRYPTO_set_mem_functions(failing_malloc, failing_realloc, put_back))
+    if (!no_memory_init())
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

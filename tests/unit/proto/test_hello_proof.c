@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <openssl/crypto.h>
 
 #include "base/err.h"
 #include "base/hex.h"
+#include "unit/no_memory.h"
 
 static const uint8_t zero[sizeof(struct hello_keys)];
 
@@ -551,38 +551,6 @@ static void a_short_secret_makes_no_keys(void **state)
 
 /* ---- no memory ---- */
 
-static int calls, fail_at = -1;
-
-static void *failing_malloc(size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return calls++ == fail_at ? NULL : malloc(n);
-}
-
-static void *failing_realloc(void *p, size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return calls++ == fail_at ? NULL : realloc(p, n);
-}
-
-static void put_back(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(p);
-}
-
-/* Runs the line with the n-th allocation failing, for every n it makes. */
-#define WITHOUT_EACH(line)                                                                         \
-    for (int n_ = 0; n_ == 0 || calls >= n_; n_++) {                                               \
-        calls = 0;                                                                                 \
-        fail_at = n_;                                                                              \
-        line;                                                                                      \
-        fail_at = -1;                                                                              \
-    }
-
 /* Without memory nothing is proved: writing says so, and leaves no line. */
 static int write_without_memory(const struct scene *s)
 {
@@ -663,7 +631,7 @@ int main(void)
         cmocka_unit_test(any_allocation_may_fail),
     };
     /* Before the library has asked for any memory. */
-    if (!CRYPTO_set_mem_functions(failing_malloc, failing_realloc, put_back))
+    if (!no_memory_init())
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
