@@ -4,7 +4,7 @@
  *
  *   no session --open--> current --lost--> no session --time--> open ...
  *                          |
- *                          +--drains, lost its port, unknown--> kept beside; the next one at once
+ *                          +--drains, unknown--> kept beside; the next one at once
  *
  * It comes back for ever; how soon is the backoff's business (proto/backoff.h), which is told why
  * the last attempt came to nothing.
@@ -194,6 +194,14 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
     return kind == BACKOFF_OUTAGE && one_ends_beside(c) ? BACKOFF_BESIDE : kind;
 }
 
+void client_note_refusal(struct client *c, unsigned long long times, const char *words)
+{
+    (void)errmsg_set(&c->trouble, 0,
+                     P_("the server refuses (%llu time so far): %s",
+                        "the server refuses (%llu times so far): %s", times),
+                     times, words);
+}
+
 /* For the service manager, until a session is up. A wrong secret stays wrong while we are put off. */
 static void note_trouble(struct client *c, enum end_reason reason, const struct errmsg *why)
 {
@@ -207,10 +215,7 @@ static void note_trouble(struct client *c, enum end_reason reason, const struct 
     else if (reason == END_REFUSED)
         times = event_count(EVENT_open_refused);
     if (times > 0)
-        (void)errmsg_set(&c->trouble, 0,
-                         P_("the server refuses (%llu time so far): %s",
-                            "the server refuses (%llu times so far): %s", times),
-                         times, words);
+        client_note_refusal(c, times, words);
     else
         (void)errmsg_set(&c->trouble, 0, _("no tunnel: %s"), words);
     client_tell_manager(c);
@@ -226,7 +231,7 @@ static void log_loss(const struct uplink *u, enum end_reason reason, const struc
     else if (u->client->rejections > 0)
         log_debug("after a rejection: %s", words);
     else if (reason == END_REFUSED)
-        event_open_refused(words);
+        event_open_refused(false, words);
     else if (reason == END_CERT)
         event_tls_untrusted(words);
     else if (reason == END_REPLACED)
@@ -256,7 +261,7 @@ void client_uplink_back(struct client *c, struct uplink *u)
 {
     if (c->current == u || stops(c) || session_service(u->session) != LIFE_SERVING)
         return;
-    if ((c->current && c->current->session) || !list_empty(&c->tunnels)) {
+    if ((c->current && c->current->session) || c->asked != u) {
         uv_timer_start(&c->retry, client_on_retry, 0, 0); /* not from inside the session's call */
         return;
     }
@@ -276,17 +281,17 @@ void client_uplink_up(struct client *c, struct uplink *u)
     c->rejections = 0;
     c->was_up = true;
     *c->trouble.text = '\0';
-    client_tell_manager(c);
-    notify_ready(&c->notify);
-    if (!session_has_services(u->session)) { /* else each tunnel has its own answer */
-        char address[CLIENT_ADDRESS_MAX], line[CLIENT_ADDRESS_MAX + 1];
-        client_public_address(address, c, u->port);
-        (void)snprintf(line, sizeof line, "%s\n", address);
-        client_tell_script(c, line);
-    }
     backoff_up(&c->backoff, loop_now(&c->loop));
-    if (session_has_services(u->session))
-        tunnels_session_up(c);
+    if (session_has_services(u->session)) {
+        tunnels_session_up(c, u);
+        client_tell_manager(c);
+        return;
+    }
+    char address[CLIENT_ADDRESS_MAX], line[CLIENT_ADDRESS_MAX + 1];
+    client_public_address(address, c, u->port);
+    (void)snprintf(line, sizeof line, "%s\n", address);
+    client_tunnel_opened(c);
+    client_tell_script(c, line);
 }
 
 /* The oldest of the others ends when there are UPLINKS_MAX. */
@@ -309,7 +314,8 @@ void client_open_beside(struct client *c, struct uplink *u)
     if (c->current != u || stops(c))
         return;
     c->current = NULL;
-    tunnels_session_down(c);
+    if (session_service(u->session) != LIFE_SERVING) /* else it may come back with its tunnels */
+        tunnels_session_down(c);
     backoff_down(&c->backoff, loop_now(&c->loop));
     client_make_room(c, u);
     client_open_at_once(c);
@@ -319,10 +325,10 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
                         const struct hello_answer *refusal, const struct errmsg *why)
 {
     bool was_current = c->current == u;
-    if (was_current) {
+    if (was_current)
         c->current = NULL;
+    if (c->asked == u)
         tunnels_session_down(c);
-    }
     if (stops(c)) {
         client_check_end(c);
         return;
@@ -356,22 +362,6 @@ static void client_on_network_change(void *ctx, bool woke)
 
 /* ---- services ---- */
 
-static int client_add_service(struct client *c, const char *id, const char *name,
-                              const struct hostport *address)
-{
-    const struct service_config cfg = {
-        .id = id,
-        .name = name,
-        .address = address,
-        .limits = {.dials = c->account.dials, .dial_ms = SERVICE_DIAL_MS},
-    };
-    struct service *s = service_new(&c->loop, &c->relays, &cfg);
-    if (!s)
-        return ERR_NOMEM;
-    list_push(&c->services, &s->node);
-    return 0;
-}
-
 static void client_drop_services(struct client *c)
 {
     for (struct list *n; (n = list_first(&c->services));)
@@ -386,13 +376,22 @@ struct service *client_service_of(const struct client *c, const struct smux_open
     return LIST_ENTRY(list_first(&c->services), struct service, node);
 }
 
-void client_tunnel_refused(struct client *c)
+void client_tunnel_opened(struct client *c)
+{
+    c->was_open = true;
+    *c->trouble.text = '\0';
+    client_tell_manager(c);
+    notify_ready(&c->notify);
+}
+
+bool client_tunnel_refused(struct client *c)
 {
     if (c->was_open || !c->opt->common.once || !tunnels_all_refused(c))
-        return;
+        return false;
     c->status = EXIT_STATUS_REJECTED;
     event_once_over(c->status);
     client_end(c);
+    return true;
 }
 
 /* ---- start-up ---- */
@@ -501,10 +500,7 @@ static int begin(struct client *c)
         goto no_relays;
     relays_memory(&c->relays, memory, &c->tcp_memory);
     rng_system(&c->rng);
-    if (c->opt->tunnels.count == 0)
-        err = client_add_service(c, "default", c->opt->local_target, &c->local);
-    else
-        err = tunnels_begin(c);
+    err = tunnels_begin(c);
     if (err < 0)
         goto no_stop;
     err = signals_init(&c->signals, &c->loop, c->opt->common.drain_ns / 1000000, &ops, c);

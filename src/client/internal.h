@@ -61,7 +61,8 @@ struct uplink {
     struct address at;                /* dialled last */
     bool is_secure, is_authenticated; /* how far the opening came: for the log */
     bool was_live;
-    long long port; /* the public one, once it was granted */
+    bool has_told_up; /* that a tunnel of it is up */
+    long long port;   /* the public one, of the legacy wire, which has one */
     uint8_t nonce[HELLO_NONCE_BYTES];
     bool has_nonce;
     uint8_t ca_key[PIN_BYTES];            /* of the server that is being opened */
@@ -76,7 +77,7 @@ struct tunnel {
     struct list node; /* in client->tunnels */
     struct wish wish;
     struct service *service;
-    const char *target; /* as the user wrote it; the service's */
+    bool is_sole; /* of the flags for one, without a name: its lines name none */
 };
 
 struct client {
@@ -90,8 +91,10 @@ struct client {
     struct tcp_memory tcp_memory;
     struct relays relays;
     struct list services; /* behind it, at least one */
-    struct list tunnels;  /* that are opened in the session; none: the session has one port */
-    struct wishes wishes; /* which of them are open */
+    struct list tunnels;  /* that are opened in the session, at least one */
+    struct wishes wishes; /* which of them are open ... */
+    struct uplink
+        *asked; /* ... in whose session; NULL: in none. May be away, while the next one is opened */
     uv_timer_t wishes_due;
     struct log_budget notices; /* what servers say for the log */
     struct netwatch network;
@@ -123,7 +126,7 @@ struct client {
     unsigned rejections;    /* of our secret, in a row, by a server that is there */
     mtime_ms rejection_told_at;
     bool is_quiet; /* the open that runs follows a rejection: its lines are for the debug log */
-    bool was_up;   /* once since the start: an old server may hold the port for a minute */
+    bool was_up;   /* a session, once since the start: its server may have the id for a while */
     bool was_open; /* one of its tunnels, once since the start */
     int status;    /* the exit status */
     int script_fd; /* with -wait: who waits for the tunnel; -1: nobody, or no more */
@@ -164,7 +167,7 @@ struct end_outcome client_end_outcome(enum end_reason reason);
 
 /* ---- once.c ---- */
 
-/* An open has ended so: true with -once, if there was no tunnel before. Then client.status is set,
+/* A session, or its open, has ended so: true with -once, if no tunnel was open before. Then client.status is set,
    and said. */
 bool client_once_is_over(struct client *c, enum end_reason reason);
 
@@ -222,8 +225,8 @@ void tunnels_init_timer(struct client *c);
 void tunnels_close_timer(struct client *c);
 void tunnels_free(struct client *c);
 
-/* The current session serves users from now on: they are asked for. */
-void tunnels_session_up(struct client *c);
+/* u's session serves users from now on, and none before it: they are asked for. */
+void tunnels_session_up(struct client *c, struct uplink *u);
 
 /* There is none that does. Idempotent. */
 void tunnels_session_down(struct client *c);
@@ -239,6 +242,9 @@ bool tunnels_all_refused(const struct client *c);
 
 /* How many are open. */
 unsigned tunnels_open(const struct client *c);
+
+/* The one that is all there is, and has no name; NULL: they have names. */
+const struct tunnel *tunnels_sole(const struct client *c);
 
 /* The lines of status. */
 void tunnels_tell(const struct client *c);
@@ -257,10 +263,16 @@ void client_tell_manager(struct client *c);
 /* Which of its services a stream that the server opened is for; NULL: there is none any more. */
 struct service *client_service_of(const struct client *c, const struct smux_open *open);
 
-/* One of its tunnels was refused. */
-void client_tunnel_refused(struct client *c);
+/* A tunnel of it is open: users are served. */
+void client_tunnel_opened(struct client *c);
 
-/* The port was granted: users are served. */
+/* One was refused. True: with -once, none was ever open, and that was the last: the client ends. */
+bool client_tunnel_refused(struct client *c);
+
+/* For the service manager: nobody is served, because the server has refused that so often, as words say. */
+void client_note_refusal(struct client *c, unsigned long long times, const char *words);
+
+/* Its session is up. */
 void client_uplink_up(struct client *c, struct uplink *u);
 
 /* It serves no new users any more: the next one is opened beside it, at once. */

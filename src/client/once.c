@@ -11,7 +11,7 @@
 
 bool client_once_is_over(struct client *c, enum end_reason reason)
 {
-    if (!c->opt->common.once || c->was_up)
+    if (!c->opt->common.once || c->was_open)
         return false;
     c->status = client_end_outcome(reason).status;
     event_once_over(c->status);

@@ -29,7 +29,9 @@ void client_status(void *ctx)
 static void tell_session(struct client *c, const struct uplink *u)
 {
     uint32_t n = session_streams(u->session);
-    if (session_has_services(u->session))
+    bool has_services = session_has_services(u->session);
+    const struct tunnel *sole = tunnels_sole(c);
+    if (has_services && !sole)
         notify_status(&c->notify,
                       P_("server %s, tunnels open: %u of %u: %s, %u connection",
                          "server %s, tunnels open: %u of %u: %s, %u connections", n),
@@ -38,7 +40,15 @@ static void tell_session(struct client *c, const struct uplink *u)
         notify_status(&c->notify,
                       P_("server %s, public port %lld: %s, %u connection",
                          "server %s, public port %lld: %s, %u connections", n),
-                      c->opt->server, u->port, uplink_state(u), n);
+                      c->opt->server, has_services ? (long long)sole->wish.port : u->port,
+                      uplink_state(u), n);
+}
+
+/* One that has no more than a tunnel which is not open serves nobody. */
+static bool is_up(const struct client *c)
+{
+    const struct session *s = c->current ? c->current->session : NULL;
+    return s && (!session_has_services(s) || !tunnels_sole(c) || tunnels_open(c) > 0);
 }
 
 void client_tell_manager(struct client *c)
@@ -47,7 +57,7 @@ void client_tell_manager(struct client *c)
         notify_status(&c->notify,
                       P_("stopping: %u connection", "stopping: %u connections", c->relays.count),
                       c->relays.count);
-    else if (c->current && c->current->session)
+    else if (is_up(c))
         tell_session(c, c->current);
     else if (*c->trouble.text)
         notify_status(&c->notify, "%s", c->trouble.text);

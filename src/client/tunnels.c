@@ -16,24 +16,80 @@
 
 /* ---- what wishes decide ---- */
 
-static void tell(struct tunnel *t, enum wish_tell what, bool again)
+/* The last line, for who has typed one himself: where his service is to be found. */
+static void tell_public(const struct tunnel *t, const char *address)
 {
-    char address[CLIENT_ADDRESS_MAX], why[REFUSAL_TEXT_MAX];
+    char text[512];
+    (void)snprintf(text, sizeof text, "tcp://%s -> %s", address,
+                   t->service->name); /* cut on purpose */
+    event_tunnel_public(text);
+}
+
+static void tell_opened(struct tunnel *t)
+{
+    struct client *c = t->client;
     const struct wish *w = &t->wish;
-    switch (what) {
-    case WISH_TELL_OPENED:
-        t->client->was_open = true;
-        client_public_address(address, t->client, t->wish.port);
-        event_tunnel_opened(w->wanted.name, address, t->target);
-        break;
-    case WISH_TELL_REFUSED:
+    char address[CLIENT_ADDRESS_MAX];
+    client_public_address(address, c, w->port);
+    if (!c->asked->has_told_up)
+        event_tunnel_up();
+    c->asked->has_told_up = true;
+    if (t->is_sole) {
+        event_open_accepted(w->address); /* a word */
+        event_tunnel_route(w->port, c->server.host, t->service->name);
+        event_tunnel_ready();
+        if (c->opt->has_join)
+            tell_public(t, address);
+    } else {
+        event_tunnel_opened(w->wanted.name, address, t->service->name);
+    }
+    client_tunnel_opened(c);
+}
+
+/* It is asked for again in the same session, which is up. */
+static void tell_refused(struct tunnel *t, bool again)
+{
+    struct client *c = t->client;
+    const struct wish *w = &t->wish;
+    char text[REFUSAL_TEXT_MAX];
+    struct errmsg why;
+    if (!t->is_sole) {
         event_tunnel_refused(again, w->wanted.name, w->wanted.port,
-                             refusal_service_text(why, &w->why, w->wanted.port));
-        client_tunnel_refused(t->client);
-        break;
-    case WISH_TELL_CLOSED:
+                             refusal_service_text(text, &w->why, w->wanted.port));
+        (void)client_tunnel_refused(c);
+        return;
+    }
+    refusal_sole_text(&why, &w->why, w->wanted.port);
+    event_open_refused(again, why.text);
+    client_note_refusal(c, event_count(EVENT_open_refused), why.text);
+    if (!client_tunnel_refused(c))
+        event_retry_planned(again,
+                            (double)(wishes_deadline(&c->wishes) - loop_now(&c->loop)) / 1000);
+}
+
+static void tell_closed(const struct tunnel *t, bool again)
+{
+    const struct wish *w = &t->wish;
+    char why[REFUSAL_TEXT_MAX];
+    const struct session *s = t->client->asked->session;
+    if (t->is_sole && w->why.error == SERVICE_ERR_TAKEN)
+        event_uplink_port_lost(w->wanted.port, session_streams(s));
+    else
         event_tunnel_closed(again, w->wanted.name,
                             refusal_service_text(why, &w->why, w->wanted.port));
+}
+
+static void tell(struct tunnel *t, enum wish_tell what, bool again)
+{
+    switch (what) {
+    case WISH_TELL_OPENED:
+        tell_opened(t);
+        break;
+    case WISH_TELL_REFUSED:
+        tell_refused(t, again);
+        break;
+    case WISH_TELL_CLOSED:
+        tell_closed(t, again);
         break;
     }
     client_tell_manager(t->client);
@@ -43,7 +99,7 @@ static void say(const struct client *c, const struct service_line *line)
 {
     char text[HELLO_MAX];
     size_t n = service_line_put(text, line);
-    struct session *s = c->current ? c->current->session : NULL;
+    struct session *s = c->asked ? c->asked->session : NULL;
     if (s && session_say(s, text, n) < 0)
         session_close(s, END_LOCAL, NULL);
 }
@@ -103,19 +159,17 @@ static void on_due(uv_timer_t *t)
 
 /* ---- the session ---- */
 
-void tunnels_session_up(struct client *c)
+void tunnels_session_up(struct client *c, struct uplink *u)
 {
-    if (list_empty(&c->tunnels))
-        return;
     tunnels_session_down(c);
+    c->asked = u;
     wishes_begun(&c->wishes);
     act(c);
 }
 
 void tunnels_session_down(struct client *c)
 {
-    if (list_empty(&c->tunnels))
-        return;
+    c->asked = NULL;
     wishes_lost(&c->wishes, loop_now(&c->loop));
     act(c);
 }
@@ -143,7 +197,7 @@ bool tunnels_on_line(struct uplink *u, struct hello_text text)
     }
     if (err == 0 && line.op == SERVICE_NOTICE)
         tell_notice(c, line.message);
-    else if (err == 0 && u == c->current) /* one beside drains: nothing is asked of it */
+    else if (err == 0 && u == c->asked) /* another drains: nothing is asked of it */
         err = wishes_line(&c->wishes, &line, loop_now(&c->loop));
     if (err < 0) {
         session_close(u->session, err == ERR_NOMEM ? END_LOCAL : END_PROTOCOL, NULL);
@@ -177,6 +231,15 @@ unsigned tunnels_open(const struct client *c)
     return n;
 }
 
+const struct tunnel *tunnels_sole(const struct client *c)
+{
+    list_foreach (i, &c->tunnels) {
+        const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
+        return t->is_sole ? t : NULL;
+    }
+    return NULL;
+}
+
 void tunnels_tell(const struct client *c)
 {
     char address[CLIENT_ADDRESS_MAX];
@@ -184,7 +247,8 @@ void tunnels_tell(const struct client *c)
         const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
         bool is_open = t->wish.state == WISH_OPEN;
         client_public_address(address, t->client, t->wish.port);
-        event_tunnel_status(t->wish.wanted.name, is_open ? address : _("not open"), t->target);
+        event_tunnel_status(t->wish.wanted.name, is_open ? address : _("not open"),
+                            t->service->name);
     }
 }
 
@@ -204,11 +268,11 @@ int tunnels_prepare(struct client *c)
     return 0;
 }
 
-/* Dials at once are shared, so that all tunnels together have no more than one would. */
+/* Dials at once are shared, so that all `count` tunnels together have no more than one would. */
 static struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o,
-                                 const struct hostport *target)
+                                 const struct hostport *target, uint32_t count)
 {
-    unsigned dials = c->account.dials / c->opt->tunnels.count;
+    unsigned dials = c->account.dials / count;
     const struct service_config cfg = {
         .id = o->name,
         .name = o->target,
@@ -224,7 +288,6 @@ static struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o
     list_push(&c->services, &s->node);
     t->client = c;
     t->service = s;
-    t->target = s->name; /* the options may be replaced */
     t->wish.wanted.kind = SERVICE_KIND_TCP;
     t->wish.wanted.port = o->port;
     t->wish.wanted.ready = true;
@@ -234,17 +297,23 @@ static struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o
 
 int tunnels_begin(struct client *c)
 {
-    const struct tunnels *ts = &c->opt->tunnels;
+    const struct client_options *opt = c->opt;
+    struct tunnels sole = {0};
+    bool is_sole = opt->tunnels.count == 0;
     uint64_t seed = (uint64_t)rng_below(&c->rng, UINT32_MAX) << 32 | rng_below(&c->rng, UINT32_MAX);
-    wishes_init(&c->wishes, WISHES_MAX, c->opt->max_retry_ns / 1000000, seed);
-    for (uint32_t i = 0; i < ts->count; i++) {
-        struct tunnel *t = tunnel_new(c, &ts->at[i], &c->targets[i]);
+    wishes_init(&c->wishes, WISHES_MAX, opt->max_retry_ns / 1000000, seed);
+    int err = is_sole ? tunnels_add(&sole, "", (int32_t)opt->remote_port, opt->local_target) : 0;
+    const struct tunnels *ts = is_sole ? &sole : &opt->tunnels;
+    for (uint32_t i = 0; err == 0 && i < ts->count; i++) {
+        struct tunnel *t =
+            tunnel_new(c, &ts->at[i], is_sole ? &c->local : &c->targets[i], ts->count);
         if (!t)
             return ERR_NOMEM;
+        t->is_sole = is_sole;
         list_push(&c->tunnels, &t->node);
         wishes_add(&c->wishes, &t->wish);
     }
-    return 0;
+    return err;
 }
 
 void tunnels_init_timer(struct client *c)

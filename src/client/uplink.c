@@ -308,39 +308,27 @@ static void tell_unserved(const struct client *c)
         event_tunnel_unserved(c->opt->tunnels.at[i].name);
 }
 
-/* The last line, for who has typed one himself: where his service is to be found. */
-static void tell_public(const struct uplink *u)
-{
-    char address[CLIENT_ADDRESS_MAX], text[512];
-    client_public_address(address, u->client, u->port);
-    (void)snprintf(text, sizeof text, "tcp://%s -> %s", address,
-                   u->opt->local_target); /* cut on purpose */
-    event_tunnel_public(text);
-}
-
-static void log_up(const struct uplink *u, const char *message, const char *address)
+/* The legacy wire: the session and its port are one. */
+static void log_old(const struct uplink *u, const char *message)
 {
     const struct client *c = u->client;
+    const struct tunnels *ts = &u->opt->tunnels;
     char text[ESCAPE_BUF], old[CONTROL_MESSAGE_BUF];
     event_tunnel_up();
-    if (session_has_services(u->session))
-        return; /* each tunnel has its lines */
     tell_unserved(c);
-    const struct tunnels *ts = &u->opt->tunnels;
-    if (message && !control_success_get(message, old))
-        event_open_answered(escape_text(text, message, strlen(message)));
+    if (control_success_get(message, old))
+        event_open_accepted(escape_text(text, old, strlen(old)));
     else
-        event_open_accepted(message ? escape_text(text, old, strlen(old)) : address);
+        event_open_answered(escape_text(text, message, strlen(message)));
     event_tunnel_route(u->port, c->server.host,
                        ts->count > 0 ? ts->at[0].target : u->opt->local_target);
     event_tunnel_ready();
-    if (u->opt->has_join)
-        tell_public(u);
 }
 
 static void uplink_on_accepted(void *ctx, struct session *s, const char *message,
                                const char *address, int port)
 {
+    (void)address, (void)port; /* of a session that has one of its own */
     static const struct session_ops ops = {
         .on_stream = uplink_on_stream,
         .on_line = uplink_on_line,
@@ -364,8 +352,10 @@ static void uplink_on_accepted(void *ctx, struct session *s, const char *message
         standing_accepted(&c->standing, u->nonce);
         pin_server(u);
     }
-    u->port = message ? control_message_port(message) : port;
-    log_up(u, message, address);
+    if (message) {
+        u->port = control_message_port(message);
+        log_old(u, message);
+    }
     client_uplink_up(c, u);
 }
 
@@ -418,7 +408,7 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
         .drain_ms = (uint32_t)(u->opt->common.drain_ns / 1000000),
         .id = c->id,
         .port = u->opt->tunnels.count > 0 ? u->opt->tunnels.at[0].port : u->opt->remote_port,
-        .without_port = u->opt->tunnels.count > 0,
+        .without_port = true,
         .handshake_ms = patience < TLS_MOST_MS ? patience : TLS_MOST_MS,
         .ops = &ops,
         .ctx = u,

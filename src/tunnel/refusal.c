@@ -124,6 +124,18 @@ const char *refusal_service_text(char out[REFUSAL_TEXT_MAX], const struct servic
     return out;
 }
 
+void refusal_sole_text(struct errmsg *ret, const struct service_why *why, long long port)
+{
+    char text[REFUSAL_TEXT_MAX];
+    if (why->error == SERVICE_ERR_TAKEN && *why->by)
+        (void)errmsg_set(ret, ERR_REFUSED,
+                         _("public port %lld is in use by a client with another id (%s)"), port,
+                         why->by);
+    else
+        (void)errmsg_set(ret, ERR_REFUSED, _("public port %lld: %s"), port,
+                         refusal_service_text(text, why, port));
+}
+
 /* ---- what an old server says ---- */
 
 /* Its reason, as a word of ours. */

@@ -26,6 +26,9 @@ void refusal_old_secret(struct errmsg *ret, const char *words);
    the answer: "EACCES"; "": none. port: the one asked for; 0 is the wish for any. One that is not known is returned as it is; else static. */
 const char *refusal_port_text(const char *errno_word, long long port);
 
+/* Fills *ret with one sentence about the only tunnel of a client, which is refused; printable. port: as above. */
+void refusal_sole_text(struct errmsg *ret, const struct service_why *why, long long port);
+
 /* Why a tunnel is refused, or closed, in out: the same words at both ends. port: as above. */
 const char *refusal_service_text(char out[REFUSAL_TEXT_MAX], const struct service_why *why,
                                  long long port);

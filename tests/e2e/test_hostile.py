@@ -70,7 +70,7 @@ def test_goaway_again_and_again_is_no_loop(lab, hand, echo, busy, code):
         session.open()
         sessions.append(session)
         if busy:
-            session.send_bytes(frame(SYN, 2) + frame(PSH, 2, b"x"))
+            session.send_bytes(session.user_frame(2) + frame(PSH, 2, b"x"))
             session.data(2, 1)
         session.send(GOAWAY, 0, struct.pack("<II", code, 2**32 - 1))
     most, fds = opens_most(began), client.fds()
@@ -98,7 +98,7 @@ def test_resumed_and_cut_again_and_again_is_no_loop(lab, hand, echo):
     """Each resume is a success: what waits is acknowledged. Then the connection is cut."""
     client = client_of(lab, hand, echo)
     hand.open()
-    hand.send_bytes(frame(SYN, 2) + frame(PSH, 2, b"x"))
+    hand.send_bytes(hand.user_frame(2) + frame(PSH, 2, b"x"))
     hand.data(2, 1)
     resumes, began = 0, time.monotonic()
     for _ in for_a_while(5):

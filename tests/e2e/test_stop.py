@@ -381,7 +381,7 @@ def test_a_client_stops_while_the_answer_to_its_resume_is_awaited(lab, hand, ech
     drain = 15  # all of this within it
     client = stopped_client(lab, hand.port, hand.ca, echo.port, drain, secret=SECRET)
     hand.open()
-    hand.send(SYN, 2)
+    hand.user(2)
     hand.send(PSH, 2, b"ping")
     assert hand.data(2, 4) == b"ping"
     hand.drop()
@@ -508,7 +508,7 @@ def session_with_a_stream(lab, hand, echo, *flags):
     client = lab.client(hand.port, echo.port, ca=hand.ca, secret=SECRET, ready=False, remote_port=4711,
                         flags=("-id", "by-hand", *flags))
     hand.open()
-    hand.send(SYN, 2)
+    hand.user(2)
     assert echoed(hand)
     return client
 
@@ -551,7 +551,7 @@ def test_goaway_with_time(lab, hand, echo):
     line = other.open()
     assert time.monotonic() - said < SOON
     assert line["take"] is False and nonce.hex() not in line["mine"]
-    other.send(SYN, 2)
+    other.user(2)
     assert echoed(other) and echoed(hand)
     closes(hand, 30)
     assert 9 < time.monotonic() - said < 20
@@ -585,7 +585,7 @@ def test_goaway_for_ever(lab, hand, echo):
     assert echoed(hand)
     hand.send(FIN, 2)
     assert closes(hand, 20) < SOON
-    other.send(SYN, 2)
+    other.user(2)
     assert echoed(other)
     other.tls.close()
 
@@ -601,7 +601,7 @@ def test_goaway_twice(lab, hand, echo, second, least, most):
     goaway(hand, second)
     closes(hand, 30)
     assert least < time.monotonic() - said < most
-    other.send(SYN, 2)
+    other.user(2)
     assert echoed(other)
     other.tls.close()
 
@@ -626,7 +626,7 @@ def test_goaway_then_a_cut_ends_what_drains(lab, hand, echo):
     other.open()
     hand.drop()
     wait_for("the service to be let go", lambda: echo.open == 0, timeout=SOON)
-    other.send(SYN, 2)
+    other.user(2)
     assert echoed(other)
     hand.listener.settimeout(1)
     with pytest.raises(TimeoutError):

@@ -347,8 +347,9 @@ def echoed(hand, sid, data=b"ping"):
 def test_p1_p2_the_documents_are_enough_to_speak_with_our_client(lab, hand, echo):
     client = client_of(lab, hand, echo.port)
     line = hand.open()
-    assert (line["id"], line["port"], line["window_ms"]) == ("by-hand", 4711, 60000)
-    hand.send(SYN, 2)
+    assert (line["id"], line["window_ms"], line["caps"]) == ("by-hand", 60000, ["services"])
+    assert "port" not in line and (hand.wanted["kind"], hand.wanted["port"]) == ("tcp", 4711)
+    hand.user(2)
     assert echoed(hand, 2)
     hand.send(FIN, 2)
     hand.until(FIN, 2)
@@ -358,7 +359,7 @@ def test_p1_p2_the_documents_are_enough_to_speak_with_our_client(lab, hand, echo
 def test_p4_our_client_resumes_at_every_byte(lab, hand, echo):
     client_of(lab, hand, echo.port)
     hand.open()
-    hand.send(SYN, 2)
+    hand.user(2)
     hand.send(PSH, 2, b"abcdefgh")
     for _ in range(30):
         hand.partial += hand.bytes(1)
@@ -377,7 +378,7 @@ def test_p8_our_client_opens_a_fresh_session_when_there_is_nothing_to_resume(lab
     with services.Service(services.discard) as service:
         client_of(lab, hand, service.port)
         hand.open()
-        hand.send(SYN, 2)
+        hand.user(2)
         wait_for("the service", lambda: service.open == 1)
         hand.drop()
         hand.refuse(error)
@@ -389,7 +390,7 @@ def test_p8_our_client_opens_a_fresh_session_when_there_is_nothing_to_resume(lab
 def test_p4_our_client_tries_again_when_it_is_told_to(lab, hand, echo, error):
     client_of(lab, hand, echo.port)
     hand.open()
-    hand.send(SYN, 2)
+    hand.user(2)
     assert echoed(hand, 2)
     hand.drop()
     for _ in range(3):
@@ -401,7 +402,7 @@ def test_p4_our_client_tries_again_when_it_is_told_to(lab, hand, echo, error):
 def test_p2_p4_our_client_does_not_believe_a_server_without_the_key(lab, hand, echo):
     client_of(lab, hand, echo.port)
     hand.open()
-    hand.send(SYN, 2)
+    hand.user(2)
     assert echoed(hand, 2)
     hand.drop()
     epochs = []
@@ -486,7 +487,7 @@ def test_p3_a_target_that_cannot_be_had_has_its_code(lab, hand, target, code, se
                 waiting[-1].connect_ex(("127.0.0.1", port))
         client_of(lab, hand, port)
         hand.open()
-        hand.send(SYN, 2)
+        hand.user(2)
         assert hand.until(RST, 2).data == struct.pack("<I", code)
         for s in waiting:
             s.close()
@@ -496,7 +497,7 @@ def test_p3_a_service_s_reset_has_its_code(lab, hand):
     with services.Service(services.reset) as service:
         client_of(lab, hand, service.port)
         hand.open()
-        hand.send(SYN, 2)
+        hand.user(2)
         assert hand.until(RST, 2).data == struct.pack("<I", 1)
 
 
@@ -504,7 +505,7 @@ def test_p5_our_client_dials_beside_a_silent_connection(lab, hand, echo):
     """It has sent bytes that nobody acknowledges."""
     client_of(lab, hand, echo.port)
     hand.open()
-    hand.send(SYN, 2)
+    hand.user(2)
     hand.send(PSH, 2, b"ping")
     old = hand.tls
     start = time.monotonic()

@@ -374,6 +374,9 @@ void wishes_lost(struct wishes *ws, mtime_ms now)
 static int on_opened(struct wishes *ws, struct wish *w, const struct service_line *line,
                      mtime_ms now)
 {
+    int32_t port = line->opened.port;
+    if (port == 0 || (w->wanted.port != 0 && port != w->wanted.port))
+        return ERR_PROTO; /* nothing listens there, or not what was asked for */
     if (w->state == WISH_CLOSING && w->owes_answer) {
         w->owes_answer = false; /* it has crossed our close */
         return 0;

@@ -23,7 +23,7 @@ from lib.wire import Closed
 
 ALPN = b"gotunnel/2"
 LABEL = b"EXPORTER-gotunnel-2"
-SYN, FIN, PSH, NOP, UPD, RST, ACK, PING, PONG, GOAWAY = range(10)
+SYN, FIN, PSH, NOP, UPD, RST, ACK, PING, PONG, GOAWAY, OPEN = range(11)
 WINDOW = 1 << 20
 Frame = namedtuple("Frame", "cmd sid data")
 _ssl = ctypes.CDLL(ctypes.util.find_library("ssl"))
@@ -155,7 +155,8 @@ class Keys:
 
 
 # What stands before COVERED in each MAC (5.4, 5.5); `line` is the request's line without its LF.
-OPEN = b"open\0"
+BEFORE_OPEN = b"open\0"
+CONTROL = 1  # the stream of the lines about tunnels (section 6)
 
 
 def before_answer(line):
@@ -185,6 +186,7 @@ class Session:
         self.log = b""  # everything that was sent in this session
         self.rx = 0  # bytes received
         self.partial = b""
+        self.lines = b""  # of the control stream, not read yet
 
     def send_bytes(self, data, now=True):
         """now=False: they belong to the session, and are lost on their way."""
@@ -228,6 +230,16 @@ class Session:
             got += self.until(PSH, sid).data
         return got
 
+    def told(self):
+        """The peer's next line on the control stream."""
+        while b"\n" not in self.lines:
+            self.lines += self.until(PSH, CONTROL).data
+        line, _, self.lines = self.lines.partition(b"\n")
+        return json.loads(line)
+
+    def tell(self, **fields):
+        self.send(PSH, CONTROL, text(fields) + b"\n")
+
     def drop(self):
         self.tls.close(reset=True)
 
@@ -248,7 +260,7 @@ class Client(Session):
         keys, self.nc = Keys(self.secret, self.tls.exporter()), os.urandom(16)
         line = text(signed({"v": 2, "op": "open", "id": self.id, "port": port, "nc": self.nc.hex(),
                             "window_ms": window_ms, "caps": list(caps), "take": take,
-                            "mine": [nc.hex() for nc in mine], **(extra or {})}, keys.client, OPEN))
+                            "mine": [nc.hex() for nc in mine], **(extra or {})}, keys.client, BEFORE_OPEN))
         if distort:
             line = distort(line)
         self.tls.send(line + b"\n")
@@ -304,19 +316,33 @@ class Server(Session):
         tls = Tls(self.listener.accept()[0], self.ctx, server=True)
         return tls, tls.line()
 
-    def open(self, window_ms=60000, address="127.0.0.1:4711", port=4711, secret=None):
-        """Takes the client's next open, whose proof must be right."""
+    def open(self, window_ms=60000, address=None, port=None, secret=None):
+        """Takes the client's next open, whose proof must be right, and its only tunnel, which is `wanted` then. The
+        line of the open. A secret that is not the client's: nothing follows."""
         self.tls, line = self.accept()
         assert line["op"] == "open", line
         keys, self.nc = Keys(secret or self.secret, self.tls.exporter()), bytes.fromhex(line["nc"])
-        assert secret or is_proved(self.tls.raw, keys.client, OPEN)
+        assert secret or is_proved(self.tls.raw, keys.client, BEFORE_OPEN)
         self.sid, ns = os.urandom(16), os.urandom(16)
-        self.log, self.rx, self.partial = b"", 0, b""
+        self.log, self.rx, self.partial, self.lines = b"", 0, b"", b""
         self.key = keys.resume(self.sid, self.nc, ns)
         self.tls.say(signed({"v": 2, "ok": True, "op": "open", "sid": self.sid.hex(), "ns": ns.hex(),
-                             "window_ms": window_ms, "address": address, "port": port, "caps": []},
+                             "window_ms": window_ms, "caps": ["services"]},
                             keys.server, before_answer(self.tls.raw)))
+        if not secret:
+            self.wanted = self.told()
+            assert self.wanted["op"] == "open", self.wanted
+            port = port or self.wanted["port"] or 4711
+            self.tell(op="opened", svc=self.wanted["svc"], address=address or f"127.0.0.1:{port}", port=port)
         return line
+
+    def user_frame(self, sid):
+        """A user has come to the tunnel: this stream is his."""
+        at = socket.inet_aton("127.0.0.1")
+        return frame(OPEN, sid, struct.pack("<IBBH4sH4s", self.wanted["svc"], 0, 4, 9, at, 4711, at))
+
+    def user(self, sid):
+        self.send_bytes(self.user_frame(sid))
 
     def refuse_open(self, error, mac=True, secret=None, **data):
         """Takes the client's next open and refuses it. Its line."""

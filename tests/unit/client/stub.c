@@ -16,6 +16,7 @@
 #include "client/identity.h"
 #include "conf/flags.h"
 #include "net/tls_ctx.h"
+#include "proto/control.h"
 #include "unit/lines.h"
 
 struct stub stub;
@@ -474,8 +475,19 @@ void stub_asks(struct opening *o, uint8_t nonce)
     o->cfg.ops->on_open_sent(o->cfg.ctx, n);
 }
 
+static void answer_open(struct session *s, const struct wish *w)
+{
+    char line[HELLO_MAX];
+    int port = w->wanted.port > 0 ? w->wanted.port : 4711;
+    (void)snprintf(line, sizeof line,
+                   "{\"op\":\"opened\",\"svc\":%u,\"address\":\"[::]:%d\",\"port\":%d}", w->svc,
+                   port, port);
+    assert_true(stub_line(s, line));
+}
+
 struct session *stub_accepted(struct opening *o)
 {
+    char message[CONTROL_MESSAGE_BUF];
     struct session *s = make(sizeof *s);
     assert_false(o->is_over);
     o->is_over = true;
@@ -483,12 +495,16 @@ struct session *stub_accepted(struct opening *o)
     s->at = (struct address){.family = ADDRESS_IPV4, .port = 7000, .ip = {192, 0, 2, 1}};
     s->next = stub.sessions;
     stub.sessions = s;
-    s->has_services = o->cfg.without_port && !stub.is_old_server;
+    s->has_services = !stub.is_old_server;
+    control_success_message(message, "[::]:8080");
     if (s->has_services)
         o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL, "", 0);
     else
-        o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL, "[::]:8080", 8080);
+        o->cfg.ops->on_accepted(o->cfg.ctx, s, message, "", 0);
     stub_turn();
+    const struct tunnel *sole = tunnels_sole(stub.client);
+    if (s->has_services && sole && !stub.is_mute)
+        answer_open(s, &sole->wish);
     return s;
 }
 
@@ -579,7 +595,8 @@ void stub_stream_for(struct session *s, struct smux_stream *st, uint32_t svc)
 
 void stub_stream(struct session *s, struct smux_stream *st)
 {
-    stub_stream_for(s, st, 0);
+    const struct tunnel *sole = tunnels_sole(stub.client);
+    stub_stream_for(s, st, s->has_services && sole ? sole->wish.svc : 0);
 }
 
 bool stub_line(struct session *s, const char *line)

@@ -62,6 +62,7 @@ struct stub {
     bool tunnels_armed;    /* the timer of the tunnels */
     mtime_ms tunnels_wait; /* ... rings in so long */
     bool is_old_server;    /* no services in its sessions */
+    bool is_mute;          /* the server does not answer an open of a tunnel, see stub_accepted() */
     int say_err;
     struct client *client; /* that runs */
     mtime_ms now;
@@ -121,7 +122,8 @@ unsigned stub_dials(void), stub_openings(void), stub_sessions(void);
 void stub_connected(struct dial *d, uint8_t last);
 void stub_dial_failed(struct dial *d, int err);
 
-/* The open goes out with a nonce of these bytes; it is accepted; it fails. */
+/* The open goes out with a nonce of these bytes; it is accepted, and the tunnel of a client with one is
+   opened; it fails. */
 void stub_asks(struct opening *o, uint8_t nonce);
 struct session *stub_accepted(struct opening *o);
 void stub_failed(struct opening *o, enum end_reason reason, const struct hello_answer *refusal);
@@ -137,7 +139,7 @@ void stub_beside(struct session *s);
 /* A connection to the service is over at both ends. */
 void stub_relay_over(struct relay *r);
 
-/* A user: a stream that the server opens; and the rest of the turn. */
+/* A user of a client's only tunnel: a stream that the server opens; and the rest of the turn. */
 void stub_stream(struct session *s, struct smux_stream *st);
 /* The same for a service of the session; and a line of the server's: session_ops.on_line(). */
 void stub_stream_for(struct session *s, struct smux_stream *st, uint32_t svc);

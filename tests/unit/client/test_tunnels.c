@@ -142,6 +142,7 @@ static void beside(void)
     assert_true(stub_line(old, OPENED(1, 8080)));
     assert_true(stub_line(old, OPENED(2, 2222)));
     old->streams = 1;
+    old->service = LIFE_DRAINING;
     stub_beside(old);
     assert_int_equal(tunnels_open(stub.client), 0);
     *stub.said = '\0';
@@ -166,6 +167,63 @@ static void lines_of_one_beside_change_nothing(void **state)
 {
     (void)state;
     RUN(TWO, beside);
+}
+
+/* It is given up for new users, and is back before another one serves them: its tunnels are there. */
+static void back(void)
+{
+    struct smux_stream st = {0};
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_true(stub_line(s, OPENED(2, 2222)));
+    *stub.said = '\0';
+    s->state = LIFE_DETACHED;
+    s->streams = 1;
+    stub_beside(s);
+    stub_wait();
+    assert_int_equal(stub_dials(), 1);
+    s->state = LIFE_UP;
+    stub_tell(s, (struct life_action){.tell = {.what = LIFE_TELL_RESUMED}});
+    assert_ptr_equal(stub.client->current->session, s);
+    assert_int_equal(stub_dials(), 0);
+    assert_int_equal(tunnels_open(stub.client), 2);
+    expect_said(""); /* nothing is asked for again */
+    assert_true(stub_line(s, CLOSED(2, "taken")));
+    assert_int_equal(tunnels_open(stub.client), 1);
+    stub_stream_for(s, &st, 1);
+    assert_int_equal(stub_dial()->cfg.port, 8000);
+}
+
+/* Another one serves: whose tunnels they were is asked for nothing. */
+static void back_too_late(void)
+{
+    struct session *old = stub_up(1);
+    assert_true(stub_line(old, OPENED(1, 8080)));
+    old->state = LIFE_DETACHED;
+    old->streams = 1;
+    stub_beside(old);
+    stub_wait();
+    struct session *s = stub_up(2);
+    *stub.said = '\0';
+    assert_true(stub_line(s, OPENED(3, 8080)));
+    old->state = LIFE_UP;
+    stub_tell(old, (struct life_action){.tell = {.what = LIFE_TELL_RESUMED}});
+    stub_wait();
+    assert_int_equal(old->stops, 1);
+    assert_true(stub_line(old, OPENED(2, 2222)));
+    assert_int_equal(tunnels_open(stub.client), 1);
+    stub_over(s, END_PEER); /* and so is nothing when that is over */
+    assert_int_equal(tunnels_open(stub.client), 0);
+    assert_true(stub_line(old, CLOSED(1, "taken")));
+    assert_null(stub.client->asked);
+    expect_said("");
+}
+
+static void one_that_is_back_has_its_tunnels(void **state)
+{
+    (void)state;
+    RUN(TWO, back);
+    RUN(TWO, back_too_late);
 }
 
 static void drains(void)
@@ -340,6 +398,118 @@ static void once_ends_when_all_are_refused(void **state)
     RUN(TWO, without_once);
 }
 
+/* ---- a client with one tunnel, without a name ---- */
+
+#define SOLE "-remote-port 8080 -local-target 127.0.0.1:8000"
+
+static struct session *up_and_mute(void)
+{
+    stub.is_mute = true;
+    return stub_up(1);
+}
+
+static void sole(void)
+{
+    struct session *s = up_and_mute();
+    expect_said(OPEN(1, "8080", 8080));
+    assert_int_equal(stub_lines("the tunnel is up"), 0); /* nobody is served */
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_int_equal(lines_count("the tunnel is up"), 1);
+    assert_int_equal(lines_count("the server listens on [::]:8080, ready to forward"), 1);
+    assert_int_equal(lines_count("public port 8080 of 192.0.2.1 -> local target 127.0.0.1:8000"),
+                     1);
+    assert_int_equal(lines_count("tunnel '8080'"), 0);
+    assert_int_equal(stub_lines("accepting streams and forwarding"), 1);
+}
+
+static void any_port(void)
+{
+    (void)up_and_mute();
+    expect_said(OPEN(1, "any-1", 0));
+}
+
+static void sole_refused(void)
+{
+    struct session *s = up_and_mute();
+    (void)stub_lines("");
+    *stub.said = '\0';
+    assert_true(
+        stub_line(s, "{\"op\":\"refused\",\"svc\":1,\"error\":\"taken\",\"by\":\"192.0.2.7:1\"}"));
+    assert_int_equal(
+        lines_count(
+            "the server refused to forward the port: public port 8080 is in use by a client with "
+            "another id (192.0.2.7:1)"),
+        1);
+    assert_int_equal(stub_lines("retrying in"), 1);
+    assert_non_null(strstr(stub.client->trouble.text, "another id"));
+    stub_tunnels_due();
+    expect_said(OPEN(2, "8080", 8080)); /* in the same session */
+    assert_true(stub_line(s, REFUSED(2, "taken")));
+    assert_int_equal(stub_lines(""), 0); /* it was told */
+    stub_tunnels_due();
+    assert_true(stub_line(s, REFUSED(3, "limit")));
+    assert_int_equal(stub_lines("public port 8080: the server has no room for more tunnels"), 1);
+    stub_tunnels_due();
+    assert_true(stub_line(s, OPENED(4, 8080)));
+    assert_int_equal(stub_lines("the tunnel is up"), 1);
+    assert_string_equal(stub.client->trouble.text, "");
+}
+
+static void sole_closed(void)
+{
+    struct session *s = stub_up(1);
+    (void)stub_lines("");
+    *stub.said = '\0';
+    assert_true(stub_line(s, CLOSED(1, "taken")));
+    assert_int_equal(stub_lines("public port 8080 was given to another client"), 1);
+    stub_tunnels_due();
+    expect_said(OPEN(2, "8080", 8080));
+    assert_true(stub_line(s, OPENED(2, 8080)));
+    assert_int_equal(stub_lines("the server listens on"), 1);
+    assert_true(stub_line(s, CLOSED(2, "right")));
+    assert_int_equal(
+        stub_lines("tunnel '8080' was closed by the server: not in the server's -allow-ports"), 1);
+}
+
+static void the_only_tunnel_is_one_of_the_session(void **state)
+{
+    (void)state;
+    RUN(SOLE, sole);
+    RUN("-remote-port 0", any_port);
+    RUN(SOLE, sole_refused);
+    RUN(SOLE, sole_closed);
+}
+
+static void sole_refused_once(void)
+{
+    struct session *s = up_and_mute();
+    assert_true(stub_line(s, REFUSED(1, "taken")));
+    assert_true(s->is_over);
+    assert_int_equal(lines_count("retrying in"), 0);
+    assert_int_equal(stub_lines("allow no other: exit status 77"), 1);
+}
+
+/* The session was up; its tunnel was not. */
+static void sole_lost_once(void)
+{
+    stub_over(up_and_mute(), END_PEER);
+    assert_true(stub.client->ended);
+}
+
+static void sole_was_open(void)
+{
+    stub_over(stub_up(1), END_PEER);
+    assert_true(stub.armed);
+}
+
+static void once_ends_where_the_only_tunnel_was_never_open(void **state)
+{
+    (void)state;
+    assert_int_equal(stub_run("-once " SOLE, sole_refused_once), EXIT_STATUS_REJECTED);
+    assert_int_equal(stub_run("-once " SOLE, sole_lost_once), EXIT_STATUS_UNREACHABLE);
+    RUN("-once " SOLE, sole_was_open);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +518,7 @@ int main(void)
         cmocka_unit_test(one_that_the_server_closes_is_asked_for_again),
         cmocka_unit_test(a_new_session_is_asked_for_all),
         cmocka_unit_test(lines_of_one_beside_change_nothing),
+        cmocka_unit_test(one_that_is_back_has_its_tunnels),
         cmocka_unit_test(a_client_that_stops_asks_for_nothing),
         cmocka_unit_test(a_bad_line_ends_the_session),
         cmocka_unit_test(a_server_that_talks_in_a_loop_fills_no_disk),
@@ -355,6 +526,8 @@ int main(void)
         cmocka_unit_test(a_user_gets_to_the_target_of_his_tunnel),
         cmocka_unit_test(an_old_server_serves_the_first),
         cmocka_unit_test(once_ends_when_all_are_refused),
+        cmocka_unit_test(the_only_tunnel_is_one_of_the_session),
+        cmocka_unit_test(once_ends_where_the_only_tunnel_was_never_open),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stub_reset();

@@ -159,7 +159,7 @@ static void an_open_becomes_a_port(void **state)
     kit_run(&made[1]->orders.open_port);
     KIT_DID("listen:8080 s1>opened " OPENED(1));
     assert_int_equal(made[1]->opened_port, 8080);
-    KIT_LINES("[192.0.2.1:4711 nas] tunnel 'web': listening on [::]:8080\n");
+    KIT_LINES("[192.0.2.1:4711 nas] tunnel 'web': listening on [::]:8080, ready to forward\n");
     user(1, 50);
     KIT_DID("stream relay-of:1 relay:50 ");
     assert_int_equal(kit.opened.service, 1);

@@ -85,7 +85,8 @@ static int line(enum service_op op, uint32_t svc, enum service_error error)
 {
     struct service_line l = {.op = op, .svc = svc};
     if (op == SERVICE_OPENED) {
-        l.opened.port = 80;
+        const struct wish *w = wishes_find(&ws, svc);
+        l.opened.port = w && w->wanted.port > 0 ? w->wanted.port : 80;
         strcpy(l.opened.address, "[::]:80");
     } else {
         l.why.error = error;
@@ -128,7 +129,7 @@ static void all_are_asked_for_in_one_flight(void **state)
     assert_string_equal(pulled(), "");
     two_are_open();
     assert_int_equal(a.state, WISH_OPEN);
-    assert_int_equal(a.port, 80);
+    assert_int_equal(a.port, 1);
     assert_string_equal(a.address, "[::]:80");
     assert_true(wishes_find(&ws, 1) == &a && wishes_find(&ws, 2) == &b);
     assert_null(wishes_find(&ws, 3));
@@ -649,6 +650,27 @@ static void lines_that_may_not_come(void **state)
     }
 }
 
+/* A server that says so lies, or means another. */
+static void a_port_that_was_not_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t wanted, opened;
+        bool may;
+    } rows[] = {{7, 7, true}, {7, 8, false}, {7, 0, false}, {0, 8, true}, {0, 0, false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        start(NULL);
+        want(&a, "a", rows[i].wanted);
+        wishes_add(&ws, &a);
+        wishes_begun(&ws);
+        (void)pulled();
+        struct service_line l = {
+            .op = SERVICE_OPENED, .svc = 1, .opened = {.port = rows[i].opened}};
+        assert_int_equal(wishes_line(&ws, &l, now), rows[i].may ? 0 : ERR_PROTO);
+        assert_int_equal(a.state, rows[i].may ? WISH_OPEN : WISH_ASKED);
+    }
+}
+
 static void numbers_that_are_nobodys(void **state)
 {
     (void)state;
@@ -703,6 +725,7 @@ int main(void)
         TEST(one_that_was_refused_closes_nothing_in_a_full_session),
         TEST(chosen_ports_are_no_clash),
         TEST(lines_that_may_not_come),
+        TEST(a_port_that_was_not_asked_for),
         TEST(numbers_that_are_nobodys),
         TEST(words),
     };
