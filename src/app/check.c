@@ -75,16 +75,22 @@ void check_secret(struct check *c, const struct common_options *o)
                         HELLO_SECRET_MIN);
 }
 
+void check_no_secret(struct check *c)
+{
+    check_wrong(c, "%s",
+                _("the secret is missing: 'secret-file' gives it, or GOTUNNEL_SECRET in "
+                  "the environment"));
+}
+
 /* The standard input is left for the program itself. */
 static void find_secret(struct check *c, struct common_options *o)
 {
     struct errmsg why = {""};
     if (strcmp(o->secret_file, "-") != 0 && secret_find(o, &why) < 0)
         check_wrong(c, "%s", why.text);
-    else if (strcmp(o->secret_file, "-") != 0 && !*o->secret && !o->has_own_key)
-        check_wrong(c, "%s",
-                    _("the secret is missing: 'secret-file' gives it, or GOTUNNEL_SECRET in "
-                      "the environment"));
+    else if (c->mode == &client_mode && strcmp(o->secret_file, "-") != 0 && !*o->secret &&
+             !o->has_own_key)
+        check_no_secret(c); /* a server has clients with keys of their own, perhaps */
 }
 
 static void find_credential(struct check *c, struct common_options *o)

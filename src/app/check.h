@@ -31,5 +31,8 @@ void check_wrong(struct check *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Looks for the secret, and which wire it allows. */
 void check_secret(struct check *c, const struct common_options *o);
 
+/* Without a secret, or somebody to be let in without, nothing can begin. */
+void check_no_secret(struct check *c);
+
 /* The exit status. */
 int check_end(const struct check *c);

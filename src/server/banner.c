@@ -17,10 +17,28 @@
 #include "base/thread.h"
 #include "server/internal.h"
 
+#define RULE "==========================================================================\n"
+
+static void print_head(FILE *to)
+{
+    fprintf(to, "\n======================= SERVER IS RUNNING (SECURE) =======================\n");
+}
+
+/* No secret to show, and the join string has the CA. */
+static void print_keys_only(FILE *to, const struct server *srv)
+{
+    print_head(to);
+    fprintf(to, _("Listening on: %s\n\n"), listener_address(srv->tunnel_port));
+    fprintf(to, "%s\n",
+            _("Make a client with its own key here, and run what this prints on its machine:"));
+    fprintf(to, "./gotunnel clients add laptop -ports 8080\n");
+    fputs(RULE, to);
+}
+
 static void print(FILE *to, const struct server *srv, const char *ca)
 {
     const char *secret = isatty(STDOUT_FILENO) ? srv->opt->common.secret : "<secret>";
-    fprintf(to, "\n======================= SERVER IS RUNNING (SECURE) =======================\n");
+    print_head(to);
     fprintf(to, _("Shared secret: %s\n"), secret);
     fprintf(to, _("Listening on: %s\n\n"), listener_address(srv->tunnel_port));
     fprintf(to, "%s\n",
@@ -34,7 +52,7 @@ static void print(FILE *to, const struct server *srv, const char *ca)
         "./gotunnel client -server <server_ip>:%d -secret \"%s\" -ca ./ca.crt -remote-port 8080 "
         "-local-target 127.0.0.1:80\n",
         listener_port(srv->tunnel_port), secret);
-    fprintf(to, "==========================================================================\n");
+    fputs(RULE, to);
 }
 
 /* The whole text in memory, NULL without any. */
@@ -45,7 +63,9 @@ static char *render(const struct server *srv)
     FILE *to = open_memstream(&text, &n);
     if (!to)
         return NULL;
-    if (pki_ca_pem(srv->identity, &ca) == 0) {
+    if (!*srv->opt->common.secret) {
+        print_keys_only(to, srv);
+    } else if (pki_ca_pem(srv->identity, &ca) == 0) {
         print(to, srv, ca);
         free(ca);
     }

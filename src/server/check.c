@@ -10,6 +10,7 @@
 #include "base/i18n.h"
 #include "base/trust_path.h"
 #include "pki/pki.h"
+#include "server/clients.h"
 
 /* Neither made nor renewed here. */
 static void check_certs(struct check *c, const char *dir)
@@ -30,6 +31,19 @@ static void check_certs(struct check *c, const char *dir)
         check_tell(_("makes its certificates in %s at the first start"), dir);
 }
 
+static void check_clients(struct check *c, const struct server_options *o)
+{
+    char place[PATH_MAX];
+    bool has_secret = *o->common.secret || strcmp(o->common.secret_file, "-") == 0;
+    bool is_told = c->problems > 0; /* a secret that cannot be read was said */
+    if (clients_place(o, place))
+        check_tell(has_secret ? _("lets in clients with a key of their own, from %s")
+                              : _("lets in only clients with a key of their own, from %s"),
+                   place);
+    else if (!has_secret && !is_told)
+        check_no_secret(c);
+}
+
 static void tell_ports(const struct ports *p)
 {
     char text[PORTS_BUF];
@@ -45,6 +59,7 @@ void server_check(struct check *c, const struct server_options *o)
 {
     check_tell(_("waits for clients at %s"), o->listen);
     check_secret(c, &o->common);
+    check_clients(c, o);
     check_certs(c, o->certs);
     tell_ports(&o->allow_ports);
 }

@@ -4,6 +4,7 @@
 
 #include "app/cli.h"
 #include "base/i18n.h"
+#include "server/clients.h"
 #include "server/server.h"
 
 int cmd_server(int argc, char **argv)
@@ -14,9 +15,11 @@ int cmd_server(int argc, char **argv)
         return status;
     const char *secret = snapshot_common(options)->secret;
     const char *file = snapshot_common(options)->config;
-    if (!*secret && *file)
+    char clients[PATH_MAX];
+    bool needs_secret = !clients_place(snapshot_server(options), clients);
+    if (!*secret && needs_secret && *file)
         status = cli_incomplete(&server_mode, file, "", secret);
-    else if (!*secret)
+    else if (!*secret && needs_secret)
         status = cli_missing(&server_mode,
                              _("error: [server mode] the flag -secret is required "
                                "(or -secret-file, or GOTUNNEL_SECRET in the environment)"));

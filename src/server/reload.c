@@ -21,7 +21,8 @@ static int prepare_options(void *ctx, const struct reload_plan *plan, struct err
 {
     struct server *srv = ctx;
     const struct server_options *is = snapshot_server(plan->is);
-    if (is->common.legacy == LEGACY_NEVER && !hello_secret_is_long_enough(is->common.secret))
+    if (is->common.legacy == LEGACY_NEVER && *is->common.secret &&
+        !hello_secret_is_long_enough(is->common.secret))
         return errmsg_set(why, ERR_INVAL,
                           _("the secret has less than %d bytes, and -legacy never needs more: "
                             "'gotunnel genkey' makes one"),

@@ -539,6 +539,8 @@ static int run(struct server *srv, unsigned workers)
         event_server_ready(listener_address(srv->tunnel_port));
         wire_warn(&srv->opt->common);
         secret_warn(&srv->opt->common);
+        if (!*srv->opt->common.secret)
+            event_clients_only();
         banner_print(srv);
         ctl_begin(&srv->ctl, &srv->loop, server_mode.name, &srv->signals, &ctl_ops, srv);
         watchdog_begin(srv);

@@ -236,7 +236,10 @@ int opening_new(const struct opening_config *cfg, int fd, struct opening **ret)
         return ERR_NOMEM;
     }
     o->cfg = *cfg;
-    o->cfg.legacy_refused = cfg->legacy_refused || !cfg->secret;
+    o->has_secret = cfg->secret != NULL;
+    if (!o->has_secret)
+        o->cfg.secret = cfg->is_server ? "what stands for none" : "";
+    o->cfg.legacy_refused = cfg->legacy_refused || (!o->has_secret && !cfg->is_server);
     loop_job_init(&o->finish, opening_finish);
     int err = transport_new(cfg->loop, fd, cfg->tls, cfg->is_server, &events, o, &o->tp);
     if (err < 0) {

@@ -114,8 +114,8 @@ struct opening_config {
     SSL_CTX *tls;
     bool is_server;
     const char
-        *secret; /* that all share; must outlive the opening. NULL: there is none, and nothing
-                            is said or taken on the legacy wire */
+        *secret; /* that all share; must outlive the opening. NULL: there is none: a server takes
+                            whatever is said for a wrong one, a client says nothing on the legacy wire */
     mtime_ms waited_ms;  /* server: how long the connection has been there already */
     struct address peer; /* server: whose connection it is; ADDRESS_NONE: as the socket says */
     bool legacy_refused; /* -legacy never */

@@ -96,8 +96,7 @@ static int client_keys(struct opening *o)
     const struct hello_credential *own = o->cfg.credential;
     if (own)
         return hello_keys_init(&p->keys, own->secret.a, sizeof own->secret.a, p->exporter);
-    const char *secret = o->cfg.secret ? o->cfg.secret : "";
-    return hello_keys_init(&p->keys, secret, strlen(secret), p->exporter);
+    return hello_keys_init(&p->keys, o->cfg.secret, strlen(o->cfg.secret), p->exporter);
 }
 
 /* Writes the open: its length, or < 0. */
@@ -265,10 +264,9 @@ static void hello_server_input(struct opening *o, const uint8_t *p, size_t n)
 static bool is_of_secret(struct opening *o)
 {
     struct hello_part *p = o->part;
-    const char *secret = o->cfg.secret ? o->cfg.secret : "what stands for none";
-    int err = hello_keys_init(&p->keys, secret, strlen(secret), p->exporter);
+    int err = hello_keys_init(&p->keys, o->cfg.secret, strlen(o->cfg.secret), p->exporter);
     bool is_right = hello_open_verify(hello_reader_line(&p->reader), &p->keys);
-    return is_right && err == 0 && o->cfg.secret;
+    return is_right && err == 0 && o->has_secret;
 }
 
 /* A client's own key. What was wrong is for the log of who looks for it alone. */

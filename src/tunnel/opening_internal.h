@@ -38,7 +38,9 @@ extern const struct opening_wire opening_hello_client, opening_hello_server;
 extern const struct opening_wire opening_legacy_client, opening_legacy_server;
 
 struct opening {
-    struct opening_config cfg;
+    struct opening_config cfg; /* its secret is never NULL: see has_secret */
+    bool
+        has_secret; /* else a server compares with one that is none, so that saying no takes as long */
     struct transport *tp;            /* NULL: given away */
     const struct opening_wire *wire; /* NULL until TLS stands */
     void *part;                      /* of the wire */

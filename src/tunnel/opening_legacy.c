@@ -473,7 +473,7 @@ static void legacy_judge(struct opening *o, const struct credentials *keys, int6
     struct legacy_part *p = o->part;
     bool is_right = auth_line_matches(&p->line, o->cfg.secret);
     auth_line_wipe(&p->line);
-    if (is_right)
+    if (is_right && o->has_secret)
         begin_control(o);
     else
         opening_guessed(o);

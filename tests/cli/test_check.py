@@ -78,6 +78,13 @@ f.yaml: for 'gotunnel server', which
 """
     assert (done.returncode, done.stderr) == (0, "") and not (place / "made").exists()
     shutil.copytree(CA.parent, place / "made")
+    (place / "clients").mkdir(mode=0o700)
+    write(place, "certs: certs\n")
+    done = check("f.yaml", cwd=place)
+    assert done.returncode == 0 and done.stdout.splitlines()[2] == "  lets in only clients with a key of their own, from clients", done.stderr
+    write(place, f"secret: {LONG}\ncerts: certs\n", 0o600)
+    assert "\n  lets in clients with a key of their own, from clients\n" in check("f.yaml", cwd=place).stdout
+    (place / "clients").rmdir()
     write(place, "secret-file: '-'\ncerts: made\n")
     done = check("f.yaml", cwd=place)
     assert done.returncode == 0 and done.stdout.splitlines()[2:] == [
