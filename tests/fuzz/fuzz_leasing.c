@@ -34,6 +34,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct choices c = {.rng.next = next, .data = data, .left = size};
     rng_seed(&c.after, size);
     size_t events = size / 4;
-    (void)leasing_run(&c.rng, (unsigned)(events < EVENTS_MAX ? events : EVENTS_MAX));
+    (void)leasing_run(&c.rng, (unsigned)(events < EVENTS_MAX ? events : EVENTS_MAX), NULL);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "proto/session/leases.h"
 #include "proto/session/wishes.h"
+#include "sim/carry.h"
 
 enum {
     CLIENTS = 2,
@@ -20,6 +21,7 @@ enum {
     LEASES = 64, /* at once */
     RETRY_MAX_MS = 8000,
     REST_MS = 60000, /* every refusal was asked for again by then */
+    PULSE_MS = 1000, /* muxes are not let stand still for longer */
     PIPE = 1 << 17,
 };
 
@@ -44,6 +46,7 @@ struct held {
     struct client *client;
     bool asks, holds, opens, listens; /* of the registry, and of the listener */
     uint32_t visitors;
+    mtime_ms cut_by; /* the client's word; 0: none */
     int32_t port;
 };
 
@@ -55,6 +58,7 @@ struct client {
     struct leases leases;
     struct service_reader up_reader, down_reader;
     struct pipe up, down;
+    struct carry *carry; /* instead of the pipes; NULL: there are these, or no session */
     uint32_t server_bound;
     uint8_t rights; /* bit: port */
 };
@@ -67,7 +71,9 @@ struct world {
     unsigned count;
     bool at_rest;
     int32_t next_port;
+    unsigned serial; /* of tunnels: no two have one name */
     struct leasing_seen seen;
+    struct carry_seen *carried; /* NULL: pipes */
 };
 
 static uint32_t pick(struct world *w, uint32_t n)
@@ -84,6 +90,15 @@ static void pipe_line(struct pipe *p, const struct service_line *line)
     assert(n < 1024 && p->to + n <= PIPE);
     memcpy(p->bytes + p->to, buf, n);
     p->to += n;
+}
+
+static void say(struct client *c, bool up, const struct service_line *line)
+{
+    char buf[HELLO_MAX];
+    if (!c->carry)
+        pipe_line(up ? &c->up : &c->down, line);
+    else
+        carry_say(c->carry, !up, buf, service_line_put(buf, line));
 }
 
 static size_t pipe_waiting(const struct pipe *p)
@@ -195,14 +210,21 @@ static void server_act(struct client *c, const struct lease_action *a)
     case LEASE_CUT:
         assert(h->visitors > 0);
         c->world->seen.cut++;
+        if (c->carry) {
+            (void)carry_reset_all(c->carry, h);
+            assert(h->visitors == 0);
+            break;
+        }
         visitors_are(h, pick(c->world, 2) ? 0 : h->visitors - 1);
         if (h->visitors > 0)
             visitors_are(h, 0);
         break;
     case LEASE_SEND:
+        /* what the client has closed is closed when the last visitor is gone */
+        assert(a->line.op != SERVICE_CLOSED || a->line.why.error != SERVICE_OK || !h->visitors);
         if (a->line.op == SERVICE_REFUSED && a->line.why.error == SERVICE_ERR_LIMIT)
             c->world->seen.limit++;
-        pipe_line(&c->down, &a->line);
+        say(c, false, &a->line);
         break;
     case LEASE_FREE:
         server_frees(h);
@@ -220,6 +242,11 @@ static void server_pull(struct client *c)
 static void server_line(struct client *c, const struct service_line *line)
 {
     struct world *w = c->world;
+    if (line->op == SERVICE_CLOSE && line->drain_ms != UINT32_MAX) {
+        struct lease *l = leases_find(&c->leases, line->svc);
+        if (l)
+            CONTAINER_OF(l, struct held, lease)->cut_by = w->now + line->drain_ms;
+    }
     if (line->op != SERVICE_OPEN) {
         leases_line(&c->leases, line, w->now);
         return;
@@ -302,7 +329,7 @@ static void client_pull(struct client *c)
             assert(c->is_up);
             if (a.line.op == SERVICE_CLOSE && a.wish->port > 0)
                 check_close(c, CONTAINER_OF(a.wish, struct tunnel, wish));
-            pipe_line(&c->up, &a.line);
+            say(c, true, &a.line);
             break;
         case WISH_FREE:
             client_frees(c, CONTAINER_OF(a.wish, struct tunnel, wish));
@@ -313,24 +340,23 @@ static void client_pull(struct client *c)
 
 /* ---- delivery ---- */
 
-/* Up to n bytes arrive at one end, in one piece. */
-static void deliver(struct client *c, bool up, size_t n)
+/* Bytes have arrived at one end, in one piece; how many of them were read. */
+static size_t take_lines(struct client *c, bool up, const uint8_t *p, size_t n)
 {
-    struct pipe *p = up ? &c->up : &c->down;
     struct service_reader *r = up ? &c->up_reader : &c->down_reader;
     struct world *w = c->world;
-    size_t end = p->from + (n < pipe_waiting(p) ? n : pipe_waiting(p)), at = p->from;
+    size_t at = 0;
     for (;;) {
         struct service_line line;
         size_t used;
         if (up && leases_read_at(&c->leases, w->now) > w->now) {
             w->seen.slowed++;
-            break; /* read later */
+            return at; /* read later */
         }
-        int err = service_reader_feed(r, p->bytes + at, end - at, &used);
+        int err = service_reader_feed(r, p + at, n - at, &used);
         at += used;
         if (err == ERR_AGAIN)
-            break;
+            return at;
         assert(err == 0);
         err = service_line_get(service_reader_line(r), up ? SERVICE_CLIENT : SERVICE_SERVER, &line);
         assert(err == 0);
@@ -343,13 +369,62 @@ static void deliver(struct client *c, bool up, size_t n)
             client_pull(c);
         }
     }
-    pipe_took(p, at - p->from);
+}
+
+/* Up to n bytes of a pipe arrive. */
+static void deliver(struct client *c, bool up, size_t n)
+{
+    struct pipe *p = up ? &c->up : &c->down;
+    size_t all = pipe_waiting(p);
+    pipe_took(p, take_lines(c, up, p->bytes + p->from, n < all ? n : all));
+}
+
+/* ---- carried by muxes ---- */
+
+static size_t on_control(void *ctx, bool at_server, const uint8_t *p, size_t n)
+{
+    return take_lines(ctx, at_server, p, n);
+}
+
+static const char *name_of(void *ctx, uint32_t svc)
+{
+    struct client *c = ctx;
+    const struct wish *w = wishes_find(&c->wishes, svc);
+    return w ? w->wanted.name : NULL;
+}
+
+static void on_over(void *ctx, void *service)
+{
+    struct held *h = service;
+    (void)ctx;
+    assert(h->visitors > 0);
+    visitors_are(h, h->visitors - 1);
+}
+
+static void some_steps(struct client *c)
+{
+    for (uint32_t n = pick(c->world, 60); n > 0; n--) {
+        carry_step(c->carry, c->world->now);
+        server_pull(c);
+    }
+}
+
+static bool settle(struct client *c)
+{
+    bool moved = carry_settle(c->carry, c->world->now);
+    server_pull(c);
+    client_pull(c);
+    return moved;
 }
 
 /* ---- a session ---- */
 
 static void begin(struct client *c)
 {
+    static const struct carry_ops ops = {on_control, name_of, on_over};
+    struct world *w = c->world;
+    if (w->carried)
+        c->carry = carry_new(&ops, c, w->rng, w->now, w->carried);
     c->is_up = true;
     c->up.from = c->up.to = c->down.from = c->down.to = 0;
     service_reader_init(&c->up_reader);
@@ -365,6 +440,8 @@ static void lose(struct client *c)
 {
     struct lease *l;
     c->is_up = false;
+    carry_free(c->carry);
+    c->carry = NULL;
     wishes_lost(&c->wishes, c->world->now);
     client_pull(c);
     while ((l = leases_take(&c->leases))) {
@@ -384,7 +461,8 @@ static struct tunnel *new_tunnel(struct client *c, unsigned slot)
 {
     struct tunnel *t = calloc(1, sizeof *t);
     assert(t);
-    (void)snprintf(t->wish.wanted.name, sizeof t->wish.wanted.name, "t%u", slot);
+    (void)snprintf(t->wish.wanted.name, sizeof t->wish.wanted.name, "t%u.%u", slot,
+                   ++c->world->serial);
     t->wish.wanted.kind = SERVICE_KIND_TCP;
     t->wish.wanted.port = (int32_t)pick(c->world, PORTS + 1);
     t->wish.wanted.ready = pick(c->world, 2);
@@ -462,8 +540,10 @@ static void a_visitor(struct held *h)
         struct wish *wish = wishes_find(&h->client->wishes, h->lease.svc);
         assert(wish && wish->wanted.port == h->lease.wanted.port);
         h->client->world->seen.visitors++;
+        if (h->client->carry)
+            carry_visit(h->client->carry, h, h->lease.svc, h->lease.wanted.name);
         visitors_are(h, h->visitors + 1);
-    } else if (h->visitors > 0) {
+    } else if (h->visitors > 0 && !h->client->carry) {
         visitors_are(h, h->visitors - 1);
     }
 }
@@ -489,10 +569,14 @@ static void at_the_server(struct world *w, struct held *h)
         a_visitor(h);
         break;
     case 5:
-        if (h->visitors > 0)
+        if (c->carry)
+            carry_visit(c->carry, NULL, pick(w, 1000), "nobody");
+        else if (h->visitors > 0)
             visitors_are(h, 0);
         break;
     case 6:
+        if (c->carry && h->listens && pick(w, 2))
+            a_visitor(h); /* in the same turn */
         leases_end(&c->leases, &h->lease, &why, some_drain(w), w->now);
         break;
     default:
@@ -513,6 +597,10 @@ static void tick(struct world *w)
         leases_tick(&c->leases, w->now);
         server_pull(c);
     }
+    for (unsigned i = 0; i < w->count; i++) {
+        const struct held *h = w->held[i];
+        assert(!h || h->cut_by == 0 || h->cut_by > w->now || h->visitors == 0);
+    }
 }
 
 static void event(struct world *w)
@@ -530,7 +618,9 @@ static void event(struct world *w)
     } else if (what == 3) {
         c->rights ^= (uint8_t)(1u << pick(w, PORTS + 1));
     } else if (what < 18) {
-        if (c->is_up)
+        if (c->carry)
+            some_steps(c);
+        else if (c->is_up)
             deliver(c, pick(w, 2), pick(w, 400));
     } else if (what < 28) {
         if (h)
@@ -549,6 +639,7 @@ static bool everybody_answers(struct world *w)
     bool moved = false;
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *c = &w->clients[i];
+        moved |= c->carry && settle(c);
         for (int up = 0; up <= 1; up++) {
             size_t n = pipe_waiting(up ? &c->up : &c->down);
             moved |= n > 0;
@@ -558,7 +649,8 @@ static bool everybody_answers(struct world *w)
     }
     for (unsigned i = 0; i < w->count; i++) {
         struct held *h = w->held[i];
-        if (!h || !(h->asks || h->opens || h->visitors > 0))
+        bool leaves = h && h->visitors > 0 && !h->client->carry;
+        if (!h || !(h->asks || h->opens || leaves))
             continue;
         moved = true;
         if (h->asks)
@@ -582,11 +674,12 @@ static void come_to_rest(struct world *w)
     while (w->now < end) {
         while (everybody_answers(w) && w->now < end)
             w->now++; /* lines may wait for their time */
-        mtime_ms next = end;
+        mtime_ms next = w->carried && end - w->now > PULSE_MS ? w->now + PULSE_MS : end;
         for (unsigned i = 0; i < CLIENTS; i++) {
             mtime_ms at = wishes_deadline(&w->clients[i].wishes);
             next = at < next ? at : next;
-            assert(leases_deadline(&w->clients[i].leases) == MTIME_NEVER);
+            /* nothing drains any more; over muxes a full ring may wait for its ACK */
+            assert(w->carried || leases_deadline(&w->clients[i].leases) == MTIME_NEVER);
         }
         w->now = next > w->now ? next : w->now + 1;
         tick(w);
@@ -643,6 +736,7 @@ static void check_rest(struct world *w)
 {
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *c = &w->clients[i];
+        assert(!c->carry || carry_is_over(c->carry));
         for (unsigned slot = 0; slot < TUNNELS; slot++)
             if (c->top[slot])
                 check_wish(c, &c->top[slot]->wish);
@@ -683,10 +777,10 @@ static void end(struct world *w)
     }
 }
 
-static struct world *new_world(struct rng *rng)
+static struct world *new_world(struct rng *rng, struct carry_seen *carried)
 {
     static struct world w;
-    w = (struct world){.rng = rng, .now = 1000, .next_port = 40000};
+    w = (struct world){.rng = rng, .now = 1000, .next_port = 40000, .carried = carried};
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *c = &w.clients[i];
         c->world = &w;
@@ -707,9 +801,9 @@ static struct leasing_seen rest_and_end(struct world *w)
     return seen;
 }
 
-struct leasing_seen leasing_run(struct rng *rng, unsigned events)
+struct leasing_seen leasing_run(struct rng *rng, unsigned events, struct carry_seen *carried)
 {
-    struct world *w = new_world(rng);
+    struct world *w = new_world(rng, carried);
     while (events-- > 0)
         event(w);
     return rest_and_end(w);
@@ -769,7 +863,7 @@ static void server_answers(struct world *w)
 
 bool leasing_cut(struct rng *rng, size_t at)
 {
-    struct world *w = new_world(rng);
+    struct world *w = new_world(rng, NULL);
     struct client *c = &w->clients[0];
     bool goes_on = true;
     for (unsigned n = 0; at > 0 && goes_on;) {
@@ -786,4 +880,41 @@ bool leasing_cut(struct rng *rng, size_t at)
     lose(c);
     (void)rest_and_end(w);
     return at == 0;
+}
+
+/* ---- the same, carried ---- */
+
+/* A visitor of each service that listens, and one of none. */
+static void visits(struct client *c)
+{
+    for (unsigned i = 0; i < c->world->count; i++)
+        if (c->world->held[i] && c->world->held[i]->listens)
+            a_visitor(c->world->held[i]);
+    carry_visit(c->carry, NULL, 1, "nobody");
+}
+
+bool leasing_carried_cut(struct rng *rng, size_t at, size_t again, struct carry_seen *carried)
+{
+    struct world *w = new_world(rng, carried);
+    struct client *c = &w->clients[0];
+    unsigned cuts = 0;
+    for (unsigned n = 0;;) {
+        if (at == 0 && cuts < 2) {
+            carry_cut(c->carry, w->now);
+            cuts++;
+            at = again;
+        }
+        w->now++;
+        if (carry_byte(c->carry, w->now)) {
+            at -= at > 0;
+        } else {
+            visits(c);
+            if (!step(c, n++))
+                break;
+        }
+        server_pull(c);
+        server_answers(w);
+    }
+    (void)rest_and_end(w);
+    return cuts > 0;
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/rng.h"
+#include "sim/carry.h"
 
 /* What happened: the test wants to know that each has. */
 struct leasing_seen {
@@ -24,9 +25,14 @@ struct leasing_seen {
     unsigned lost, late, failed, limit, visitors, changed, waited, slowed;
 };
 
-/* Runs so many events chosen by rng, then comes to rest. */
-struct leasing_seen leasing_run(struct rng *rng, unsigned events);
+/* Runs so many events chosen by rng, then comes to rest. carried: not pipes, but the muxes and the link of
+   carry.h are between the tables, and visitors are streams; NULL: pipes. */
+struct leasing_seen leasing_run(struct rng *rng, unsigned events, struct carry_seen *carried);
 
 /* Opens, a refusal, a change and a close, one byte after the other; after so many bytes the session is
    lost, and everything comes to rest in the next one. False: it was over before. */
 bool leasing_cut(struct rng *rng, size_t at);
+
+/* The same exchange carried by muxes, with visitors in each step; after so many bytes the connection is cut and
+   another one resumes, and again after `again` more. False: it was over before. */
+bool leasing_carried_cut(struct rng *rng, size_t at, size_t again, struct carry_seen *carried);

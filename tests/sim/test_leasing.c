@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         union {
             struct leasing_seen seen;
             unsigned each[sizeof all / sizeof *all];
-        } u = {leasing_run(&rng, events ? events : 20 + (unsigned)(seed % 300))};
+        } u = {leasing_run(&rng, events ? events : 20 + (unsigned)(seed % 300), NULL)};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
             all[i] += u.each[i];
     }
