@@ -156,7 +156,6 @@ struct service {
     bool counts;                         /* as one of its session's */
     char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
     struct service_why why;              /* the worker's once refuse is posted */
-
     struct service_orders orders;
     struct service_reports reports;
 };
@@ -168,6 +167,7 @@ struct services {
     struct list all;
     uv_timer_t timer;
     uint32_t last_key;
+    bool reads_later; /* lines wait for their time: the timer rings then */
 };
 
 /* Who shares a source: its sessions, on any worker, and users who finish without theirs. The main

@@ -153,7 +153,7 @@ static void services_act(struct services *ss)
     while (leases_next(&ss->leases, &act))
         carry_out(ss, &act);
     mtime_ms at = leases_deadline(&ss->leases), read_at = leases_read_at(&ss->leases, now);
-    if (read_at > now && read_at < at)
+    if (ss->reads_later && read_at < at) /* also one that is due, and has not rung yet */
         at = read_at;
     if (at == MTIME_NEVER)
         uv_timer_stop(&ss->timer);
@@ -165,9 +165,11 @@ static void on_timer(uv_timer_t *t)
 {
     struct services *ss = t->data;
     mtime_ms now = now_of(ss->agent);
+    bool may_read = ss->reads_later && leases_read_at(&ss->leases, now) <= now;
+    ss->reads_later = ss->reads_later && !may_read;
     leases_tick(&ss->leases, now);
     services_act(ss);
-    if (leases_read_at(&ss->leases, now) <= now)
+    if (may_read)
         session_read_lines(ss->agent->work.session);
 }
 
@@ -283,8 +285,9 @@ bool services_on_line(struct agent *a, struct hello_text text)
         leases_line(&ss->leases, &line, now);
     else if (!open_one(ss, &line))
         return false;
+    ss->reads_later = leases_read_at(&ss->leases, now) > now;
     services_act(ss);
-    return leases_read_at(&ss->leases, now) <= now;
+    return !ss->reads_later;
 }
 
 void services_look_at_ports(struct agent *a)

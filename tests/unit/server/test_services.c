@@ -518,6 +518,26 @@ static void opens_that_come_too_fast_are_read_later(void **state)
     assert_true(open_line(n + 2, 8080));
 }
 
+/* The loop serves sockets first, and then its clocks. */
+static void what_comes_when_their_time_is_there_does_not_stop_the_reading(void **state)
+{
+    uint32_t n = 2;
+    (void)state;
+    uint32_t key = open_service(1);
+    user(key, 50);
+    while (open_line(n, 8080))
+        n++;
+    kit.now = timer_due(&a->work.services->timer);
+    user_gone(key);
+    assert_int_equal(timer_due(&a->work.services->timer), kit.now);
+    *kit.did = '\0';
+    timer_ring(&a->work.services->timer);
+    KIT_DID("read-lines ");
+    user(key, 50);
+    user_gone(key);
+    assert_int_equal(timer_due(&a->work.services->timer), MTIME_NEVER);
+}
+
 /* Another clock rings meanwhile: that is no credit. */
 static void a_drain_reads_no_line_before_its_time(void **state)
 {
@@ -657,6 +677,7 @@ int main(void)
         T(an_unknown_line_does_not),
         T(a_word_that_cannot_be_said_ends_the_session),
         T(opens_that_come_too_fast_are_read_later),
+        T(what_comes_when_their_time_is_there_does_not_stop_the_reading),
         T(a_drain_reads_no_line_before_its_time),
         T(a_session_has_so_many),
         T(a_client_that_opens_in_a_loop_fills_no_disk),
