@@ -173,13 +173,6 @@ static bool one_ends_beside(const struct client *c)
     return !list_empty(&c->uplinks);
 }
 
-/* Somebody has the port, and may be away: it is free, or given to who asks, at any moment. */
-static bool is_port_held(const struct hello_answer *refusal)
-{
-    return refusal && refusal->error == HELLO_ERR_PORT &&
-           (*refusal->by || strcmp(refusal->errno_word, "EADDRINUSE") == 0);
-}
-
 /* How soon to ask again. */
 enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason reason,
                                       const struct hello_answer *refusal)
@@ -188,7 +181,7 @@ enum backoff_kind client_backoff_kind(const struct client *c, enum end_reason re
         return BACKOFF_SECRET;
     if (reason == END_REFUSED && refusal && refusal->error == HELLO_ERR_TAKEN)
         return one_ends_beside(c) ? BACKOFF_HELD : BACKOFF_TAKEN;
-    if (reason == END_REFUSED && (c->was_up || is_port_held(refusal)))
+    if (reason == END_REFUSED && c->was_up) /* an old server may hold the port for a minute */
         return BACKOFF_HELD;
     enum backoff_kind kind = client_end_outcome(reason).wait;
     return kind == BACKOFF_OUTAGE && one_ends_beside(c) ? BACKOFF_BESIDE : kind;

@@ -325,10 +325,8 @@ static void log_old(const struct uplink *u, const char *message)
     event_tunnel_ready();
 }
 
-static void uplink_on_accepted(void *ctx, struct session *s, const char *message,
-                               const char *address, int port)
+static void uplink_on_accepted(void *ctx, struct session *s, const char *message)
 {
-    (void)address, (void)port; /* of a session that has one of its own */
     static const struct session_ops ops = {
         .on_stream = uplink_on_stream,
         .on_line = uplink_on_line,
@@ -408,7 +406,6 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
         .drain_ms = (uint32_t)(u->opt->common.drain_ns / 1000000),
         .id = c->id,
         .port = u->opt->tunnels.count > 0 ? u->opt->tunnels.at[0].port : u->opt->remote_port,
-        .without_port = true,
         .handshake_ms = patience < TLS_MOST_MS ? patience : TLS_MOST_MS,
         .ops = &ops,
         .ctx = u,

@@ -16,7 +16,6 @@ static const struct {
 } errors[] = {
     [HELLO_OK] = {"", HELLO_MAC_ALWAYS},
     [HELLO_ERR_AUTH] = {"auth", HELLO_MAC_NEVER},
-    [HELLO_ERR_PORT] = {"port", HELLO_MAC_ALWAYS},
     [HELLO_ERR_TAKEN] = {"taken", HELLO_MAC_ALWAYS},
     [HELLO_ERR_UNKNOWN] = {"unknown", HELLO_MAC_NEVER},
     [HELLO_ERR_STALE] = {"stale", HELLO_MAC_ALWAYS},

@@ -115,9 +115,6 @@ struct hello_request {
     /* HELLO_OPEN */
     char id[HELLO_ID_MAX + 1];
     char key[HELLO_ID_MAX + 1]; /* name of the client's own key; "": the shared secret */
-    bool
-        has_port; /* one is asked for with the session; else tunnels are opened in it (service.h) */
-    int64_t port; /* any number: the range is the server's business */
     uint8_t nonce[HELLO_NONCE_BYTES];
     uint32_t window_ms; /* the resume window the client wishes */
     struct hello_caps caps;
@@ -143,14 +140,13 @@ int hello_request_get(struct hello_text line, struct hello_request *ret) MUST_US
 enum hello_error {
     HELLO_OK,
     HELLO_ERR_AUTH,     /* the client's proof is wrong */
-    HELLO_ERR_PORT,     /* the public port cannot be had */
     HELLO_ERR_TAKEN,    /* another session has the id */
     HELLO_ERR_UNKNOWN,  /* no such session (any more), or its proof is wrong: the same answer */
     HELLO_ERR_STALE,    /* a newer attempt has been served already */
     HELLO_ERR_RANGE,    /* the bytes that were missed are not kept any more */
     HELLO_ERR_BUSY,     /* no room now; also what a word means that is not known */
     HELLO_ERR_DRAINING, /* the server is stopping */
-    HELLO_ERR_MESSAGE,  /* the request was no request */
+    HELLO_ERR_MESSAGE,  /* the request was no request, or asks for nothing that there is */
     HELLO_ERRORS,
 };
 
@@ -159,18 +155,12 @@ struct hello_answer {
     bool has_mac; /* set by _get: of a refusal, without one it may have come from anybody */
     /* of an accepted HELLO_OPEN */
     uint8_t sid[HELLO_SID_BYTES], nonce[HELLO_NONCE_BYTES];
-    uint32_t window_ms;           /* the one that counts */
-    bool has_port;                /* as the open has */
-    char address[HELLO_WORD_BUF]; /* public address that listens: printable ASCII, no blanks */
-    int32_t port;                 /* and its port, 0..65535 */
-    struct hello_caps caps;       /* what both can */
+    uint32_t window_ms;     /* the one that counts */
+    struct hello_caps caps; /* what both can */
     /* of an accepted HELLO_RESUME */
     uint64_t epoch, rx;
     /* of a refusal, as far as it applies; the sentence is made by who tells it to a person */
-    bool has_refused_port;
-    int64_t refused_port;
-    char errno_word[HELLO_WORD_BUF]; /* "EADDRINUSE"; "": not said */
-    char by[HELLO_WORD_BUF];         /* address of who has what was asked for; "": not said */
+    char by[HELLO_WORD_BUF]; /* address of who has the id; "": not said */
 };
 
 /*

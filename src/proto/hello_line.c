@@ -20,9 +20,8 @@ enum {
 };
 
 static const struct field id_field = FIELD(hello_request, "id", FIELD_WORD, id);
-static const struct field port_field = FIELD(hello_request, "port", FIELD_I64, port);
 
-/* Of an open, behind the id and the port. */
+/* Of an open, behind the id. */
 static const struct field open_fields[] = {
     FIELD(hello_request, "nc", FIELD_BYTES, nonce),
     FIELD(hello_request, "window_ms", FIELD_U32, window_ms),
@@ -44,24 +43,15 @@ static const struct field opened_fields[] = {
     FIELD(hello_answer, "sid", FIELD_BYTES, sid),
     FIELD(hello_answer, "ns", FIELD_BYTES, nonce),
     FIELD(hello_answer, "window_ms", FIELD_U32, window_ms),
+    FIELD(hello_answer, "caps", FIELD_CAPS, caps),
 };
-
-/* Behind them, where the open has a port. */
-static const struct field listening_fields[] = {
-    FIELD(hello_answer, "address", FIELD_WORD, address),
-    FIELD(hello_answer, "port", FIELD_PORT, port),
-};
-
-static const struct field caps_field = FIELD(hello_answer, "caps", FIELD_CAPS, caps);
 
 static const struct field resumed_fields[] = {
     FIELD(hello_answer, "epoch", FIELD_U64, epoch),
     FIELD(hello_answer, "rx", FIELD_U64, rx),
 };
 
-/* Of a refusal; each may be missing. */
-static const struct field refused_port_field = FIELD(hello_answer, "port", FIELD_I64, refused_port);
-static const struct field errno_field = FIELD(hello_answer, "errno", FIELD_WORD, errno_word);
+/* Of a refusal; it may be missing. */
 static const struct field by_field = FIELD(hello_answer, "by", FIELD_WORD, by);
 
 /* ---- reading a line ---- */
@@ -140,8 +130,7 @@ static bool take_request(const json_t *line, struct hello_text text, struct hell
         return false;
     if (r->op == HELLO_RESUME)
         return field_take_all(line, resume_fields, ARRAY_LEN(resume_fields), r);
-    r->has_port = json_object_get(line, port_field.name);
-    return field_take_all(line, &id_field, 1, r) && field_take_optional(line, &port_field, r) &&
+    return field_take_all(line, &id_field, 1, r) &&
            field_take_all(line, open_fields, ARRAY_LEN(open_fields), r) &&
            hello_id_is_valid(r->id) && take_key(line, text, r);
 }
@@ -183,10 +172,8 @@ static bool mac_is_in_order(const struct hello_answer *a)
 
 static bool take_refusal(const json_t *line, struct hello_answer *a)
 {
-    a->has_refused_port = json_object_get(line, refused_port_field.name);
     return take_error(line, &a->error) && mac_is_in_order(a) &&
-           field_take_optional(line, &refused_port_field, a) &&
-           field_take_optional(line, &errno_field, a) && field_take_optional(line, &by_field, a);
+           field_take_optional(line, &by_field, a);
 }
 
 static bool take_acceptance(const json_t *line, enum hello_op asked, struct hello_answer *a)
@@ -196,11 +183,7 @@ static bool take_acceptance(const json_t *line, enum hello_op asked, struct hell
         return false;
     if (op == HELLO_RESUME)
         return field_take_all(line, resumed_fields, ARRAY_LEN(resumed_fields), a);
-    a->has_port = json_object_get(line, "port") || json_object_get(line, "address");
-    return field_take_all(line, opened_fields, ARRAY_LEN(opened_fields), a) &&
-           (!a->has_port ||
-            field_take_all(line, listening_fields, ARRAY_LEN(listening_fields), a)) &&
-           field_take_all(line, &caps_field, 1, a);
+    return field_take_all(line, opened_fields, ARRAY_LEN(opened_fields), a);
 }
 
 static bool take_answer(const json_t *line, enum hello_op asked, struct hello_answer *a)
@@ -238,8 +221,6 @@ size_t hello_request_put(char buf[HELLO_MAX], const struct hello_request *r, enu
     assert(hello_id_is_valid(r->id));
     field_put_text(&t, "{\"v\":2,\"op\":\"open\"");
     field_put(&t, &id_field, r);
-    if (r->has_port)
-        field_put(&t, &port_field, r);
     field_put_all(&t, open_fields, ARRAY_LEN(open_fields), r);
     if (*r->key)
         field_put(&t, &key_field, r);
@@ -250,10 +231,6 @@ static size_t put_refusal(struct field_text *t, const struct hello_answer *a)
 {
     field_put_text(t, "{\"v\":2,\"ok\":false,\"error\":");
     field_put_quoted(t, hello_error_word(a->error));
-    if (a->has_refused_port)
-        field_put(t, &refused_port_field, a);
-    if (*a->errno_word)
-        field_put(t, &errno_field, a);
     if (*a->by)
         field_put(t, &by_field, a);
     return t->n;
@@ -269,8 +246,5 @@ size_t hello_answer_put(char buf[HELLO_MAX], const struct hello_answer *a, enum 
         return field_put_all(&t, resumed_fields, ARRAY_LEN(resumed_fields), a);
     }
     field_put_text(&t, "{\"v\":2,\"ok\":true,\"op\":\"open\"");
-    (void)field_put_all(&t, opened_fields, ARRAY_LEN(opened_fields), a);
-    if (a->has_port)
-        (void)field_put_all(&t, listening_fields, ARRAY_LEN(listening_fields), a);
-    return field_put_all(&t, &caps_field, 1, a);
+    return field_put_all(&t, opened_fields, ARRAY_LEN(opened_fields), a);
 }

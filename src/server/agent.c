@@ -137,7 +137,8 @@ static void agent_on_authenticated(void *ctx)
     if (a->work.is_quiet)
         return;
     event_client_authenticated(a->name);
-    event_open_awaited(a->name);
+    if (!a->is_v2)
+        event_open_awaited(a->name);
 }
 
 /* Too many strangers, and who has proved itself and asks for nothing is one of them: on the
@@ -155,7 +156,7 @@ static void agent_on_drop(struct message *m)
     agent_ended(a, END_LOCAL, &why);
 }
 
-/* ---- the port ---- */
+/* ---- the port of the legacy wire ---- */
 
 bool agent_may_have_port(const struct agent *a, int64_t port)
 {
@@ -184,15 +185,11 @@ const char *agent_errno_word(const struct agent *a, int64_t port, int err)
 
 static void refuse_port(struct agent *a, int err)
 {
-    struct opening_refusal no = {.answer = {.error = HELLO_ERR_PORT,
-                                            .has_refused_port = true,
-                                            .refused_port = a->claim.wanted},
-                                 .err = err};
-    (void)snprintf(no.answer.errno_word, sizeof no.answer.errno_word, "%s",
-                   agent_errno_word(a, a->claim.wanted, err));
+    const struct opening_refusal no = {.err = err, .port = a->claim.wanted};
     if (!a->work.is_quiet)
-        event_port_failed(a->name, a->claim.wanted,
-                          refusal_port_text(no.answer.errno_word, a->claim.wanted));
+        event_port_failed(
+            a->name, a->claim.wanted,
+            refusal_port_text(agent_errno_word(a, a->claim.wanted, err), a->claim.wanted));
     opening_refuse(a->work.opening, &no);
 }
 
@@ -202,7 +199,7 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
     struct claim *c = &a->claim;
     a->work.has_asked = true;
     a->is_v2 = ask->is_v2;
-    c->wanted = ask->has_port ? ask->port : CLAIM_NO_PORT;
+    c->wanted = ask->is_v2 ? CLAIM_NO_PORT : ask->port;
     if (ask->is_v2) {
         const struct hello_request *open = ask->open;
         memcpy(c->id, open->id, sizeof c->id);
@@ -215,6 +212,8 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
         memcpy(a->sid, ask->sid, sizeof a->sid);
         (void)snprintf(a->name, sizeof a->name, "%s %s", a->peer, c->id);
         agent_on_authenticated(a);
+        agent_post(a, &a->reports.asked);
+        return;
     }
     if (ask->err < 0) {
         if (!a->work.is_quiet)
@@ -222,11 +221,9 @@ static void agent_on_asked(void *ctx, const struct opening_ask *ask)
         opening_refuse(a->work.opening, &(struct opening_refusal){.err = ERR_PROTO});
         return;
     }
-    if (!a->work.is_quiet && ask->has_port)
+    if (!a->work.is_quiet)
         event_open_received(a->name, ask->port);
-    if (!ask->has_port)
-        agent_post(a, &a->reports.asked);
-    else if (ask->port < 0 || ask->port > 65535)
+    if (ask->port < 0 || ask->port > 65535)
         refuse_port(a, ERR_RANGE);
     else if (!agent_may_have_port(a, ask->port))
         refuse_port(a, ERR_PERM);
@@ -263,9 +260,6 @@ static void agent_on_refuse(struct message *m)
         log_debug("[%s] refused", a->name);
     else if (a->main.refusal.answer.error == HELLO_ERR_TAKEN)
         event_id_refused(a->name, a->main.refused_by);
-    else if (*a->main.refusal.answer.errno_word && !*a->main.refused_by)
-        event_port_failed(a->name, a->claim.wanted,
-                          refusal_port_text(a->main.refusal.answer.errno_word, a->claim.wanted));
     else if (a->main.refusal.answer.error != HELLO_ERR_BUSY) /* that has its line */
         event_port_refused(a->name, a->claim.wanted, a->main.refused_by);
     opening_refuse(a->work.opening, &a->main.refusal);
@@ -389,11 +383,10 @@ static void agent_on_accept(struct message *m)
     struct agent *a = CONTAINER_OF(m, struct agent, orders.accept);
     struct listener *l = a->work.endpoint.listener;
     struct session *s = NULL;
-    bool has_port = a->claim.wanted != CLAIM_NO_PORT;
+    bool has_port = !a->is_v2;
     if (!a->work.opening || (has_port && !l))
         return;
-    opening_accept(a->work.opening, has_port ? listener_address(l) : "",
-                   has_port ? listener_port(l) : 0, &s);
+    opening_accept(a->work.opening, has_port ? listener_address(l) : "", &s);
     if (!s)
         return; /* agent_on_failed() follows */
     a->work.opening = NULL;
@@ -587,7 +580,7 @@ static const char *agent_state(const struct agent *a)
 
 void agent_tell(const struct agent *a)
 {
-    const struct listener *l = a->work.endpoint.listener;
+    const struct listener *l = a->is_v2 ? services_listener(a) : a->work.endpoint.listener;
     if (!a->work.authenticated || a->work.over)
         return; /* strangers are no sessions */
     event_session_status(a->peer, *a->claim.id ? a->claim.id : "-", agent_state(a),

@@ -125,8 +125,7 @@ struct service_orders {
     struct message forgotten;
 };
 
-/* From the worker to the main thread. */
-struct service_reports {
+struct service_reports {  /* to the main thread */
     struct message asked; /* the claim is filled in: answered by open_port or refuse */
     struct message opened;
     struct message yielded;
@@ -536,6 +535,7 @@ void services_count(struct service *v);
 /* One is over, of the service with that key. */
 void services_on_relay_over(struct agent *a, uint32_t key);
 
+const struct listener *services_listener(const struct agent *a); /* of the only one; or NULL */
 void services_tell(const struct agent *a);
 
 /* ---- endpoint.c ---- */

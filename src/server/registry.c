@@ -34,13 +34,10 @@ static void tell_worker(struct agent *a, struct message *m)
 static void fill_refusal(struct agent *a, const struct registry_action *act)
 {
     struct hello_answer *no = &a->main.refusal.answer;
-    *no = (struct hello_answer){.error = act->error};
-    a->main.refusal.err = ERR_INUSE;
-    if (act->error == HELLO_ERR_PORT) {
-        no->has_refused_port = true;
-        no->refused_port = a->claim.wanted;
-        (void)snprintf(no->errno_word, sizeof no->errno_word, "%s", "EADDRINUSE");
-    }
+    a->main.refusal =
+        (struct opening_refusal){.answer = {.error = act->is_port ? HELLO_OK : HELLO_ERR_TAKEN},
+                                 .err = ERR_INUSE,
+                                 .port = a->claim.wanted};
     a->main.refused_by[0] = '\0';
     if (act->by)
         (void)snprintf(a->main.refused_by, sizeof a->main.refused_by, "%.*s", HELLO_WORD_BUF - 1,
@@ -272,16 +269,6 @@ static void set_limits(struct agent *a)
     a->main.rate_max = r ? rights_limit(r, RIGHTS_RATE, 0) : 0;
 }
 
-static void refuse_for_rights(struct agent *a)
-{
-    a->main.refusal = (struct opening_refusal){.answer = {.error = HELLO_ERR_PORT,
-                                                          .has_refused_port = true,
-                                                          .refused_port = a->claim.wanted,
-                                                          .errno_word = REFUSAL_RIGHT},
-                                               .err = ERR_PERM};
-    tell_worker(a, &a->orders.refuse);
-}
-
 /* ---- what workers say ---- */
 
 static void owners_on_asked(struct message *m)
@@ -291,10 +278,6 @@ static void owners_on_asked(struct message *m)
     admission_remove(a->main.places, &a->main.admission); /* from here on it counts as a session */
     if (!keys_stays(a)) {
         keys_end(a);
-        return;
-    }
-    if (a->claim.wanted != CLAIM_NO_PORT && !may_have_port(a, a->claim.wanted)) {
-        refuse_for_rights(a);
         return;
     }
     count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */

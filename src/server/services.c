@@ -65,7 +65,6 @@ static void ask(struct services *ss, struct service *v)
     else if (*w->bind || !agent_may_have_port(ss->agent, w->port))
         no.error = SERVICE_ERR_RIGHT; /* where ports listen is -public-bind's to say */
     if (no.error != SERVICE_OK) {
-        tell_refused(v, &no);
         leases_refused(&ss->leases, &v->lease, &no);
         return;
     }
@@ -81,12 +80,8 @@ static void listen_for(struct services *ss, struct service *v)
     v->opened_port = 0;
     int err = endpoint_open(&v->endpoint, (int)port, &why);
     if (err < 0) {
-        struct service_why no = {.error = SERVICE_ERR_PORT};
-        const char *word = agent_errno_word(a, port, err);
-        (void)snprintf(no.errno_word, sizeof no.errno_word, "%s", word);
         log_debug("[%s] %s", a->name, why.text);
-        tell_refused(v, &no);
-        leases_failed(&ss->leases, &v->lease, word);
+        leases_failed(&ss->leases, &v->lease, agent_errno_word(a, port, err));
     } else {
         const struct listener *l = v->endpoint.listener;
         v->opened_port = listener_port(l);
@@ -135,6 +130,8 @@ static void carry_out(struct services *ss, const struct lease_action *act)
         relays_cut_service(ss->agent->work.session, v->key, SMUX_RST_SHUTDOWN);
         break;
     case LEASE_SEND:
+        if (act->line.op == SERVICE_REFUSED)
+            tell_refused(v, &act->line.why);
         say(ss->agent, &act->line);
         break;
     case LEASE_FREE:
@@ -191,7 +188,6 @@ static void service_on_open_port(struct message *m)
     if (agent_may_have_port(v->agent, v->lease.wanted.port)) { /* still */
         leases_granted(&ss->leases, &v->lease);
     } else {
-        tell_refused(v, &no);
         leases_refused(&ss->leases, &v->lease, &no);
     }
     services_act(ss);
@@ -203,7 +199,6 @@ static void service_on_refuse(struct message *m)
     struct services *ss = services_of(v);
     if (!ss)
         return;
-    tell_refused(v, &v->why);
     leases_refused(&ss->leases, &v->lease, &v->why);
     services_act(ss);
 }
@@ -364,9 +359,20 @@ void services_end(struct agent *a)
     a->work.services = NULL;
     while (leases_take(&ss->leases))
         continue;
-    for (struct list *n; (n = list_first(&ss->all));)
-        service_over(LIST_ENTRY(n, struct service, of_agent));
+    for (struct list *n; (n = list_first(&ss->all));) {
+        struct service *v = LIST_ENTRY(n, struct service, of_agent);
+        stop_listening(v); /* with its line */
+        service_over(v);
+    }
     uv_close((uv_handle_t *)&ss->timer, on_timer_closed);
+}
+
+const struct listener *services_listener(const struct agent *a)
+{
+    const struct services *ss = a->work.services;
+    struct list *first = ss ? list_first(&ss->all) : NULL;
+    bool is_only = first && first->next == &ss->all;
+    return is_only ? LIST_ENTRY(first, struct service, of_agent)->endpoint.listener : NULL;
 }
 
 void services_tell(const struct agent *a)

@@ -140,7 +140,6 @@ static enum life_answer life_answer_of(enum hello_error e)
         return LIFE_ANSWER_BUSY;
     case HELLO_OK:
     case HELLO_ERR_AUTH:
-    case HELLO_ERR_PORT:
     case HELLO_ERR_TAKEN:
     case HELLO_ERR_MESSAGE:
     case HELLO_ERRORS:

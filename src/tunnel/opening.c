@@ -201,11 +201,11 @@ struct session *opening_become(struct opening *o, const struct session_config *c
 
 /* ---- what owners ask for ---- */
 
-void opening_accept(struct opening *o, const char *address, int port, struct session **ret)
+void opening_accept(struct opening *o, const char *address, struct session **ret)
 {
     *ret = NULL;
     if (o->state == OPENING_JUDGED)
-        o->wire->accept(o, address, port, ret);
+        o->wire->accept(o, address, ret);
 }
 
 void opening_refuse(struct opening *o, const struct opening_refusal *why)

@@ -48,11 +48,10 @@ enum {
         1024, /* legacy: streams a client may open besides the control stream before it is cut off */
 };
 
-/* What a client asks for; on the legacy wire the port alone. */
+/* What a client asks for: a session, in which it opens its tunnels; on the legacy wire one port. */
 struct opening_ask {
     bool is_v2;
-    bool has_port;      /* else (gotunnel/2) tunnels are opened in the session */
-    int64_t port;       /* any number: the range is the owner's business */
+    int64_t port;       /* legacy: any number, the range is the owner's business */
     int err;            /* legacy: < 0, the message was not understood */
     const uint8_t *sid; /* gotunnel/2: the number the session will have */
     const struct hello_request
@@ -63,7 +62,8 @@ struct opening_ask {
 /* Why the server says no. */
 struct opening_refusal {
     struct hello_answer answer; /* gotunnel/2: error and its data */
-    int err; /* legacy: ERR_INUSE, ERR_PERM, ERR_RANGE, ERR_IO; ERR_PROTO: not understood */
+    int err;      /* legacy: ERR_INUSE, ERR_PERM, ERR_RANGE, ERR_IO; ERR_PROTO: not understood */
+    int64_t port; /* legacy: the one asked for */
 };
 
 /* A connection on its way to the session it resumes. Whoever has it gives it to session_resume() or
@@ -99,10 +99,8 @@ struct opening_ops {
     /* Client: the nonce of the open that goes out now (gotunnel/2). */
     void (*on_open_sent)(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES]);
     /* Client: the session is the callee's (it has no owner yet: session_set_owner()). message: the
-       old server's words, escaped before printing, NULL on gotunnel/2; address and port: what
-       listens, as the server says; "", 0: not known, or without_port. */
-    void (*on_accepted)(void *ctx, struct session *s, const char *message, const char *address,
-                        int port);
+       old server's words, escaped before printing; NULL on gotunnel/2, where nothing is open yet. */
+    void (*on_accepted)(void *ctx, struct session *s, const char *message);
     /* It is over; refusal: of END_REFUSED on gotunnel/2, else NULL. */
     void (*on_failed)(void *ctx, enum end_reason reason, const struct hello_answer *refusal,
                       const struct errmsg *why);
@@ -123,11 +121,9 @@ struct opening_config {
     uint32_t drain_ms;   /* for a session that has lost its port (GOAWAY) */
     /* client */
     const struct hello_credential
-        *credential;   /* in place of the secret; must outlive the opening */
-    const char *id;    /* the same; with a credential one of its name */
-    int64_t port;      /* asked for */
-    bool without_port; /* gotunnel/2: none is, tunnels are opened in the session; port is for the
-                              legacy wire, which has nothing else */
+        *credential;       /* in place of the secret; must outlive the opening */
+    const char *id;        /* the same; with a credential one of its name */
+    int64_t port;          /* asked for on the legacy wire, which has nothing else */
     mtime_ms handshake_ms; /* time for TLS */
     bool take;
     struct hello_nonces mine;
@@ -144,9 +140,9 @@ void opening_close(struct opening *o);
 /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; "" before TLS. */
 const char *opening_tls_info(const struct opening *o);
 
-/* Server: the answers to on_asked. accept: the client is told address and port, if it asked for one;
-   *ret is the session, without an owner; NULL and on_failed follows if the connection broke. */
-void opening_accept(struct opening *o, const char *address, int port, struct session **ret);
+/* Server: the answers to on_asked. accept: on the legacy wire the client is told the address that
+   listens; *ret is the session, without an owner; NULL and on_failed follows if the connection broke. */
+void opening_accept(struct opening *o, const char *address, struct session **ret);
 void opening_refuse(struct opening *o, const struct opening_refusal *why);
 
 /* Server: the answers to on_line, also from inside it. Compares, a line with a key with those that are

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/i18n.h"
 #include "base/log.h"
 #include "base/secure.h"
 #include "tunnel/opening_internal.h"
 #include "tunnel/refusal.h"
 
-/* What this end can do beyond docs/protocol.md: nothing has a name yet. */
+/* What this end can do, by its name. */
 static const struct hello_caps our_caps = {.count = 1, .names = {HELLO_CAP_SERVICES}};
 
 struct hello_part {
@@ -74,7 +75,7 @@ static struct session *hello_become(struct opening *o, const struct hello_answer
     struct session_config cfg = opening_session_config(o, true);
     if (cfg.window_ms > a->window_ms)
         cfg.window_ms = a->window_ms;
-    cfg.has_services = !a->has_port && hello_caps_have(&a->caps, HELLO_CAP_SERVICES);
+    cfg.has_services = true;
     memcpy(cfg.sid, a->sid, sizeof cfg.sid);
     memcpy(cfg.nonce, p->request.nonce, sizeof cfg.nonce);
     int err = hello_resume_key(cfg.resume_key, &p->keys, a->sid, p->request.nonce, a->nonce);
@@ -117,8 +118,6 @@ static void send_open(struct opening *o)
     char line[HELLO_MAX];
     struct hello_request *open = &p->request;
     *open = (struct hello_request){.op = HELLO_OPEN,
-                                   .has_port = !o->cfg.without_port,
-                                   .port = o->cfg.port,
                                    .window_ms = o->cfg.window_ms,
                                    .caps = our_caps,
                                    .take = o->cfg.take,
@@ -159,7 +158,6 @@ static enum end_reason reason_of_refusal(enum hello_error e)
         return END_AUTH;
     case HELLO_ERR_MESSAGE:
         return END_PROTOCOL;
-    case HELLO_ERR_PORT:
     case HELLO_ERR_TAKEN:
         return END_REFUSED;
     case HELLO_ERR_UNKNOWN:
@@ -204,15 +202,14 @@ static void hello_client_input(struct opening *o, const uint8_t *p, size_t n)
         hello_refused(o, &a);
         return;
     }
-    if (a.has_port == o->cfg.without_port ||
-        (o->cfg.without_port && !hello_caps_have(&a.caps, HELLO_CAP_SERVICES))) {
-        opening_fail(o, END_PROTOCOL, NULL);
+    if (!hello_caps_have(&a.caps, HELLO_CAP_SERVICES)) {
+        opening_fail(o, END_PROTOCOL, NULL); /* no tunnel could be opened in it */
         return;
     }
     struct session *s = hello_become(o, &a);
     if (!s)
         return;
-    o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL, a.address, a.port);
+    o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL);
     opening_done(o);
     session_feed(s, p, n);
     session_read_later(s);
@@ -244,6 +241,17 @@ static void hand_over(struct opening *o)
     opening_done(o);
 }
 
+/* No tunnel could be opened in its session. Nothing is compared for that. */
+static void refuse_without_services(struct opening *o)
+{
+    const struct hello_answer a = {.error = HELLO_ERR_MESSAGE};
+    char line[HELLO_MAX];
+    struct errmsg why;
+    (void)errmsg_set(&why, ERR_PROTO, "%s", _("an open that can have no tunnels"));
+    if (opening_say(o, line, hello_refusal_write(line, &a)))
+        opening_fail(o, END_PROTOCOL, &why);
+}
+
 static void hello_server_input(struct opening *o, const uint8_t *p, size_t n)
 {
     struct hello_part *part = o->part;
@@ -256,6 +264,8 @@ static void hello_server_input(struct opening *o, const uint8_t *p, size_t n)
     }
     if (part->request.op == HELLO_RESUME)
         hand_over(o);
+    else if (!hello_caps_have(&part->request.caps, HELLO_CAP_SERVICES))
+        refuse_without_services(o);
     else
         opening_ask_verdict(o, part->request.id);
 }
@@ -303,8 +313,6 @@ static void hello_judge(struct opening *o, const struct credentials *keys, int64
         o->state = OPENING_JUDGED;
         opening_set_deadline(o, loop_now(o->cfg.loop) + OPENING_ANSWER_MS); /* by the registry */
         struct opening_ask ask = {.is_v2 = true,
-                                  .has_port = part->request.has_port,
-                                  .port = part->request.port,
                                   .sid = part->sid,
                                   .open = &part->request,
                                   .public_key = has_key ? part->public_key : NULL};
@@ -325,12 +333,12 @@ static bool say_answer(struct opening *o, const struct hello_answer *a)
     return opening_say(o, line, (size_t)n);
 }
 
-static void hello_accept(struct opening *o, const char *address, int port, struct session **ret)
+static void hello_accept(struct opening *o, const char *address, struct session **ret)
 {
+    (void)address; /* nothing listens yet */
     struct hello_part *p = o->part;
-    struct hello_answer a = {.has_port = p->request.has_port, .port = port};
+    struct hello_answer a = {.error = HELLO_OK};
     a.window_ms = p->request.window_ms < o->cfg.window_ms ? p->request.window_ms : o->cfg.window_ms;
-    (void)strncpy(a.address, address, sizeof a.address - 1);
     hello_caps_common(&a.caps, &p->request.caps, &our_caps);
     memcpy(a.sid, p->sid, sizeof a.sid);
     if (RAND_bytes(a.nonce, sizeof a.nonce) != 1) {

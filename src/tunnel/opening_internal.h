@@ -27,7 +27,7 @@ struct opening_wire {
     void (*judge)(struct opening *o, const struct credentials *keys, int64_t now_s);
     void (*turn_away)(struct opening *o);
     /* Server: the answers; and the one to a wrong secret. */
-    void (*accept)(struct opening *o, const char *address, int port, struct session **ret);
+    void (*accept)(struct opening *o, const char *address, struct session **ret);
     void (*refuse)(struct opening *o, const struct opening_refusal *why);
     void (*reject)(struct opening *o);
     /* Wipes and frees o->part. */

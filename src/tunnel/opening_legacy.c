@@ -183,8 +183,7 @@ static void control_done(struct opening *o, int err)
         err = control_request_get(&p->reader, &req);
     o->state = OPENING_JUDGED;
     opening_set_deadline(o, loop_now(o->cfg.loop) + OPENING_ANSWER_MS); /* by the registry */
-    struct opening_ask ask = {
-        .has_port = true, .port = err < 0 ? 0 : req.remote_port, .err = err < 0 ? err : 0};
+    struct opening_ask ask = {.port = err < 0 ? 0 : req.remote_port, .err = err < 0 ? err : 0};
     o->cfg.ops->on_asked(o->cfg.ctx, &ask);
 }
 
@@ -372,7 +371,7 @@ static void on_port_answer(struct opening *o, struct smux_input rest)
     struct session *s = legacy_become(o);
     if (!s)
         return;
-    o->cfg.ops->on_accepted(o->cfg.ctx, s, p->response.message, NULL, 0);
+    o->cfg.ops->on_accepted(o->cfg.ctx, s, p->response.message);
     opening_done(o);
     session_feed(s, rest.p, rest.n);
     session_read_later(s);
@@ -520,10 +519,9 @@ static bool control_answer(struct opening *o, bool ok, const char *message)
     return true;
 }
 
-static void legacy_accept(struct opening *o, const char *address, int port, struct session **ret)
+static void legacy_accept(struct opening *o, const char *address, struct session **ret)
 {
     char message[CONTROL_MESSAGE_BUF];
-    (void)port;
     control_success_message(message, address);
     if (!control_answer(o, true, message))
         return;
@@ -543,7 +541,7 @@ static void legacy_refuse(struct opening *o, const struct opening_refusal *why)
     if (why->err == ERR_PROTO)
         text = control_invalid_message();
     else
-        control_failure_message(message, why->answer.refused_port, failure);
+        control_failure_message(message, why->port, failure);
     if (!control_answer(o, false, text))
         return;
     struct legacy_part *p = o->part;

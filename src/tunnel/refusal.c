@@ -41,20 +41,6 @@ const char *refusal_port_text(const char *errno_word, long long port)
     return *errno_word ? errno_word : _("the server does not say why");
 }
 
-static void port_text(struct errmsg *ret, const struct hello_answer *a,
-                      const struct hello_request *asked)
-{
-    long long port = a->has_refused_port ? a->refused_port : asked->port;
-    if (*a->by) {
-        (void)errmsg_set(ret, ERR_REFUSED,
-                         _("public port %lld is in use by a client with another id (%s)"), port,
-                         a->by);
-        return;
-    }
-    (void)errmsg_set(ret, ERR_REFUSED, _("public port %lld: %s"), port,
-                     refusal_port_text(a->errno_word, port));
-}
-
 static void taken_text(struct errmsg *ret, const struct hello_answer *a,
                        const struct hello_request *asked)
 {
@@ -71,9 +57,6 @@ void refusal_text(struct errmsg *ret, const struct hello_answer *a,
     switch (a->error) {
     case HELLO_ERR_AUTH:
         (void)errmsg_set(ret, ERR_AUTH, "%s", _("wrong secret"));
-        return;
-    case HELLO_ERR_PORT:
-        port_text(ret, a, asked);
         return;
     case HELLO_ERR_TAKEN:
         taken_text(ret, a, asked);

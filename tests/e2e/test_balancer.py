@@ -81,7 +81,7 @@ def test_through_a_balancer_the_client_is_seen(lab, echo, balancer):
                     link.reset()
                     server.match(r"\] the session goes on from 127\.0\.0\.1:\d+ ")
     log = server.log()
-    assert re.search(r"\[127\.0\.0\.1:\d+ \S+\] listening on ", log)
+    assert re.search(r"\[127\.0\.0\.1:\d+ \S+\] tunnel '\S+': listening on ", log)
     assert BALANCER not in log and " src=-" not in log  # health checks are no lines either
     assert {m for m in re.findall(r"event=(\w+)", log)} <= {"connected", "auth_failed"}
 

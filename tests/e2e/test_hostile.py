@@ -12,7 +12,7 @@ import pytest
 from lib import wire, wire2
 from lib.procs import SECRET
 from lib.services import connect
-from lib.wire2 import ACK, GOAWAY, PING, PONG, PSH, SYN, frame
+from lib.wire2 import ACK, GOAWAY, OPEN, PING, PONG, PSH, frame
 
 SECONDS = 6
 OPENS_MOST = 20  # in that time: at once, then 0.1 to 1 s apart (proto/backoff.h)
@@ -133,7 +133,7 @@ def test_many_sessions_of_one_source_leave_room_for_others(lab):
     other = wire2.Client(server.port, server.ca, SECRET, id="other")
     other.connect = functools.partial(other.connect, ("127.0.0.2", 0))
     with connect(other.open()["port"]):
-        other.until(SYN)
+        other.until(OPEN)
     held.pop().tls.close(reset=True)  # it may still be resumed, so it counts
     again = wire2.Client(server.port, server.ca, SECRET, id="hoarder0")
     assert again.open()["ok"]  # a new process of one that is there
@@ -160,7 +160,7 @@ def test_who_takes_all_descriptors_leaves_some_to_others(lab):
     other = wire2.Client(server.port, server.ca, SECRET, id="other")
     other.connect = functools.partial(other.connect, ("127.0.0.2", 0))
     with connect(other.open()["port"]):
-        other.until(SYN)
+        other.until(OPEN)
     assert "pauses" not in server.log() and "accepting TLS" not in server.log()
     for c in [other, *held]:
         c.tls.close()
@@ -185,7 +185,7 @@ def test_sessions_opened_and_closed_in_a_loop_are_bounded_lines(lab, is_v2):
         w.login(SECRET)
         w.ask(0)
         server.match(r"127\.0\.0\.2:\d+\] control message")
-    begun = len(re.findall(r"127\.0\.0\.1:\d+( looper)?\] control message", server.log()))
+    begun = len(re.findall(r"client 127\.0\.0\.1:\d+( looper)? passed PSK", server.log()))
     most = 61 + time.monotonic() - began
     assert 60 <= begun <= min(150, most)
     assert server.log().count("\n") < 12 * most + 30  # of all kinds

@@ -74,7 +74,7 @@ def test_one_tunnel_and_the_last_line_says_where_it_is(lab, site):
 
 
 def test_a_client_has_the_ports_of_its_rights_and_no_other(lab, site):
-    """With one tunnel, which the open asks for, and with several; so many tunnels, and so many sessions."""
+    """With one tunnel, and with several; so many tunnels, and so many sessions."""
     server, add = site
     allowed, other = free_port(), free_port()
     text = add("shop", "-ports", str(allowed), "-tunnels", "1", "-sessions", "1")
@@ -82,7 +82,7 @@ def test_a_client_has_the_ports_of_its_rights_and_no_other(lab, site):
     with services.Service(lambda s: s.sendall(b"red")) as red:
         done = lab.run("join", text, f"{red.port}@{other}", "-once")
         assert done.returncode == 77 and words in done.stderr, done.stderr
-        server.wait_log(f"cannot listen on public port :{other}: {words}")
+        server.wait_log(f"is refused: public port {other}: {words}")
         client = lab.start("client", PROGRAM, "join", text, f"yes={red.port}@{allowed}", f"no={red.port}@{other}", "-id", "shop.a")
         assert opened(client, "yes") == allowed and answer(allowed) == "red"
         for end in client, server:

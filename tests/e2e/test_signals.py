@@ -260,7 +260,7 @@ def test_status_is_written_whatever_the_level(lab, echo):
     server = lab.server(flags=("-log-level", "info"))
     quiet = lab.client(server, echo.port, remote_port=free_port(), flags=("-log-level", "error", "-id", "quiet"),
                        ready=False)
-    server.wait_log("accepting public connections")
+    server.wait_log("ready to forward")
 
     def says(pattern):
         """It is asked until what it answers is so: nothing else that it does can be seen."""

@@ -15,7 +15,7 @@ from lib import services, wire2
 from lib.cutter import Cutter
 from lib.procs import SECRET, wait_for
 from lib.services import connect, free_port, read_exactly, works
-from lib.wire2 import ACK, FIN, GOAWAY, PING, PONG, PSH, SYN
+from lib.wire2 import ACK, FIN, GOAWAY, OPEN, PING, PONG, PSH
 
 SOON = 10  # seconds: five times what is promised; whatever ends later by itself has more
 SHUTDOWN = 0
@@ -653,13 +653,15 @@ def test_a_refused_port_is_asked_for_again_beside_what_drains(lab, hand, echo):
     session_with_a_stream(lab, hand, echo)
     goaway(hand, 20000)
     began = time.monotonic()
-    for _ in range(3):
-        line = hand.refuse_open("port", port=4711, errno="EADDRINUSE")
-        assert line["take"] is False
-    assert time.monotonic() - began < 30
     other = next_session(hand)
-    other.open()
-    assert echoed(hand)
+    other.open(error="port", errno="EADDRINUSE")
+    for _ in range(2):
+        other.tell(op="refused", svc=other.told()["svc"], error="port", errno="EADDRINUSE")
+    other.wanted = other.told()
+    assert time.monotonic() - began < 30
+    other.tell(op="opened", svc=other.wanted["svc"], address="127.0.0.1:4711", port=4711)
+    other.user(2)
+    assert echoed(hand) and echoed(other)
     other.tls.close()
 
 
@@ -672,7 +674,7 @@ def peer_with_a_stream(server, port):
     assert answer["ok"], answer
     user = connect(answer["port"])
     user.sendall(b"hello")
-    st = peer.until(SYN).sid
+    st = peer.until(OPEN).sid
     assert peer.data(st, 5) == b"hello"
     return peer, user, st, answer["port"]
 
@@ -698,7 +700,7 @@ def test_a_client_says_goaway(server, ms):
     acknowledge(again)
     with connect(port) as s:
         s.sendall(b"new")
-        assert again.data(again.until(SYN).sid, 3) == b"new"
+        assert again.data(again.until(OPEN).sid, 3) == b"new"
     assert "its place is taken" not in server.log()
     again.tls.close()
 
@@ -792,9 +794,7 @@ def test_a_real_refusal_is_told_in_one_language(lab, echo, lang, why):
     speaks(client, lang)
 
 
-REFUSALS = [("port", {"errno": w}) for w in
-            ("EADDRINUSE", "EACCES", "EPERM", "ERANGE", "EMFILE", "ENOMEM", "EIO", "EWHATEVER")] + [
-    ("port", {}), ("port", {"port": 4711, "errno": "EADDRINUSE", "by": "192.0.2.1:9"}),
+REFUSALS = [
     ("taken", {}), ("taken", {"by": "192.0.2.1:9"}), ("draining", {}), ("busy", {}), ("later-word", {}),
     ("auth", None), ("message", None), ("unknown", None)]
 
@@ -805,6 +805,22 @@ def test_every_refusal_is_told_in_one_language(lab, hand, lang, error, data):
     client = lab.client(hand.port, 1, ca=hand.ca, secret=SECRET, ready=False, remote_port=4711,
                         flags=("-id", "by-hand"), env={"LC_ALL": lang})
     hand.refuse_open(error, mac=data is not None, **(data or {}))
+    client.wait_log("retrying in" if lang == "C.UTF-8" else "秒后重试")
+    speaks(client, lang)
+
+
+TUNNEL_REFUSALS = [("port", {"errno": w}) for w in
+                   ("EADDRINUSE", "EACCES", "EPERM", "ERIGHT", "EMFILE", "ENOMEM", "EIO", "EWHATEVER")] + [
+    ("port", {}), ("taken", {}), ("taken", {"by": "192.0.2.1:9"}), ("right", {}), ("limit", {}), ("kind", {}), ("name", {}),
+    ("message", {}), ("revoked", {}), ("moved", {}), ("shutdown", {}), ("later-word", {})]
+
+
+@LANGS
+@pytest.mark.parametrize("error,data", TUNNEL_REFUSALS, ids=lambda v: v if isinstance(v, str) else "")
+def test_every_refusal_of_a_tunnel_is_told_in_one_language(lab, hand, lang, error, data):
+    client = lab.client(hand.port, 1, ca=hand.ca, secret=SECRET, ready=False, remote_port=4711,
+                        flags=("-id", "by-hand"), env={"LC_ALL": lang})
+    hand.open(error=error, **data)
     client.wait_log("retrying in" if lang == "C.UTF-8" else "秒后重试")
     speaks(client, lang)
 

@@ -490,7 +490,7 @@ def test_the_port_of_one_that_waits_goes_to_another_id_after_ten_seconds(lab, ki
         line = rig.server.match(rf".*public port {rig.port} goes to.*").group()
         assert first in line.split("goes to")[0] and other_id in line.split("goes to")[1]
         rig.link.heal()
-        rig.client.wait_log("in use by a client with another id")
+        rig.client.wait_log(f"public port {rig.port} was given to another client")  # and so it is told once
         rig.server.wait_log("in use by the client", after=line)  # behind this one its own "ready to forward" is told from the other's
         assert served(rig.port, timeout=30)
         other.kill()
@@ -499,8 +499,8 @@ def test_the_port_of_one_that_waits_goes_to_another_id_after_ten_seconds(lab, ki
         assert served(rig.port, timeout=30)
 
 
-def test_with_connections_it_keeps_the_port_for_thirty_seconds_and_drains_after(lab):
-    """It loses its port 30 s after the break, resumes, hears GOAWAY at once, its connections drain, and it asks again."""
+def test_with_connections_it_keeps_the_port_for_thirty_seconds(lab):
+    """It loses its port 30 s after the break, resumes, its connections go on, and it asks again."""
     with Rig(lab, n=3) as rig:
         rig.link.cut("finish")
         start = rig.link.cut_at
@@ -513,15 +513,14 @@ def test_with_connections_it_keeps_the_port_for_thirty_seconds_and_drains_after(
         assert 29 < told("the port changed hands", start) < 50
         rig.heal()
         rig.client.wait_log(f"public port {rig.port} was given to another client")
-        rig.server.wait_log(f"{rig.id}] public port {rig.port} goes to")
-        rig.client.wait_log("in use by a client with another id")
+        line = rig.server.match(rf".*{rig.id}\] public port {rig.port} goes to.*").group()
+        rig.server.wait_log("in use by the client", after=line)  # it has asked again
         rig.load.mark()
         rig.load.wait_moved()
         assert served(rig.port, timeout=30)
         rig.finish()
         other.kill()
-        before = rig.client.log().count("the tunnel is up")
-        wait_for("the port again", lambda: rig.client.log().count("the tunnel is up") > before, 60)
+        rig.client.wait_count("the server listens on", 2, timeout=60)
         assert cuts.accepts(rig.port)
 
 

@@ -14,7 +14,7 @@ from lib import cuts, services, wire2
 from lib.procs import SECRET, wait_for
 from lib.services import connect, pattern, read_all, read_exactly
 from lib.wire import Closed
-from lib.wire2 import ACK, FIN, GOAWAY, PING, PONG, PSH, RST, SYN, UPD
+from lib.wire2 import ACK, FIN, GOAWAY, OPEN, PING, PONG, PSH, RST, SYN, UPD
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def peer(server):
 def user_of(peer):
     """A user, and the stream it has got."""
     s = connect(peer.public)
-    return s, peer.until(SYN).sid
+    return s, peer.until(OPEN).sid
 
 
 def still_works(peer):
@@ -47,9 +47,8 @@ def still_works(peer):
 
 
 def test_p1_p2_the_documents_are_enough_to_speak_with_our_server(peer):
-    ping = peer.frame()
-    assert ping.cmd == PING
-    peer.send(PONG, 0, ping.data)
+    peer.send(PING, 0, b"8 bytes!")
+    assert peer.until(PONG).data == b"8 bytes!"
     s, sid = user_of(peer)
     with s:
         s.sendall(b"question")
@@ -63,7 +62,6 @@ def test_p1_p2_the_documents_are_enough_to_speak_with_our_server(peer):
 
 def test_p4_our_server_resumes_at_every_byte(peer):
     """Each byte of an exchange is the last one that came, once."""
-    peer.until(PING)
     s, sid = user_of(peer)
     with s:
         s.sendall(b"abcdefgh")
@@ -212,12 +210,11 @@ def test_p7_a_takeover_is_told(server, peer):
     other.tls.close()
 
 
-def test_p7_another_id_is_refused_with_a_proof(server, peer):
+def test_p7_another_id_hears_who_has_the_port(server, peer):
     other = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
     answer = other.open(peer.public)
-    assert answer["error"] == "port" and answer["errno"] == "EADDRINUSE" and answer["port"] == peer.public
+    assert answer["error"] == "taken" and "message" not in answer and not answer["ok"]
     assert answer["by"] == "127.0.0.1:%d" % peer.tls.sock.getsockname()[1]
-    assert "mac" in answer and "message" not in answer
     other.tls.close()
     still_works(peer)
 
@@ -228,9 +225,9 @@ def test_p2_a_field_of_a_later_version_is_proved_too(server, signed):
     peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
     more = {"slot": "laptop", "deep": {"mac": [0]}}
     add = None if signed else lambda raw: b"{" + wire2.text(more)[1:-1] + b"," + raw[1:]
-    answer = peer.open(caps=["later"], mine=[os.urandom(16)] * 8, extra=more if signed else None, distort=add)
+    answer = peer.open(caps=["services", "later"], mine=[os.urandom(16)] * 8, extra=more if signed else None, distort=add)
     if signed:
-        assert answer["ok"] and answer["caps"] == []
+        assert answer["ok"] and answer["caps"] == ["services"]
     else:
         assert answer == {"v": 2, "ok": False, "error": "auth"}
     peer.tls.close()
@@ -253,11 +250,31 @@ def test_p2_the_shared_secret_proves_no_key(server, fields, is_line):
 def test_p1_a_port_that_is_not_allowed_is_refused_with_data(lab):
     server = lab.server(flags=("-allow-ports", "1-2"))
     peer = wire2.Client(server.port, server.ca, SECRET, cuts.fresh_id())
-    for port, errno in [(4711, "EPERM"), (65536, "ERANGE"), (-1, "ERANGE")]:
-        answer = peer.open(port)
-        answer.pop("mac")
-        assert answer == {"v": 2, "ok": False, "error": "port", "port": port, "errno": errno}
-        peer.tls.close()
+    assert peer.open(port=None)["ok"]
+    for port in 4711, 0:
+        assert peer.ask(port) == {"ok": False, "error": "right"}
+    peer.tell(op="open", svc=9, name="by-hand", kind="tcp", port=65536, bind="", ready=True)
+    assert struct.unpack("<II", peer.until(GOAWAY).data)[0] == 2  # that is no line
+    peer.tls.close()
+
+
+def test_p1_an_open_that_can_have_no_tunnels_is_refused(server):
+    """Whoever asks: its proof is not looked at."""
+    for secret in SECRET, "another secret altogether":
+        peer = wire2.Client(server.port, server.ca, secret, cuts.fresh_id())
+        for caps in [], ["later"]:
+            assert peer.open(caps=caps, extra={"port": 4711}) == {"v": 2, "ok": False, "error": "message"}
+            peer.tls.close()
+    server.wait_log("an open that can have no tunnels")
+
+
+@pytest.mark.parametrize("port", [0, 4712])
+def test_p2_our_client_believes_no_port_that_it_has_not_asked_for(lab, hand, port):
+    client = client_of(lab, hand, 1)
+    hand.open(port=port, address="127.0.0.1:4711")
+    assert struct.unpack("<II", hand.until(GOAWAY).data)[0] == 2
+    client.wait_log("the other side broke the protocol")
+    assert "tunnel is up" not in client.log()
 
 
 @pytest.mark.parametrize("change", ["mac first", "blank", "no mac", "twice", "escaped"])
@@ -283,7 +300,7 @@ def test_p8_a_session_whose_window_is_over_is_unknown(server):
     answer = peer.open(window_ms=1000)
     assert answer["window_ms"] == 1000
     s = connect(answer["port"])
-    peer.until(SYN)
+    peer.until(OPEN)
     peer.drop()
     with pytest.raises(ConnectionResetError):
         read_all(s)
@@ -425,11 +442,6 @@ def test_p2_our_client_does_not_believe_an_open_without_the_secret(lab, hand):
 
 
 REFUSALS = [  # error, data, what an English and what a Chinese user reads
-    ("port", {"port": 4711, "errno": "EADDRINUSE", "by": "192.0.2.7:50122"},
-     "public port 4711 is in use by a client with another id (192.0.2.7:50122)",
-     "公网端口 4711 正被另一个标识的客户端占用 (192.0.2.7:50122)"),
-    ("port", {"errno": "EACCES"}, "public port 4711: the server has no permission to open it",
-     "公网端口 4711: 服务端没有权限监听该端口"),
     ("taken", {"by": "[::1]:9"}, "another client has the id 'by-hand': [::1]:9",
      "另一个客户端正在使用标识 'by-hand': [::1]:9"),
     ("draining", {}, "the server is stopping", "服务端正在停止"),
@@ -449,6 +461,30 @@ def test_p1_a_refusal_is_told_in_the_user_s_language(lab, hand, lang, error, dat
     assert log.isascii() == (lang == "C.UTF-8")
 
 
+TUNNEL_REFUSALS = [
+    ("taken", {"by": "192.0.2.7:50122"}, "public port 4711 is in use by a client with another id (192.0.2.7:50122)",
+     "公网端口 4711 正被另一个标识的客户端占用 (192.0.2.7:50122)"),
+    ("port", {"errno": "EACCES"}, "public port 4711: the server has no permission to open it",
+     "公网端口 4711: 服务端没有权限监听该端口"),
+    ("of-a-later-version", {"x": [1]}, "public port 4711: the server has no room for more tunnels", "公网端口 4711: ")]
+
+
+@pytest.mark.parametrize("lang", ["C.UTF-8", "zh_CN.UTF-8"])
+@pytest.mark.parametrize("error,data,english,chinese", TUNNEL_REFUSALS, ids=lambda v: v if isinstance(v, str) else "")
+def test_p1_a_refused_tunnel_is_told_in_the_user_s_language(lab, hand, lang, error, data, english, chinese):
+    """The session is up, and the tunnel is not; it is asked for again in it."""
+    client = client_of(lab, hand, 1, env={"LC_ALL": lang})
+    hand.open(error=error, **data)
+    client.wait_log("the server refused to forward the port: " + english if lang == "C.UTF-8" else chinese)
+    again = hand.told()
+    assert (again["op"], again["port"]) == ("open", 4711) and again["svc"] != hand.wanted["svc"]
+    log = client.log()
+    assert "tunnel is up" not in log and "隧道已建立" not in log
+    assert log.isascii() == (lang == "C.UTF-8")
+    hand.tell(op="opened", svc=again["svc"], address="127.0.0.1:4711", port=4711)
+    client.wait_log("隧道已建立" if lang == "zh_CN.UTF-8" else "the tunnel is up")
+
+
 @pytest.mark.parametrize("lang", ["C.UTF-8", "zh_CN.UTF-8"])
 def test_p1_one_language_from_the_first_line_to_the_tunnel(lab, hand, lang):
     client = client_of(lab, hand, 1, env={"LC_ALL": lang})
@@ -458,7 +494,7 @@ def test_p1_one_language_from_the_first_line_to_the_tunnel(lab, hand, lang):
     assert client.log().isascii() == (lang == "C.UTF-8")
 
 
-@pytest.mark.parametrize("error,mac", [("port", False), ("taken", False), ("stale", False), ("auth", True),
+@pytest.mark.parametrize("error,mac", [("taken", False), ("stale", False), ("auth", True),
                                        ("message", True)])
 def test_p2_a_refusal_that_breaks_the_rule_of_macs_is_no_line(lab, hand, error, mac):
     client = client_of(lab, hand, 1)
@@ -466,7 +502,7 @@ def test_p2_a_refusal_that_breaks_the_rule_of_macs_is_no_line(lab, hand, error, 
     client.wait_log("the other side broke the protocol")
 
 
-@pytest.mark.parametrize("error", ["port", "busy"])
+@pytest.mark.parametrize("error", ["taken", "busy"])
 def test_p2_a_mac_that_is_there_must_be_right(lab, hand, error):
     client = client_of(lab, hand, 1)
     hand.refuse_open(error, secret="another secret altogether")

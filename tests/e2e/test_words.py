@@ -252,7 +252,7 @@ def test_a_public_port_that_is_refused(lab, without_right, forbidden, i):
     flags, port = (("-allow-ports", "80"), 81) if forbidden else ((), 80)
     server = lab.server(wrapper=without_right, flags=flags, env=env)
     client = lab.client(server, 1, remote_port=port, ready=False, env=env)
-    server.wait_log((f"cannot listen on public port :{port}: ", f"监听公网端口 :{port} 失败: ")[i] + PORT[forbidden][i] + "\n")
+    server.wait_log((f" is refused: public port {port}: ", f"：公网端口 {port}：")[i] + PORT[forbidden][i] + "\n")
     client.wait_log((f"the server refused to forward the port: public port {port}: ",
                      f"请求端口转发失败: 服务端返回错误: 公网端口 {port}: ")[i] + PORT[forbidden][i] + "\n")
 

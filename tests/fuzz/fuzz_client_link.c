@@ -193,10 +193,23 @@ static void on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES])
     assert(end.opening && end.tp->is_v2);
 }
 
-static void on_accepted(void *ctx, struct session *s, const char *message, const char *address,
-                        int port)
+static bool on_line(void *ctx, struct hello_text line)
+{
+    (void)ctx;
+    assert(end.session && end.is_v2 && line.n > 0 && line.n < HELLO_MAX && line.p[0] == '{');
+    return true;
+}
+
+static void on_relay_over(void *ctx, uint32_t svc)
+{
+    (void)ctx, (void)svc;
+}
+
+static void on_accepted(void *ctx, struct session *s, const char *message)
 {
     static const struct session_ops ops = {.on_stream = on_stream,
+                                           .on_line = on_line,
+                                           .on_relay_over = on_relay_over,
                                            .on_dial = on_dial,
                                            .on_dial_cancel = on_dial_cancel,
                                            .on_dial_hurry = on_dial_hurry,
@@ -204,9 +217,9 @@ static void on_accepted(void *ctx, struct session *s, const char *message, const
                                            .on_open_beside = on_fact,
                                            .on_tell = on_tell,
                                            .on_closed = on_closed};
-    (void)ctx, (void)address;
+    (void)ctx;
     end.outcomes++;
-    assert(end.opening && end.outcomes == 1 && s && port >= 0 && port <= 65535);
+    assert(end.opening && end.outcomes == 1 && s);
     assert(end.is_v2 ? conn_of(end.tp)->proved : !end.legacy_refused && message);
     end.opening = NULL;
     end.session = s;
@@ -262,14 +275,12 @@ static void answer_open(struct conn *c, unsigned how)
     char line[HELLO_MAX];
     static const uint32_t windows[] = {60000, 0, 1000, 3600000};
     struct hello_answer a = {.window_ms = windows[how / 8 % 4],
-                             .has_port = how % 64 != 61,
-                             .address = "[::]:8080",
-                             .port = (int32_t)script_word(in)};
+                             .caps = {how % 64 != 61, {HELLO_CAP_SERVICES}}};
     bool is_right = how % 8 != 7;
+    (void)script_word(in); /* once a port: the corpora have it */
     memset(a.sid, script_byte(in), sizeof a.sid);
     if (how % 8 == 4)
-        a = (struct hello_answer){
-            .error = HELLO_ERR_PORT, .has_refused_port = true, .errno_word = "EADDRINUSE"};
+        a = (struct hello_answer){.error = HELLO_ERR_DRAINING};
     if (how % 8 == 5)
         a = (struct hello_answer){.error = HELLO_ERR_TAKEN, .by = "192.0.2.1"};
     if (how % 8 == 6)

@@ -112,15 +112,28 @@ static void on_tell(void *ctx, const struct life_action *a, const struct errmsg 
     assert(((struct conn *)ctx)->session && a->kind == LIFE_TELL);
 }
 
+static bool on_session_line(void *ctx, struct hello_text line)
+{
+    assert(((struct conn *)ctx)->session && line.n > 0 && line.n < HELLO_MAX && line.p[0] == '{');
+    return true;
+}
+
+static void on_relay_over(void *ctx, uint32_t svc)
+{
+    (void)ctx, (void)svc;
+}
+
 static void accept_it(struct conn *c)
 {
-    static const struct session_ops ops = {.on_users = on_users,
+    static const struct session_ops ops = {.on_line = on_session_line,
+                                           .on_relay_over = on_relay_over,
+                                           .on_users = on_users,
                                            .on_yield_port = on_yield_port,
                                            .on_waiting = on_waiting,
                                            .on_tell = on_tell,
                                            .on_closed = on_closed};
     struct session *s;
-    opening_accept(c->opening, "[::]:8080", 8080, &s);
+    opening_accept(c->opening, "[::]:8080", &s);
     if (!s)
         return; /* on_failed follows */
     c->outcomes++;
@@ -134,11 +147,7 @@ static void refuse_it(struct conn *c, unsigned how)
     static const struct opening_refusal why[] = {
         {.answer = {.error = HELLO_ERR_BUSY}, .err = ERR_IO},
         {.answer = {.error = HELLO_ERR_TAKEN, .by = "192.0.2.1:4711"}, .err = ERR_INUSE},
-        {.answer = {.error = HELLO_ERR_PORT,
-                    .has_refused_port = true,
-                    .refused_port = 80,
-                    .errno_word = "EACCES"},
-         .err = ERR_PERM},
+        {.answer = {.error = HELLO_ERR_TAKEN}, .err = ERR_PERM, .port = 80},
         {.answer = {.error = HELLO_ERR_DRAINING}, .err = ERR_PROTO},
     };
     opening_refuse(c->opening, &why[how % ARRAY_LEN(why)]);
@@ -285,11 +294,11 @@ static void say_open(struct conn *c, unsigned how)
     char line[HELLO_MAX];
     struct hello_request q = {.op = HELLO_OPEN,
                               .id = "laptop",
-                              .has_port = true,
-                              .port = (int64_t)script_word(&end.link.script) - (how & 2),
+                              .caps = {how % 64 != 62, {HELLO_CAP_SERVICES}},
                               .window_ms = how & 4 ? 1000 : 60000,
                               .take = how & 8,
                               .mine = {.count = (uint8_t)(how / 16 % 9)}};
+    (void)script_word(&end.link.script); /* once a port: the corpora have it */
     const char *secret = how & 1 ? LINK_SECRET : "another-one-of-16-bytes";
     struct hello_signer signer = {own.seed, link_exporter};
     bool has_key = how / 16 >= 9;
@@ -368,8 +377,8 @@ static void user_comes(struct session *s)
     if (fd < 0)
         return;
     struct relay *r = NULL;
-    if (session_open_stream(s, &(struct smux_open){0}, &st) == 0 &&
-        !(r = relay_new(&end.link.relays, s, st)))
+    struct smux_open open = {.service = session_has_services(s)};
+    if (session_open_stream(s, &open, &st) == 0 && !(r = relay_new(&end.link.relays, s, st)))
         abort();
     if (r) {
         relay_set_source(r, (uint64_t)fd);

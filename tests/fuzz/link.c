@@ -250,6 +250,11 @@ void peer_frame(struct link_end *e, struct transport *t)
     bool of_session = cmd == SMUX_NOP || cmd >= SMUX_ACK;
     uint32_t sid = of_session ? 0 : 1 + what / 10;
     uint8_t payload[SMUX_FIXED_BYTES] = {0};
+    if (cmd == SMUX_SYN && t->is_v2) { /* whose sessions have services: a stream of the first one */
+        static const uint8_t open[] = {1, 0, 0, 0, 0, 0, 0, 0};
+        peer_puts(t, 3, SMUX_OPEN, sid, open, sizeof open);
+        return;
+    }
     if (cmd == SMUX_PSH) {
         peer_puts(t, t->is_v2 ? 3 : 2, cmd, sid, zeros, script_word(s));
         return;

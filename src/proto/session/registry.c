@@ -29,8 +29,7 @@ static void act(const struct registry *r, enum registry_action_kind kind, struct
     r->act(r->ctx, &(struct registry_action){.kind = kind, .claim = c, .by = by});
 }
 
-static void refuse(const struct registry *r, struct claim *c, enum hello_error error,
-                   struct claim *by)
+static void refuse(const struct registry *r, struct claim *c, bool is_port, struct claim *by)
 {
     /* A port that is open, or about to be, is closed with the session: until registry_gone() it is
        in the way of others. */
@@ -39,7 +38,7 @@ static void refuse(const struct registry *r, struct claim *c, enum hello_error e
     c->state = CLAIM_RELEASED;
     c->waits_for = NULL;
     r->act(r->ctx, &(struct registry_action){
-                       .kind = REGISTRY_REFUSE, .claim = c, .by = by, .error = error});
+                       .kind = REGISTRY_REFUSE, .claim = c, .by = by, .is_port = is_port});
 }
 
 /* ---- who is in the way ---- */
@@ -204,13 +203,13 @@ void registry_ask(struct registry *r, struct claim *c)
     c->is_asked_to_yield = false;
     struct claim *other = taken_by(r, c);
     if (other) {
-        refuse(r, c, HELLO_ERR_TAKEN, other);
+        refuse(r, c, false, other);
         return;
     }
     list_foreach (n, &r->claims) {
         struct claim *o = LIST_ENTRY(n, struct claim, node);
         if (claim_is_namesake(o, c) && is_pending(o))
-            refuse(r, o, HELLO_ERR_TAKEN, c); /* overtaken */
+            refuse(r, o, false, c); /* overtaken */
     }
     decide(r, c);
 }
@@ -242,7 +241,7 @@ void registry_yielded(struct registry *r, struct claim *c, bool yes)
     list_foreach (n, &r->claims) {
         struct claim *w = LIST_ENTRY(n, struct claim, node);
         if (w->waits_for == c && w->state == CLAIM_ASKING)
-            refuse(r, w, HELLO_ERR_PORT, c);
+            refuse(r, w, true, c);
     }
 }
 

@@ -80,7 +80,7 @@ struct registry_action {
     enum registry_action_kind kind;
     struct claim *claim;
     struct claim *by; /* EVICT, YIELD: for whom; REFUSE: who has it, NULL: nobody known here */
-    enum hello_error error; /* REFUSE: HELLO_ERR_TAKEN, HELLO_ERR_PORT */
+    bool is_port;     /* REFUSE: the port is another's; else the id is */
 };
 
 struct registry {

@@ -248,17 +248,17 @@ class Client(Session):
     def __init__(self, port, ca, secret, id="by-hand"):
         super().__init__()
         self.port, self.ctx, self.secret, self.id = port, client_context(ca), secret, id
-        self.epoch, self.sid, self.key = 0, None, None
+        self.epoch, self.sid, self.key, self.svc = 0, None, None, 0
 
     def connect(self, source=None):
         return Tls(socket.create_connection(("127.0.0.1", self.port), PATIENCE, source), self.ctx)
 
-    def open(self, port=0, window_ms=60000, take=True, mine=(), caps=(), extra=None, distort=None):
-        """Opens a session, and checks the server's proof, also of a refusal that has one. The answer.
-        extra: more fields; distort: what becomes of the signed line on its way."""
+    def open(self, port=0, window_ms=60000, take=True, mine=(), caps=("services",), extra=None, distort=None):
+        """Opens a session, and checks the server's proof, also of a refusal that has one; then a tunnel in it (port None: none).
+        The answer, with that of ask(). extra: more fields; distort: what becomes of the signed line on its way."""
         self.tls = self.connect()
         keys, self.nc = Keys(self.secret, self.tls.exporter()), os.urandom(16)
-        line = text(signed({"v": 2, "op": "open", "id": self.id, "port": port, "nc": self.nc.hex(),
+        line = text(signed({"v": 2, "op": "open", "id": self.id, "nc": self.nc.hex(),
                             "window_ms": window_ms, "caps": list(caps), "take": take,
                             "mine": [nc.hex() for nc in mine], **(extra or {})}, keys.client, BEFORE_OPEN))
         if distort:
@@ -269,7 +269,17 @@ class Client(Session):
         if answer["ok"]:
             self.sid = bytes.fromhex(answer["sid"])
             self.key = keys.resume(self.sid, self.nc, bytes.fromhex(answer["ns"]))
+            if port is not None:
+                answer.update(self.ask(port))
         return answer
+
+    def ask(self, port):
+        """Opens a tunnel in the session. Its address and port, or ok False and what the refusal has."""
+        self.svc += 1
+        self.tell(op="open", svc=self.svc, name="by-hand", kind="tcp", port=port, bind="", ready=True)
+        line = self.told()
+        assert line.pop("svc") == self.svc
+        return {**line, "ok": line.pop("op") == "opened"}
 
     def request(self, tls, epoch=None, rx=None, key=None):
         """The line of a resume over this connection."""
@@ -316,9 +326,9 @@ class Server(Session):
         tls = Tls(self.listener.accept()[0], self.ctx, server=True)
         return tls, tls.line()
 
-    def open(self, window_ms=60000, address=None, port=None, secret=None):
+    def open(self, window_ms=60000, address=None, port=None, secret=None, error=None, **data):
         """Takes the client's next open, whose proof must be right, and its only tunnel, which is `wanted` then. The
-        line of the open. A secret that is not the client's: nothing follows."""
+        line of the open. error: the tunnel is refused, with data. A secret that is not the client's: nothing follows."""
         self.tls, line = self.accept()
         assert line["op"] == "open", line
         keys, self.nc = Keys(secret or self.secret, self.tls.exporter()), bytes.fromhex(line["nc"])
@@ -332,7 +342,10 @@ class Server(Session):
         if not secret:
             self.wanted = self.told()
             assert self.wanted["op"] == "open", self.wanted
-            port = port or self.wanted["port"] or 4711
+            port = self.wanted["port"] or 4711 if port is None else port
+            if error:
+                self.tell(op="refused", svc=self.wanted["svc"], error=error, **data)
+                return line
             self.tell(op="opened", svc=self.wanted["svc"], address=address or f"127.0.0.1:{port}", port=port)
         return line
 

@@ -498,9 +498,9 @@ struct session *stub_accepted(struct opening *o)
     s->has_services = !stub.is_old_server;
     control_success_message(message, "[::]:8080");
     if (s->has_services)
-        o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL, "", 0);
+        o->cfg.ops->on_accepted(o->cfg.ctx, s, NULL);
     else
-        o->cfg.ops->on_accepted(o->cfg.ctx, s, message, "", 0);
+        o->cfg.ops->on_accepted(o->cfg.ctx, s, message);
     stub_turn();
     const struct tunnel *sole = tunnels_sole(stub.client);
     if (s->has_services && sole && !stub.is_mute)

@@ -54,33 +54,11 @@ static void who_is_told_no_asks_seldom(void **state)
 /* What was ours, an old server, or a session that ends, gives back soon. */
 static void a_port_that_was_ours_is_asked_for_often(void **state)
 {
-    const struct hello_answer port = {.error = HELLO_ERR_PORT};
     (void)state;
     start(false, false);
     assert_int_equal(kind(END_REFUSED), BACKOFF_REJECTED);
-    assert_int_equal(client_backoff_kind(&client, END_REFUSED, &port), BACKOFF_REJECTED);
     start(true, false);
     assert_int_equal(kind(END_REFUSED), BACKOFF_HELD);
-    assert_int_equal(client_backoff_kind(&client, END_REFUSED, &port), BACKOFF_HELD);
-}
-
-/* By one that never had it, too: its owner may be away, and it is given from 10 s after that on. */
-static void a_port_that_somebody_has_is_asked_for_often(void **state)
-{
-    const struct hello_answer in_use = {.error = HELLO_ERR_PORT, .errno_word = "EADDRINUSE"};
-    const struct hello_answer by_another = {.error = HELLO_ERR_PORT,
-                                            .by = "192.0.2.7:50122 laptop"};
-    const struct hello_answer forbidden = {.error = HELLO_ERR_PORT, .errno_word = "EPERM"};
-    const struct hello_answer busy = {.error = HELLO_ERR_BUSY};
-    (void)state;
-    for (int was_up = 0; was_up < 2; was_up++) {
-        enum backoff_kind otherwise = was_up ? BACKOFF_HELD : BACKOFF_REJECTED;
-        start(was_up, false);
-        assert_int_equal(client_backoff_kind(&client, END_REFUSED, &in_use), BACKOFF_HELD);
-        assert_int_equal(client_backoff_kind(&client, END_REFUSED, &by_another), BACKOFF_HELD);
-        assert_int_equal(client_backoff_kind(&client, END_REFUSED, &forbidden), otherwise);
-        assert_int_equal(client_backoff_kind(&client, END_REFUSED, &busy), otherwise);
-    }
 }
 
 static void an_id_that_another_has_is_waited_for(void **state)
@@ -116,7 +94,6 @@ int main(void)
         cmocka_unit_test(a_lost_server_is_dialled_soon),
         cmocka_unit_test(who_is_told_no_asks_seldom),
         cmocka_unit_test(a_port_that_was_ours_is_asked_for_often),
-        cmocka_unit_test(a_port_that_somebody_has_is_asked_for_often),
         cmocka_unit_test(an_id_that_another_has_is_waited_for),
         cmocka_unit_test(each_end_has_a_status),
     };

@@ -35,7 +35,6 @@ static void expect_said(const char *text)
 static void both(void)
 {
     stub_connected(stub_dial(), 1);
-    assert_true(stub_opening()->cfg.without_port);
     stub_asks(stub_opening(), 1);
     expect_said("");
     struct session *s = stub_accepted(stub_opening());

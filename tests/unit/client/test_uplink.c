@@ -264,7 +264,7 @@ static void ways_out_of_opening(void **state)
 static void addresses(void)
 {
     const struct path_memory *paths = &stub.client->paths;
-    const struct hello_answer taken = {.error = HELLO_ERR_TAKEN}, port = {.error = HELLO_ERR_PORT};
+    const struct hello_answer taken = {.error = HELLO_ERR_TAKEN}, busy = {.error = HELLO_ERR_BUSY};
     stub_connected(stub_dial(), 4);
     stub_failed(stub_opening(), END_AUTH, NULL);
     stub_wait();
@@ -272,7 +272,7 @@ static void addresses(void)
     stub_failed(stub_opening(), END_REFUSED, NULL); /* an old server */
     stub_wait();
     stub_connected(stub_dial(), 4);
-    stub_failed(stub_opening(), END_REFUSED, &port);
+    stub_failed(stub_opening(), END_REFUSED, &busy);
     assert_int_equal(paths->nfailed, 0);
     assert_int_equal(paths->good.family, ADDRESS_NONE);
 
@@ -559,13 +559,13 @@ static void names(const struct opening *o, const char *nonces)
 
 static void mine(void)
 {
-    const struct hello_answer port = {.error = HELLO_ERR_PORT};
+    const struct hello_answer busy = {.error = HELLO_ERR_BUSY};
     stub_over(stub_up(1), END_PEER); /* a cut: it may be there still */
     struct opening *o = next_open();
     assert_false(o->cfg.take); /* a new process takes, once */
     names(o, "1");
     stub_asks(o, 2);
-    stub_failed(o, END_REFUSED, &port); /* there is no such session */
+    stub_failed(o, END_REFUSED, &busy); /* there is no such session */
     o = next_open();
     names(o, "1");
     stub_asks(o, 3);

@@ -95,7 +95,7 @@ static void make_line(struct line *l, uint32_t i, struct rng *rng)
     struct hello_signer signer = {sign_with[i].seed, exporter};
     for (size_t at = 0; at < sizeof exporter; at++)
         exporter[at] = (uint8_t)rng->next(rng);
-    l->request = (struct hello_request){.op = HELLO_OPEN, .port = 4000};
+    l->request = (struct hello_request){.op = HELLO_OPEN};
     (void)snprintf(l->request.id, sizeof l->request.id, "client-%u", i);
     (void)snprintf(l->request.key, sizeof l->request.key, "client-%u", i);
     assert_int_equal(hello_keys_init(&keys, mac_with[i].a, sizeof mac_with[i].a, exporter), 0);

@@ -135,12 +135,11 @@ static struct scene *scene(void)
     s = (struct scene){
         .open = {.op = HELLO_OPEN,
                  .id = "laptop.local-1",
-                 .has_port = true,
-                 .port = 8080,
                  .window_ms = 60000,
+                 .caps = {1, {"services"}},
                  .take = true},
         .resume = {.op = HELLO_RESUME, .epoch = 3, .rx = 0x123456789},
-        .opened = {.window_ms = 45000, .has_port = true, .port = 8080, .address = "0.0.0.0:8080"},
+        .opened = {.window_ms = 45000, .caps = {1, {"services"}}},
         .resumed = {.epoch = 3, .rx = 0xfedcba9876543210},
     };
     (void)snprintf(s.secret, sizeof s.secret, "%s", vector("secret").p);
@@ -189,11 +188,7 @@ static void the_same_lines(void **state)
     assert_line(written(buf, hello_answer_write(buf, &s->opened, s->keyed_line, &s->own_keys)),
                 "opened_key_line");
 
-    struct hello_answer no = {.error = HELLO_ERR_PORT,
-                              .has_refused_port = true,
-                              .refused_port = 8080,
-                              .errno_word = "EADDRINUSE",
-                              .by = "192.0.2.7:50122"};
+    struct hello_answer no = {.error = HELLO_ERR_TAKEN, .by = "192.0.2.7:50122"};
     assert_line(written(buf, hello_answer_write(buf, &no, s->open_line, &s->keys)),
                 "opened_refused_line");
     struct hello_answer far = {.error = HELLO_ERR_RANGE};

@@ -229,7 +229,7 @@ static void make_proofs(enum hello_op op)
     rng_seed(&rng, 5);
     for (size_t i = 0; i < POOL; i++) {
         struct guess *g = &pool[i];
-        struct hello_request r = {.op = op, .id = "box", .port = 4000, .epoch = 7, .rx = 1000};
+        struct hello_request r = {.op = op, .id = "box", .epoch = 7, .rx = 1000};
         make_keys(&rng, g->secret[NEAR]);
         make_keys(&rng, g->secret[FAR]);
         struct hello_keys k = keys_here(g->secret[NEAR]);

@@ -319,12 +319,11 @@ const char *opening_tls_info(const struct opening *o)
     return "TLSv1.3 stub";
 }
 
-void opening_accept(struct opening *o, const char *address, int port, struct session **ret)
+void opening_accept(struct opening *o, const char *address, struct session **ret)
 {
     assert_false(o->closed);
-    assert_string_equal(address, port ? "[::]:8080" : "");
-    assert_true(port == 8080 || port == 0);
-    kit_did(port ? "accepted" : "accepted-portless");
+    assert_true(!*address || strcmp(address, "[::]:8080") == 0);
+    kit_did(*address ? "accepted" : "accepted-portless");
     *ret = kit.accept_breaks ? NULL : &kit.session;
 }
 
@@ -332,7 +331,12 @@ void opening_refuse(struct opening *o, const struct opening_refusal *why)
 {
     assert_false(o->closed);
     enum hello_error error = why->answer.error;
-    kit_did("refused:%s:%s", error ? hello_error_word(error) : "", why->answer.errno_word);
+    const char *word = why->err == ERR_RANGE   ? "range"
+                       : why->err == ERR_PERM  ? "perm"
+                       : why->err == ERR_INUSE ? "inuse"
+                       : why->err == ERR_PROTO ? "proto"
+                                               : "io";
+    kit_did("refused:%s:%s", error ? hello_error_word(error) : "", error ? "" : word);
 }
 
 void opening_judge(struct opening *o, const struct credentials *keys, int64_t now_s)

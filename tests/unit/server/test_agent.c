@@ -36,24 +36,29 @@ static struct agent *come(char letter)
     return a;
 }
 
-enum { NO_PORT = -2 }; /* -1 may be asked for */
-
-/* The opening tells what the client asks for. */
-static void ask(struct agent *a, const char *id, int64_t port)
+/* The opening tells that the client asks for a session. */
+static void ask_session(struct agent *a, const char *id)
 {
     static struct hello_request open;
     static const uint8_t sid[HELLO_SID_BYTES] = {7};
-    struct opening_ask asked = {
-        .is_v2 = true, .has_port = port != NO_PORT, .port = port, .sid = sid, .open = &open};
+    struct opening_ask asked = {.is_v2 = true, .sid = sid, .open = &open};
     open = (struct hello_request){.take = true};
     (void)strncpy(open.id, id, sizeof open.id - 1);
+    a->work.opening->cfg.ops->on_asked(a, &asked);
+}
+
+/* ... on the legacy wire for a port. */
+static void ask(struct agent *a, int64_t port)
+{
+    struct opening_ask asked = {.port = port};
+    a->work.opening->cfg.ops->on_authenticated(a);
     a->work.opening->cfg.ops->on_asked(a, &asked);
 }
 
 static struct agent *serve(void)
 {
     struct agent *a = come('a');
-    ask(a, "nas", 8080);
+    ask(a, 8080);
     kit_run(&a->orders.open_port);
     kit_run(&a->orders.accept);
     assert_ptr_equal(a->work.session, &kit.session);
@@ -80,13 +85,19 @@ static void tell(struct agent *a, struct life_action what)
     a->work.session->ops->on_tell(a, &what, &(struct errmsg){""});
 }
 
-/* A session whose tunnels are opened in it needs nothing but its id. */
-static void an_open_without_a_port(void **state)
+/* Its tunnels are opened in the session, which needs nothing but its id. */
+static void a_client_proves_itself_and_asks(void **state)
 {
     struct agent *a = come('a');
     (void)state;
-    ask(a, "nas", NO_PORT);
+    ask_session(a, "nas");
     KIT_DID("a>auth_ok a>asked ");
+    assert_string_equal(a->name, "192.0.2.1:4711 nas");
+    assert_string_equal(a->claim.id, "nas");
+    assert_int_equal(a->claim.wanted, CLAIM_NO_PORT);
+    assert_true(a->claim.take);
+    assert_int_equal(a->sid[0], 7);
+    KIT_LINES("client 192.0.2.1:4711 nas passed PSK authentication\n");
     kit_run(&a->orders.accept);
     KIT_DID("accepted-portless name:192.0.2.1:4711 nas services ");
     assert_ptr_equal(a->work.session, &kit.session);
@@ -115,13 +126,13 @@ static void a_client_that_cuts_in_a_loop_fills_no_disk(void **state)
     *kit.lines = '\0';
     kit.now += LOG_BUDGET_EVERY_MS;
     cut_and_resume(a);
-    KIT_LINES("[192.0.2.1:4711 nas] 1940 more lines were left out\n"
-              "[192.0.2.1:4711 nas] the connection broke: the connection was closed by the other "
+    KIT_LINES("[192.0.2.1:4711] 1940 more lines were left out\n"
+              "[192.0.2.1:4711] the connection broke: the connection was closed by the other "
               "side; its users wait for up to 60 seconds\n");
     over(a, END_PEER);
-    KIT_LINES("[192.0.2.1:4711 nas] 1 more line was left out\n"
-              "[192.0.2.1:4711 nas] session ended: the connection was closed by the other side\n"
-              "[192.0.2.1:4711 nas] the smux session is closed, closing the public listener "
+    KIT_LINES("[192.0.2.1:4711] 1 more line was left out\n"
+              "[192.0.2.1:4711] session ended: the connection was closed by the other side\n"
+              "[192.0.2.1:4711] the smux session is closed, closing the public listener "
               "[::]:8080\n");
     forget(a);
 }
@@ -129,7 +140,7 @@ static void a_client_that_cuts_in_a_loop_fills_no_disk(void **state)
 static void open_and_end(void)
 {
     struct agent *a = come('a');
-    ask(a, "nas", 8080);
+    ask(a, 8080);
     kit_run(&a->orders.open_port);
     kit_run(&a->orders.accept);
     over(a, END_PEER);
@@ -151,10 +162,10 @@ static void a_client_that_opens_in_a_loop_fills_no_disk(void **state)
     open_and_end();
     open_and_end();
     assert_int_equal(kit_count(""), LINES + ENDS + 1);
-    assert_int_equal(kit_count("[192.0.2.1:4711 nas] 440 more sessions of its source have no"), 1);
+    assert_int_equal(kit_count("[192.0.2.1:4711] 440 more sessions of its source have no"), 1);
     *kit.lines = '\0';
     struct agent *a = come('a'); /* one without lines */
-    ask(a, "nas", 8080);
+    ask(a, 8080);
     kit_run(&a->orders.open_port);
     kit_run(&a->orders.accept);
     KIT_LINES("");
@@ -176,11 +187,11 @@ static void what_is_said_once_needs_no_room(void **state)
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_IDLE_CUT, .ms = 3000}});
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_DRAINING, .ms = 29001}});
     tell(a, (struct life_action){.tell = {.what = LIFE_TELL_CUT}});
-    KIT_LINES("[192.0.2.1:4711 nas] small packets pass, large ones do not: MTU?\n"
-              "[192.0.2.1:4711 nas] something on the way cuts connections that are idle for 3 "
+    KIT_LINES("[192.0.2.1:4711] small packets pass, large ones do not: MTU?\n"
+              "[192.0.2.1:4711] something on the way cuts connections that are idle for 3 "
               "seconds\n"
-              "[192.0.2.1:4711 nas] stops: 2 connections may finish, for up to 30 s\n"
-              "[192.0.2.1:4711 nas] the time to finish is over: 2 connections were cut\n");
+              "[192.0.2.1:4711] stops: 2 connections may finish, for up to 30 s\n"
+              "[192.0.2.1:4711] the time to finish is over: 2 connections were cut\n");
     over(a, END_PEER);
     forget(a);
 }
@@ -217,23 +228,19 @@ static void users_who_are_not_served_fill_no_disk(void **state)
 
 /* ---- proof and claim ---- */
 
-static void a_client_proves_itself_and_asks(void **state)
+static void a_port_of_the_legacy_wire(void **state)
 {
     struct agent *a = come('a');
     (void)state;
-    ask(a, "nas", 8080);
+    ask(a, 8080);
     KIT_DID("a>auth_ok a>asked ");
-    assert_string_equal(a->name, "192.0.2.1:4711 nas");
-    assert_string_equal(a->claim.id, "nas");
     assert_int_equal(a->claim.wanted, 8080);
-    assert_true(a->claim.take);
-    assert_int_equal(a->sid[0], 7);
     kit_run(&a->orders.open_port);
     KIT_DID("listen:8080 a>opened ");
     assert_int_equal(a->work.opened_port, 8080);
     assert_true(kit.listener.paused);
     kit_run(&a->orders.accept);
-    KIT_DID("accepted name:192.0.2.1:4711 nas ");
+    KIT_DID("accepted name:192.0.2.1:4711 ");
     assert_false(kit.listener.paused);
     assert_true(a->work.session->client == hash_text(a->source));
     over(a, END_PEER);
@@ -271,15 +278,15 @@ static void a_port_that_may_not_be_had(void **state)
         int64_t port;
         const char *did;
     } cases[] = {
-        {-1, "a>auth_ok refused:port:ERANGE "},  {65536, "a>auth_ok refused:port:ERANGE "},
-        {7999, "a>auth_ok refused:port:EPERM "}, {8999, "a>auth_ok a>asked "},
-        {0, "a>auth_ok refused:port:EPERM "},
+        {-1, "a>auth_ok refused::range "},  {65536, "a>auth_ok refused::range "},
+        {7999, "a>auth_ok refused::perm "}, {8999, "a>auth_ok a>asked "},
+        {0, "a>auth_ok refused::perm "},
     };
     (void)state;
     kit.opt.allow_ports = (struct ports){.ranges = {{8000, 8999}}, .count = 1};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct agent *a = come('a');
-        ask(a, "nas", cases[i].port);
+        ask(a, cases[i].port);
         KIT_DID(cases[i].did);
         agent_close(a);
         forget(a);
@@ -293,20 +300,19 @@ static void a_port_that_cannot_be_had(void **state)
         int err;
         const char *word;
     } cases[] = {
-        {ERR_PERM, "EACCES"},  {ERR_INUSE, "EADDRINUSE"}, {ERR_LIMIT, "EMFILE"},
-        {ERR_NOMEM, "ENOMEM"}, {ERR_IO, "EIO"},
+        {ERR_PERM, "perm"}, {ERR_INUSE, "inuse"}, {ERR_LIMIT, "io"},
+        {ERR_NOMEM, "io"},  {ERR_IO, "io"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct agent *a = come('a');
         char expected[80];
-        ask(a, "nas", 80);
+        ask(a, 80);
         *kit.did = '\0';
         kit.listen_err = cases[i].err;
         a->work.opened_port = 1; /* not what an earlier one has left */
         kit_run(&a->orders.open_port);
-        (void)snprintf(expected, sizeof expected, "listen:80 refused:port:%s a>opened ",
-                       cases[i].word);
+        (void)snprintf(expected, sizeof expected, "listen:80 refused::%s a>opened ", cases[i].word);
         KIT_DID(expected);
         assert_int_equal(a->work.opened_port, 0);
         if (cases[i].err == ERR_PERM) /* it says what to do */
@@ -335,7 +341,7 @@ static void an_original_asks(void **state)
     *kit.lines = '\0';
     asked.err = ERR_PROTO;
     a->work.opening->cfg.ops->on_asked(a, &asked);
-    KIT_DID("refused:: ");
+    KIT_DID("refused::proto ");
     assert_int_equal(kit_count("the control message is not understood"), 1);
     agent_close(a);
     forget(a);
@@ -348,16 +354,13 @@ static void an_eviction_before_the_refusal(void **state)
 {
     struct agent *a = come('a');
     (void)state;
-    ask(a, "nas", 8080);
-    kit_run(&a->orders.open_port);
+    ask_session(a, "nas");
     *kit.did = '\0';
     kit_run(&a->orders.evict);
     KIT_DID("");
     a->main.refusal.answer = (struct hello_answer){.error = HELLO_ERR_TAKEN};
     kit_run(&a->orders.refuse);
-    KIT_DID("unlisten refused:taken: "); /* the port first: the other one waits for it */
-    kit_run(&a->orders.accept);
-    KIT_DID(""); /* nothing listens */
+    KIT_DID("refused:taken: ");
     a->work.opening->cfg.ops->on_failed(a, END_REFUSED, NULL, &(struct errmsg){""});
     KIT_DID("a>ended ");
     assert_int_equal(kit_count("session ended"), 0); /* it has its line */
@@ -385,7 +388,7 @@ static void after_ended_nothing_is_said(void **state)
 {
     struct agent *a = come('a');
     (void)state;
-    ask(a, "nas", 8080);
+    ask(a, 8080);
     a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
     *kit.did = '\0';
     kit_run(&a->orders.open_port);
@@ -438,13 +441,13 @@ static void a_reload_while_a_port_is_opened(void **state)
 {
     struct agent *a = come('a'), *b = come('b');
     (void)state;
-    ask(a, "nas", 8080);
-    ask(b, "box", 8080);
+    ask(a, 8080);
+    ask(b, 8080);
     kit_run(&b->orders.open_port);
     *kit.did = '\0';
     kit.opt.allow_ports = others;
     kit_run(&a->orders.open_port);
-    KIT_DID("refused:port:EPERM a>opened ");
+    KIT_DID("refused::perm a>opened ");
     assert_int_equal(a->work.opened_port, 0);
     kit_run(&b->orders.accept);
     assert_non_null(strstr(kit.did, "session-stop:30000 "));
@@ -459,7 +462,7 @@ static void an_accept_that_breaks_ends_once(void **state)
 {
     struct agent *a = come('a');
     (void)state;
-    ask(a, "nas", 8080);
+    ask(a, 8080);
     kit_run(&a->orders.open_port);
     *kit.did = '\0';
     kit.accept_breaks = true;
@@ -490,7 +493,7 @@ static void who_is_dropped_has_not_asked(void **state)
     KIT_DID("opening-close a>ended ");
     assert_int_equal(a->work.reason, END_LOCAL);
     assert_non_null(strstr(a->work.why.text, "too many connections"));
-    ask(b, "nas", 8080);
+    ask(b, 8080);
     *kit.did = '\0';
     kit_run(&b->orders.drop); /* it was on its way */
     KIT_DID("");
@@ -601,11 +604,11 @@ static void a_new_port_of_a_full_server_waits(void **state)
     quota_init(&kit.srv.connections, 1);
     quota_take(&kit.srv.connections);
     struct agent *a = come('a');
-    ask(a, "nas", 8080);
+    ask(a, 8080);
     kit_run(&a->orders.open_port);
     *kit.did = '\0';
     kit_run(&a->orders.accept);
-    KIT_DID("accepted name:192.0.2.1:4711 nas full ");
+    KIT_DID("accepted name:192.0.2.1:4711 full ");
     over(a, END_PEER);
     forget(a);
 }
@@ -682,10 +685,10 @@ static void who_has_proved_himself_has_a_line_at_the_end(void **state)
 {
     struct agent *a = come('a');
     (void)state;
-    ask(a, "nas", 8080);
+    ask(a, 8080);
     *kit.lines = '\0';
     a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){.text = "reset \x1b"});
-    KIT_LINES("[192.0.2.1:4711 nas] session ended: reset \\x1b\n");
+    KIT_LINES("[192.0.2.1:4711] session ended: reset \\x1b\n");
     forget(a);
 }
 
@@ -708,10 +711,10 @@ static void status_says_where_a_session_stands(void **state)
     struct agent *b = come('b');
     agent_tell(b);
     KIT_LINES(""); /* a stranger is no session */
-    ask(b, "nas", 8080);
+    ask(b, 8080);
     *kit.lines = '\0';
     agent_tell(b);
-    assert_int_equal(kit_count("client 192.0.2.1:4711, id nas: opening, 0 connections"), 1);
+    assert_int_equal(kit_count("client 192.0.2.1:4711, id -: opening, 0 connections"), 1);
     agent_close(b);
     forget(b);
     struct agent *a = serve();
@@ -723,7 +726,7 @@ static void status_says_where_a_session_stands(void **state)
         kit.session.state = cases[i].state;
         kit.session.service = cases[i].service;
         agent_tell(a);
-        (void)snprintf(expected, sizeof expected, "id nas: %s, 2 connections, ", cases[i].words);
+        (void)snprintf(expected, sizeof expected, "id -: %s, 2 connections, ", cases[i].words);
         assert_int_equal(kit_count(expected), 1);
         assert_int_equal(kit_count("[::]:8080, 5000000000 B received, 7 B sent"), 1);
         *kit.lines = '\0';
@@ -736,13 +739,13 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, kit_setup)
     const struct CMUnitTest tests[] = {
-        T(an_open_without_a_port),
         T(a_client_that_cuts_in_a_loop_fills_no_disk),
         T(a_client_that_opens_in_a_loop_fills_no_disk),
         T(what_is_said_once_needs_no_room),
         T(repeats_cost_nothing),
         T(users_who_are_not_served_fill_no_disk),
         T(a_client_proves_itself_and_asks),
+        T(a_port_of_the_legacy_wire),
         T(a_line_is_judged_when_it_is_told),
         T(a_port_that_may_not_be_had),
         T(a_port_that_cannot_be_had),

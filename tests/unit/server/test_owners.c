@@ -209,14 +209,15 @@ static void end(struct agent *a, enum end_reason reason)
     say(&a->reports.ended);
 }
 
-/* It has proved itself and asks for a port; nonce and sid are made of its number. */
+/* It has proved itself and asks for a session, or without an id (the legacy wire) for a port; nonce and sid are made
+   of its number. */
 static void ask(struct agent *a, const char *id, int port, bool take)
 {
     say(&a->reports.auth_ok);
     (void)snprintf(a->claim.id, sizeof a->claim.id, "%s", id);
     memset(a->claim.nonce, letter_of(a), sizeof a->claim.nonce);
     memset(a->sid, letter_of(a), sizeof a->sid);
-    a->claim.wanted = port;
+    a->claim.wanted = *id ? CLAIM_NO_PORT : port;
     a->claim.take = take;
     a->is_v2 = *id;
     say(&a->reports.asked);
@@ -226,7 +227,8 @@ static void serve(struct agent *a, const char *id, int port)
 {
     ask(a, id, port, true);
     a->work.opened_port = port;
-    say(&a->reports.opened);
+    if (!*id)
+        say(&a->reports.opened);
     *rig.heard = '\0';
 }
 
@@ -310,7 +312,7 @@ static void a_free_port_is_opened_and_granted(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1");
-    ask(a, "nas", 8080, true);
+    ask(a, "", 8080, true);
     expect_heard("a:open_port ");
     a->work.opened_port = 8080;
     say(&a->reports.opened);
@@ -348,7 +350,7 @@ static void a_new_process_takes_its_place(void **state)
     ask(b, "nas", 8080, true);
     expect_heard("a:evict ");
     end(a, END_REPLACED);
-    expect_heard("b:open_port ");
+    expect_heard("b:accept ");
 }
 
 /* One source takes no more than its part, however often it asks; others and its own successor get
@@ -374,11 +376,11 @@ static void one_source_leaves_room_for_others(void **state)
     ask(more, "a", 1001, true);
     expect_heard("a:evict ");
     end(first, END_REPLACED);
-    expect_heard("f:open_port ");
+    expect_heard("f:accept ");
     more = come("192.0.2.2");
     *rig.heard = '\0';
     ask(more, "e", 1005, true);
-    expect_heard("g:open_port ");
+    expect_heard("g:accept ");
     more = come("192.0.2.3"); /* all together have no more */
     *rig.heard = '\0';
     ask(more, "f", 1006, true);
@@ -386,7 +388,7 @@ static void one_source_leaves_room_for_others(void **state)
     end(rig.agents[6], END_PEER);
     *rig.heard = '\0';
     say(&more->reports.asked);
-    expect_heard("h:open_port ");
+    expect_heard("h:accept ");
 }
 
 /* One that drains stays beside the next one of its id, so it counts like any other. */
@@ -405,7 +407,7 @@ static void what_drains_counts_for_its_source(void **state)
     assert_int_equal(more->main.refusal.answer.error, HELLO_ERR_BUSY);
     end(rig.agents[0], END_DRAINED);
     say(&more->reports.asked);
-    expect_heard("d:open_port ");
+    expect_heard("d:accept ");
 }
 
 /* Users who finish without their session are in the crowd of its source; an empty one is the next's. */
@@ -462,17 +464,17 @@ static void a_port_is_asked_for(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1"), *b;
-    serve(a, "nas", 8080);
+    serve(a, "", 8080);
     b = come("192.0.2.2");
-    ask(b, "other", 8080, true);
+    ask(b, "", 8080, true);
     expect_heard("a:yield ");
     a->work.yields = false;
     say(&a->reports.yielded);
     expect_heard("b:refuse ");
-    assert_int_equal(b->main.refusal.answer.error, HELLO_ERR_PORT);
-    assert_int_equal(b->main.refusal.answer.refused_port, 8080);
-    assert_string_equal(b->main.refusal.answer.errno_word, "EADDRINUSE");
+    assert_int_equal(b->main.refusal.answer.error, HELLO_OK);
+    assert_int_equal(b->main.refusal.port, 8080);
     assert_int_equal(b->main.refusal.err, ERR_INUSE);
+    assert_string_equal(b->main.refused_by, "192.0.2.1:4711"); /* the log's */
 }
 
 /* A client of another key is told that the port is taken, and not by whom. */
@@ -483,18 +485,20 @@ static void who_has_a_port_is_for_the_same_key_to_know(void **state)
     struct credentials *t = keys_new(&rig.srv, NULL, NULL);
     assert_int_equal(credentials_add(t, &(struct credential){.name = "lap"}), 0);
     assert_int_equal(keys_use(&rig.srv, t), 0);
-    serve(a, "nas", 8080);
+    serve(a, "nas", 0);
+    struct service *has = open_tunnel(a, 8080), *of_key, *of_secret;
     (void)snprintf(b->claim.key, sizeof b->claim.key, "lap");
-    ask(b, "lap", 8080, true);
-    expect_heard("a:yield ");
-    say(&a->reports.yielded);
-    expect_heard("b:refuse ");
-    ask(c, "nas.2", 8080, true);
-    say(&a->reports.yielded);
-    expect_heard("a:yield c:refuse ");
-    assert_string_equal(b->main.refusal.answer.by, "");
-    assert_string_equal(b->main.refused_by, "192.0.2.1:4711"); /* the log's */
-    assert_string_equal(c->main.refusal.answer.by, "192.0.2.1:4711");
+    serve(b, "lap", 0);
+    serve(c, "nas.2", 0);
+    of_key = tunnel_new(b, 8080);
+    (void)snprintf(of_key->claim.key, sizeof of_key->claim.key, "lap");
+    say(&of_key->reports.asked);
+    say(&has->reports.yielded);
+    of_secret = tunnel(c, 8080);
+    say(&has->reports.yielded);
+    expect_heard("a0:yield b1:refuse a0:yield c2:refuse ");
+    assert_string_equal(of_key->why.by, "");
+    assert_string_equal(of_secret->why.by, "192.0.2.1:4711");
 }
 
 /* Its key was good when it was judged, and is not when it asks: it ends, and nothing is opened. */
@@ -513,15 +517,15 @@ static void who_dies_while_asked_gives_way(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1"), *b;
-    serve(a, "nas", 8080);
+    serve(a, "", 8080);
     b = come("192.0.2.2");
-    ask(b, "other", 8080, true);
+    ask(b, "", 8080, true);
     expect_heard("a:yield ");
     end(a, END_PEER);
     expect_heard("b:open_port ");
     end(b, END_PEER); /* and the one who opens may die as well */
     struct agent *c = come("192.0.2.3");
-    ask(c, "third", 8080, true);
+    ask(c, "", 8080, true);
     expect_heard("c:open_port ");
 }
 
@@ -533,7 +537,7 @@ static void what_drains_is_in_nobodys_way(void **state)
     say(&a->reports.released);
     b = come("192.0.2.2");
     ask(b, "nas", 8080, false);
-    expect_heard("b:open_port ");
+    expect_heard("b:accept ");
 }
 
 /* ---- services ---- */
@@ -735,12 +739,12 @@ static void tunnels_and_users_share_descriptors(void **state)
     expect_heard("g7:refuse ");
 }
 
-/* One port of the open of another client, as it has ever been. */
+/* One port is of a client on the legacy wire. */
 static void ports_of_both_kinds_are_one_space(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1"), *b;
-    serve(a, "nas", 8080);
+    serve(a, "", 8080);
     b = serve_services("192.0.2.2", "tv");
     (void)tunnel(b, 8080);
     expect_heard("a:yield ");

@@ -198,16 +198,13 @@ static const struct session_ops session_ops = {
     .on_closed = on_closed,
 };
 
-static void on_accepted(void *ctx, struct session *s, const char *message, const char *address,
-                        int port)
+static void on_accepted(void *ctx, struct session *s, const char *message)
 {
     struct kit_end *e = ctx;
     e->accepted++;
     e->opening = NULL;
     e->session = s;
-    e->port = port;
     (void)snprintf(e->message, sizeof e->message, "%s", message ? message : "");
-    (void)snprintf(e->address, sizeof e->address, "%s", address ? address : "");
     session_set_owner(s, &session_ops, e);
 }
 
@@ -293,7 +290,7 @@ void kit_begin(struct kit *k, bool is_v2)
 
 void kit_accept(struct kit *k)
 {
-    opening_accept(k->server.opening, "[::]:8080", 8080, &k->server.session);
+    opening_accept(k->server.opening, "[::]:8080", &k->server.session);
     k->server.opening = NULL;
     assert_non_null(k->server.session);
     session_set_owner(k->server.session, &session_ops, &k->server);
@@ -311,18 +308,7 @@ void kit_session(struct kit *k, bool is_v2)
 
 void kit_services(struct kit *k)
 {
-    kit_open(k, &k->client, &(struct opening_config){.without_port = true});
-    kit_open(k, &k->server, NULL);
-    stub_ready(k->server.tp, true);
-    stub_ready(k->client.tp, true);
-    kit_join(k);
-    assert_int_equal(k->server.asked, 1);
-    opening_accept(k->server.opening, "", 0, &k->server.session);
-    k->server.opening = NULL;
-    assert_non_null(k->server.session);
-    session_set_owner(k->server.session, &session_ops, &k->server);
-    kit_join(k);
-    assert_non_null(k->client.session);
+    kit_session(k, true);
     assert_true(session_has_services(k->client.session) && session_has_services(k->server.session));
 }
 
@@ -350,7 +336,8 @@ struct kit_stream kit_stream(struct kit *k)
 {
     struct kit_stream r = {0};
     k->client.stream = NULL;
-    assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){0}, &r.st), 0);
+    struct smux_open open = {.service = session_has_services(k->server.session)};
+    assert_int_equal(session_open_stream(k->server.session, &open, &r.st), 0);
     r.user = relay_new(&k->server.relays, k->server.session, r.st);
     kit_join(k);
     assert_non_null(k->client.stream);

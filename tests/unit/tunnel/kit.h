@@ -38,7 +38,7 @@ struct kit_end {
     int64_t port;
     int ask_err;
     uint8_t nonce[HELLO_NONCE_BYTES]; /* client: of the open that went */
-    char message[256], address[64];
+    char message[256];
     struct handover handover;
     struct life_action tell;      /* the last one */
     unsigned tells, tell_streams; /* how many there were at the last one */
@@ -69,7 +69,7 @@ void kit_begin(struct kit *k, bool is_v2);
 /* The whole way to a session at both ends. */
 void kit_session(struct kit *k, bool is_v2);
 
-/* The same with services. */
+/* The same on gotunnel/2. */
 void kit_services(struct kit *k);
 
 void kit_join(struct kit *k);

@@ -12,7 +12,7 @@
 
 #include "base/i18n.h"
 
-static const struct hello_request asked = {.id = "laptop", .port = 8080};
+static const struct hello_request asked = {.id = "laptop"};
 
 static void speak(const char *language)
 {
@@ -39,39 +39,6 @@ static const struct {
     const char *english, *chinese;
 } rows[] = {
     {{.error = HELLO_ERR_AUTH}, "wrong secret", "密钥错误"},
-    {{.error = HELLO_ERR_PORT,
-      .has_refused_port = true,
-      .refused_port = 81,
-      .errno_word = "EADDRINUSE",
-      .by = "192.0.2.7:50122"},
-     "public port 81 is in use by a client with another id (192.0.2.7:50122)",
-     "公网端口 81 正被另一个标识的客户端占用 (192.0.2.7:50122)"},
-    {{.error = HELLO_ERR_PORT, .errno_word = "EADDRINUSE"},
-     "public port 8080: it is in use at the server (address already in use)",
-     "公网端口 8080: 在服务端已被占用（address already in use）"},
-    {{.error = HELLO_ERR_PORT, .errno_word = "EACCES"},
-     "public port 8080: the server has no permission to open it: ports below 1024 need "
-     "CAP_NET_BIND_SERVICE there, or root (permission denied)",
-     "公网端口 8080: 服务端没有权限监听该端口：1024 以下的端口需要 CAP_NET_BIND_SERVICE 或 root "
-     "权限"
-     "（permission denied）"},
-    {{.error = HELLO_ERR_PORT, .errno_word = "EPERM"},
-     "public port 8080: not in the server's -allow-ports: take one that is, or add it there",
-     "公网端口 8080: 不在服务端 -allow-ports 的范围内：请换用其中的端口，或在服务端添加该端口"},
-    {{.error = HELLO_ERR_PORT, .has_refused_port = true, .errno_word = "EPERM"},
-     "public port 0: the server allows no free choice of a port: 0 is not in its -allow-ports; ask "
-     "for a port that is, or add 0 there",
-     "公网端口 0: 服务端不允许自由选择端口：其 -allow-ports 中没有 "
-     "0，请指定其中的端口，或在服务端添加 0"},
-    {{.error = HELLO_ERR_PORT, .errno_word = "ERANGE"},
-     "public port 8080: it is not between 0 and 65535",
-     "公网端口 8080: 不在 0 到 65535 之间"},
-    {{.error = HELLO_ERR_PORT, .errno_word = "ENOSR"},
-     "public port 8080: ENOSR",
-     "公网端口 8080: ENOSR"},
-    {{.error = HELLO_ERR_PORT},
-     "public port 8080: the server does not say why",
-     "公网端口 8080: 服务端没有说明原因"},
     {{.error = HELLO_ERR_TAKEN, .by = "[::1]:9"},
      "another client has the id 'laptop': [::1]:9",
      "另一个客户端正在使用标识 'laptop': [::1]:9"},
@@ -85,12 +52,66 @@ static const struct {
      "服务端无法理解此客户端的请求"},
 };
 
+/* Of the only tunnel of a client. */
+static const struct {
+    struct service_why why;
+    long long port;
+    const char *english, *chinese;
+} tunnels[] = {
+    {{.error = SERVICE_ERR_TAKEN, .by = "192.0.2.7:50122"},
+     81,
+     "public port 81 is in use by a client with another id (192.0.2.7:50122)",
+     "公网端口 81 正被另一个标识的客户端占用 (192.0.2.7:50122)"},
+    {{.error = SERVICE_ERR_TAKEN},
+     81,
+     "public port 81: it is in use by another client",
+     "公网端口 81: 该端口正由另一个客户端使用"},
+    {{.error = SERVICE_ERR_PORT, .errno_word = "EADDRINUSE"},
+     8080,
+     "public port 8080: it is in use at the server (address already in use)",
+     "公网端口 8080: 在服务端已被占用（address already in use）"},
+    {{.error = SERVICE_ERR_PORT, .errno_word = "EACCES"},
+     8080,
+     "public port 8080: the server has no permission to open it: ports below 1024 need "
+     "CAP_NET_BIND_SERVICE there, or root (permission denied)",
+     "公网端口 8080: 服务端没有权限监听该端口：1024 以下的端口需要 CAP_NET_BIND_SERVICE 或 root "
+     "权限"
+     "（permission denied）"},
+    {{.error = SERVICE_ERR_RIGHT},
+     8080,
+     "public port 8080: not in the server's -allow-ports: take one that is, or add it there",
+     "公网端口 8080: 不在服务端 -allow-ports 的范围内：请换用其中的端口，或在服务端添加该端口"},
+    {{.error = SERVICE_ERR_RIGHT},
+     0,
+     "public port 0: the server allows no free choice of a port: 0 is not in its -allow-ports; ask "
+     "for a port that is, or add 0 there",
+     "公网端口 0: 服务端不允许自由选择端口：其 -allow-ports 中没有 "
+     "0，请指定其中的端口，或在服务端添加 0"},
+    {{.error = SERVICE_ERR_PORT, .errno_word = "ENOSR"},
+     8080,
+     "public port 8080: ENOSR",
+     "公网端口 8080: ENOSR"},
+    {{.error = SERVICE_ERR_PORT},
+     8080,
+     "public port 8080: the server does not say why",
+     "公网端口 8080: 服务端没有说明原因"},
+};
+
+static void assert_tunnel(size_t i, const char *text)
+{
+    struct errmsg why;
+    refusal_sole_text(&why, &tunnels[i].why, tunnels[i].port);
+    assert_string_equal(why.text, text);
+}
+
 static void in_english(void **state)
 {
     (void)state;
     speak("C.UTF-8");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         assert_string_equal(text_of(&rows[i].a), rows[i].english);
+    for (size_t i = 0; i < ARRAY_LEN(tunnels); i++)
+        assert_tunnel(i, tunnels[i].english);
 }
 
 static void in_chinese(void **state)
@@ -99,6 +120,8 @@ static void in_chinese(void **state)
     speak("zh_CN.UTF-8");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         assert_string_equal(text_of(&rows[i].a), rows[i].chinese);
+    for (size_t i = 0; i < ARRAY_LEN(tunnels); i++)
+        assert_tunnel(i, tunnels[i].chinese);
 }
 
 #define IN_USE "监听公网端口 :8080 失败: listen tcp :8080: bind: address already in use"
@@ -156,7 +179,6 @@ static void every_error_has_a_sentence_in_each_language(void **state)
     for (int e = HELLO_OK + 1; e < HELLO_ERRORS; e++) {
         struct hello_answer a = {.error = (enum hello_error)e};
         memset(a.by, 'x', sizeof a.by - 1);
-        memset(a.errno_word, 'E', sizeof a.errno_word - 1);
         speak("C.UTF-8");
         assert_true(*text_of(&a) && is_ascii(text_of(&a)));
         speak("zh_CN.UTF-8");

@@ -125,7 +125,8 @@ static void what_a_waiting_session_holds_does_not_grow(void **state)
     relay_reset(ends.user, SMUX_RST_PEER_RESET);
     for (int i = 0; i < 100; i++) {
         struct smux_stream *st;
-        assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){0}, &st), 0);
+        assert_int_equal(
+            session_open_stream(k->server.session, &(struct smux_open){.service = 1}, &st), 0);
         smux_stream_finish(st, loop_now(&k->loop));
         assert_non_null(relay_new(&k->server.relays, k->server.session, st));
     }
@@ -147,7 +148,8 @@ static void a_first_user_of_who_waits_is_told(void **state)
     assert_true(k->server.waiting);
     unsigned calls = k->server.waits;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){0}, &st), 0);
+        assert_int_equal(
+            session_open_stream(k->server.session, &(struct smux_open){.service = 1}, &st), 0);
         assert_non_null(relay_new(&k->server.relays, k->server.session, st));
         stub_turn(&k->loop);
         assert_int_equal(k->server.waits, calls + 1);
@@ -277,7 +279,8 @@ static void a_frozen_connection_is_not_read(void **state)
     session_network_changed(k->client.session, false);
     struct transport *c = asked(k, &s);
     (void)c;
-    assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){0}, &st), 0);
+    assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){.service = 1}, &st),
+                     0);
     assert_non_null(relay_new(&k->server.relays, k->server.session, st));
     stub_join(old_c, old_s);
     assert_null(k->client.stream);
@@ -511,7 +514,7 @@ static void a_stopping_server_lets_go(void **state)
     kit_join(k);
     assert_int_equal(k->client.beside, 1);
     assert_int_equal(session_service(k->client.session), LIFE_DRAINING);
-    assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){0}, &st),
+    assert_int_equal(session_open_stream(k->server.session, &(struct smux_open){.service = 1}, &st),
                      ERR_BADSTATE);
     assert_int_equal(k->client.closed + k->server.closed, 0);
     relay_reset(u.user, SMUX_RST_PEER_RESET); /* the last connection is over */

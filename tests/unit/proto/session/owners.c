@@ -94,18 +94,18 @@ static void on_accept(struct world *w, struct peer *p)
     w->seen.accepted++;
 }
 
-static void on_refuse(struct world *w, struct peer *p, struct peer *by, enum hello_error error)
+static void on_refuse(struct world *w, struct peer *p, struct peer *by, bool is_port)
 {
     assert(is_pending(p) && by && by != p);
-    if (error == HELLO_ERR_PORT) {
+    if (is_port) {
         assert(serves(by) && by->listens == p->c->wanted && !p->has_ended && p->promised == 0);
         w->seen.no_port++;
     } else if (p == w->asks) {
-        assert(error == HELLO_ERR_TAKEN && are_namesakes(p, by) && !may_replace(p, by));
+        assert(are_namesakes(p, by) && !may_replace(p, by));
         assert(!p->has_ended && !w->asks_overtook && !by->evicted);
         w->seen.taken++;
     } else {
-        assert(error == HELLO_ERR_TAKEN && by == w->asks && are_namesakes(p, by));
+        assert(by == w->asks && are_namesakes(p, by));
         assert(may_replace(by, p));
         int64_t sure = p->listens ? p->listens : p->promised;
         if (sure == by->c->wanted)
@@ -149,7 +149,7 @@ static void on_act(void *ctx, const struct registry_action *a)
         on_accept(w, p);
         break;
     case REGISTRY_REFUSE:
-        on_refuse(w, p, by, a->error);
+        on_refuse(w, p, by, a->is_port);
         break;
     case REGISTRY_EVICT:
         on_evict(w, p, by);

@@ -45,7 +45,7 @@ static void on_act(void *ctx, const struct registry_action *a)
         break;
     case REGISTRY_REFUSE:
         (void)snprintf(done + n, room, "%srefuse %c %s by %c", sep, who,
-                       a->error == HELLO_ERR_TAKEN ? "taken" : "port", by);
+                       a->is_port ? "port" : "taken", by);
         break;
     case REGISTRY_EVICT:
         (void)snprintf(done + n, room, "%sevict %c for %c", sep, who, by);
