@@ -47,6 +47,8 @@ static void client_close_handles(struct client *c)
     notify_end(&c->notify);
     uv_close((uv_handle_t *)&c->retry, NULL);
     tunnels_close_timer(c);
+    if (c->watch)
+        c->watch->ended(c->watch_ctx);
     ctl_close(&c->ctl);
     signals_fini(&c->signals);
 }
@@ -219,6 +221,7 @@ static void log_loss(const struct uplink *u, enum end_reason reason, const struc
 {
     char text[ESCAPE_BUF];
     const char *words = end_text(text, reason, why);
+    CLIENT_WATCH(u->client, lost, u, reason, words);
     if (reason == END_AUTH)
         client_tell_rejection(u->client, words);
     else if (u->client->rejections > 0)
@@ -441,7 +444,7 @@ static int enter_cage(const struct client *c)
                                   .resolves = any || is_name(&c->server),
                                   .dials = {c->server.port},
                                   .dials_count = 1,
-                                  .dials_any = any};
+                                  .dials_any = any || c->watch}; /* who tries public ports */
     const struct hostport *targets = c->opt->tunnels.count > 0 ? c->targets : &c->local;
     unsigned count = c->opt->tunnels.count > 0 ? c->opt->tunnels.count : 1;
     for (unsigned i = 0; i < count; i++) {
@@ -535,6 +538,7 @@ static int run(struct client *c)
     wire_warn(&c->opt->common);
     secret_warn(&c->opt->common);
     join_warn(c->opt);
+    CLIENT_WATCH(c, begun, c);
     ctl_begin(&c->ctl, &c->loop, client_mode.name, &c->signals, &client_ctl_ops, c);
     client_open(c);
     loop_run(&c->loop);
@@ -546,7 +550,14 @@ static int run(struct client *c)
 
 int client_main(struct snapshot *options)
 {
+    return client_main_watched(options, NULL, NULL);
+}
+
+int client_main_watched(struct snapshot *options, const struct client_watch *watch, void *ctx)
+{
     struct client c = {.options = snapshot_ref(options),
+                       .watch = watch,
+                       .watch_ctx = ctx,
                        .opt = snapshot_client(options),
                        .pins = {.fd = -1},
                        .script_fd = -1};

@@ -19,6 +19,7 @@
 #include "base/quota.h"
 #include "client/pins.h"
 #include "client/service.h"
+#include "client/watch.h"
 #include "conf/hostport.h"
 #include "conf/snapshot.h"
 #include "net/netwatch.h"
@@ -102,6 +103,8 @@ struct client {
     struct ctl ctl;
     struct notify notify;  /* the service manager */
     struct errmsg trouble; /* why there is no session; "": there is one, or is not known yet */
+    const struct client_watch *watch; /* NULL: nobody */
+    void *watch_ctx;
     struct backoff backoff;
     struct rng rng;
     uv_timer_t retry;
@@ -239,6 +242,9 @@ struct service *tunnels_service(const struct client *c, uint32_t svc);
 
 /* Each has its answer, and it is no. */
 bool tunnels_all_refused(const struct client *c);
+
+/* Its name, as a person sees it; "": it is the only one, and was given none. */
+const char *tunnel_shown_name(const struct tunnel *t);
 
 /* How many are open. */
 unsigned tunnels_open(const struct client *c);

@@ -81,6 +81,8 @@ static void tell_closed(const struct tunnel *t, bool again)
 
 static void tell(struct tunnel *t, enum wish_tell what, bool again)
 {
+    if (what != WISH_TELL_CLOSED) /* first: the client may end by it */
+        CLIENT_WATCH(t->client, answered, t, again);
     switch (what) {
     case WISH_TELL_OPENED:
         tell_opened(t);
@@ -238,6 +240,11 @@ const struct tunnel *tunnels_sole(const struct client *c)
         return t->is_sole ? t : NULL;
     }
     return NULL;
+}
+
+const char *tunnel_shown_name(const struct tunnel *t)
+{
+    return t->is_sole ? "" : t->wish.wanted.name;
 }
 
 void tunnels_tell(const struct client *c)

@@ -54,6 +54,8 @@ static void uplink_on_stream(void *ctx, struct smux_stream *st, const struct smu
         smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
     else if (!s)
         smux_stream_reset(st, SMUX_RST_NO_SERVICE, loop_now(&c->loop));
+    else if (c->watch && c->watch->visited(c->watch_ctx, s, open))
+        smux_stream_reset(st, SMUX_RST_UNSPECIFIED, loop_now(&c->loop));
     else
         service_serve(s, u->session, st);
 }
@@ -244,6 +246,7 @@ static void uplink_on_secure(void *ctx)
 {
     struct uplink *u = ctx;
     u->is_secure = true;
+    CLIENT_WATCH(u->client, secure, u);
     event_tls_established(u->client->is_quiet);
 }
 
@@ -354,6 +357,7 @@ static void uplink_on_accepted(void *ctx, struct session *s, const char *message
         u->port = control_message_port(message);
         log_old(u, message);
     }
+    CLIENT_WATCH(c, accepted, u);
     client_uplink_up(c, u);
 }
 
@@ -386,8 +390,10 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
     struct client *c = u->client;
     struct errmsg why = {""};
     u->dial = NULL;
-    if (r->err < 0) {
+    if (r->err < 0)
         dial_text(&why, r, NULL);
+    CLIENT_WATCH(c, dialled, r, why.text);
+    if (r->err < 0) {
         uplink_over(u, END_PEER, NULL, &why);
         return;
     }
@@ -416,6 +422,12 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
         uplink_over(u, END_LOCAL, NULL, &why);
 }
 
+static void uplink_on_resolved(void *ctx, const struct address *all, unsigned n)
+{
+    const struct uplink *u = ctx;
+    CLIENT_WATCH(u->client, resolved, all, n);
+}
+
 /* ---- what the client asks for ---- */
 
 struct uplink *uplink_new(struct client *c)
@@ -431,6 +443,7 @@ struct uplink *uplink_new(struct client *c)
                               .port = c->server.port,
                               .memory = &c->paths,
                               .patience_ms = CONNECT_MS,
+                              .resolved = uplink_on_resolved,
                               .renew = true};
     if (dial_start(&c->loop, &cfg, uplink_on_dialled, u, &u->dial) < 0) {
         uplink_reap(&u->reaper);

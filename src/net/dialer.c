@@ -28,6 +28,7 @@ struct dial {
     struct loop *loop;
     dial_done_fn done; /* NULL once it was called, or the dial was cancelled */
     dial_note_fn note;
+    dial_resolved_fn resolved;
     mtime_ms note_at; /* not before */
     int noted;        /* weight of what was told last */
     void *ctx;
@@ -273,6 +274,8 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
     if (d->done) {
         if (n == 0)
             note_failure(d, NULL, status < 0 ? status : UV_EAI_NODATA);
+        if (n > 0 && d->resolved)
+            d->resolved(d->ctx, found, n);
         path_resolved(&d->path, found, n);
         dial_run(d);
     }
@@ -349,6 +352,18 @@ static void dial_run(struct dial *d)
     }
 }
 
+bool dial_is_from(const struct dial *d, const struct address *own)
+{
+    for (unsigned i = 0; i < PATH_SOCKETS; i++) {
+        int fd = d->sockets[i].source.fd;
+        struct address mine =
+            fd < 0 ? (struct address){.family = ADDRESS_NONE} : sock_own_address(fd);
+        if (address_equal(&mine, own))
+            return true;
+    }
+    return false;
+}
+
 void dial_hurry(struct dial *d, mtime_ms at)
 {
     path_hurry(&d->path, at);
@@ -385,6 +400,7 @@ int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn do
     d->done = done;
     d->ctx = ctx;
     d->note = cfg->note;
+    d->resolved = cfg->resolved;
     d->note_at = loop_now(loop) + DIAL_NOTE_MS;
     d->small_mss = cfg->small_mss;
     d->port = cfg->port;

@@ -28,6 +28,9 @@ struct dial_result;
    when it says more than what was told before. Must not cancel the dial. */
 typedef void (*dial_note_fn)(void *ctx, const struct dial_result *so_far);
 
+/* The resolver has found these addresses, at least one. Must not cancel the dial. */
+typedef void (*dial_resolved_fn)(void *ctx, const struct address *all, unsigned n);
+
 struct dial_config {
     const char *host; /* a name, or an address in digits, without brackets; NULL: only `extra` */
     int port;
@@ -40,6 +43,7 @@ struct dial_config {
     uint32_t rtt_ms;            /* as last measured, 0: unknown */
     mtime_ms last_start;        /* see dial_hurry(); 0: none */
     dial_note_fn note;          /* NULL: nobody waits for the reasons */
+    dial_resolved_fn resolved;  /* NULL: nobody wants to know */
 };
 
 /* What a dial has brought: a connection, or why there is none. */
@@ -68,6 +72,9 @@ int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn do
 /* Each address gets a fresh attempt at this time, exactly, and the name is looked up again: the
    last moment before a session expires, or now, as the network has changed. */
 void dial_hurry(struct dial *d, mtime_ms at);
+
+/* Is this the address of a socket that it is connecting with? */
+bool dial_is_from(const struct dial *d, const struct address *own);
 
 /* Gives up; done is not called. NULL is fine. */
 void dial_cancel(struct dial *d);

@@ -466,6 +466,65 @@ static void what_fails_meanwhile_is_noted(void **state)
     hole_close(&h);
 }
 
+/* ---- what others want to know of a dial ---- */
+
+struct found {
+    struct result r; /* first, as above */
+    unsigned calls, n;
+    struct address all[PATH_ADDRESSES];
+};
+
+static void on_found(void *ctx, const struct address *all, unsigned n)
+{
+    struct found *f = ctx;
+    f->calls++;
+    f->n = n;
+    memcpy(f->all, all, n * sizeof *all);
+}
+
+static void the_addresses_of_a_name_are_told(void **state)
+{
+    struct kit *k = *state;
+    int port, l = kit_listen(1, &port);
+    static const char *const hosts[] = {"localhost", "127.0.0.1", "no-such-host.invalid"};
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        struct found f = {.calls = 0};
+        const struct dial_config cfg = {
+            .host = hosts[i], .port = port, .patience_ms = LONG_MS, .resolved = on_found};
+        (void)start_with(k, &cfg, &f.r);
+        KIT_UNTIL(k, f.r.calls > 0);
+        assert_int_equal(f.calls, i == 0); /* digits are asked of nobody */
+        assert_int_equal(f.r.fd_or_err >= 0, i < 2);
+        if (i < 2)
+            (void)close(f.r.fd_or_err);
+        for (unsigned a = 0; a < f.n; a++)
+            assert_int_equal(f.all[a].port, port);
+        assert_int_equal(f.n > 0, i == 0);
+    }
+    (void)close(l);
+    kit_pass(k, 5);
+}
+
+static void a_dial_knows_its_own_sockets(void **state)
+{
+    struct kit *k = *state;
+    struct hole h = hole_open();
+    struct result r = {0};
+    struct address own = {.family = ADDRESS_NONE};
+    struct dial *d = start(k, "127.0.0.1", h.port, LONG_MS, &r);
+    assert_false(dial_is_from(d, &own)); /* nobody's */
+    assert_true(sock_numeric("127.0.0.1", 1, &own));
+    unsigned found = 0;
+    for (unsigned port = 1024; port <= UINT16_MAX; port++) {
+        own.port = (uint16_t)port;
+        found += dial_is_from(d, &own);
+    }
+    assert_int_equal(found, 1);
+    dial_cancel(d);
+    kit_pass(k, 5);
+    hole_close(&h);
+}
+
 /* ---- failure ---- */
 
 static void refused(void **state)
@@ -691,6 +750,8 @@ int main(void)
         TEST(a_connection_is_passed_on_or_closed),
         TEST(all_sockets_are_closed),
         TEST(what_fails_meanwhile_is_noted),
+        TEST(the_addresses_of_a_name_are_told),
+        TEST(a_dial_knows_its_own_sockets),
         TEST(refused),
         TEST(no_answer),
         TEST(names_that_do_not_resolve),
