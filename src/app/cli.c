@@ -48,9 +48,15 @@ int cli_help(const struct mode *m)
     (void)snprintf(head, sizeof head, "Usage of %s:\n", m->name); /* fits */
     log_text(head);
     if (m == &join_mode)
-        log_text(_("  STRING is what the server has printed, - for standard input; then for each "
-                   "service its port, with @ and a public port behind it if the server shall not "
-                   "choose one: 22 web=3000@20001\n"));
+        log_text(
+            _("  STRING is what the server has printed, - for standard input; then for each "
+              "service its port, with @ and a public port behind it if the server shall not "
+              "choose one: 22 web=3000@20001\n"
+              "  -json\n"
+              "    \tshow what is tried as JSON, an object a line, on the standard output\n"
+              "  -save [FILE]\n"
+              "    \twrite a configuration file (client.yaml), and the join string beside it, once "
+              "the tunnels are open\n"));
     size_t n = flags_usage(m, NULL, 0);
     char *text = malloc(n + 1);
     if (!text)

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/* From what happens to a client to lines of a checklist. */
+#include "client/steps.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/event.h"
+#include "base/hex.h"
+#include "base/i18n.h"
+#include "client/internal.h"
+#include "client/probe.h"
+#include "net/sock.h"
+#include "proto/hash.h"
+#include "tunnel/refusal.h"
+
+enum { DETAIL_MAX = 768, HINT_MAX = 512, TLS_VERSION_SHOWN = 16 };
+
+static const struct {
+    const char *word, *title;
+} rows[STEPS] = {
+    [STEP_DNS] = {"dns", "DNS"},
+    [STEP_TCP] = {"tcp", "TCP"},
+    [STEP_TLS] = {"tls", "TLS"},
+    [STEP_AUTH] = {"auth", N_("client")},
+};
+
+static void show(const struct steps *s, const struct checklist_step *step)
+{
+    if (!s->is_silent)
+        checklist_show(s->form, step);
+}
+
+/* One of those that every attempt goes through: the same is not said twice. */
+static void show_row(struct steps *s, enum step which, enum checklist_state state,
+                     const char *detail, const char *hint)
+{
+    uint64_t text = hash_text(detail);
+    bool is_same = s->told[which].is_told && s->told[which].state == state &&
+                   (state == CHECKLIST_OK || s->told[which].text == text);
+    if (is_same || s->phase == STEPS_DONE)
+        return;
+    s->told[which].is_told = true;
+    s->told[which].state = state;
+    s->told[which].text = text;
+    const struct checklist_step step = {.word = rows[which].word,
+                                        .state = state,
+                                        .title = _(rows[which].title),
+                                        .detail = detail,
+                                        .hint = hint};
+    show(s, &step);
+}
+
+/* ---- the way to the server ---- */
+
+static void steps_on_resolved(void *ctx, const struct address *all, unsigned n)
+{
+    struct steps *s = ctx;
+    char detail[DETAIL_MAX], host[ADDRESS_HOST_BUF];
+    size_t used = (size_t)snprintf(detail, sizeof detail, "%s ->", s->client->server.host);
+    for (unsigned i = 0; i < n; i++)
+        used += (size_t)snprintf(detail + used, sizeof detail - used, " %s",
+                                 address_host_text(host, &all[i])); /* fits: at most 8 */
+    show_row(s, STEP_DNS, CHECKLIST_OK, detail, NULL);
+}
+
+static void steps_on_dialled(void *ctx, const struct dial_result *r, const char *why)
+{
+    struct steps *s = ctx;
+    char detail[DETAIL_MAX], name[SOCK_NAME_MAX];
+    if (r->err == 0) {
+        (void)snprintf(detail, sizeof detail, "%s (%d ms)", sock_address_name(name, &r->address),
+                       (int)r->connect_ms); /* fits */
+        show_row(s, STEP_TCP, CHECKLIST_OK, detail, NULL);
+    } else if (r->err == ERR_RESOLVE) {
+        show_row(s, STEP_DNS, CHECKLIST_FAIL, why,
+                 _("the name is that of the join string, or of -server: if the server has another "
+                   "one now, add -server NAME:PORT"));
+    } else {
+        (void)snprintf(detail, sizeof detail,
+                       _("the server must run there, and its firewall, and that of its provider, "
+                         "must let TCP port %d in"),
+                       s->client->server.port);
+        show_row(s, STEP_TCP, CHECKLIST_FAIL, why, detail);
+    }
+}
+
+static void steps_on_secure(void *ctx, const struct uplink *u)
+{
+    struct steps *s = ctx;
+    char detail[DETAIL_MAX], pin[2 * PIN_BYTES + 1] = "";
+    const char *info = opening_tls_info(u->opening);
+    hex_put(pin, u->client->pin.key, sizeof u->client->pin.key);
+    (void)snprintf(detail, sizeof detail,
+                   _("%.*s, and the server's CA is that of the join string (pin %s)"),
+                   (int)strcspn(info, " "), info, pin); /* fits */
+    show_row(s, STEP_TLS, CHECKLIST_OK, detail, NULL);
+}
+
+static void steps_on_accepted(void *ctx, const struct uplink *u)
+{
+    struct steps *s = ctx;
+    char detail[DETAIL_MAX];
+    (void)snprintf(detail, sizeof detail, _("the server takes it as '%s'"),
+                   u->client->own.name); /* fits */
+    show_row(s, STEP_AUTH, CHECKLIST_OK, detail, NULL);
+}
+
+static void steps_on_lost(void *ctx, const struct uplink *u, enum end_reason reason,
+                          const char *words)
+{
+    struct steps *s = ctx;
+    char detail[DETAIL_MAX], hint[HINT_MAX] = "";
+    const char *name = u->client->own.name;
+    if (u->at.family == ADDRESS_NONE || u->was_live)
+        return; /* the dial has told; or it was up: the log has it */
+    if (!u->is_secure && reason == END_CERT)
+        (void)snprintf(hint, sizeof hint,
+                       _("a server that was set up anew has another CA: let 'gotunnel clients "
+                         "rotate %s' make a new string there; if it has moved, say where by "
+                         "-server"),
+                       name); /* fits */
+    if (reason == END_AUTH) {
+        (void)snprintf(detail, sizeof detail,
+                       _("the server does not take the key of client %s (any more)"),
+                       name); /* fits */
+        words = detail;
+        (void)snprintf(hint, sizeof hint,
+                       _("at the server, 'gotunnel clients show %s' says whether it may come in, "
+                         "and 'gotunnel clients rotate %s' makes a new string"),
+                       name, name); /* fits */
+    }
+    show_row(s, u->is_secure ? STEP_AUTH : STEP_TLS, CHECKLIST_FAIL, words, hint);
+}
+
+/* ---- tunnels ---- */
+
+static const char *port_hint(char out[HINT_MAX], const struct client *c, const struct wish *w)
+{
+    const char *word = w->why.errno_word;
+    out[0] = '\0';
+    if (w->why.error == SERVICE_ERR_RIGHT)
+        (void)snprintf(out, HINT_MAX,
+                       _("ask for a port that is allowed, as 22@PORT; at the server 'gotunnel "
+                         "clients show %s' lists them"),
+                       c->own.name); /* fits */
+    else if (w->why.error == SERVICE_ERR_TAKEN ||
+             (w->why.error == SERVICE_ERR_PORT && strcmp(word, "EADDRINUSE") == 0))
+        (void)snprintf(out, HINT_MAX, "%s",
+                       _("ask for another port, as 22@PORT, or let the server choose: 22"));
+    return out;
+}
+
+static void show_answer(const struct steps *s, const struct tunnel *t)
+{
+    const struct wish *w = &t->wish;
+    char detail[DETAIL_MAX], hint[HINT_MAX] = "", text[REFUSAL_TEXT_MAX];
+    bool is_open = w->state == WISH_OPEN;
+    if (is_open)
+        client_public_address(detail, t->client, w->port);
+    else
+        (void)snprintf(detail, sizeof detail, _("public port %lld: %s"), (long long)w->wanted.port,
+                       refusal_service_text(text, &w->why, w->wanted.port)); /* cut on purpose */
+    const struct checklist_step step = {
+        .word = "port",
+        .state = is_open ? CHECKLIST_OK : CHECKLIST_FAIL,
+        .title = _("public port"),
+        .name = tunnel_shown_name(t),
+        .detail = detail,
+        .hint = is_open ? NULL : port_hint(hint, t->client, w),
+    };
+    show(s, &step);
+}
+
+/* How many are open; 0 also while one has no answer yet. */
+static unsigned count_open(const struct client *c)
+{
+    list_foreach (i, &c->tunnels) {
+        const struct wish *w = &LIST_ENTRY(i, struct tunnel, node)->wish;
+        if (w->state != WISH_OPEN && w->state != WISH_REFUSED)
+            return 0;
+    }
+    return tunnels_open(c);
+}
+
+static void steps_on_timer(uv_timer_t *t);
+
+static void steps_on_answered(void *ctx, const struct tunnel *t, bool again)
+{
+    struct steps *s = ctx;
+    if (s->phase != STEPS_OPENING)
+        return;
+    if (!again)
+        show_answer(s, t);
+    if (count_open(s->client) > 0)
+        uv_timer_start(&s->timer, steps_on_timer, 0, 0); /* not from inside the tunnels' call */
+}
+
+/* ---- what is tried from here ---- */
+
+static void next_checks(struct steps *s);
+
+static void show_target(const struct steps_check *k, const struct probe_result *r)
+{
+    char detail[DETAIL_MAX];
+    const char *name = k->service->name;
+    if (r->err < 0)
+        (void)snprintf(detail, sizeof detail, _("%s does not answer: %s"), name,
+                       *r->why.text ? r->why.text : err_text(r->err)); /* cut on purpose */
+    else
+        (void)snprintf(detail, sizeof detail,
+                       r->has_ended ? _("%s answers, and closes the connection") : _("%s answers"),
+                       name); /* cut on purpose */
+    const struct checklist_step step = {
+        .word = "target",
+        .state = r->err == 0 ? CHECKLIST_OK : CHECKLIST_WARN,
+        .title = _("service"),
+        .name = k->name,
+        .detail = detail,
+        .said = r->said,
+        .hint = r->err == 0 ? NULL : _("start it: the tunnel is up, and need not be started again"),
+    };
+    show(k->steps, &step);
+}
+
+/* A connection of our own proves what it has been through: the way from here. */
+static void show_reach(const struct steps_check *k, const struct probe_result *r)
+{
+    char detail[DETAIL_MAX], hint[HINT_MAX] = "", address[CLIENT_ADDRESS_MAX];
+    struct checklist_step step = {
+        .word = "reach", .title = _("reachable"), .name = k->name, .detail = detail, .hint = hint};
+    client_public_address(address, k->steps->client, k->port);
+    if (k->was_visited || k->had_others) {
+        bool is_here = sock_is_loopback(k->steps->client->server.host);
+        (void)snprintf(detail, sizeof detail,
+                       is_here ? _("yes, on this machine: a connection to %s came in")
+                               : _("yes: a connection from here to %s came in"),
+                       address);
+    } else if (r->err == ERR_REFUSED || r->err == ERR_TIMEOUT) {
+        step.state = CHECKLIST_WARN;
+        (void)snprintf(detail, sizeof detail, _("no, not from here: %s"), r->why.text);
+        (void)snprintf(
+            hint, sizeof hint,
+            _("the server's firewall, and that of its provider, must let TCP port %lld in"),
+            k->port);
+    } else {
+        step.state = CHECKLIST_UNKNOWN;
+        if (r->err < 0)
+            (void)snprintf(detail, sizeof detail, _("not known, it cannot be tried from here: %s"),
+                           *r->why.text ? r->why.text : err_text(r->err));
+        else
+            (void)snprintf(detail, sizeof detail,
+                           _("not known: %s answers, but what was sent there did not come in here"),
+                           address);
+        (void)snprintf(hint, sizeof hint, "%s", _("try it from another machine"));
+    }
+    show(k->steps, &step);
+}
+
+static void steps_on_probed(void *ctx, const struct probe_result *r)
+{
+    struct steps_check *k = ctx;
+    struct steps *s = k->steps;
+    if (s->phase == STEPS_TARGETS)
+        show_target(k, r);
+    else
+        show_reach(k, r);
+    probe_close(k->probe);
+    k->probe = NULL;
+    s->running--;
+    next_checks(s);
+}
+
+static int begin_check(struct steps_check *k)
+{
+    const struct client *c = k->steps->client;
+    bool is_target = k->steps->phase == STEPS_TARGETS;
+    const struct probe_config cfg = {
+        .host = is_target ? k->service->address.host : c->server.host,
+        .port = is_target ? k->service->address.port : (int)k->port,
+        .dial_ms = STEPS_DIAL_MS,
+        .listen_ms = is_target ? STEPS_SPEAK_MS : STEPS_VISIT_MS,
+        .named = is_target ? k->service->name : NULL,
+    };
+    return probe_start(&k->steps->client->loop, &cfg, steps_on_probed, k, &k->probe);
+}
+
+/* Our own connection is not the service's business. */
+static bool steps_on_visited(void *ctx, const struct service *service, const struct smux_open *open)
+{
+    struct steps *s = ctx;
+    for (unsigned i = 0; s->phase == STEPS_REACH && i < s->next; i++) {
+        struct steps_check *k = &s->checks[i];
+        if (!k->probe || k->service != service)
+            continue;
+        k->was_visited =
+            open->visitor.family != ADDRESS_NONE && probe_is_from(k->probe, &open->visitor);
+        k->had_others |= !k->was_visited;
+        if (k->was_visited) {
+            probe_stop(k->probe);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the end ---- */
+
+static void show_public(const struct steps *s)
+{
+    char value[CLIENT_ADDRESS_MAX + 8], address[CLIENT_ADDRESS_MAX];
+    list_foreach (i, &s->client->tunnels) {
+        const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
+        if (t->wish.state != WISH_OPEN)
+            continue;
+        client_public_address(address, s->client, t->wish.port);
+        (void)snprintf(value, sizeof value, "tcp://%s", address); /* fits */
+        const struct checklist_step step = {.word = "public",
+                                            .name = tunnel_shown_name(t),
+                                            .value = value,
+                                            .target = t->service->name};
+        show(s, &step);
+    }
+}
+
+/* A session that was lost meanwhile begins it anew. */
+static void finish(struct steps *s)
+{
+    uv_timer_stop(&s->timer);
+    if (!s->is_silent && tunnels_open(s->client) == 0) {
+        s->phase = STEPS_OPENING;
+        return;
+    }
+    s->phase = STEPS_DONE;
+    show_public(s);
+    if (s->log_is_quiet)
+        log_set_level((enum log_level)s->client->opt->common.log_level);
+}
+
+static bool is_saving(const struct steps *s)
+{
+    return s->saver && s->saver->done;
+}
+
+/* Begins what may run at once, and after the last of a phase the next phase. */
+static void next_checks(struct steps *s)
+{
+    while (s->phase < STEPS_SAVING) {
+        while (s->running < STEPS_AT_ONCE && s->next < s->count) {
+            struct steps_check *k = &s->checks[s->next++];
+            if (begin_check(k) == 0)
+                s->running++; /* else there is no memory: not a word about it */
+        }
+        if (s->running > 0)
+            return;
+        s->phase++;
+        s->next = 0;
+    }
+    if (is_saving(s))
+        uv_timer_start(&s->timer, steps_on_timer, STEPS_SAVE_MS, 0);
+    else
+        finish(s);
+}
+
+static void steps_on_saved(void *ctx, int err, const char *text)
+{
+    struct steps *s = ctx;
+    char command[PATH_MAX + 64];
+    const struct checklist_step step = {.word = "save",
+                                        .state = err == 0 ? CHECKLIST_OK : CHECKLIST_FAIL,
+                                        .title = _("saved"),
+                                        .detail = text,
+                                        .hint = err == 0 ? command : NULL};
+    (void)snprintf(command, sizeof command, _("from now on: gotunnel client -config %s"),
+                   s->saver->path); /* fits */
+    if (err == 0)
+        event_config_saved(text, s->saver->path);
+    else
+        event_config_not_saved(text);
+    show(s, &step);
+    if (s->phase == STEPS_SAVING)
+        finish(s);
+}
+
+/* All tunnels have their answer. */
+static void begin_checks(struct steps *s)
+{
+    s->count = s->next = s->running = 0;
+    list_foreach (i, &s->client->tunnels) {
+        const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
+        if (t->wish.state == WISH_OPEN && s->count < TARGETS_MAX && !s->is_silent)
+            s->checks[s->count++] = (struct steps_check){.steps = s,
+                                                         .service = t->service,
+                                                         .name = tunnel_shown_name(t),
+                                                         .port = t->wish.port};
+    }
+    if (s->saver)
+        save_write(s->saver, s->client, steps_on_saved, s);
+    s->phase = STEPS_TARGETS;
+    next_checks(s);
+}
+
+static void steps_on_timer(uv_timer_t *t)
+{
+    struct steps *s = t->data;
+    if (s->phase == STEPS_SAVING)
+        finish(s);
+    else if (s->phase == STEPS_OPENING && count_open(s->client) > 0)
+        begin_checks(s);
+}
+
+static void steps_on_begun(void *ctx, struct client *c)
+{
+    struct steps *s = ctx;
+    s->client = c;
+    uv_timer_init(&c->loop.uv, &s->timer);
+    s->timer.data = s;
+}
+
+static void steps_on_ended(void *ctx)
+{
+    struct steps *s = ctx;
+    for (unsigned i = 0; i < s->count; i++)
+        probe_close(s->checks[i].probe);
+    s->phase = STEPS_DONE;
+    if (s->saver)
+        save_end(s->saver);
+    uv_close((uv_handle_t *)&s->timer, NULL);
+}
+
+const struct client_watch steps_watch = {
+    .begun = steps_on_begun,
+    .ended = steps_on_ended,
+    .resolved = steps_on_resolved,
+    .dialled = steps_on_dialled,
+    .secure = steps_on_secure,
+    .accepted = steps_on_accepted,
+    .lost = steps_on_lost,
+    .answered = steps_on_answered,
+    .visited = steps_on_visited,
+};

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The checklist of `gotunnel join` (app/checklist.h): what the client comes to is shown as it happens, and
+ * once each tunnel has its answer, two things are tried from here for each that is open: whether its target
+ * answers, and whether its public port leads here. Then the public addresses are shown, and nothing any more.
+ *
+ *   dns, tcp, tls, auth, port --all answered, one is open--> target --> reach --> public
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "app/checklist.h"
+#include "base/log.h"
+#include "client/save.h"
+#include "client/watch.h"
+#include "conf/target.h"
+
+enum {
+    STEPS_AT_ONCE = 16,    /* probes; each has a descriptor */
+    STEPS_DIAL_MS = 4000,  /* for a connection to a target, or to a public port */
+    STEPS_SPEAK_MS = 500,  /* a target that speaks first does so within it */
+    STEPS_VISIT_MS = 3000, /* from the public port to here */
+    STEPS_SAVE_MS = 5000,  /* the last lines wait so long for the files */
+};
+
+/* Those that are shown once, unless they change. */
+enum step { STEP_DNS, STEP_TCP, STEP_TLS, STEP_AUTH, STEPS };
+
+enum steps_phase { STEPS_OPENING, STEPS_TARGETS, STEPS_REACH, STEPS_SAVING, STEPS_DONE };
+
+struct steps;
+struct probe;
+
+/* An open tunnel that is tried. */
+struct steps_check {
+    struct steps *steps;
+    const struct service *service;
+    const char *name; /* of the tunnel; "": it is the only one */
+    long long port;
+    struct probe *probe;
+    bool was_visited; /* by our own connection */
+    bool had_others;  /* by somebody, while we tried */
+};
+
+/* Zeroed but for the first four fields; must outlive the client. */
+struct steps {
+    enum checklist_form form;
+    bool is_silent;      /* nothing is shown or tried: stdout is not for us */
+    bool log_is_quiet;   /* until the last line: then it has the level of the options */
+    struct saver *saver; /* NULL: nothing is saved */
+    /* private */
+    struct client *client;
+    uv_timer_t timer;
+    enum steps_phase phase;
+    struct {
+        bool is_told;
+        enum checklist_state state;
+        uint64_t text; /* its hash */
+    } told[STEPS];
+    struct steps_check checks[TARGETS_MAX];
+    unsigned count, next, running;
+};
+
+/* The watch; its ctx is a struct steps. */
+extern const struct client_watch steps_watch;
