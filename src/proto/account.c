@@ -12,7 +12,8 @@ enum {
     STRANGERS_SOURCE_PART = 3,
     SESSIONS_PART = 4, /* one session for so many descriptors */
     SOURCE_PART = 4,   /* of all sessions one source leaves this part to others */
-    USERS_PART = 4,    /* of the pool, whatever sessions want */
+    USERS_PART = 4,    /* of the pool, whatever sessions want, */
+    USERS_LEAST = 8,   /* and whatever tunnels want besides */
     FREE_PART = 4,     /* of what is kept for sessions: beyond those that are there */
     DIALS_PART = 8,
 };
@@ -58,6 +59,7 @@ bool account_of_server(struct account *ret, uint64_t descriptors, unsigned loops
     a.known = a.strangers / KNOWN_PART;
     uint32_t fit = (a.pool - a.pool / USERS_PART) / ACCOUNT_SESSION;
     a.sessions_max = least_of(least_of(all / SESSIONS_PART, fit), ACCOUNT_MAX);
+    a.places_max = (a.pool - a.pool / USERS_LEAST) / ACCOUNT_SESSION;
     *ret = a;
     return true;
 }
@@ -78,13 +80,18 @@ static uint32_t kept_free(const struct account *a)
     return part(a->sessions_kept, FREE_PART, ACCOUNT_SESSION, a->sessions_kept);
 }
 
-uint32_t account_users(const struct account *a, uint32_t sessions)
+uint32_t account_places(uint32_t sessions, uint32_t tunnels)
 {
-    uint64_t theirs = (uint64_t)sessions * ACCOUNT_SESSION + kept_free(a);
-    uint64_t most = (uint64_t)a->sessions_max * ACCOUNT_SESSION;
+    return sessions + (tunnels + ACCOUNT_SESSION - 1) / ACCOUNT_SESSION;
+}
+
+uint32_t account_users(const struct account *a, uint32_t places)
+{
+    uint64_t theirs = (uint64_t)places * ACCOUNT_SESSION + kept_free(a);
+    uint64_t most = places <= a->sessions_max ? a->sessions_max : a->places_max;
     if (theirs < a->sessions_kept)
         theirs = a->sessions_kept;
-    return least_of(a->pool - least_of(theirs, most), ACCOUNT_MAX);
+    return least_of(a->pool - least_of(theirs, most * ACCOUNT_SESSION), ACCOUNT_MAX);
 }
 
 /* What every user but those of the small may have. */
@@ -93,15 +100,17 @@ static uint32_t users_of_all(uint32_t users_max)
     return users_max - users_max / ACCOUNT_USERS_PART;
 }
 
-bool account_takes_session(const struct account *a, uint32_t sessions, uint32_t users,
-                           uint32_t of_source)
+bool account_takes_session(const struct account *a, uint32_t sessions, uint32_t tunnels,
+                           uint32_t users, uint32_t of_source)
 {
+    uint32_t places = account_places(sessions, tunnels);
     uint32_t fit = users < a->pool ? (a->pool - users) / ACCOUNT_SESSION : 0;
-    uint32_t most = least_of(fit, a->sessions_max);
+    uint32_t most = least_of(fit, a->places_max);
     uint32_t last = kept_free(a) / ACCOUNT_SESSION;
-    if (sessions >= most || of_source >= account_sessions_of_source(a))
+    if (sessions >= a->sessions_max || places >= most || of_source >= account_sessions_of_source(a))
         return false;
-    if (most - sessions > last && users <= users_of_all(account_users(a, sessions + 1)))
+    uint32_t left = least_of(a->sessions_max - sessions, most - places);
+    if (left > last && users <= users_of_all(account_users(a, places + 1)))
         return true;
     return of_source == 0 || of_source < last / 2;
 }

@@ -15,7 +15,8 @@
  *   the pool       all the rest, for sessions (two each: connection and public port) and users
  *
  * In the pool sessions have D/10, at least 4, for themselves, and may have three quarters of it, up
- * to one for four descriptors; users have what sessions do not take. Beyond what they have for
+ * to one for four descriptors; with the tunnels that they have beyond the first, a descriptor each,
+ * seven eighths of it. Users have what sessions and tunnels do not take. Beyond what they have for
  * themselves some are kept free for sessions to come, and the last ones only for a source that has
  * next to none: so a client that fills the server, with sessions or with users, shuts nobody out.
  *
@@ -59,6 +60,7 @@ struct account {
     uint32_t pool;
     uint32_t sessions_kept; /* of the pool, for sessions alone */
     uint32_t sessions_max;  /* sessions */
+    uint32_t places_max;    /* account_places() of all sessions and their tunnels */
 };
 
 /* False: with so few nothing would work (libuv aborts on a few), *ret is not set. loops: 1 or more. */
@@ -67,17 +69,20 @@ bool account_of_server(struct account *ret, uint64_t descriptors, unsigned loops
 /* Strangers that are not known, of one source: 1 or more. */
 uint32_t account_strangers_of_source(const struct account *a);
 
-/* Sessions of one source, where there is room. */
+/* Places that so many sessions take: one each, and one for two tunnels beyond the first of each. */
+uint32_t account_places(uint32_t sessions, uint32_t tunnels);
+
+/* Places of one source, where there is room. */
 uint32_t account_sessions_of_source(const struct account *a);
 
-/* How many connections users may have beside so many sessions. 1 or more, and never fewer than a
-   quarter of the pool. */
-uint32_t account_users(const struct account *a, uint32_t sessions);
+/* How many connections users may have beside sessions with so many places. 1 or more, and never fewer
+   than a quarter of the pool beside sessions alone, an eighth beside those with more tunnels. */
+uint32_t account_users(const struct account *a, uint32_t places);
 
-/* Is there room for one more session, beside so many and so many users' connections, for a source
-   that has of_source? */
-bool account_takes_session(const struct account *a, uint32_t sessions, uint32_t users,
-                           uint32_t of_source);
+/* Is there room for one more session, beside so many, so many tunnels beyond the first of each, and so
+   many users' connections, for a source that has of_source places? */
+bool account_takes_session(const struct account *a, uint32_t sessions, uint32_t tunnels,
+                           uint32_t users, uint32_t of_source);
 
 /* Is there room for one more user of a client, where users_max may come, users are there, of_client
    of them through its session and of_source through all sessions of its source? */

@@ -144,19 +144,13 @@ static void crowd_leave(struct agent *a)
     a->main.crowd = NULL;
 }
 
-/* So many listeners more than one for each session count as so many sessions. */
-static uint32_t as_sessions(uint32_t tunnels)
-{
-    return (tunnels + ACCOUNT_SESSION - 1) / ACCOUNT_SESSION;
-}
-
 /* There are so many sessions and further tunnels now, which leave that much to users. */
 static void count(struct server *srv, uint32_t sessions, uint32_t tunnels)
 {
     srv->sessions = sessions;
     srv->tunnels = tunnels;
     if (quota_set_max(&srv->connections,
-                      account_users(&srv->account, sessions + as_sessions(tunnels))))
+                      account_users(&srv->account, account_places(sessions, tunnels))))
         reception_room(srv); /* some may have had to wait */
 }
 
@@ -202,9 +196,8 @@ static bool has_room(const struct agent *a)
         tunnels += further_tunnels(o);
         tunnels_of_source += is_same ? further_tunnels(o) : 0;
     }
-    return account_takes_session(&srv->account, others + as_sessions(tunnels),
-                                 quota_used(&srv->connections),
-                                 of_source + as_sessions(tunnels_of_source));
+    return account_takes_session(&srv->account, others, tunnels, quota_used(&srv->connections),
+                                 account_places(of_source, tunnels_of_source));
 }
 
 /* A client that asks again and again writes one line a minute. */

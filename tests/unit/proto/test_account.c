@@ -54,7 +54,7 @@ static void each_party_has_its_least(void **state)
         assert_true(account_users(&a, a.sessions_max) >= a.pool / 4 || a.pool > ACCOUNT_MAX);
         /* whatever users do, so many sessions fit */
         for (uint32_t s = 0; s < a.sessions_kept / ACCOUNT_SESSION && s < a.sessions_max; s++)
-            assert_true(account_takes_session(&a, s, account_users(&a, s), 0));
+            assert_true(account_takes_session(&a, s, 0, account_users(&a, s), 0));
     }
 }
 
@@ -108,7 +108,7 @@ struct use {
 
 static bool take_session(const struct account *a, struct use *u, unsigned who)
 {
-    if (!account_takes_session(a, u->sessions, u->users, u->sessions_of[who]))
+    if (!account_takes_session(a, u->sessions, 0, u->users, u->sessions_of[who]))
         return false;
     u->sessions++;
     u->sessions_of[who]++;
@@ -160,6 +160,50 @@ static void a_hoarder_leaves_room(void **state)
     }
 }
 
+/* ---- tunnels ---- */
+
+static void tunnels_leave_users_an_eighth(void **state)
+{
+    struct account a;
+    (void)state;
+    for (uint64_t d = ACCOUNT_DESCRIPTORS_MIN; d < MOST; d = next_limit(d)) {
+        assert_true(account_of_server(&a, d, 1));
+        assert_true(a.places_max >= a.sessions_max);
+        assert_true(sum(&a, a.places_max) <= d);
+        assert_true(account_users(&a, a.places_max) >= a.pool / 8 || a.pool > ACCOUNT_MAX);
+        assert_true(account_users(&a, a.places_max) <= account_users(&a, a.sessions_max));
+    }
+}
+
+/* What two tunnels cost is what a session costs; those alone take none of the others' sessions. */
+static void tunnels_have_places(void **state)
+{
+    struct account a;
+    (void)state;
+    assert_int_equal(account_places(0, 0), 0);
+    assert_int_equal(account_places(3, 1), 4);
+    assert_int_equal(account_places(3, 2), 4);
+    assert_int_equal(account_places(3, 3), 5);
+    assert_true(account_of_server(&a, 20000, 1));
+    uint32_t room = 2 * (a.places_max - 1);
+    assert_true(account_takes_session(&a, 1, room - 2, 0, 0));
+    assert_false(account_takes_session(&a, 1, room, 0, 0));
+    assert_false(account_takes_session(&a, a.sessions_max, 0, 0, 0));
+    assert_false(account_takes_session(&a, 1, room - 2, 0, a.sessions_kept)); /* the last ones */
+}
+
+/* A fleet: 4,000 clients with 3 tunnels each in 20,000 descriptors, and users beside them. */
+static void a_fleet_has_room(void **state)
+{
+    struct account a;
+    (void)state;
+    assert_true(account_of_server(&a, 20000, 2));
+    for (uint32_t i = 0; i < 4000; i++)
+        assert_true(account_takes_session(&a, i, 2 * i, 300, account_places(i / 4, i / 2)));
+    assert_true(account_takes_session(&a, 3999, 8000, 300, 2000)); /* the last tunnel */
+    assert_true(account_users(&a, account_places(4000, 8000)) >= 2500);
+}
+
 static void who_is_small_may_have_the_last(void **state)
 {
     (void)state;
@@ -198,6 +242,9 @@ int main(void)
         cmocka_unit_test(the_sums_of_common_limits),
         cmocka_unit_test(too_few_are_refused),
         cmocka_unit_test(a_hoarder_leaves_room),
+        cmocka_unit_test(tunnels_leave_users_an_eighth),
+        cmocka_unit_test(tunnels_have_places),
+        cmocka_unit_test(a_fleet_has_room),
         cmocka_unit_test(who_is_small_may_have_the_last),
         cmocka_unit_test(a_clients_parts),
     };

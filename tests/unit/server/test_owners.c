@@ -159,7 +159,7 @@ static int setup(void **state)
     list_init(&srv->agents);
     owners_init(srv);
     assert_true(account_of_server(&srv->account, 1 << 20, 1));
-    srv->account.sessions_max = 4;
+    srv->account.sessions_max = srv->account.places_max = 4;
     quota_init(&srv->connections, account_users(&srv->account, 0));
     assert_int_equal(reception_init(srv), 0);
     srv->tls = SSL_CTX_new(TLS_method());
@@ -684,7 +684,7 @@ static void tunnels_of_a_source_leave_room_for_others(void **state)
 static void tunnels_of_others_are_none_of_a_source(void **state)
 {
     (void)state;
-    rig.srv.account.sessions_max = 8; /* 6 of a source */
+    rig.srv.account.sessions_max = rig.srv.account.places_max = 8; /* 6 of a source */
     struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv");
     for (int i = 0; i < 11; i++)
         (void)open_tunnel(a, 8080 + i);
