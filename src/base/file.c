@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -103,4 +104,34 @@ int file_lock(int fd, int wait_ms)
 void file_unlock(int fd)
 {
     (void)flock(fd, LOCK_UN); /* where locks do not work there was none */
+}
+
+/* A folder that root has just made is of whoever has the one above. */
+static void give_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int above = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above >= 0) {
+        file_give_to_owner(above, fd);
+        (void)close(above);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+int file_make_folders(char *path)
+{
+    for (char *at = path + 1;; at++) {
+        at += strcspn(at, "/");
+        char end = *at;
+        *at = '\0';
+        int r = mkdir(path, 0700);
+        if (r == 0)
+            give_folder(path);
+        *at = end;
+        if (r < 0 && errno != EEXIST)
+            return -1;
+        if (end == '\0')
+            return 0;
+    }
 }

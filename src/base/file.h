@@ -25,6 +25,10 @@ int file_rename_new(int from_fd, const char *from, int to_fd, const char *to) MU
    what root's commands make in a user's place is the user's. Where that cannot be, it stays root's. */
 void file_give_to_owner(int dirfd, int fd);
 
+/* Makes the folder path and those above it, as far as they are missing, for their owner alone (0700); what root
+   makes belongs to whoever has the folder above. path is as before when it returns. 0, or -1 with errno. */
+int file_make_folders(char *path) MUST_USE;
+
 /* Makes the file name in the folder dirfd, which must not have it, with these n bytes, on the disk and
    owned as the folder is. 0, or -1 with errno; the file may be there then. */
 int file_create(int dirfd, const char *name, mode_t mode, const void *data, size_t n) MUST_USE;

@@ -32,37 +32,6 @@ bool state_path(char ret[PATH_MAX])
            from_variable("HOME", "/.local/state/gotunnel", false, ret);
 }
 
-/* A folder that root has just made is of whoever has the one above. */
-static void give_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int above = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (above >= 0) {
-        file_give_to_owner(above, fd);
-        (void)close(above);
-    }
-    if (fd >= 0)
-        (void)close(fd);
-}
-
-/* Makes the folder and those above it, as far as they are missing; 0, or -1 with errno. */
-static int make_folders(char *path)
-{
-    for (char *at = path + 1;; at++) {
-        at += strcspn(at, "/");
-        char end = *at;
-        *at = '\0';
-        int r = mkdir(path, 0700);
-        if (r == 0)
-            give_folder(path);
-        *at = end;
-        if (r < 0 && errno != EEXIST)
-            return -1;
-        if (end == '\0')
-            return 0;
-    }
-}
-
 int state_open(struct state_folder *ret, struct errmsg *why)
 {
     if (!state_path(ret->path))
@@ -74,7 +43,7 @@ int state_open(struct state_folder *ret, struct errmsg *why)
         return errmsg_set(why, err, "%s", ret->doubt.text);
     int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
     ret->fd = open(ret->path, flags);
-    if (ret->fd < 0 && errno == ENOENT && make_folders(ret->path) == 0)
+    if (ret->fd < 0 && errno == ENOENT && file_make_folders(ret->path) == 0)
         ret->fd = open(ret->path, flags);
     int errnum = errno;
     if (ret->fd < 0)
