@@ -5,6 +5,8 @@
  * A stdout that takes nothing must not keep the server from serving: it has a thread of its own,
  * which ends with it.
  */
+#include "server/banner.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

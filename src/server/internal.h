@@ -561,8 +561,3 @@ void endpoints_users(struct agent *a, enum session_users what);
 
 /* The worker has no room, or has some again. */
 void endpoints_pause(struct agent *a, bool full);
-
-/* ---- banner.c ---- */
-
-/* Banner on stdout: address, CA certificate, the command for the client. Does not wait for it. */
-void banner_print(const struct server *srv);

@@ -13,7 +13,6 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "app/activation.h"
 #include "app/address.h"
@@ -23,8 +22,8 @@
 #include "app/secret.h"
 #include "app/wire.h"
 #include "base/event.h"
-#include "base/trust_path.h"
-#include "net/tls_ctx.h"
+#include "server/banner.h"
+#include "server/certs.h"
 #include "server/clients.h"
 #include "server/internal.h"
 
@@ -175,113 +174,11 @@ static void on_reload(void *ctx)
 
 /* ---- certificates ---- */
 
-/* Whoever starts a server in the wrong directory sees it here, and who copies ca.crt which one it
-   is. */
-static void tell_place(const struct server *srv)
-{
-    char path[PATH_MAX], fingerprint[TLS_FINGERPRINT_MAX];
-    tls_fingerprint(pki_ca(srv->identity), fingerprint);
-    event_certificates_place(realpath(srv->opt->certs, path) ? path : srv->opt->certs, fingerprint);
-}
-
-/* The original knows one place only. */
-static int check_place(const struct server *srv, struct errmsg *doubt, struct errmsg *why)
-{
-    trust_become_owner(srv->opt->certs);
-    int err = pki_check_place(srv->opt->certs, strcmp(srv->opt->certs, "certs") == 0, why);
-    if (err == 0) {
-        *doubt = *why;
-        why->text[0] = '\0';
-    }
-    return err;
-}
-
-static int load_identity(struct server *srv)
-{
-    struct errmsg why = {""}, doubt = {""};
-    enum pki_outcome outcome;
-    int err = tls_library_check(&why);
-    if (err == 0)
-        err = check_place(srv, &doubt, &why);
-    if (err == 0)
-        err = pki_open(srv->opt->certs, time(NULL), &srv->identity, &outcome, &why);
-    if (err == 0)
-        err = tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity),
-                                 pki_ca(srv->identity), srv->alpn, &srv->tls, &why);
-    if (err < 0) {
-        event_server_tls_failed(why.text);
-        return err;
-    }
-    switch (outcome) {
-    case PKI_CREATED:
-        event_certificates_missing();
-        event_certificates_made();
-        break;
-    case PKI_LOADED:
-        event_certificates_loaded();
-        break;
-    case PKI_RENEWED:
-        event_certificates_loaded();
-        event_certificate_renewed();
-        break;
-    }
-    if (*doubt.text)
-        event_place_doubtful(doubt.text);
-    tell_place(srv);
-    if (*why.text)
-        event_certificates_doubtful(why.text);
-    return 0;
-}
-
-/* From the next connection on: sessions keep theirs. */
-static void use_renewed(struct server *srv)
-{
-    struct errmsg why;
-    SSL_CTX *tls;
-    if (tls_server_ctx_new(pki_cert(srv->identity), pki_key(srv->identity), pki_ca(srv->identity),
-                           srv->alpn, &tls, &why) < 0) {
-        event_certificate_renewal_failed(why.text);
-        return; /* the next connection tries again */
-    }
-    SSL_CTX_free(srv->tls);
-    srv->tls = tls;
-    event_certificate_renewed();
-}
-
-/* A server runs for years, and its clock may be set while it does: whoever connects gets a
-   certificate that is valid then. */
-static void keep_identity(struct server *srv)
-{
-    struct errmsg why = {""};
-    enum pki_news news = pki_keep(srv->identity, time(NULL), &why);
-    if (SSL_CTX_get0_certificate(srv->tls) != pki_cert(srv->identity))
-        use_renewed(srv);
-    switch (news) {
-    case PKI_NEWS_NONE:
-        break;
-    case PKI_NEWS_RENEWED:
-        if (*why.text)
-            event_certificate_not_saved(why.text);
-        break;
-    case PKI_NEWS_FAILED:
-        event_certificate_renewal_failed(why.text);
-        break;
-    case PKI_NEWS_CA:
-        event_ca_invalid(why.text);
-        srv->trouble = why;
-        break;
-    case PKI_NEWS_VALID:
-        event_ca_valid();
-        *srv->trouble.text = '\0';
-        break;
-    }
-}
-
 /* Where nobody connects for long: the file on disk stays fresh all the same, and so does who is
    known. */
 static void on_renewal(uv_timer_t *t)
 {
-    keep_identity(t->data);
+    certs_keep(t->data);
     reception_keep_known(t->data);
 }
 
@@ -309,7 +206,7 @@ static void on_not_proxied(void *ctx, enum proxy_gate_end why, const struct sock
 
 static void on_hello(void *ctx, int fd, const struct sockaddr *peer, mtime_ms waited_ms)
 {
-    keep_identity(ctx);
+    certs_keep(ctx);
     reception_accept(ctx, fd, peer, waited_ms);
 }
 
@@ -569,7 +466,7 @@ static int server_serve(struct server *srv)
         return cli_hopeless(EXIT_STATUS_USAGE);
     uint64_t descriptors = limits_raise();
     unsigned workers = limits_threads(opt->threads, descriptors);
-    int err = load_identity(srv);
+    int err = certs_load(srv);
     if (err == 0)
         err = clients_take(srv->opt, NULL, &srv->clients);
     if (err < 0)
