@@ -17,6 +17,7 @@
 #include "server/check.h"
 #include "server/clients_cmd.h"
 #include "server/cmd.h"
+#include "server/up.h"
 
 struct command {
     const char *name;
@@ -29,6 +30,7 @@ static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
+    {"up", cmd_up, N_("the server in one command, from nothing to the line for the other side")},
     {"server", cmd_server, N_("run on the public host: take tunnels and open public ports")},
     {"client", cmd_client, N_("run beside the service: connect it to a server")},
     {"join", cmd_join, N_("the client, by the line that the server has printed")},

@@ -122,10 +122,12 @@ static const struct {
     enum option_place place;
     const char *key;
 } places[] = {
-    {"config", OPTION_NOWHERE, "config"},   {"forward", OPTION_NOWHERE, "forward"},
-    {"join", OPTION_NOWHERE, "join"},       {"local-target", OPTION_TUNNEL, "target"},
-    {"once", OPTION_NOWHERE, "once"},       {"remote-port", OPTION_TUNNEL, "port"},
-    {"version", OPTION_NOWHERE, "version"}, {"wait", OPTION_NOWHERE, "wait"},
+    {"config", OPTION_NOWHERE, "config"},      {"forward", OPTION_NOWHERE, "forward"},
+    {"join", OPTION_NOWHERE, "join"},          {"json", OPTION_NOWHERE, "json"},
+    {"local-target", OPTION_TUNNEL, "target"}, {"once", OPTION_NOWHERE, "once"},
+    {"public", OPTION_NOWHERE, "public"},      {"remote-port", OPTION_TUNNEL, "port"},
+    {"state", OPTION_NOWHERE, "state"},        {"version", OPTION_NOWHERE, "version"},
+    {"wait", OPTION_NOWHERE, "wait"},
 };
 
 enum option_place option_place(const struct option *o, const char **ret_key)

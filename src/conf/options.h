@@ -125,6 +125,11 @@ struct server_options {
     struct cidrs trusted_proxy; /* balancers, which say whose connection theirs is */
     struct rates handshakes;
     int client_rate; /* new connections of users a second, of each client; 0: no limit */
+
+    /* of `gotunnel up` alone (server/up.c); else NULL and false */
+    const char *public_name; /* where clients find it; "": at an address of this machine */
+    const char *state;
+    bool json;
 };
 
 struct client_options {

@@ -166,8 +166,9 @@ void snapshot_unref(struct snapshot *s)
         return;
     if (s->is_sealed)
         free_strings(s, s->mode->count);
-    if (s->is_sealed && tunnels_of(s))
-        free_targets(tunnels_of(s));
+    struct tunnels *ts = s->is_sealed ? tunnels_of(s) : NULL;
+    if (ts)
+        free_targets(ts);
     snapshot_unref(s->kept); /* which keeps nothing itself */
     secure_free(s, sizeof *s);
 }
@@ -179,7 +180,7 @@ const struct common_options *snapshot_common(const struct snapshot *s)
 
 const struct server_options *snapshot_server(const struct snapshot *s)
 {
-    assert(s->is_sealed && s->mode == &server_mode);
+    assert(s->is_sealed && !mode_is_client(s->mode));
     return &s->of.server;
 }
 

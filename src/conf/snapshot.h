@@ -15,7 +15,7 @@
 
 struct snapshot;
 
-/* A draft with the defaults of m (server_mode or client_mode). One reference. NULL without memory. */
+/* A draft with the defaults of m (server_mode, client_mode, or one that has their struct). One reference. NULL without memory. */
 struct snapshot *snapshot_new(const struct mode *m);
 
 /* The struct of its mode's options, to be filled; its strings may point into argv. Not after

@@ -85,16 +85,20 @@ static void *write_out(void *arg)
     return NULL;
 }
 
-void banner_print(const struct server *srv)
+void banner_put(char *text)
 {
     pthread_t thread;
-    char *text = render(srv);
-    if (!text)
-        return; /* no memory for a text of 2 KB: the tunnel works all the same */
     if (isatty(STDOUT_FILENO))
         log_flush(); /* a person reads both, in this order */
     if (thread_start(&thread, "banner", write_out, text) == 0)
         (void)pthread_detach(thread); /* it may be stuck when the program ends */
     else
         write_out(text);
+}
+
+void banner_print(const struct server *srv)
+{
+    char *text = render(srv);
+    if (text)
+        banner_put(text); /* without memory for 2 KB the tunnel works all the same */
 }

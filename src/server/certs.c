@@ -12,13 +12,16 @@
 #include "base/trust_path.h"
 #include "net/tls_ctx.h"
 #include "server/internal.h"
+#include "server/server.h"
 
 /* Whoever starts a server in the wrong directory sees it here, and who copies ca.crt which one it
    is. */
-static void tell_place(const struct server *srv)
+static void tell_place(const struct server *srv, bool is_new)
 {
     char path[PATH_MAX], fingerprint[TLS_FINGERPRINT_MAX];
     tls_fingerprint(pki_ca(srv->identity), fingerprint);
+    if (srv->guide)
+        srv->guide->on_identity(srv->guide_ctx, fingerprint, is_new);
     event_certificates_place(realpath(srv->opt->certs, path) ? path : srv->opt->certs, fingerprint);
 }
 
@@ -65,7 +68,7 @@ int certs_load(struct server *srv)
     }
     if (*doubt.text)
         event_place_doubtful(doubt.text);
-    tell_place(srv);
+    tell_place(srv, outcome == PKI_CREATED);
     if (*why.text)
         event_certificates_doubtful(why.text);
     return 0;

@@ -19,6 +19,8 @@
 #include "conf/nearest.h"
 #include "conf/quote.h"
 #include "conf/utc.h"
+#include "server/clients_key.h"
+#include "server/state.h"
 
 enum clients_flags {
     WITH_NAME = 1u << 0,
@@ -345,45 +347,20 @@ static bool read_line(const struct clients_mode *m, const struct word *word, int
     return true;
 }
 
-static bool has(const char *folder, const char *name)
-{
-    char path[PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
-    return n > 0 && n < (int)sizeof path && access(path, F_OK) == 0;
-}
-
-/* Where the server keeps what outlives it. False: nobody knows. */
-static bool find_state(const char *given, char ret[PATH_MAX])
-{
-    const char *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");
-    int n;
-    if (*given)
-        n = snprintf(ret, PATH_MAX, "%s", given);
-    else if (has(".", "certs") || has(".", CLIENTS_DIR_NAME))
-        n = snprintf(ret, PATH_MAX, ".");
-    else if (geteuid() == 0)
-        n = snprintf(ret, PATH_MAX, "/var/lib/gotunnel");
-    else if (xdg && *xdg == '/')
-        n = snprintf(ret, PATH_MAX, "%s/gotunnel", xdg);
-    else if (home && *home == '/')
-        n = snprintf(ret, PATH_MAX, "%s/.local/state/gotunnel", home);
-    else
-        return false;
-    return n > 0 && n < PATH_MAX;
-}
-
 /* Opens the folder, and runs. */
 static int run(const struct word *word, struct clients_work *w)
 {
     struct errmsg why;
     char path[PATH_MAX];
-    if (!find_state(w->line.state, w->state))
+    if (!server_state_find(w->line.state, false, w->state))
         return clients_fail("%s", _("the server's folder is not known: -state DIR names it"));
     int n = strcmp(w->state, ".") == 0
                 ? snprintf(path, sizeof path, CLIENTS_DIR_NAME)
                 : snprintf(path, sizeof path, "%s/" CLIENTS_DIR_NAME, w->state);
-    if (n < 0 || n >= (int)sizeof path)
+    int m = snprintf(w->certs, sizeof w->certs, "%s/certs", w->state);
+    if (n < 0 || n >= (int)sizeof path || m < 0 || m >= (int)sizeof w->certs)
         return clients_fail("%s: %s", w->state, errno_text(ENAMETOOLONG));
+    w->port = CLIENTS_PORT;
     if (access(w->state, F_OK) < 0)
         return clients_fail(_("%s: %s: -state DIR names the server's folder"), w->state,
                             errno_text(errno));

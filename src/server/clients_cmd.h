@@ -31,6 +31,8 @@ struct clients_line {
 struct clients_work {
     struct clients_line line;
     char state[PATH_MAX];
+    char certs[PATH_MAX]; /* the folder of its certificates */
+    uint16_t port;        /* where clients find the server if they are not told */
     struct clients_dir dir;
     struct clients_file file;
 };

@@ -318,3 +318,11 @@ int clients_dir_revoke(const struct clients_dir *d, const char *name, struct err
         return errmsg_set(why, ERR_NOTFOUND, _("there is no client called %s"), name);
     return cannot_write(path, why);
 }
+
+void clients_dir_drop(const struct clients_dir *d, const char *name)
+{
+    char file[FILE_NAME_BUF], path[PATH_MAX];
+    struct errmsg why;
+    if (name_of(d, name, file, path, &why) == 0 && unlinkat(d->fd, file, 0) == 0)
+        (void)!file_sync_folder(d->fd); /* it is gone for all who run */
+}

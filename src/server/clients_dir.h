@@ -88,3 +88,6 @@ int clients_dir_replace(const struct clients_dir *d, const char *name, const cha
 /* Renames the file to NAME.revoked, over one that is there. 0; ERR_NOTFOUND: there is none; or as
    above. */
 int clients_dir_revoke(const struct clients_dir *d, const char *name, struct errmsg *why) MUST_USE;
+
+/* Removes the file of a client that was made a moment ago, and that nobody has heard of, if that can be. */
+void clients_dir_drop(const struct clients_dir *d, const char *name);

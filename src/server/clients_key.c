@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,37 +25,23 @@
 #include "pki/pki.h"
 #include "proto/client_key.h"
 #include "proto/sha256.h"
-#include "server/clients_cmd.h"
+#include "server/clients_key.h"
 #include "server/public_address.h"
 
 _Static_assert((int)JOIN_PIN_BYTES == (int)TLS_PIN_BYTES, "pin");
 _Static_assert((int)JOIN_T_BYTES == (int)CLIENT_KEY_T_BYTES, "T");
 _Static_assert((int)CLIENT_KEY_BUF <= (int)CLIENT_ENTRY_KEY_MAX + 1, "key");
 
-#define NO_NAME "YOUR-NAME"
-
-enum { DEFAULT_PORT = 7000 };
-
-/* A key that is new: what goes to the client, and what stays. */
-struct new_key {
-    struct join join;
-    char string[JOIN_BUF]; /* of it */
-    char key[CLIENT_KEY_BUF];
-    bool is_nameless;     /* where the server is nobody knows */
-    unsigned public_port; /* one to ask for; 0: the server may choose, or there is none */
-};
-
 /* ---- the server's part of the string ---- */
 
-static int read_pin(const char *state, uint8_t ret[JOIN_PIN_BYTES])
+static int read_pin(const char *certs, uint8_t ret[JOIN_PIN_BYTES])
 {
-    char dir[PATH_MAX], path[PATH_MAX];
+    char path[PATH_MAX];
     struct errmsg why;
-    int n = snprintf(dir, sizeof dir, "%s/certs", state);
-    int m = snprintf(path, sizeof path, "%s/certs/ca.crt", state);
-    if (n < 0 || n >= PATH_MAX || m < 0 || m >= PATH_MAX)
-        return clients_fail("%s: %s", state, errno_text(ENAMETOOLONG));
-    if (pki_check_place(dir, false, &why) < 0)
+    int n = snprintf(path, sizeof path, "%s/ca.crt", certs);
+    if (n < 0 || n >= PATH_MAX)
+        return clients_fail("%s: %s", certs, errno_text(ENAMETOOLONG));
+    if (pki_check_place(certs, false, &why) < 0)
         return clients_fail("%s", why.text);
     FILE *f = fopen(path, "re");
     if (!f)
@@ -71,15 +58,15 @@ static int read_pin(const char *state, uint8_t ret[JOIN_PIN_BYTES])
 }
 
 /* NAME or NAME:PORT, where NAME may be an IPv6 address with or without brackets. */
-static int read_public(const char *text, struct hostport *ret, struct errmsg *why)
+static int read_public(const char *text, uint16_t port, struct hostport *ret, struct errmsg *why)
 {
     char whole[HOSTPORT_HOST_MAX + 16];
     const char *first = strchr(text, ':'), *last = strrchr(text, ':');
     bool is_bare = *text != '[' && first != last;
     bool has_port = *text == '[' ? strstr(text, "]:") != NULL : first && !is_bare;
-    int n = is_bare    ? snprintf(whole, sizeof whole, "[%s]:%d", text, DEFAULT_PORT)
+    int n = is_bare    ? snprintf(whole, sizeof whole, "[%s]:%d", text, port)
             : has_port ? snprintf(whole, sizeof whole, "%s", text)
-                       : snprintf(whole, sizeof whole, "%s:%d", text, DEFAULT_PORT);
+                       : snprintf(whole, sizeof whole, "%s:%d", text, port);
     if (n < 0 || n >= (int)sizeof whole)
         return errmsg_set(why, ERR_LIMIT, "%s", _("it is neither a name nor an address"));
     int err = hostport_parse(whole, ret, why);
@@ -90,18 +77,18 @@ static int read_public(const char *text, struct hostport *ret, struct errmsg *wh
 }
 
 /* Where the client finds the server. */
-static int find_server(const struct clients_work *w, struct new_key *k)
+static int find_server(const struct clients_work *w, struct clients_key *k)
 {
-    struct hostport to = {.port = DEFAULT_PORT};
+    struct hostport to = {.port = w->port};
     struct address own;
     struct errmsg why;
     if (!*w->line.public_name) {
         k->is_nameless = !public_address_find(&own);
         if (k->is_nameless)
-            (void)snprintf(to.host, sizeof to.host, "%s", NO_NAME);
+            (void)snprintf(to.host, sizeof to.host, "%s", CLIENTS_NO_NAME);
         else
             (void)address_host_text(to.host, &own);
-    } else if (read_public(w->line.public_name, &to, &why) < 0) {
+    } else if (read_public(w->line.public_name, w->port, &to, &why) < 0) {
         (void)clients_fail(_("-public %s: %s"), w->line.public_name, why.text);
         return EXIT_STATUS_USAGE;
     }
@@ -114,7 +101,7 @@ static int find_server(const struct clients_work *w, struct new_key *k)
 
 /* ---- the key ---- */
 
-static int make_secret(struct new_key *k)
+static int make_secret(struct clients_key *k)
 {
     struct client_secret secret;
     struct client_key key;
@@ -132,16 +119,8 @@ static int make_secret(struct new_key *k)
     return err < 0 ? clients_fail("%s", err_text(err)) : EXIT_STATUS_OK;
 }
 
-static int make_key(const struct clients_work *w, struct new_key *k)
+static int encode(const struct clients_work *w, struct clients_key *k)
 {
-    (void)snprintf(k->join.name, sizeof k->join.name, "%s", w->line.name); /* fits */
-    int status = find_server(w, k);
-    if (status == EXIT_STATUS_OK)
-        status = read_pin(w->state, k->join.pin);
-    if (status == EXIT_STATUS_OK)
-        status = make_secret(k);
-    if (status != EXIT_STATUS_OK)
-        return status;
     int err = join_encode(k->string, &k->join, sha256);
     if (err == ERR_INVAL) {
         (void)clients_fail(_("-public %s: %s"), w->line.public_name,
@@ -151,24 +130,61 @@ static int make_key(const struct clients_work *w, struct new_key *k)
     return err < 0 ? clients_fail("%s", err_text(err)) : EXIT_STATUS_OK;
 }
 
+int clients_key_find(const struct clients_work *w, struct clients_key *k)
+{
+    (void)snprintf(k->join.name, sizeof k->join.name, "%s", w->line.name); /* fits */
+    int status = find_server(w, k);
+    return status == EXIT_STATUS_OK ? encode(w, k) : status;
+}
+
+static int make_key(const struct clients_work *w, struct clients_key *k)
+{
+    int status = clients_key_find(w, k);
+    if (status == EXIT_STATUS_OK)
+        status = read_pin(w->certs, k->join.pin);
+    if (status == EXIT_STATUS_OK)
+        status = make_secret(k);
+    return status == EXIT_STATUS_OK ? encode(w, k) : status;
+}
+
 /* ---- the way to the client ---- */
 
-static void file_of(const struct clients_work *w, char ret[CLIENT_ENTRY_NAME_MAX + 8])
+void clients_key_file(const struct clients_work *w, char ret[CLIENTS_KEY_FILE_BUF])
 {
-    (void)snprintf(ret, CLIENT_ENTRY_NAME_MAX + 8, "%s.join", w->line.name); /* fits */
+    (void)snprintf(ret, CLIENTS_KEY_FILE_BUF, "%s.join", w->line.name); /* fits */
+}
+
+/* A whole file under its name, or none. 0, or -1 with errno. */
+static int put_file(int dirfd, const char *file, const char *line, size_t n)
+{
+    char tmp[CLIENTS_KEY_FILE_BUF + 8];
+    struct stat st;
+    (void)snprintf(tmp, sizeof tmp, ".%s.tmp", file); /* fits */
+    (void)unlinkat(dirfd, tmp, 0);                    /* what a crash has left */
+    int r = file_create(dirfd, tmp, 0600, line, n);
+    if (r == 0)
+        r = file_rename_new(dirfd, tmp, dirfd, file);
+    if (r < 0 && (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP)) {
+        errno = EEXIST; /* a file system without: nobody else makes this file */
+        bool is_there = fstatat(dirfd, file, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        r = is_there ? -1 : renameat(dirfd, tmp, dirfd, file);
+    }
+    int errnum = errno;
+    if (r < 0)
+        (void)unlinkat(dirfd, tmp, 0);
+    errno = errnum;
+    return r == 0 ? file_sync_folder(dirfd) : r;
 }
 
 /* Not on a terminal: the string goes to a file of the working directory. */
-static int write_string(const struct clients_work *w, const struct new_key *k)
+static int write_string(const struct clients_work *w, const struct clients_key *k)
 {
-    char file[CLIENT_ENTRY_NAME_MAX + 8], line[JOIN_BUF + 1];
-    file_of(w, file);
+    char file[CLIENTS_KEY_FILE_BUF], line[JOIN_BUF + 1];
+    clients_key_file(w, file);
     int n = snprintf(line, sizeof line, "%s\n", k->string);
     int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = fd >= 0 && n > 0 ? file_create(fd, file, 0600, line, (size_t)n) : -1;
+    int r = fd >= 0 && n > 0 ? put_file(fd, file, line, (size_t)n) : -1;
     int errnum = errno;
-    if (r < 0 && fd >= 0 && errnum != EEXIST)
-        (void)unlinkat(fd, file, 0);
     secure_zero(line, sizeof line);
     if (fd >= 0)
         (void)close(fd); /* synced, or of no use */
@@ -182,21 +198,49 @@ static int write_string(const struct clients_work *w, const struct new_key *k)
 
 static void drop_string(const struct clients_work *w)
 {
-    char file[CLIENT_ENTRY_NAME_MAX + 8];
-    file_of(w, file);
+    char file[CLIENTS_KEY_FILE_BUF];
+    clients_key_file(w, file);
     (void)unlink(file); /* made a moment ago */
 }
 
+/* Does the file hold a join string of this client, for this CA? */
+static bool is_own_string(const struct clients_work *w, int fd, const uint8_t pin[JOIN_PIN_BYTES])
+{
+    char text[JOIN_BUF + 1];
+    struct join j;
+    struct errmsg why;
+    ssize_t n = file_read_all(fd, text, sizeof text);
+    bool is_own = n > 0 && join_decode(&j, text, (size_t)n, sha256, &why) == 0 &&
+                  strcmp(j.name, w->line.name) == 0 && memcmp(j.pin, pin, JOIN_PIN_BYTES) == 0;
+    secure_zero(text, sizeof text);
+    secure_zero(&j, sizeof j);
+    return is_own;
+}
+
+int clients_key_clear(const struct clients_work *w)
+{
+    char file[CLIENTS_KEY_FILE_BUF];
+    uint8_t pin[JOIN_PIN_BYTES];
+    int status = read_pin(w->certs, pin);
+    clients_key_file(w, file);
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    if (status == EXIT_STATUS_OK && fd >= 0 && is_own_string(w, fd, pin))
+        (void)unlink(file); /* or it is said that it is in the way */
+    if (fd >= 0)
+        (void)close(fd); /* only read */
+    return status;
+}
+
 /* Past stdio, which would keep a copy. */
-static void print_string(const char *server, const struct new_key *k)
+static void print_string(const char *server, const struct clients_key *k)
 {
     char text[JOIN_BUF + 512], public_port[16] = "";
     if (k->public_port > 0)
         (void)snprintf(public_port, sizeof public_port, "@%u", k->public_port);
     int n = snprintf(text, sizeof text,
                      _("On the machine of the service run, with its port in the place of PORT:\n\n"
-                       "  gotunnel join %s%s PORT%s\n\nThis string is shown once.\n"),
-                     server, k->string, public_port); /* fits */
+                       "  gotunnel join %s PORT%s%s\n\nThis string is shown once.\n"),
+                     k->string, public_port, server); /* fits */
     (void)fflush(stdout);
     (void)!file_write_all(STDOUT_FILENO, text, n > 0 ? strlen(text) : 0); /* a terminal */
     secure_zero(text, sizeof text);
@@ -204,15 +248,16 @@ static void print_string(const char *server, const struct new_key *k)
 
 /* What to do with it. Who may not leave the choice of a port to the server is shown one to ask for. */
 static void show_string(const struct clients_work *w, const struct client_entry *e,
-                        struct new_key *k, bool is_terminal)
+                        struct clients_key *k, bool is_terminal)
 {
     k->public_port = e->ports.count > 0 ? e->ports.ranges[0].first : 0;
-    char file[CLIENT_ENTRY_NAME_MAX + 8], server[64] = "";
-    file_of(w, file);
+    char file[CLIENTS_KEY_FILE_BUF], server[64] = "";
+    clients_key_file(w, file);
     if (k->is_nameless) {
         log_text(_("no interface of this machine has a public address: write the server's name in "
                    "the place of YOUR-NAME\n"));
-        (void)snprintf(server, sizeof server, "-server " NO_NAME ":%u ", (unsigned)k->join.port);
+        (void)snprintf(server, sizeof server, " -server " CLIENTS_NO_NAME ":%u",
+                       (unsigned)k->join.port);
     }
     if (is_terminal)
         print_string(server, k);
@@ -221,12 +266,12 @@ static void show_string(const struct clients_work *w, const struct client_entry 
                  "here\n"),
                file);
     if (!is_terminal && *server)
-        printf("  gotunnel join %s...\n", server);
+        printf("  gotunnel join - PORT%s < %s\n", server, file);
 }
 
 /* ---- add, rotate ---- */
 
-static int add_with(struct clients_work *w, struct new_key *k, bool is_terminal)
+int clients_key_add(struct clients_work *w, struct clients_key *k, bool is_terminal)
 {
     char text[CLIENT_ENTRY_TEXT_MAX];
     struct errmsg why;
@@ -242,6 +287,21 @@ static int add_with(struct clients_work *w, struct new_key *k, bool is_terminal)
             drop_string(w);
         return clients_fail("%s", why.text);
     }
+    return EXIT_STATUS_OK;
+}
+
+void clients_key_undo(const struct clients_work *w, bool is_terminal)
+{
+    if (!is_terminal)
+        drop_string(w);
+    clients_dir_drop(&w->dir, w->line.name); /* else `rotate` gives it another string */
+}
+
+static int add_with(struct clients_work *w, struct clients_key *k, bool is_terminal)
+{
+    int status = clients_key_add(w, k, is_terminal);
+    if (status != EXIT_STATUS_OK)
+        return status;
     clients_print(w->line.name, 0, &w->line.entry);
     if (w->line.entry.ports.count == 0)
         log_text(_("it may open no port: 'gotunnel clients set NAME -ports LIST' allows some\n"));
@@ -252,7 +312,7 @@ static int add_with(struct clients_work *w, struct new_key *k, bool is_terminal)
 
 int clients_add(struct clients_work *w)
 {
-    struct new_key k = {.is_nameless = false};
+    struct clients_key k = {.is_nameless = false};
     struct errmsg why;
     int err = clients_dir_read(&w->dir, w->line.name, &w->file, &why);
     if (err != ERR_NOTFOUND)
@@ -278,7 +338,8 @@ static void retire(struct client_entry *e, int64_t now, int64_t grace_s)
     e->old_count = kept;
 }
 
-static int rotate_with(struct clients_work *w, struct new_key *k, int64_t grace_s, bool is_terminal)
+static int rotate_with(struct clients_work *w, struct clients_key *k, int64_t grace_s,
+                       bool is_terminal)
 {
     struct client_entry to = w->file.entry;
     int status = make_key(w, k);
@@ -303,7 +364,7 @@ int clients_rotate(struct clients_work *w)
 {
     enum { GRACE_MAX_DAYS = 365 };
     const int64_t second = INT64_C(1000000000), most = GRACE_MAX_DAYS * 86400 * second;
-    struct new_key k = {.is_nameless = false};
+    struct clients_key k = {.is_nameless = false};
     if (w->line.grace_ns < 0 || w->line.grace_ns > most) {
         (void)clients_fail(_("-grace is from 0 to %dh"), GRACE_MAX_DAYS * 24);
         return EXIT_STATUS_USAGE;

@@ -24,7 +24,7 @@ int cmd_server(int argc, char **argv)
                              _("error: [server mode] the flag -secret is required "
                                "(or -secret-file, or GOTUNNEL_SECRET in the environment)"));
     else
-        status = server_main(options);
+        status = server_main(options, NULL, NULL);
     snapshot_unref(options);
     return status;
 }

@@ -316,6 +316,8 @@ struct keeper {
 struct server {
     struct snapshot *options;
     const struct server_options *opt; /* what they say */
+    const struct server_guide *guide; /* NULL: none */
+    void *guide_ctx;
     struct loop loop;
     struct mailbox in;        /* from the workers */
     struct quota connections; /* of all workers together */

@@ -70,7 +70,7 @@ static bool apply_options(void *ctx, const struct reload_plan *plan)
     srv->coming.proxy_gate = NULL;
     server_limit_gates(srv);
     signals_set_drain(&srv->signals, srv->opt->common.drain_ns / 1000000);
-    if (options_have(&server_mode, plan->diff.live, "log-level"))
+    if (options_have(snapshot_mode(srv->options), plan->diff.live, "log-level"))
         log_set_level((enum log_level)srv->opt->common.log_level);
     for (unsigned i = 0; i < srv->workers_count; i++)
         post_options(srv, &srv->workers[i]);

@@ -383,9 +383,6 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     srv->memory = limits_memory(srv->opt->common.memory) / workers;
     list_init(&srv->agents);
     owners_init(srv);
-    if (srv->clients)
-        (void)keys_use(srv, srv->clients); /* nobody is here yet */
-    srv->clients = NULL;
     uv_timer_init(&srv->loop.uv, &srv->renewal);
     srv->renewal.data = srv;
     uv_timer_start(&srv->renewal, on_renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);
@@ -415,13 +412,44 @@ static void finish(struct server *srv)
     pki_free(srv->identity);
 }
 
+/* Nobody is here yet. */
+static int take_clients(struct server *srv)
+{
+    int err = clients_take(srv->opt, NULL, &srv->clients);
+    if (err == 0 && srv->clients)
+        (void)keys_use(srv, srv->clients);
+    srv->clients = NULL;
+    return err;
+}
+
+/* What needs rights that the cage takes, when the port is ours. */
+static int prepare(struct server *srv)
+{
+    int err = ctl_bind(&srv->ctl, &srv->opt->common);
+    if (err == 0 && srv->guide)
+        err = srv->guide->on_listening(srv->guide_ctx, listener_address(srv->tunnel_port),
+                                       listener_port(srv->tunnel_port));
+    return err == 0 ? take_clients(srv) : err;
+}
+
+static void tell_ready(struct server *srv)
+{
+    event_server_ready(listener_address(srv->tunnel_port));
+    wire_warn(&srv->opt->common);
+    secret_warn(&srv->opt->common);
+    if (!*srv->opt->common.secret)
+        event_clients_only();
+    if (!srv->guide)
+        banner_print(srv);
+}
+
 static int run(struct server *srv, unsigned workers)
 {
     int result = EXIT_STATUS_OK;
     int err = listen_for_tunnels(srv);
     if (err == 0) {
         try_public_host(srv);
-        err = ctl_bind(&srv->ctl, &srv->opt->common);
+        err = prepare(srv);
     }
     if (err == 0) {
         tcp_memory_open(&srv->tcp_memory, TCP_MEMORY_FILE);
@@ -433,14 +461,11 @@ static int run(struct server *srv, unsigned workers)
         result = cli_failed(err);
         server_end(srv);
     } else {
-        event_server_ready(listener_address(srv->tunnel_port));
-        wire_warn(&srv->opt->common);
-        secret_warn(&srv->opt->common);
-        if (!*srv->opt->common.secret)
-            event_clients_only();
-        banner_print(srv);
+        tell_ready(srv);
         ctl_begin(&srv->ctl, &srv->loop, server_mode.name, &srv->signals, &ctl_ops, srv);
         watchdog_begin(srv);
+        if (srv->guide)
+            srv->guide->on_ready(srv->guide_ctx);
     }
     loop_run(&srv->loop);
     loop_fini(&srv->loop);
@@ -467,8 +492,6 @@ static int server_serve(struct server *srv)
     uint64_t descriptors = limits_raise();
     unsigned workers = limits_threads(opt->threads, descriptors);
     int err = certs_load(srv);
-    if (err == 0)
-        err = clients_take(srv->opt, NULL, &srv->clients);
     if (err < 0)
         return cli_failed(err);
     if (begin(srv, descriptors, workers) < 0)
@@ -476,7 +499,7 @@ static int server_serve(struct server *srv)
     return run(srv, workers);
 }
 
-int server_main(struct snapshot *options)
+int server_main(struct snapshot *options, const struct server_guide *guide, void *ctx)
 {
     struct server *srv =
         calloc(1, sizeof *srv); /* 200 KB of it are accounts (proto/session/waiting) */
@@ -484,6 +507,8 @@ int server_main(struct snapshot *options)
         return cli_cannot_start(ERR_NOMEM);
     srv->options = snapshot_ref(options);
     srv->opt = snapshot_server(options);
+    srv->guide = guide;
+    srv->guide_ctx = ctx;
     notify_init(&srv->notify);
     int result = server_serve(srv);
     finish(srv);

@@ -150,7 +150,8 @@ def test_without_a_name_one_is_found_or_asked_for(state):
     assert done.returncode == 0
     said = opened((state / "a.join").read_text().strip())
     assert said["port"] == 7000 and said["host"]
-    assert ("-server YOUR-NAME:7000" in done.stdout) == (said["host"] == "YOUR-NAME") == ("YOUR-NAME" in done.stderr)
+    # Words come first, else `gotunnel join` does not take it.
+    assert ("  gotunnel join - PORT -server YOUR-NAME:7000 < a.join\n" in done.stdout) == (said["host"] == "YOUR-NAME") == ("YOUR-NAME" in done.stderr)
 
 
 def test_list_and_show(state):

@@ -56,7 +56,7 @@ def wait_for(what, check, timeout=PATIENCE, step=0.02):
 
 def with_sandbox(command):
     """The command line, with -sandbox if it is one of ours that does not say."""
-    ours = Path(command[0]) == PROGRAM and len(command) > 1 and command[1] in ("server", "client")
+    ours = Path(command[0]) == PROGRAM and len(command) > 1 and command[1] in ("server", "client", "up")
     if not ours or "-sandbox" in command:
         return command
     return (*command[:2], "-sandbox", SANDBOX, *command[2:])

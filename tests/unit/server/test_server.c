@@ -19,6 +19,7 @@
 #include "app/wire.h"
 #include "kit.h"
 #include "net/tls_ctx.h"
+#include "server/banner.h"
 #include "timers.h"
 
 static struct {
@@ -41,6 +42,8 @@ static struct {
     const struct proxy_gate_events *proxy_gate;
     void *proxy_gate_ctx;
     int proxy_gate_err;
+    const struct server_guide *guide;
+    void *guide_ctx;
 } rig;
 
 /* Certificates are told apart by their address alone. */
@@ -477,7 +480,7 @@ static int serve(void (*script)(void))
     memcpy(snapshot_draft(options), &kit.opt, sizeof kit.opt);
     assert_int_equal(snapshot_seal(options), 0);
     rig.script = script;
-    int status = server_main(options);
+    int status = server_main(options, rig.guide, rig.guide_ctx);
     snapshot_unref(options);
     return status;
 }
@@ -527,9 +530,17 @@ static void it_starts_serves_and_ends(void **state)
 /* Before anybody can come. */
 static void script_clients(void)
 {
-    KIT_DID("loop mailbox keys:0 listen:7000 cage banner loop-run ");
+    KIT_DID("loop mailbox listen:7000 keys:0 cage banner loop-run ");
     rig.ops->end(rig.srv);
     server_worker_gone(rig.srv);
+}
+
+static void script_no_clients(void)
+{
+    KIT_DID(
+        "unlisten >end mailbox-close timer-close signals-fini loop-fini worker-fini:1 mailbox-fini "
+        "pki-free loop mailbox listen:7000 unlisten mailbox-close timer-close signals-fini "
+        "loop-run ");
 }
 
 static void it_knows_its_clients(void **state)
@@ -541,8 +552,54 @@ static void it_knows_its_clients(void **state)
     assert_int_equal(serve(script_clients), EXIT_STATUS_OK);
     assert_int_equal(kit_count("clients with a key in "), 1);
     assert_int_equal(rmdir(folder), 0);
-    assert_int_equal(serve(script_clients), EXIT_STATUS_FAILED);
+    assert_int_equal(serve(script_no_clients), EXIT_STATUS_FAILED);
     assert_int_equal(kit_count("cannot load the clients: "), 1);
+}
+
+static void guide_identity(void *ctx, const char *fingerprint, bool is_new)
+{
+    (void)ctx, (void)fingerprint;
+    kit_did(is_new ? "guide-ca-new" : "guide-ca");
+}
+
+static int guide_listening(void *ctx, const char *address, int port)
+{
+    assert_string_equal(address, "[::]:8080");
+    kit_did("guide-listening:%d", port);
+    return *(const int *)ctx;
+}
+
+static void guide_ready(void *ctx)
+{
+    (void)ctx;
+    kit_did("guide-ready");
+}
+
+static void script_guided(void)
+{
+    KIT_DID("guide-ca loop mailbox listen:7000 guide-listening:8080 cage guide-ready loop-run ");
+    rig.ops->end(rig.srv);
+    server_worker_gone(rig.srv);
+}
+
+/* Where the guide fails nothing is caged, and nobody is served. */
+static void script_misguided(void)
+{
+    KIT_DID(
+        "unlisten >end mailbox-close timer-close signals-fini loop-fini worker-fini:1 mailbox-fini "
+        "pki-free guide-ca loop mailbox listen:7000 guide-listening:8080 unlisten mailbox-close "
+        "timer-close signals-fini loop-run ");
+}
+
+static void a_guide_is_told_in_order(void **state)
+{
+    (void)state;
+    int err = 0;
+    rig.guide = &(const struct server_guide){guide_identity, guide_listening, guide_ready};
+    rig.guide_ctx = &err;
+    assert_int_equal(serve(script_guided), EXIT_STATUS_OK);
+    err = ERR_IO;
+    assert_int_equal(serve(script_misguided), EXIT_STATUS_FAILED);
 }
 
 static void script_balancers(void)
@@ -920,6 +977,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(it_starts_serves_and_ends),
         T(it_knows_its_clients),
+        T(a_guide_is_told_in_order),
         T(balancers_go_through_a_gate_of_their_own),
         T(several_workers_share_what_there_is),
         T(what_cannot_start_says_why),

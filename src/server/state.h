@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The folder of a server's certs and clients, for commands that are not told of each. */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+
+/*
+ * given, unless it is ""; else the working directory, if the server's certs or clients are in it; else
+ * /var/lib/gotunnel for root, and gotunnel in XDG_STATE_HOME, or in ~/.local/state, for others. It need not be there.
+ * Whoever makes what is missing (makes) takes the working directory only if the CA is there: other programs have
+ * folders of these names. False: nothing names one, or its name is too long.
+ */
+bool server_state_find(const char *given, bool makes, char ret[PATH_MAX]);
