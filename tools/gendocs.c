@@ -14,6 +14,11 @@
 /* The commands of gotunnel ctl (proto/ctl.h, with which this is not linked). */
 #define CTL_WORDS "ping version reload drain log-level"
 
+/* The words behind the program's name, and the flags that `gotunnel up` has beside those of the server
+   (server/up.c, with which this is not linked either). */
+#define COMMANDS "up server client join ctl check clients genkey help version"
+#define UP_FLAGS "-json -public -state"
+
 static const struct mode *const modes[] = {&server_mode, &client_mode};
 
 static bool is_file(const struct option *o)
@@ -128,7 +133,11 @@ static int man(const char *path)
 
 static void bash_mode(const struct mode *m)
 {
-    printf("        %s)\n            case $prev in\n", m->name);
+    bool is_server = m == &server_mode;
+    printf("        %s)\n            case $prev in\n", is_server ? "server|up" : "client|join");
+    if (is_server)
+        printf("                -state) COMPREPLY=($(compgen -d -- \"$cur\")); return ;;\n"
+               "                -public) return ;;\n");
     for (size_t i = 0; i < m->count; i++) {
         const struct option *o = &m->options[i];
         if (o->choices)
@@ -143,7 +152,11 @@ static void bash_mode(const struct mode *m)
     printf("            esac\n            COMPREPLY=($(compgen -W '-help");
     for (size_t i = 0; i < m->count; i++)
         printf(" -%s", m->options[i].name);
-    printf("' -- \"$cur\")) ;;\n");
+    printf("' -- \"$cur\"))");
+    if (is_server)
+        printf("\n            [ \"${COMP_WORDS[1]}\" = up ] &&\n"
+               "                COMPREPLY+=($(compgen -W '" UP_FLAGS "' -- \"$cur\"))");
+    printf(" ;;\n");
 }
 
 static int bash(void)
@@ -151,7 +164,7 @@ static int bash(void)
     printf("# bash completion for gotunnel\n_gotunnel() {\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
            "    if ((COMP_CWORD == 1)); then\n"
-           "        COMPREPLY=($(compgen -W 'server client ctl check clients genkey help version' -- \"$cur\"))\n"
+           "        COMPREPLY=($(compgen -W '" COMMANDS "' -- \"$cur\"))\n"
            "        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (size_t i = 0; i < 2; i++)
         bash_mode(modes[i]);
@@ -179,7 +192,10 @@ static void print_zsh(const char *text)
 
 static void zsh_mode(const struct mode *m)
 {
-    printf("    %s)\n        _arguments \\\n", m->name);
+    bool is_server = m == &server_mode;
+    printf("    %s)\n        _arguments \\\n", is_server ? "server|up" : "client|join");
+    if (is_server)
+        printf("            '-json[of up]' '-public[of up]:NAME:' '-state[of up]:directory:_files -/' \\\n");
     for (size_t i = 0; i < m->count; i++) {
         const struct option *o = &m->options[i];
         printf("            '-%s[", o->name);
@@ -201,8 +217,7 @@ static void zsh_mode(const struct mode *m)
 static int zsh(void)
 {
     printf(
-        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode server client ctl check clients genkey "
-        "help version\n"
+        "#compdef gotunnel\nif ((CURRENT == 2)); then\n    _values mode " COMMANDS "\n"
         "    return\nfi\nlocal mode=$words[2]\nshift words\n((CURRENT--))\ncase $mode in\n");
     for (size_t i = 0; i < 2; i++)
         zsh_mode(modes[i]);
@@ -216,17 +231,19 @@ static int zsh(void)
 static int fish(void)
 {
     printf("# fish completion for gotunnel\n"
-           "complete -c gotunnel -f -n __fish_use_subcommand -a 'server client ctl check clients genkey "
-           "help version'\n"
+           "complete -c gotunnel -f -n __fish_use_subcommand -a '" COMMANDS "'\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from check' -F\n"
            "complete -c gotunnel -f -n '__fish_seen_subcommand_from ctl' -a '" CTL_WORDS "'\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from ctl' -o control -r -F\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from ctl' -o json\n");
+    printf("complete -c gotunnel -n '__fish_seen_subcommand_from up' -o json -f\n"
+           "complete -c gotunnel -n '__fish_seen_subcommand_from up' -o public -r -f\n"
+           "complete -c gotunnel -n '__fish_seen_subcommand_from up' -o state -r -F\n");
     for (size_t m = 0; m < 2; m++) {
         for (size_t i = 0; i < modes[m]->count; i++) {
             const struct option *o = &modes[m]->options[i];
-            printf("complete -c gotunnel -n '__fish_seen_subcommand_from %s' -o %s%s%s",
-                   modes[m]->name, o->name, o->value ? " -r" : "",
+            printf("complete -c gotunnel -n '__fish_seen_subcommand_from %s %s' -o %s%s%s",
+                   modes[m]->name, m == 0 ? "up" : "join", o->name, o->value ? " -r" : "",
                    is_file(o) || is_dir(o) ? " -F" : " -f");
             if (o->choices)
                 printf(" -a '%s'", o->choices);

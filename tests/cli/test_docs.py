@@ -27,6 +27,18 @@ def test_the_man_page_has_every_option(mode):
     assert re.findall(r"(?m)^\\fB-([a-z-]+)\\fR", section) == flags(mode)
 
 
+def test_the_papers_have_what_up_has_beside_the_server():
+    own = sorted(set(flags("up")) - set(flags("server")))
+    assert own == ["json", "public", "state"] and set(flags("server")) < set(flags("up"))
+    section = (MADE / "gotunnel.1").read_text().replace("\\-", "-").split(".SH UP OPTIONS")[1].split(".SH ")[0]
+    assert re.findall(r"(?m)^\\fB-([a-z-]+)\\fR", section) == own
+    for name in ("gotunnel", "_gotunnel", "gotunnel.fish"):
+        assert all(flag in (MADE / name).read_text() for flag in own)
+    for readme in ("README.md", "README.zh-CN.md"):
+        table = (ROOT / readme).read_text().split("### gotunnel up\n")[1].split("\n#")[0]
+        assert re.findall(r"(?m)^\| `-([a-z-]+)", table) == own
+
+
 def keys(mode):
     """Of a configuration file: what stands at the top, and what in a tunnel."""
     tunnel = {"remote-port": "port", "local-target": "target"}
@@ -106,9 +118,11 @@ def test_bash_completes():
         COMP_WORDS=(gotunnel g); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel ctl re); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel ch); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel up -publ); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel server -stat); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\nreload\ncheck\n", done.stderr
+    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\nreload\ncheck\n-public-bind -public\n\n", done.stderr
 
 
 def test_files_and_directories_are_told_apart(tmp_path):
@@ -128,7 +142,7 @@ def test_files_and_directories_are_told_apart(tmp_path):
 @pytest.mark.parametrize("name", ["gotunnel", "_gotunnel", "gotunnel.fish", "gotunnel.1"])
 def test_every_command_is_named(name):
     text = (MADE / name).read_text()
-    for command in ("server", "client", "ctl", "check", "clients", "genkey", "help", "version"):
+    for command in ("up", "server", "client", "join", "ctl", "check", "clients", "genkey", "help", "version"):
         assert command in text
 
 

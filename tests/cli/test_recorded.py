@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("GOTUNNEL", ROOT / "build/gotunnel")).resolve()
 RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 
-# What is meant to differ (README.md).
+# What is meant to differ (docs/migrating.md).
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
 OUR_ROWS = ("allow-ports", "certs", "client-rate", "clients", "config", "control", "drain", "forward", "handshakes", "id", "join", "join-file", "legacy", "log-level", "memory", "public-bind",
