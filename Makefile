@@ -58,7 +58,7 @@ check-format:
 
 help:
 	@echo 'make                 build the program: $(BUILD)/gotunnel'
-	@echo 'make demo            install what is missing, build, and show a tunnel at work'
+	@echo 'make demo            install what is missing, build, and show three tunnels at work'
 	@echo 'make demo-cut        a download through a tunnel whose link is cut for 10 s, beside ssh -R'
 	@echo 'make test            install what is missing, build, and run every test (FUZZ=1: fuzz too)'
 	@echo 'make test-long       the tests that take hours: a thousand cuts of each kind, and more'
