@@ -534,11 +534,20 @@ static void lines(void)
     assert_int_equal(stub_lines("broke"), 0);
 }
 
+/* Scripts look for these words, however many there are. */
+static void a_line_of_one(void)
+{
+    struct session *s = live(1);
+    stub_tell(s, (struct life_action){.tell = {.what = LIFE_TELL_DETACHED, .ms = 60000}});
+    assert_int_equal(stub_lines("1 connection will wait for up to 60 s"), 1);
+}
+
 static void what_a_session_tells_is_a_line(void **state)
 {
     (void)state;
     RUN("", answers);
     RUN("", lines);
+    RUN("", a_line_of_one);
 }
 
 /* ---- who it is ---- */
