@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""Tunnels that come and go, and reloads, for hours' worth at once: under checked connections, which notice nothing, and
+without a descriptor, a port or memory that is left behind."""
+
+import contextlib
+import json
+import struct
+
+import pytest
+
+from lib.cuts import accepts, fresh_id
+from lib.keyed import Keyed
+from lib.procs import PROGRAM, SANITIZED, SECRET, wait_for
+from lib.services import Service, connect, free_port, read_all
+from lib.site import Site, opened
+from lib.wire2 import ACK, PSH, UPD, WINDOW, Client
+
+pytestmark = pytest.mark.patient
+GROWTH_KIB = 4096  # of a process that has come to rest in its ways
+
+
+def sizes(short, long):
+    """The short version of a test, and the long one."""
+    return [short, pytest.param(*([long] if not isinstance(long, tuple) else long), marks=pytest.mark.long)]
+
+
+class Standing:
+    """What a process holds before, and that it is no more afterwards."""
+
+    def __init__(self, process):
+        self.process, self.fds, self.kib = process, process.fds(), process.status("VmRSS")
+
+    def check(self):
+        wait_for(f"no more than {self.fds} descriptors", lambda: self.process.fds() <= self.fds)
+        grown = self.process.status("VmRSS") - self.kib
+        print(f"\n{self.process.name}: {self.fds} descriptors as before, {grown} KiB more than {self.kib}")
+        assert SANITIZED or grown <= GROWTH_KIB, grown
+
+
+class ByHand(Client):
+    """A client that speaks of services, one line after the other."""
+
+    def __init__(self, server):
+        super().__init__(server.port, server.ca, SECRET, id=fresh_id())
+        assert "services" in self.open(port=None, caps=["services"])["caps"]
+        self.text, self.read = b"", 0
+
+    def say(self, **fields):
+        self.send(PSH, 1, json.dumps(fields).encode() + b"\n")
+
+    def line(self):
+        while b"\n" not in self.text:
+            part = self.until(PSH, 1).data
+            self.text += part
+            self.read += len(part)
+            self.send(UPD, 1, struct.pack("<II", self.read, WINDOW))
+            self.send(ACK, 0, struct.pack("<Q", self.rx))
+        line, self.text = self.text.split(b"\n", 1)
+        return json.loads(line)
+
+
+def open_and_close(peer, svc, port):
+    """A service that is opened, has a visitor, and is closed. Its port listens just so long."""
+    peer.say(op="open", svc=svc, name="churn", kind="tcp", port=port, bind="", ready=True)
+    line = peer.line()
+    assert (line["op"], line["svc"], line["port"]) == ("opened", svc, port), line
+    with connect(port):
+        pass
+    peer.say(op="close", svc=svc, drain_ms=0)
+    line = peer.line()
+    assert (line["op"], line["svc"]) == ("closed", svc) and not line.get("error"), line
+    assert not accepts(port)
+
+
+def come_and_go(site, ports, target):
+    """A client joins with a tunnel for each port, and leaves."""
+    client = site.client({f"t{i}": (port, target) for i, port in enumerate(ports)}, "id: churn\n")
+    for i, port in enumerate(ports):
+        assert opened(client, f"t{i}") == port
+    assert client.stop() == []
+    wait_for("the ports to be free", lambda: not any(accepts(port) for port in ports))
+
+
+@pytest.fixture
+def busy(lab):
+    """A site whose one client has four tunnels, with connections in them that are checked to the byte."""
+    with contextlib.ExitStack() as stack:
+        site = Site(lab)
+        loads = [stack.enter_context(Keyed(5, rate=5000)) for _ in range(4)]
+        client = site.client({f"load{i}": (0, load.port) for i, load in enumerate(loads)})
+        for i, load in enumerate(loads):
+            load.start(opened(client, f"load{i}"))
+        yield site, loads
+        for load in loads:
+            load.check()
+            load.finish()
+        assert "reconnect" not in client.log()
+
+
+@pytest.mark.parametrize("times", sizes(200, 1000))
+def test_services_are_opened_and_closed_under_load(busy, times):
+    """By one session: each has its port at once, and gives it back."""
+    site, _ = busy
+    peer, port = ByHand(site.server), free_port()
+    for svc in range(1, 50):
+        open_and_close(peer, svc, port)
+    before = Standing(site.server)
+    for svc in range(50, 50 + times):
+        open_and_close(peer, svc, port)
+    before.check()
+    peer.drop()
+
+
+@pytest.mark.parametrize("times", sizes(20, 1000))
+def test_clients_come_and_go_under_load(busy, times):
+    """Three tunnels each time, at the same ports."""
+    site, _ = busy
+    ports = [free_port() for _ in range(3)]
+    with Service(lambda s: s.sendall(b"x")) as service:
+        for _ in range(10):
+            come_and_go(site, ports, service.port)
+        before = Standing(site.server)
+        for _ in range(times):
+            come_and_go(site, ports, service.port)
+        before.check()
+
+
+def change_all(site, i, ports, guest):
+    """Other ports that are allowed, another certificate, another client, other rights: what came of it."""
+    site.rewrite(allow_ports=f"{','.join(map(str, ports))},{33000 + i % 1000}", drain=f"{10 + i % 2}s")
+    for name in ("server.crt", "server.key"):
+        (site.folder / "certs" / name).unlink()
+    file = site.folder / "clients/guest.yaml"
+    if i % 2:
+        file.write_text(guest)
+        file.chmod(0o600)
+    else:
+        file.unlink()
+    site.clients("set", "laptop", "-connections", str(300 + i % 2))
+    told = site.reload()
+    for word in ("allow-ports", "drain", "certificates", "clients"):
+        assert word in told, told
+
+
+@pytest.mark.parametrize("times", sizes(50, 1000))
+def test_reloads_of_both_ends_under_200_connections(lab, times):
+    """Each changes ports, certificates, clients and rights of the server, and the target of a client."""
+    with contextlib.ExitStack() as stack:
+        loads = [stack.enter_context(Keyed(40, rate=3000)) for _ in range(5)]
+        ports = [free_port() for _ in range(5)]
+        other = stack.enter_context(Service(lambda s: s.sendall(b"other")))
+        site = Site(lab, allow_ports=",".join(map(str, ports)))
+        text = site.add("laptop", "-ports", ",".join(map(str, ports[:4])))
+        site.add("guest", "-ports", "0")
+        guest = (site.folder / "clients/guest.yaml").read_text()
+        laptop = site.join(text, *(f"t{i}={load.port}@{ports[i]}" for i, load in enumerate(loads[:4])))
+        shop = site.client({"shop": (ports[4], loads[4].port)})
+        for port in ports:
+            wait_for("the port to be open", lambda port=port: accepts(port))
+        for port, load in zip(ports, loads):
+            load.start(port)
+        for i in range(2, 2 + times):
+            if i == 12:
+                before = [Standing(p) for p in (site.server, laptop, shop)]
+            change_all(site, i, ports, guest)
+            target = (other, loads[4])[i % 2].port
+            assert "changed: target" in site.reload_client(shop, {"shop": (ports[4], target)})
+            if i % 10 == 0:
+                with connect(ports[4]) as s:
+                    assert read_all(s) == b"other"
+        for b in before:
+            b.check()
+        for load in loads:
+            load.check()
+            assert load.finish() > 0
+        assert all("reconnect" not in p.log() and "is refused" not in p.log() for p in (laptop, shop))
