@@ -110,27 +110,28 @@ def redis(lab):
                                              "--save", "", "--appendonly", "no", "--dir", lab.path))
 
 
-def nginx(lab, files):
-    """Serves the files, {name: bytes}."""
+def nginx(lab, files, name="nginx", certificate=None):
+    """Serves the files, {name: bytes}; by TLS with a certificate (file, file of its key)."""
     program = tool("nginx", "nginx-light")
-    root = lab.path / "www"
+    root = lab.path / f"{name}-www"
     root.mkdir()
-    for name, body in files.items():
-        (root / name).write_bytes(body)
-    config = lab.path / "nginx.conf"
+    for path, body in files.items():
+        (root / path).write_bytes(body)
+    config = lab.path / f"{name}.conf"
+    tls = "" if not certificate else "  ssl_certificate {};\n  ssl_certificate_key {};\n".format(*certificate)
 
     def command(port):
-        temp = "".join(f"  {kind}_temp_path {lab.path}/nginx-{kind};\n"
+        temp = "".join(f"  {kind}_temp_path {lab.path}/{name}-{kind};\n"
                        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         user = "user root;\n" if os.geteuid() == 0 else ""  # the directory of a test is private
         config.write_text(
-            f"{user}daemon off;\nworker_processes 1;\npid {lab.path}/nginx.pid;\nerror_log stderr;\n"
+            f"{user}daemon off;\nworker_processes 1;\npid {lab.path}/{name}.pid;\nerror_log stderr;\n"
             "events { worker_connections 512; }\n"
-            f"http {{\n  access_log off;\n{temp}  keepalive_requests 1000000;\n"
-            f"  server {{ listen 127.0.0.1:{port}; root {root}; }}\n}}\n")
+            f"http {{\n  access_log off;\n{temp}{tls}  keepalive_requests 1000000;\n"
+            f"  server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; root {root}; }}\n}}\n")
         return program, "-p", lab.path, "-e", "stderr", "-c", config
 
-    return start(lab, "nginx", command)
+    return start(lab, name, command)
 
 
 def haproxy(lab, target, says, source):
