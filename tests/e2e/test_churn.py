@@ -4,13 +4,16 @@ without a descriptor, a port or memory that is left behind."""
 
 import contextlib
 import json
+import signal
 import struct
+import subprocess
 
 import pytest
 
+from lib import programs
 from lib.cuts import accepts, fresh_id
 from lib.keyed import Keyed
-from lib.procs import PROGRAM, SANITIZED, SECRET, wait_for
+from lib.procs import SANITIZED, SECRET, wait_for
 from lib.services import Service, connect, free_port, read_all
 from lib.site import Site, opened
 from lib.wire2 import ACK, PSH, UPD, WINDOW, Client
@@ -174,3 +177,72 @@ def test_reloads_of_both_ends_under_200_connections(lab, times):
             load.check()
             assert load.finish() > 0
         assert all("reconnect" not in p.log() and "is refused" not in p.log() for p in (laptop, shop))
+
+
+# ---- each kind of change, across programs that run ----
+
+
+SERVER_KEYS = {"allow_ports": "0-65535", "client_rate": "100000/s", "drain": "7s", "handshakes": "500,200", "legacy": "never",
+               "log_level": "debug", "resume_window": "30s", "trusted_proxy": "192.0.2.1"}
+CLIENT_KEYS = {"drain": "7s", "log-level": "debug", "max-retry-interval": "9s", "resume-window": "30s"}
+
+
+def change_each(site, client, tunnels, turn):
+    """One thing after the other; turn() is taken behind each."""
+    for key, value in SERVER_KEYS.items():
+        site.rewrite(**{key: value})
+        assert f'{key.replace("_", "-")}' in site.reload()
+        turn()
+    for name in ("server.crt", "server.key"):
+        (site.folder / "certs" / name).unlink()
+    assert "certificates" in site.reload()
+    turn()
+    site.add("another", "-ports", "0")
+    turn()
+    for command, *flags in (("set", "-ports", "80"), ("rotate", "-public", "127.0.0.1"), ("revoke",)):
+        if command == "rotate":
+            (site.lab.path / "another.join").unlink()
+        site.clients(command, "another", *flags)
+        assert "clients" in site.reload()
+        turn()
+    more = ""
+    for key, value in CLIENT_KEYS.items():
+        more += f"{key}: {value}\n"
+        assert f"changed: {key}" in site.reload_client(client, tunnels, more)
+        turn()
+    client.given = (tunnels, more, client.given[2])
+
+
+def test_each_kind_of_change_across_wrk_and_ssh(lab):
+    """Neither notices: not one failed request, and one shell from the first change to the last."""
+    sshd = programs.Sshd(lab)
+    site = Site(lab)
+    web, shell = (free_port() for _ in range(2))
+    tunnels = {"web": (web, programs.nginx(lab, {"page": b"x" * 3000}))}
+    client = site.client(tunnels)
+    other = site.client({"ssh": (shell, sshd.port), "more": (0, sshd.port)}, "id: shell\n")
+    for port in (web, shell):
+        wait_for("the port to be open", lambda port=port: accepts(port))
+    wrk = lab.start("wrk", programs.tool("wrk", "wrk"), "-t1", "-c20", "-d600s", "--timeout", "60s", f"http://127.0.0.1:{web}/page")
+    ssh = subprocess.Popen([str(w) for w in (programs.tool("ssh", "openssh-client"), *sshd.options(shell), sshd.login, "cat")],
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    turns = []
+
+    def turn():
+        turns.append(b"after change %d\n" % len(turns))
+        ssh.stdin.write(turns[-1])
+        ssh.stdin.flush()
+        assert ssh.stdout.readline() == turns[-1] and wrk.alive()
+
+    try:
+        turn()
+        change_each(site, client, tunnels, turn)
+        ssh.stdin.close()
+        assert ssh.stdout.read() == b"" and ssh.wait(60) == 0
+    finally:
+        ssh.kill()
+    wrk.kill(signal.SIGINT)
+    wrk.wait()
+    report = wrk.stdout()
+    assert "Socket errors" not in report and "Non-2xx" not in report and "requests in" in report, report
+    assert all("reconnect" not in c.log() for c in (client, other))
