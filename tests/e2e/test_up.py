@@ -253,11 +253,12 @@ def test_a_file_of_the_server_s(lab):
     assert done.returncode == 2 and "server.yaml:1:1: 'state'" in done.stderr and "server.yaml:2:1: 'public'" in done.stderr
 
 
-def test_the_folder_is_that_of_clients(lab, tmp_path_factory):
-    """`up -h` shows where it would be: by flag, by the working directory, by who one is."""
+def test_the_folder_is_that_of_clients(lab):
+    """`up -h` shows where it would be: by flag, by the working directory, by who one is; and its other defaults."""
     def folder(*flags, **env):
         done = lab.run("up", *flags, "-h", env={"HOME": "/home/ann", "XDG_STATE_HOME": "", **env})
         assert done.returncode == 0
+        assert re.search(r'(?m)^  -legacy.*\n.*\(default "never"\)$', done.stderr)
         return re.search(r'(?m)^  -certs.*\n.*\(default "(.*)/certs"\)$', done.stderr).group(1)
 
     is_root = os.geteuid() == 0
