@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "proto/hash.h"
+
 const char *claim_state_word(enum claim_state s)
 {
     static const char *const words[] = {
@@ -21,6 +23,21 @@ void registry_init(struct registry *r, void (*act)(void *ctx, const struct regis
 {
     *r = (struct registry){.act = act, .ctx = ctx};
     list_init(&r->claims);
+    for (unsigned i = 0; i < REGISTRY_IDS; i++)
+        list_init(&r->ids[i]);
+}
+
+/* Where the namesakes of c are, and a few others. */
+static const struct list *bucket_of(const struct registry *r, const struct claim *c)
+{
+    return &r->ids[hash_text(c->id) % REGISTRY_IDS];
+}
+
+/* o NULL: for nobody any more. */
+static void wait_for(struct registry *r, struct claim *c, struct claim *o)
+{
+    r->waiting += (o != NULL) - (c->waits_for != NULL);
+    c->waits_for = o;
 }
 
 static void act(const struct registry *r, enum registry_action_kind kind, struct claim *c,
@@ -29,14 +46,14 @@ static void act(const struct registry *r, enum registry_action_kind kind, struct
     r->act(r->ctx, &(struct registry_action){.kind = kind, .claim = c, .by = by});
 }
 
-static void refuse(const struct registry *r, struct claim *c, bool is_port, struct claim *by)
+static void refuse(struct registry *r, struct claim *c, bool is_port, struct claim *by)
 {
     /* A port that is open, or about to be, is closed with the session: until registry_gone() it is
        in the way of others. */
     if (c->state == CLAIM_OPENING)
         c->port = (int)c->wanted;
     c->state = CLAIM_RELEASED;
-    c->waits_for = NULL;
+    wait_for(r, c, NULL);
     r->act(r->ctx, &(struct registry_action){
                        .kind = REGISTRY_REFUSE, .claim = c, .by = by, .is_port = is_port});
 }
@@ -75,8 +92,8 @@ static bool owns(const struct claim *c)
 /* The session that has c's id now; NULL: none. */
 static struct claim *older_of(const struct registry *r, const struct claim *c)
 {
-    list_foreach (n, &r->claims) {
-        struct claim *o = LIST_ENTRY(n, struct claim, node);
+    list_foreach (n, bucket_of(r, c)) {
+        struct claim *o = LIST_ENTRY(n, struct claim, of_id);
         if (claim_is_namesake(o, c) && owns(o))
             return o;
     }
@@ -86,8 +103,8 @@ static struct claim *older_of(const struct registry *r, const struct claim *c)
 /* The session or the open that has c's id, and that c may not replace; NULL: none. */
 static struct claim *taken_by(const struct registry *r, const struct claim *c)
 {
-    list_foreach (n, &r->claims) {
-        struct claim *o = LIST_ENTRY(n, struct claim, node);
+    list_foreach (n, bucket_of(r, c)) {
+        struct claim *o = LIST_ENTRY(n, struct claim, of_id);
         bool stays = is_pending(o) || o->state == CLAIM_SERVING;
         if (claim_is_namesake(o, c) && stays && !may_replace(c, o))
             return o;
@@ -98,11 +115,13 @@ static struct claim *taken_by(const struct registry *r, const struct claim *c)
 /* Who has, or is about to have, the port c wants; NULL: nobody here. */
 static struct claim *holder_of(const struct registry *r, const struct claim *c)
 {
+    if (c->wanted == 0)
+        return NULL;
     list_foreach (n, &r->claims) {
         struct claim *o = LIST_ENTRY(n, struct claim, node);
         bool has = o->port != 0 ? o->port == c->wanted
                                 : o->state == CLAIM_OPENING && o->wanted == c->wanted;
-        if (o != c && c->wanted != 0 && has)
+        if (o != c && has)
             return o;
     }
     return NULL;
@@ -126,23 +145,23 @@ static void ask_to_yield(const struct registry *r, struct claim *o, struct claim
     act(r, REGISTRY_YIELD, o, by);
 }
 
-static void decide_waiting(const struct registry *r, const struct claim *c);
+static void decide_waiting(struct registry *r, const struct claim *c);
 
 /* c, whose port listens, has its id for itself now. Those that waited for that have waited for one
    that is OPENED, and so does none of them itself: this goes no deeper. */
-static void serve(const struct registry *r, struct claim *c)
+static void serve(struct registry *r, struct claim *c)
 {
     c->state = CLAIM_SERVING;
-    c->waits_for = NULL;
+    wait_for(r, c, NULL);
     act(r, REGISTRY_ACCEPT, c, NULL);
     decide_waiting(r, c);
 }
 
 /* c has its port, or needs none: only an older session of its id is in the way. */
-static void has_port(const struct registry *r, struct claim *c)
+static void has_port(struct registry *r, struct claim *c)
 {
     c->state = CLAIM_OPENED;
-    c->waits_for = older_of(r, c);
+    wait_for(r, c, older_of(r, c));
     if (c->waits_for)
         evict(r, c->waits_for, c);
     else
@@ -150,7 +169,7 @@ static void has_port(const struct registry *r, struct claim *c)
 }
 
 /* Goes on with a claim that asks: opens its port, or has it wait for another. */
-static void decide(const struct registry *r, struct claim *c)
+static void decide(struct registry *r, struct claim *c)
 {
     if (c->wanted == CLAIM_NO_PORT) {
         has_port(r, c);
@@ -158,7 +177,7 @@ static void decide(const struct registry *r, struct claim *c)
     }
     struct claim *holder = holder_of(r, c);
     c->state = CLAIM_ASKING;
-    c->waits_for = holder;
+    wait_for(r, c, holder);
     if (!holder) {
         c->state = CLAIM_OPENING;
         act(r, REGISTRY_OPEN, c, NULL);
@@ -169,9 +188,9 @@ static void decide(const struct registry *r, struct claim *c)
     } /* else its port is being opened, or closed: whether it stays is not known yet */
 }
 
-static void go_on(const struct registry *r, struct claim *w)
+static void go_on(struct registry *r, struct claim *w)
 {
-    w->waits_for = NULL;
+    wait_for(r, w, NULL);
     if (w->state == CLAIM_OPENED)
         serve(r, w);
     else if (w->state == CLAIM_ASKING)
@@ -180,9 +199,9 @@ static void go_on(const struct registry *r, struct claim *w)
 
 /* Those that waited for c: first the one of the same id, for which c may have been ended, and which
    inherits the port; then the others, in the order of asking. */
-static void decide_waiting(const struct registry *r, const struct claim *c)
+static void decide_waiting(struct registry *r, const struct claim *c)
 {
-    for (int others = 0; others <= 1; others++) {
+    for (int others = 0; others <= 1 && r->waiting > 0; others++) {
         list_foreach (n, &r->claims) {
             struct claim *w = LIST_ENTRY(n, struct claim, node);
             if (w->waits_for == c && (others || claim_is_namesake(w, c)))
@@ -197,6 +216,9 @@ void registry_ask(struct registry *r, struct claim *c)
 {
     assert(c->state == CLAIM_NEW);
     list_push(&r->claims, &c->node);
+    list_init(&c->of_id);
+    if (*c->id)
+        list_push(&r->ids[hash_text(c->id) % REGISTRY_IDS], &c->of_id);
     c->state = CLAIM_ASKING;
     c->port = 0;
     c->waits_for = NULL;
@@ -206,8 +228,8 @@ void registry_ask(struct registry *r, struct claim *c)
         refuse(r, c, false, other);
         return;
     }
-    list_foreach (n, &r->claims) {
-        struct claim *o = LIST_ENTRY(n, struct claim, node);
+    list_foreach (n, bucket_of(r, c)) {
+        struct claim *o = LIST_ENTRY(n, struct claim, of_id);
         if (claim_is_namesake(o, c) && is_pending(o))
             refuse(r, o, false, c); /* overtaken */
     }
@@ -259,8 +281,9 @@ void registry_gone(struct registry *r, struct claim *c)
     if (c->state == CLAIM_NEW || list_empty(&c->node))
         return;
     list_del(&c->node);
+    list_del(&c->of_id);
     c->state = CLAIM_RELEASED;
     c->port = 0;
-    c->waits_for = NULL;
+    wait_for(r, c, NULL);
     decide_waiting(r, c);
 }

@@ -47,7 +47,10 @@ enum claim_state {
     CLAIM_RELEASED, /* owns neither: it drains, lost its port, was refused, or is gone */
 };
 
-enum { CLAIM_NO_PORT = -1 };
+enum {
+    CLAIM_NO_PORT = -1,
+    REGISTRY_IDS = 256, /* buckets of ids: thousands of claims are looked through for none */
+};
 
 /* Embedded in what the owner keeps for a session, or for a tunnel of one. */
 struct claim {
@@ -64,6 +67,7 @@ struct claim {
     int port; /* that listens; 0: none */
     /* private */
     struct list node;
+    struct list of_id; /* in a bucket; not of one without id */
     struct claim *waits_for;
     bool is_asked_to_yield; /* YIELD is out */
 };
@@ -85,7 +89,9 @@ struct registry_action {
 
 struct registry {
     /* private */
-    struct list claims; /* in the order of asking */
+    struct list claims;            /* in the order of asking */
+    struct list ids[REGISTRY_IDS]; /* those with an id, by its hash, in the same order */
+    unsigned waiting;              /* that wait for another one */
     void (*act)(void *ctx, const struct registry_action *a);
     void *ctx;
 };
