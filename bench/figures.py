@@ -7,6 +7,7 @@ A profile (tiny, short, full) says how long one measurement takes.
 
 from dataclasses import dataclass, field
 
+from bench import fleet as f
 from bench import hostile as h
 from bench import measures as m
 
@@ -43,8 +44,10 @@ class Figure:
         if self.starts:
             return "start both ends, connect, send a byte, receive it"
         if self.own_load:
-            n = f"{self.steps[profile]:,} users, " if self.steps else ""
-            return f"hostile, {n}{self.size[profile]} s"
+            n = f"{self.steps[profile]:,}" if self.steps else ""
+            if self.name.startswith("fleet-"):
+                return f"fleet, {n} clients"
+            return f"hostile, {n + ' users, ' if n else ''}{self.size[profile]} s"
         words = ["wrk --latency" if self.service == "nginx" else "load", *self.arguments(profile)]
         if self.steps and self.load:
             words.append(f"beside {self.steps[profile]}")
@@ -138,11 +141,25 @@ HOSTILE = [
 ]
 FIGURES += HOSTILE
 
+
+
+def _fleet(name, title, measure, headline, tiny, whole):
+    return Figure(f"fleet-{name}", title, measure, size={"tiny": 0, "fleet": 0}, steps={"tiny": tiny, "fleet": whole},
+                  fresh=True, kin=True, headline=headline, own_load=True)
+
+
+FLEET = [
+    _fleet("memory", "What a client and a tunnel cost", f.costs, "kb_a_tunnel", 20, 1000),
+    _fleet("held", "Clients with 3 tunnels each, held; then the server is killed and comes again", f.held, "not_held", 20, 4000),
+]
+FIGURES += FLEET
+
 BY_NAME = {f.name: f for f in FIGURES}
 SETS = {
     "tiny": ["startup", "bulk-up-1", "bulk-down-8", "ping-64", "connections", "mix-loopback", "memory"],
     "short": ["startup", "bulk-up-1", "bulk-down-1", "bulk-up-8", "bulk-down-8", "ping-64", "http-keepalive",
               "connections", "mix-loopback", "far-100-1", "memory"],
-    "full": [f.name for f in FIGURES if f not in HOSTILE],
+    "full": [f.name for f in FIGURES if f not in HOSTILE + FLEET],
     "hostile": [f.name for f in HOSTILE],
+    "fleet": [f.name for f in FLEET],
 }

@@ -102,11 +102,19 @@ HOSTILE = [
       (("quiet", "users who never write"), ("half", "half-closed ones"), ("drip", "writers of single bytes"))),
 ]
 
+FLEET = [
+    Goal("a further tunnel at the server", ("fleet-memory",), "kb_a_tunnel", 2, unit="KB"),
+    Goal("a further tunnel at the client", ("fleet-memory",), "kb_a_tunnel_client", 2, unit="KB"),
+    Goal("of 4,000 clients with 3 tunnels, not held", ("fleet-held",), "not_held", 0),
+    Goal("visitors who do not reach the tunnel of their port", ("fleet-held",), "wrong", 0),
+]
+
 
 def asked(results):
-    """The goals of this run: those of hostile traffic only where it was made."""
-    return GOALS * any(not f.startswith("hostile-") for f in results.commands) + \
-        HOSTILE * any(f.startswith("hostile-") for f in results.commands)
+    """The goals of this run: those of hostile traffic and of fleets only where they were made."""
+    return GOALS * any(not f.startswith(("hostile-", "fleet-")) for f in results.commands) + \
+        HOSTILE * any(f.startswith("hostile-") for f in results.commands) + \
+        FLEET * any(f.startswith("fleet-") for f in results.commands)
 
 
 def table(results, ours):

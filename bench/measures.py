@@ -43,6 +43,18 @@ METRICS = {
     "binary_kb": Metric("KB stripped", True, 0),
     "cpu_us_alone": Metric("CPU µs/trip alone", True, 2),
     "cpu_us_beside": Metric("CPU µs/trip beside them", True, 2),
+    "kb_a_client": Metric("KB/client, no tunnel", True, 1),
+    "kb_a_client_1": Metric("KB/client with 1", True, 1),
+    "kb_a_tunnel": Metric("KB/further tunnel, server", True, 2),
+    "kb_a_tunnel_client": Metric("KB/further tunnel, client", True, 2),
+    "up_s": Metric("s until all are there", True, 1),
+    "not_held": Metric("lost, broken or away", True, 0),
+    "wrong": Metric("probes that failed", True, 0),
+    "probes": Metric("of", False, 0),
+    "rest_cpu_ms_per_s": Metric("CPU ms/s at rest", True, 1),
+    "server_rss_mb": Metric("MB RSS of the server", True, 1),
+    "all_back_s": Metric("s until all are back", True, 1),
+    "back_cpu_s": Metric("CPU s of the server for it", True, 1),
     **{f"growth_{n}": Metric(f"growth beside {n:,}", True, 3) for n in (3, 50, 500, 1000, 15000)},
 }
 

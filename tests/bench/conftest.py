@@ -28,3 +28,12 @@ def tools(tmp_path_factory):
         subprocess.run(["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", f"-I{ROOT}",
                         "-o", out / name, *sources, *libraries], check=True, timeout=300)
     return out
+
+
+@pytest.fixture(scope="session")
+def fleet_tool(program):
+    """bench/fleet of the build that the program is of: it is made of the same libraries."""
+    tool = program.parent / "bench/fleet"
+    if not tool.exists():
+        pytest.skip(f"{tool} is not built")
+    return tool
