@@ -5,7 +5,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all deps demo demo-cut test test-long bench bench-full bench-hostile install clean format check-format help
+.PHONY: all deps demo demo-cut test test-long bench bench-full bench-hostile bench-fleet install clean format check-format help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) gotunnel
@@ -36,7 +36,7 @@ test-long:
 	@tools/deps build test
 	@tools/test --long
 
-bench bench-full bench-hostile:
+bench bench-full bench-hostile bench-fleet:
 	@tools/deps build bench
 	@[ -f build-bench/build.ninja ] || meson setup build-bench -Dbench=true -Dtests=false
 	@ninja -C build-bench
@@ -65,6 +65,7 @@ help:
 	@echo 'make bench           install what is missing, build, and measure beside others, a few minutes'
 	@echo "make bench-full      the same, everything (BENCH='--rounds 9': more options)"
 	@echo 'make bench-hostile   what hostile traffic does to others, half an hour'
+	@echo 'make bench-fleet     4,000 clients with 3 tunnels each, a quarter of an hour'
 	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected;'
 	@echo '                     UNITDIR: where units of systemd go (UNITDIR=none: not at all)'
 	@echo 'make deps            install what a build needs (Debian, Ubuntu)'

@@ -17,7 +17,7 @@ TUNNELS = 3
 RATE = 150  # first opens a second: a server begins 200 handshakes
 HOLD_SECONDS = {"tiny": 1, "fleet": 60}
 PROBES = 300
-STEP_SECONDS = 240  # until all have what they ask for
+STEP_SECONDS = 600  # until all have what they ask for
 ONE_SECONDS = 30
 
 
@@ -169,11 +169,14 @@ def held(bench, tunnel, figure):
         server.popen.kill()
         server.popen.wait()
         server, _ = _server(tunnel.system, lab, port)
-        back = crew.wait_complete()
-        wrong_after, of_after = probe_some(crew, PROBES)
-        return {"up_s": up, "not_held": lost, "wrong": wrong + wrong_after, "probes": of + of_after,
-                "rest_cpu_ms_per_s": cpu / hold * 1e3, "server_rss_mb": rss / 1e6,
-                "all_back_s": back, "back_cpu_s": usage_of(server.pid).cpu}
+        numbers = {"up_s": up, "not_held": lost, "wrong": wrong, "probes": of, "rest_cpu_ms_per_s": cpu / hold * 1e3,
+                   "server_rss_mb": rss / 1e6}
+        try:
+            numbers["all_back_s"] = crew.wait_complete()
+            numbers["back_cpu_s"] = usage_of(server.pid).cpu
+        except Failed as e:
+            bench.note(figure, f"not all came back: {e}")
+        return numbers
     finally:
         crew.close()
         server.stop()
