@@ -3,8 +3,7 @@
  * Private to client/: the program, its uplinks, and the services behind it.
  *
  * A client keeps one session that serves (`current`), and for a while others beside it: one that
- * drains because its server stops or its port was given away, one that is still asked for at other
- * addresses. Each is an uplink. What opens the next one, and when, is client.c; an uplink dials,
+ * drains because its server stops, one that is still asked for at other addresses. Each is an uplink. What opens the next one, and when, is client.c; an uplink dials,
  * opens, and carries its session to the end.
  */
 #pragma once

@@ -218,9 +218,6 @@ static void uplink_on_tell(void *ctx, const struct life_action *a, const struct 
     case LIFE_TELL_DRAINING:
         event_uplink_draining(streams, (int)((a->tell.ms + 999) / 1000)); /* never up to 0 */
         break;
-    case LIFE_TELL_PORT_LOST:
-        event_uplink_port_lost(u->opt->remote_port, streams);
-        break;
     case LIFE_TELL_CUT:
         event_uplink_cut(streams);
         break;
@@ -409,7 +406,6 @@ static void uplink_on_dialled(void *ctx, struct dial_result *r)
         .credential = c->credential,
         .legacy_refused = u->opt->common.legacy == LEGACY_NEVER,
         .window_ms = (uint32_t)(u->opt->common.resume_window_ns / 1000000),
-        .drain_ms = (uint32_t)(u->opt->common.drain_ns / 1000000),
         .id = c->id,
         .port = u->opt->tunnels.count > 0 ? u->opt->tunnels.at[0].port : u->opt->remote_port,
         .handshake_ms = patience < TLS_MOST_MS ? patience : TLS_MOST_MS,

@@ -272,7 +272,7 @@ static void agent_on_users(void *ctx, enum session_users what)
     endpoints_users(ctx, what);
 }
 
-static void agent_on_yield_port(void *ctx)
+static void agent_on_close_ports(void *ctx)
 {
     struct agent *a = ctx;
     endpoint_close(&a->work.endpoint);
@@ -311,7 +311,6 @@ static bool has_budget(const struct life_action *act)
     case LIFE_TELL_MTU:
     case LIFE_TELL_IDLE_CUT:
     case LIFE_TELL_DRAINING:
-    case LIFE_TELL_PORT_LOST:
     case LIFE_TELL_ATTEMPT:
     case LIFE_TELL_CUT:
         break;
@@ -358,9 +357,8 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
     case LIFE_TELL_CUT:
         event_session_cut(a->name, streams);
         break;
-    case LIFE_TELL_PORT_LOST:
     case LIFE_TELL_ATTEMPT:
-        break; /* the main thread tells who has it; a server attempts nothing */
+        break; /* a server attempts nothing */
     }
 }
 
@@ -375,7 +373,7 @@ static void agent_on_accept(struct message *m)
         .on_line = agent_on_session_line,
         .on_relay_over = agent_on_relay_over,
         .on_users = agent_on_users,
-        .on_yield_port = agent_on_yield_port,
+        .on_close_ports = agent_on_close_ports,
         .on_waiting = agent_on_waiting,
         .on_tell = agent_on_tell,
         .on_closed = agent_on_closed,
@@ -447,8 +445,7 @@ static void agent_on_expire(struct message *m)
 static void agent_on_yield(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, orders.yield);
-    a->work.yields = a->work.session && session_port_wanted(a->work.session);
-    agent_post(a, &a->reports.yielded);
+    agent_post(a, &a->reports.yielded); /* no: on the legacy wire who is away is over */
 }
 
 /* ---- a connection for a session ---- */
@@ -510,7 +507,6 @@ static void agent_on_begin(struct message *m)
         .peer = a->address,
         .legacy_refused = opt->legacy == LEGACY_NEVER,
         .window_ms = (uint32_t)(opt->resume_window_ns / 1000000),
-        .drain_ms = (uint32_t)(opt->drain_ns / 1000000),
         .ops = &ops,
         .ctx = a,
     };
@@ -555,7 +551,7 @@ void agent_init(struct agent *a)
 void agent_stop(struct agent *a, mtime_ms drain_ms)
 {
     if (a->work.session)
-        session_stop(a->work.session, drain_ms); /* the port goes with it: agent_on_yield_port() */
+        session_stop(a->work.session, drain_ms); /* the port goes with it: agent_on_close_ports() */
     else
         agent_close(a);
 }

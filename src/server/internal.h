@@ -194,11 +194,10 @@ struct agent_main {
     int connections_max, rate_max;    /* of its rights; 0: none. The worker's from accept on */
     uint32_t tunnels;                 /* its services that count */
     struct crowd *crowd;              /* then; the worker's to count in while it has a session */
-    char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
-    struct agent *target;                /* whose session handover is for, if there is one */
-    struct opening_refusal refusal;      /* the worker's once refuse is posted */
-    char refused_by[HELLO_WORD_BUF];     /* the same: whose address it names in the log */
-    bool is_revoked;                     /* revoke was posted */
+    struct agent *target;             /* whose session handover is for, if there is one */
+    struct opening_refusal refusal;   /* the worker's once refuse is posted */
+    char refused_by[HELLO_WORD_BUF];  /* the same: whose address it names in the log */
+    bool is_revoked;                  /* revoke was posted */
 };
 
 /* What its worker keeps of it; the main thread's before begin and with ended. */
@@ -223,7 +222,6 @@ struct agent_work {
     bool is_quiet;   /* its source has opened so many sessions that this one has no lines */
     bool over;       /* ended, or resume, was posted: the worker says no more of it */
     int opened_port; /* with opened: 0: it could not be had */
-    bool yields;     /* with yielded */
     enum end_reason reason;
     struct errmsg why;
     _Atomic uint64_t waiting_bytes; /* with waits: 0: its client is there */
@@ -241,7 +239,7 @@ struct agent_orders {
     struct message refuse;
     struct message evict;  /* a newer session has its id */
     struct message revoke; /* its key is good no more */
-    struct message yield;  /* another client wants the port; answered by yielded */
+    struct message yield;  /* another client wants the port; answered by yielded: no */
     struct message expire; /* too much waits */
     struct message attach; /* to the target's worker: take the connection; answered by ended */
     struct message forgotten;

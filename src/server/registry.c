@@ -100,8 +100,6 @@ static void owners_act(void *ctx, const struct registry_action *act)
         tell_worker(a, &a->orders.evict);
         break;
     case REGISTRY_YIELD:
-        (void)snprintf(a->main.yields_to_name, sizeof a->main.yields_to_name, "%s",
-                       agent_of_claim(act->by)->name);
         tell_worker(a, &a->orders.yield);
         break;
     }
@@ -293,9 +291,7 @@ static void owners_on_opened(struct message *m)
 static void owners_on_yielded(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reports.yielded);
-    if (a->work.yields)
-        event_port_yielded(a->name, a->work.opened_port, a->main.yields_to_name);
-    registry_yielded(&a->worker->srv->registry, &a->claim, a->work.yields);
+    registry_yielded(&a->worker->srv->registry, &a->claim, false);
 }
 
 static void owners_on_released(struct message *m)

@@ -181,7 +181,6 @@ struct session_config opening_session_config(const struct opening *o, bool is_v2
         .is_server = o->cfg.is_server,
         .is_v2 = is_v2,
         .window_ms = is_v2 ? o->cfg.window_ms : 0,
-        .drain_ms = o->cfg.drain_ms,
         .tls = o->cfg.is_server ? NULL : o->cfg.tls,
     };
 }

@@ -118,7 +118,6 @@ struct opening_config {
     struct address peer; /* server: whose connection it is; ADDRESS_NONE: as the socket says */
     bool legacy_refused; /* -legacy never */
     uint32_t window_ms;  /* how long a broken session may wait; 0: not at all */
-    uint32_t drain_ms;   /* for a session that has lost its port (GOAWAY) */
     /* client */
     const struct hello_credential
         *credential;       /* in place of the secret; must outlive the opening */

@@ -225,8 +225,8 @@ static void carry_out(struct session *s, const struct life_action *a)
     case LIFE_ADMIT:
         s->ops->on_users(s->ctx, SESSION_USERS_ADMIT);
         break;
-    case LIFE_YIELD_PORT:
-        s->ops->on_yield_port(s->ctx);
+    case LIFE_CLOSE_PORTS:
+        s->ops->on_close_ports(s->ctx);
         break;
     }
 }
@@ -373,8 +373,7 @@ int session_new(const struct session_config *cfg, struct transport *tp, struct s
     if (s->cfg.tls)
         SSL_CTX_up_ref(s->cfg.tls);
     struct life_config life = {.is_client = !cfg->is_server,
-                               .window_ms = cfg->is_v2 ? cfg->window_ms : 0,
-                               .drain_ms = cfg->drain_ms};
+                               .window_ms = cfg->is_v2 ? cfg->window_ms : 0};
     life_init(&s->life, &life, now, get_le64(cfg->sid));
     transport_set_owner(tp, &session_events, s);
     transport_trust(tp);
@@ -429,14 +428,6 @@ void session_network_changed(struct session *s, bool woke)
                          loop_now(s->cfg.loop));
     session_act(s);
     session_wake(s);
-}
-
-bool session_port_wanted(struct session *s)
-{
-    session_count_streams(s);
-    bool yes = !s->closed && life_port_wanted(&s->life, loop_now(s->cfg.loop));
-    session_act(s);
-    return yes;
 }
 
 static struct life_ask ask_of(const struct session *s, const struct handover *h)

@@ -69,8 +69,8 @@ struct session_ops {
     void (*on_relay_over)(void *ctx, uint32_t svc);
     /* Server. */
     void (*on_users)(void *ctx, enum session_users what);
-    /* Server: close the public port; it is not this session's any more. */
-    void (*on_yield_port)(void *ctx);
+    /* Server: close the public ports; they are not this session's any more. */
+    void (*on_close_ports)(void *ctx);
     /* Server: it waits for its client since now, or does no more: bytes held for it, which do not
        change meanwhile. Again when its last connection has ended, or a first one has come. */
     void (*on_waiting)(void *ctx, bool waits, uint64_t bytes);
@@ -87,7 +87,7 @@ struct session_config {
     struct relays *relays;
     bool is_server, is_v2;
     bool has_services; /* gotunnel/2: its tunnels are opened by lines of the control stream */
-    uint32_t window_ms, drain_ms;
+    uint32_t window_ms;
     SSL_CTX *tls; /* client: for attempts to resume; a reference of its own is taken */
     /* gotunnel/2 */
     uint8_t sid[HELLO_SID_BYTES], nonce[HELLO_NONCE_BYTES];
@@ -154,10 +154,7 @@ void session_network_changed(struct session *s, bool woke);
    HELLO_OK, or why not, which the peer was told: the session is untouched then. Takes h->tp. */
 enum hello_error session_resume(struct session *s, struct handover *h);
 
-/* Another client wants the port. True: on_yield_port was called. */
-bool session_port_wanted(struct session *s);
-
-/* The same of a port of one of its services, which the owner closes: the session goes on. */
+/* Another client wants the port of one of its services. True: the owner may close it; the session goes on. */
 bool session_may_lose_port(const struct session *s);
 
 /* ---- questions ---- */

@@ -810,7 +810,7 @@ def test_every_refusal_is_told_in_one_language(lab, hand, lang, error, data):
 
 
 TUNNEL_REFUSALS = [("port", {"errno": w}) for w in
-                   ("EADDRINUSE", "EACCES", "EPERM", "ERIGHT", "EMFILE", "ENOMEM", "EIO", "EWHATEVER")] + [
+                   ("EADDRINUSE", "EACCES", "EPERM", "EMFILE", "ENOMEM", "EIO", "EWHATEVER")] + [
     ("port", {}), ("taken", {}), ("taken", {"by": "192.0.2.1:9"}), ("right", {}), ("limit", {}), ("kind", {}), ("name", {}),
     ("message", {}), ("revoked", {}), ("moved", {}), ("shutdown", {}), ("later-word", {})]
 

@@ -252,7 +252,6 @@ static void begin(unsigned how)
                                  .id = "laptop",
                                  .port = 8080,
                                  .window_ms = how & 4 ? 0 : WINDOW_MS,
-                                 .drain_ms = 1000,
                                  .handshake_ms = HANDSHAKE_MS,
                                  .legacy_refused = end.legacy_refused,
                                  .ops = &ops};

@@ -7,7 +7,7 @@
  *   - CLOSE comes once, and nothing after it;
  *   - DIAL only when nothing is under way; ASK only of a candidate whose TLS stands, with an epoch
  *     that grows; SWITCH only to one that was asked and accepted, or that asks;
- *   - HOLD, REFUSE, ADMIT and YIELD_PORT in an order that makes sense; UNFREEZE after a freeze;
+ *   - HOLD, REFUSE, ADMIT and CLOSE_PORTS in an order that makes sense; UNFREEZE after a freeze;
  *   - a timer that was served is in the future; who is away has a deadline.
  */
 #include <assert.h>
@@ -109,7 +109,7 @@ static void on_action(struct owner *o, const struct life_action *a)
     case LIFE_HOLD:
     case LIFE_REFUSE:
     case LIFE_ADMIT:
-    case LIFE_YIELD_PORT:
+    case LIFE_CLOSE_PORTS:
         on_users(o, a->kind);
         break;
     default:
@@ -219,8 +219,7 @@ static void others_say(struct owner *o, unsigned what, uint8_t arg)
         o->epoch += o->switches ? arg % 3 : 0;
         break;
     default:
-        if (!life_port_wanted(&o->l, o->now))
-            assert(o->is_client || o->port);
+        assert(!life_may_lose_port(&o->l, o->now) || (!o->conn && !o->closed));
         break;
     }
 }
@@ -243,8 +242,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     struct owner o = {.now = 100000, .conn = true, .port = true, .is_client = data[0] & 1};
-    struct life_config cfg = {
-        .is_client = o.is_client, .window_ms = (mtime_ms)(data[0] >> 1) * 500, .drain_ms = 30000};
+    struct life_config cfg = {.is_client = o.is_client,
+                              .window_ms = (mtime_ms)(data[0] >> 1) * 500};
     life_init(&o.l, &cfg, o.now, data[1]);
     for (size_t at = 2; at + 1 < size; at += 2) {
         unsigned what = data[at] % 17;

@@ -96,7 +96,7 @@ static void on_users(void *ctx, enum session_users what)
     assert(((struct conn *)ctx)->session);
 }
 
-static void on_yield_port(void *ctx)
+static void on_close_ports(void *ctx)
 {
     assert(((struct conn *)ctx)->session);
 }
@@ -128,7 +128,7 @@ static void accept_it(struct conn *c)
     static const struct session_ops ops = {.on_line = on_session_line,
                                            .on_relay_over = on_relay_over,
                                            .on_users = on_users,
-                                           .on_yield_port = on_yield_port,
+                                           .on_close_ports = on_close_ports,
                                            .on_waiting = on_waiting,
                                            .on_tell = on_tell,
                                            .on_closed = on_closed};
@@ -272,7 +272,6 @@ static void connect_one(unsigned how)
                                  .secret = LINK_SECRET,
                                  .legacy_refused = how % 16 == 15,
                                  .window_ms = how & 16 ? 0 : WINDOW_MS,
-                                 .drain_ms = 1000,
                                  .ops = &ops,
                                  .ctx = c};
     *c = (struct conn){.since = loop_now(&end.link.loop)};
@@ -396,7 +395,7 @@ static void order(struct conn *c, unsigned how)
     else if (c->session && how % 4 == 1)
         session_stop(c->session, how / 4 * 100);
     else if (c->session && how % 4 == 2)
-        (void)session_port_wanted(c->session);
+        (void)session_may_lose_port(c->session);
     if (c->opening && how % 8 == 3) {
         opening_close(c->opening);
         c->opening = NULL;

@@ -130,8 +130,8 @@ static const struct world *current;
 static const char *const kinds[] = {"DIAL",   "HURRY",  "CANCEL", "ASK",    "UNFREEZE",
                                     "BESIDE", "SWITCH", "DETACH", "GOAWAY", "CLOSE",
                                     "tell",   "HOLD",   "REFUSE", "ADMIT",  "YIELD"};
-static const char *const tells[] = {"suspected", "recovered", "detached", "resumed",  "attempt",
-                                    "mtu",       "idle",      "draining", "port-lost"};
+static const char *const tells[] = {"suspected", "recovered", "detached", "resumed",
+                                    "attempt",   "mtu",       "idle",     "draining"};
 
 void world_show(const struct world *w)
 {
@@ -321,8 +321,7 @@ static void end_new(struct world *w, struct session *s, int me)
 {
     struct end *e = &s->e[me];
     struct smux_config cfg = smux_config_default(me == CLIENT, SMUX_WIRE_GOTUNNEL2);
-    struct life_config life = {
-        .is_client = me == CLIENT, .window_ms = w->cfg.window_ms, .drain_ms = w->cfg.drain_ms};
+    struct life_config life = {.is_client = me == CLIENT, .window_ms = w->cfg.window_ms};
     CHECK(smux_session_new(&cfg, w->now, &e->smux) == 0);
     life_init(&e->life, &life, w->now, w->cfg.seed + (uint64_t)s->id);
     e->exists = e->port = true;
@@ -488,7 +487,7 @@ static void act_at_server(struct world *w, struct session *s, const struct life_
         CHECK(e->held && e->conn);
         e->held = e->refusing = false;
         break;
-    case LIFE_YIELD_PORT:
+    case LIFE_CLOSE_PORTS:
         CHECK(e->port);
         e->port = e->held = e->refusing = false;
         registry_released(&w->registries[s->proc], &s->claim);
@@ -882,7 +881,6 @@ static void carry_out(struct world *w, const struct registry_action *a)
 {
     struct session *s = CONTAINER_OF(a->claim, struct session, claim);
     struct registry *r = &w->registries[s->proc];
-    bool yields;
     switch (a->kind) {
     case REGISTRY_OPEN:
         registry_opened(r, &s->claim, PORT);
@@ -904,9 +902,7 @@ static void carry_out(struct world *w, const struct registry_action *a)
         pull(w, s, SERVER); /* its end tells the registry */
         break;
     case REGISTRY_YIELD:
-        yields = life_port_wanted(&s->e[SERVER].life, w->now);
-        pull(w, s, SERVER);
-        registry_yielded(r, &s->claim, yields);
+        registry_yielded(r, &s->claim, false); /* a port is a service's: see leasing */
         break;
     }
 }
@@ -1242,8 +1238,7 @@ bool world_port_wanted(struct world *w, int proc)
         struct session *s = w->sessions[i];
         if (s->proc != proc || !is_there(&s->e[SERVER]))
             continue;
-        yes = life_port_wanted(&s->e[SERVER].life, w->now) && yes;
-        pull(w, s, SERVER);
+        yes = life_may_lose_port(&s->e[SERVER].life, w->now) && yes;
     }
     return yes;
 }

@@ -22,7 +22,6 @@ struct world;
 
 struct world_config {
     mtime_ms window_ms;
-    mtime_ms drain_ms;    /* of PORT_TAKEN */
     mtime_ms resolver_ms; /* how long it takes */
     size_t flight;        /* bytes of the server's certificate and what is around it */
     uint64_t seed;

@@ -22,7 +22,6 @@ struct session {
     uint32_t streams, window_ms, rtt_us;
     uint64_t received, sent;
     struct address at;
-    bool gives_port; /* session_port_wanted() */
     /* what was asked for */
     bool closed; /* session_close() was called: with reason, why */
     enum end_reason reason;

@@ -5,15 +5,14 @@
 #include "proto/session/internal.h"
 #include "proto/smux/session.h"
 
-/* A client gives no id, port or secret away; where nothing can be resumed no window ends, and no
-   port is lost meanwhile. */
+/* A client gives no id or secret away; where nothing can be resumed no window ends. */
 static const struct {
     bool of_server; /* a client cannot mean it */
     bool of_window; /* only of a session that can be resumed */
 } codes[] = {
     [SMUX_GOAWAY_SHUTDOWN] = {false, false},      [SMUX_GOAWAY_REPLACED] = {true, false},
     [SMUX_GOAWAY_PROTOCOL] = {false, false},      [SMUX_GOAWAY_EXPIRED] = {false, true},
-    [SMUX_GOAWAY_SECRET_CHANGED] = {true, false}, [SMUX_GOAWAY_PORT_TAKEN] = {true, true},
+    [SMUX_GOAWAY_SECRET_CHANGED] = {true, false},
 };
 
 uint32_t goaway_meant(const struct life *l, uint32_t code)

@@ -19,7 +19,6 @@ enum life_input {
     LIFE_IN_FOUND,
     LIFE_IN_ANSWERED,
     LIFE_IN_RESUME_ASKED,
-    LIFE_IN_PORT_WANTED,
     LIFE_INPUTS,
 };
 

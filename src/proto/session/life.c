@@ -33,13 +33,11 @@ static const uint8_t may_become[LIFE_INPUTS][3] = {
     [LIFE_IN_FOUND]        = {U,             S | O,         D},
     [LIFE_IN_ANSWERED]     = {U,             U | S | O,     U | D | O},
     [LIFE_IN_RESUME_ASKED] = {U,             U | S,         U | D},
-    [LIFE_IN_PORT_WANTED]  = {U,             S,             D},
     /* clang-format on */
 };
 
 static const uint8_t service_may_become[] = {
-    [LIFE_SERVING] = 1u << LIFE_SERVING | 1u << LIFE_PORTLESS | 1u << LIFE_DRAINING,
-    [LIFE_PORTLESS] = 1u << LIFE_PORTLESS | 1u << LIFE_DRAINING,
+    [LIFE_SERVING] = 1u << LIFE_SERVING | 1u << LIFE_DRAINING,
     [LIFE_DRAINING] = 1u << LIFE_DRAINING,
 };
 
@@ -67,7 +65,7 @@ const char *life_state_word(enum life_state s)
 
 const char *life_service_word(enum life_service s)
 {
-    static const char *const words[] = {"serving", "portless", "draining"};
+    static const char *const words[] = {"serving", "draining"};
     return words[s];
 }
 
@@ -528,18 +526,16 @@ void life_rtt(struct life *l, mtime_ms rtt_ms)
 /* The peer ends the session in ms; users' connections may finish meanwhile. */
 static void goaway_with_time(struct life *l, uint32_t code, uint32_t ms)
 {
-    bool again = l->service == LIFE_DRAINING, lost_port = code == SMUX_GOAWAY_PORT_TAKEN;
+    bool again = l->service == LIFE_DRAINING;
     bool sooner = life_drain(l, ms);
-    if (l->cfg.is_client && !lost_port) {
+    if (l->cfg.is_client) {
         l->no_resume = true; /* the server stops: nobody will listen */
         stop_suspecting(l);
     }
     if (sooner && !again)
-        life_push(l, (struct life_action){
-                         .kind = LIFE_TELL,
-                         .tell = {.what = lost_port ? LIFE_TELL_PORT_LOST : LIFE_TELL_DRAINING,
-                                  .ms = ms,
-                                  .code = code}});
+        life_push(
+            l, (struct life_action){.kind = LIFE_TELL,
+                                    .tell = {.what = LIFE_TELL_DRAINING, .ms = ms, .code = code}});
     if (l->cfg.is_client && !l->stopping)
         life_open_beside(l);
     if (l->streams == 0)

@@ -15,7 +15,6 @@
  *
  *   service (enum life_service): what the session may do for new users
  *
- *       SERVING --port given to another client--> PORTLESS --resumed--> DRAINING
  *       SERVING --GOAWAY said or heard--> DRAINING                         (then only OVER)
  *
  *   attempt (enum life_attempt), client only: the way back
@@ -100,7 +99,7 @@ enum {
 };
 
 enum life_state { LIFE_UP, LIFE_SUSPECTED, LIFE_DETACHED, LIFE_OVER };
-enum life_service { LIFE_SERVING, LIFE_PORTLESS, LIFE_DRAINING };
+enum life_service { LIFE_SERVING, LIFE_DRAINING };
 enum life_attempt {
     LIFE_ATTEMPT_NONE,     /* the connection is good, or nothing may be tried */
     LIFE_ATTEMPT_WAITING,  /* until the next dial */
@@ -158,24 +157,23 @@ enum life_action_kind {
     LIFE_CLOSE,  /* end: end; the last action there is: what runs is dropped, dial and all */
     LIFE_TELL,   /* something for the log: tell */
     /* server */
-    LIFE_HOLD,       /* new users wait in the kernel's queue */
-    LIFE_REFUSE,     /* new users are accepted and reset */
-    LIFE_ADMIT,      /* new users are served */
-    LIFE_YIELD_PORT, /* close the public port: it is another's, or the session drains. Who waited
-                        for HOLD or was refused is gone with it: no ADMIT follows */
+    LIFE_HOLD,   /* new users wait in the kernel's queue */
+    LIFE_REFUSE, /* new users are accepted and reset */
+    LIFE_ADMIT,  /* new users are served */
+    LIFE_CLOSE_PORTS, /* close the public ports: the session drains. Who waited for HOLD or was refused is
+                         gone with them: no ADMIT follows */
 };
 
 enum life_tell {
     LIFE_TELL_SUSPECTED, /* ms: has waited for so long; 0: the network changed */
     LIFE_TELL_RECOVERED,
-    LIFE_TELL_DETACHED,  /* loss; ms: the window, from now on */
-    LIFE_TELL_RESUMED,   /* ms: since the last byte that arrived before the stall */
-    LIFE_TELL_ATTEMPT,   /* answer: why resuming does not succeed; of FAILED the owner knows more */
-    LIFE_TELL_MTU,       /* small packets pass, large ones do not; once a session */
-    LIFE_TELL_IDLE_CUT,  /* connections that are idle for ms are cut; once a session */
-    LIFE_TELL_DRAINING,  /* ms: so long; code */
-    LIFE_TELL_PORT_LOST, /* server: to another client; client: by GOAWAY */
-    LIFE_TELL_CUT,       /* the session's, not life's: what drained was not over in time */
+    LIFE_TELL_DETACHED, /* loss; ms: the window, from now on */
+    LIFE_TELL_RESUMED,  /* ms: since the last byte that arrived before the stall */
+    LIFE_TELL_ATTEMPT,  /* answer: why resuming does not succeed; of FAILED the owner knows more */
+    LIFE_TELL_MTU,      /* small packets pass, large ones do not; once a session */
+    LIFE_TELL_IDLE_CUT, /* connections that are idle for ms are cut; once a session */
+    LIFE_TELL_DRAINING, /* ms: so long; code */
+    LIFE_TELL_CUT,      /* the session's, not life's: what drained was not over in time */
 };
 
 struct life_action {
@@ -212,7 +210,6 @@ enum { LIFE_ACTIONS_MAX = 32 };
 struct life_config {
     bool is_client;
     mtime_ms window_ms; /* agreed; 0: a lost connection ends the session */
-    mtime_ms drain_ms;  /* server: so long a session drains that has lost its port to another */
 };
 
 /* Embedded by the owner; nothing in it is to be touched from outside. */
@@ -355,10 +352,8 @@ enum life_answer life_judge_resume(const struct life *l, const struct life_ask *
 bool life_resume_asked(struct life *l, const struct life_ask *ask, enum life_answer *ret_refusal,
                        mtime_ms now) MUST_USE;
 
-/* Another client wants the port. True: it may have it, YIELD_PORT follows; false: not (yet). */
-bool life_port_wanted(struct life *l, mtime_ms now) MUST_USE;
-
-/* The same of a port of one of its services. Changes nothing: the others stay. */
+/* Another client wants the port of one of its services. True: it may have it; false: not (yet). Changes
+   nothing: the session and its other ports stay. */
 bool life_may_lose_port(const struct life *l, mtime_ms now) MUST_USE;
 
 /* Words for the debug log: "up", "suspected" ... Static. */

@@ -26,7 +26,7 @@
  * A claim may be of an id alone (CLAIM_NO_PORT): the tunnels of its session have claims of their own,
  * of a port alone.
  *
- * A port that another id holds is asked for: its session may yield it (life_port_wanted()). Who has
+ * A port that another holds is asked for: its session may yield it (life_may_lose_port()). Who has
  * asked first has it first, but for the newer one of the same id, which inherits it.
  */
 #pragma once

@@ -7,11 +7,9 @@
  *   detached    the same; from 2 s after the break they are refused (REFUSE)
  *   up again    served (ADMIT): those who waited, too
  *
- * A session has its port until it drains, or until another client is given it (YIELD_PORT).
+ * A session has its ports until it drains (CLOSE_PORTS); one of them may go to another client before.
  */
 #include "proto/session/internal.h"
-
-#include "proto/smux/session.h"
 
 void users_hold(struct life *l)
 {
@@ -34,7 +32,7 @@ void users_yield(struct life *l)
     if (l->cfg.is_client || l->service != LIFE_SERVING)
         return;
     l->held = l->refusing = false;
-    life_say(l, LIFE_YIELD_PORT);
+    life_say(l, LIFE_CLOSE_PORTS);
 }
 
 mtime_ms users_refuse_at(const struct life *l)
@@ -72,10 +70,6 @@ bool life_resume_asked(struct life *l, const struct life_ask *ask, enum life_ans
             l->quiet = hints_broken(l);
         l->epoch = ask->epoch;
         life_switched(l, ask->peer_rx);
-        if (l->service == LIFE_PORTLESS) { /* the client ends it when its connections are over */
-            (void)life_drain(l, l->cfg.drain_ms);
-            life_say_goaway(l, SMUX_GOAWAY_PORT_TAKEN, l->cfg.drain_ms);
-        }
     } else {
         *ret_refusal = no;
     }
@@ -88,18 +82,6 @@ bool life_may_lose_port(const struct life *l, mtime_ms now)
     mtime_ms keeps = l->streams > 0 ? LIFE_PORT_BUSY_MS : LIFE_PORT_FREE_MS;
     bool ended = l->loss == LIFE_LOSS_FIN || l->loss == LIFE_LOSS_RESET;
     return l->state == LIFE_DETACHED && ended && now >= l->broke_at + keeps;
-}
-
-bool life_port_wanted(struct life *l, mtime_ms now)
-{
-    struct life_before before = life_enter(l, now);
-    if (l->service == LIFE_SERVING && life_may_lose_port(l, l->now)) {
-        users_yield(l);
-        l->service = LIFE_PORTLESS;
-        life_tell(l, LIFE_TELL_PORT_LOST, 0, false);
-    }
-    life_leave(l, LIFE_IN_PORT_WANTED, before);
-    return l->state == LIFE_OVER || l->service != LIFE_SERVING;
 }
 
 bool life_drain_is_over(const struct life *l, mtime_ms now)

@@ -186,8 +186,6 @@ enum smux_goaway_code {
     SMUX_GOAWAY_PROTOCOL = 2, /* the receiver of GOAWAY broke the protocol */
     SMUX_GOAWAY_SECRET_CHANGED = 3,
     SMUX_GOAWAY_EXPIRED = 4, /* the resume window is over */
-    /* another client was given the port; connections may finish meanwhile */
-    SMUX_GOAWAY_PORT_TAKEN = 5,
 };
 
 enum smux_event_type {

@@ -57,7 +57,6 @@ static void whole_life(void)
     assert_string_equal(o->cfg.id, "laptop");
     assert_int_equal(o->cfg.port, 9000);
     assert_int_equal(o->cfg.window_ms, 20000);
-    assert_int_equal(o->cfg.drain_ms, 5000);
     assert_true(o->cfg.legacy_refused && !o->cfg.is_server);
     assert_true(o->cfg.take && o->cfg.mine.count == 0);
 
@@ -520,7 +519,6 @@ static void lines(void)
         {{.tell = {.what = LIFE_TELL_IDLE_CUT, .ms = 30000}}, "idle for 30 seconds"},
         {{.tell = {.what = LIFE_TELL_DRAINING, .ms = 1}},
          "2 connections may finish, for up to 1 s"},
-        {{.tell = {.what = LIFE_TELL_PORT_LOST}}, "public port 8080 was given to another client"},
         {{.tell = {.what = LIFE_TELL_CUT}}, "the time to finish is over: 2 connections were cut"},
     };
     struct session *s = live(2);
@@ -651,8 +649,6 @@ static void other_options(void)
     snapshot_unref(first);
     stub_sigusr1();
     assert_int_equal(stub_lines("status: server 192.0.2.1:7000"), 1);
-    stub_tell(s, (struct life_action){.tell = {.what = LIFE_TELL_PORT_LOST}});
-    assert_int_equal(stub_lines("public port 8080"), 1);
     s->state = LIFE_DETACHED;
     stub_beside(s);
     stub_wait();

@@ -423,14 +423,6 @@ enum hello_error session_resume(struct session *s, struct handover *h)
     return kit.resume_error;
 }
 
-bool session_port_wanted(struct session *s)
-{
-    kit_did("port-wanted");
-    if (s->gives_port)
-        s->ops->on_yield_port(s->ctx);
-    return s->gives_port;
-}
-
 const char *session_peer(const struct session *s)
 {
     (void)s;

@@ -511,45 +511,27 @@ static void who_is_dropped_has_not_asked(void **state)
 
 /* ---- the port of a session that is away ---- */
 
-static void a_session_yields_its_port(void **state)
+/* Who is away on the legacy wire is over: whoever asks hears that it is there. */
+static void a_session_of_the_legacy_wire_yields_nothing(void **state)
 {
     struct agent *a = serve();
     (void)state;
-    kit.session.gives_port = true;
-    kit_run(&a->orders.yield);
-    KIT_DID("port-wanted unlisten a>released a>yielded "); /* free before anybody hears of it */
-    assert_true(a->work.yields);
-    kit.session.gives_port = false; /* it has none */
-    kit_run(&a->orders.yield);
-    KIT_DID("port-wanted a>yielded ");
-    assert_false(a->work.yields);
-    over(a, END_DRAINED);
-    assert_int_equal(kit_count("closing the public listener"), 0); /* nor at the end */
-    forget(a);
-}
-
-static void who_drains_keeps_nobody_away(void **state)
-{
-    struct agent *a = serve();
-    (void)state;
-    a->work.session->ops->on_yield_port(a); /* GOAWAY */
-    KIT_DID("unlisten a>released ");
-    kit_run(&a->orders.yield);
-    KIT_DID("port-wanted a>yielded ");
-    assert_false(a->work.yields);
-    over(a, END_DRAINED);
-    forget(a);
-}
-
-static void who_has_no_session_yields_nothing(void **state)
-{
-    struct agent *a = come('a');
-    (void)state;
-    a->work.yields = true;
     kit_run(&a->orders.yield);
     KIT_DID("a>yielded ");
-    assert_false(a->work.yields);
-    agent_close(a);
+    over(a, END_PEER);
+    kit_run(&a->orders.yield);
+    KIT_DID("unlisten a>ended "); /* that is the answer */
+    forget(a);
+}
+
+static void who_drains_has_no_port(void **state)
+{
+    struct agent *a = serve();
+    (void)state;
+    a->work.session->ops->on_close_ports(a); /* GOAWAY */
+    KIT_DID("unlisten a>released ");
+    over(a, END_DRAINED);
+    assert_int_equal(kit_count("closing the public listener"), 0); /* nor at the end */
     forget(a);
 }
 
@@ -704,7 +686,6 @@ static void status_says_where_a_session_stands(void **state)
         {LIFE_UP, LIFE_SERVING, "up"},
         {LIFE_SUSPECTED, LIFE_SERVING, "does not answer"},
         {LIFE_DETACHED, LIFE_SERVING, "waits for its client to come back"},
-        {LIFE_DETACHED, LIFE_PORTLESS, "waits for its client to come back"},
         {LIFE_UP, LIFE_DRAINING, "lets its connections finish"},
     };
     (void)state;
@@ -758,9 +739,8 @@ int main(void)
         T(a_reload_while_a_port_is_opened),
         T(a_client_that_cannot_begin_has_ended),
         T(who_is_dropped_has_not_asked),
-        T(a_session_yields_its_port),
-        T(who_drains_keeps_nobody_away),
-        T(who_has_no_session_yields_nothing),
+        T(a_session_of_the_legacy_wire_yields_nothing),
+        T(who_drains_has_no_port),
         T(what_waits_is_counted),
         T(who_is_back_does_not_expire),
         T(users_hear_of_it),

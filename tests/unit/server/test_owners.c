@@ -468,7 +468,6 @@ static void a_port_is_asked_for(void **state)
     b = come("192.0.2.2");
     ask(b, "", 8080, true);
     expect_heard("a:yield ");
-    a->work.yields = false;
     say(&a->reports.yielded);
     expect_heard("b:refuse ");
     assert_int_equal(b->main.refusal.answer.error, HELLO_OK);
@@ -748,7 +747,6 @@ static void ports_of_both_kinds_are_one_space(void **state)
     b = serve_services("192.0.2.2", "tv");
     (void)tunnel(b, 8080);
     expect_heard("a:yield ");
-    a->work.yields = false;
     say(&a->reports.yielded);
     expect_heard("b0:refuse ");
     assert_string_equal(rig.services[0]->why.by, "192.0.2.1:4711");

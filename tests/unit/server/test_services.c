@@ -616,7 +616,7 @@ static void a_session_that_drains_has_no_ports(void **state)
     (void)open_line(2, 8081); /* asked */
     *kit.did = '\0';
     kit.session.service = LIFE_DRAINING;
-    kit.session.ops->on_yield_port(a);
+    kit.session.ops->on_close_ports(a);
     KIT_DID("unlisten s1>released say:{\"op\":\"closed\",\"svc\":1,\"error\":\"shutdown\"} "
             "s2>released say:{\"op\":\"refused\",\"svc\":2,\"error\":\"shutdown\"} s2>gone "
             "a>released ");
@@ -632,7 +632,7 @@ static void an_open_while_it_drains_is_refused(void **state)
 {
     (void)state;
     kit.session.service = LIFE_DRAINING;
-    kit.session.ops->on_yield_port(a);
+    kit.session.ops->on_close_ports(a);
     KIT_DID("a>released ");
     assert_true(open_line(1, 8080));
     KIT_DID("say:{\"op\":\"refused\",\"svc\":1,\"error\":\"shutdown\"} s1>gone ");

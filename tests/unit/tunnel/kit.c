@@ -151,7 +151,7 @@ static void on_users(void *ctx, enum session_users what)
     e->users = what;
 }
 
-static void on_yield_port(void *ctx)
+static void on_close_ports(void *ctx)
 {
     ((struct kit_end *)ctx)->yields++;
 }
@@ -192,7 +192,7 @@ static const struct session_ops session_ops = {
     .on_address_failed = on_address_failed,
     .on_open_beside = on_open_beside,
     .on_users = on_users,
-    .on_yield_port = on_yield_port,
+    .on_close_ports = on_close_ports,
     .on_waiting = on_waiting,
     .on_tell = on_tell,
     .on_closed = on_closed,
@@ -266,7 +266,6 @@ void kit_open(struct kit *k, struct kit_end *e, const struct opening_config *cfg
     c.secret = e->no_secret ? NULL : c.secret ? c.secret : KIT_SECRET;
     c.id = c.id ? c.id : "laptop";
     c.window_ms = c.window_ms ? c.window_ms : 60000;
-    c.drain_ms = 1000;
     c.port = c.port ? c.port : 8080;
     c.handshake_ms = 10000;
     c.ops = &opening_ops;

@@ -17,10 +17,8 @@ static void how_a_session_is(void **state)
         const char *text;
     } rows[] = {
         {LIFE_UP, LIFE_SERVING, "up"},
-        {LIFE_UP, LIFE_PORTLESS, "up"},
         {LIFE_SUSPECTED, LIFE_SERVING, "does not answer"},
         {LIFE_DETACHED, LIFE_SERVING, "away"},
-        {LIFE_DETACHED, LIFE_PORTLESS, "away"},
         {LIFE_OVER, LIFE_SERVING, "away"},
         {LIFE_UP, LIFE_DRAINING, "lets its connections finish"},
         {LIFE_DETACHED, LIFE_DRAINING, "lets its connections finish"},

@@ -15,15 +15,15 @@ static const char *const answers[] = {"accepted", "unknown",  "stale", "range",
                                       "busy",     "draining", "failed"};
 static const char *const ends[] = {"closed", "lost",     "expired",  "unknown",
                                    "peer",   "replaced", "protocol", "drained"};
-static const char *const tells[] = {"suspected", "recovered", "detached", "resumed",  "attempt",
-                                    "mtu",       "idle",      "draining", "port-lost"};
+static const char *const tells[] = {"suspected", "recovered", "detached", "resumed",
+                                    "attempt",   "mtu",       "idle",     "draining"};
 static const char *const kinds[] = {"dial",   "hurry",  "cancel", "ask",    "unfreeze",
                                     "beside", "switch", "detach", "goaway", "close",
                                     "tell",   "hold",   "refuse", "admit",  "yield"};
 
 static void start(struct kit *k, bool is_client, mtime_ms window, uint32_t streams)
 {
-    struct life_config cfg = {.is_client = is_client, .window_ms = window, .drain_ms = 30000};
+    struct life_config cfg = {.is_client = is_client, .window_ms = window};
     *k = (struct kit){.now = KIT_T0, .acked = 1000};
     life_init(&k->l, &cfg, k->now, 7);
     life_streams(&k->l, streams, k->now);

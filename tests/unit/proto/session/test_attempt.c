@@ -710,8 +710,8 @@ static void test_unknown_opens_nothing_beside_a_draining_session(void **state)
     struct kit k;
     (void)state;
     kit_client(&k, KIT_WINDOW, 1);
-    life_goaway(&k.l, SMUX_GOAWAY_PORT_TAKEN, 30000, k.now);
-    expect(&k, "+port-lost 30000; beside");
+    life_stop(&k.l, 30000, k.now);
+    expect(&k, "goaway 0 30000");
     life_lost(&k.l, LIFE_LOSS_FIN, k.now);
     expect(&k, "detach; +detached fin 60000; dial last=29900");
     ask(&k, 1);

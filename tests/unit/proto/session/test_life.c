@@ -352,7 +352,7 @@ static void test_goaway_that_ends(void **state)
     } cases[] = {
         {SMUX_GOAWAY_SHUTDOWN, 0, "close peer"},
         {SMUX_GOAWAY_SECRET_CHANGED, 0, "close peer"},
-        {SMUX_GOAWAY_PORT_TAKEN, 0, "close peer"},
+        {5, 0, "close peer"},
         {SMUX_GOAWAY_REPLACED, 0, "close replaced"},
         {SMUX_GOAWAY_REPLACED, 100, "close replaced"},
         {SMUX_GOAWAY_PROTOCOL, 0, "close protocol"},
@@ -382,12 +382,11 @@ static void test_goaway_that_its_sender_cannot_mean(void **state)
     } cases[] = {
         {false, KIT_WINDOW, SMUX_GOAWAY_REPLACED, "close peer", "yield; +draining 0 30000"},
         {false, KIT_WINDOW, SMUX_GOAWAY_SECRET_CHANGED, "close peer", "yield; +draining 0 30000"},
-        {false, KIT_WINDOW, SMUX_GOAWAY_PORT_TAKEN, "close peer", "yield; +draining 0 30000"},
         {false, KIT_WINDOW, SMUX_GOAWAY_PROTOCOL, "close protocol", "close protocol"},
         {false, KIT_WINDOW, SMUX_GOAWAY_EXPIRED, "close expired", "close expired"},
         {false, 0, SMUX_GOAWAY_EXPIRED, "close peer", "yield; +draining 0 30000"},
         {true, 0, SMUX_GOAWAY_EXPIRED, "close peer", "+draining 0 30000; beside"},
-        {true, 0, SMUX_GOAWAY_PORT_TAKEN, "close peer", "+draining 0 30000; beside"},
+        {true, KIT_WINDOW, 5, "close peer", "+draining 0 30000; beside"},
         {true, 0, SMUX_GOAWAY_REPLACED, "close replaced", "close replaced"},
         {true, KIT_WINDOW, SMUX_GOAWAY_SECRET_CHANGED, "close peer", "+draining 3 30000; beside"},
         {true, KIT_WINDOW, 999, "close peer", "+draining 0 30000; beside"},
@@ -470,25 +469,6 @@ static void test_goaway_while_suspected(void **state)
     expect(&k, "cancel; unfreeze; +draining 0 30000; beside");
 }
 
-static void test_the_port_is_taken(void **state)
-{
-    struct kit k;
-    (void)state;
-    kit_client(&k, KIT_WINDOW, 1);
-    life_goaway(&k.l, SMUX_GOAWAY_PORT_TAKEN, 30000, k.now);
-    expect(&k, "+port-lost 30000; beside");
-    pass_to(&k, 1000);
-    life_lost(&k.l, LIFE_LOSS_RESET, k.now); /* its server is there: it may come back until then */
-    expect(&k, "detach; +detached reset 60000; dial last=29900");
-    pass_to(&k, 2000);
-    kit_resume(&k);
-    expect(&k, "switch; +resumed 2000");
-    kit_heard(&k, 1, -1);
-    due_at(&k, 30000);
-    pass_to(&k, 30000);
-    expect(&k, "goaway 0 0; close drained");
-}
-
 static void test_stop_with_connections(void **state)
 {
     struct kit k;
@@ -565,8 +545,6 @@ static void test_the_client_of_a_server_stops(void **state)
     expect(&k, "yield; +draining 0 10000");
     life_lost(&k.l, LIFE_LOSS_RESET, k.now);
     expect(&k, "detach; +detached reset 60000"); /* no users to hold */
-    assert_true(life_port_wanted(&k.l, k.now));
-    expect(&k, "");
     pass_to(&k, 3000);
     kit_asked(&k, 1);
     expect(&k, "switch; +resumed 3000");
@@ -613,7 +591,6 @@ int main(void)
         cmocka_unit_test(test_or_its_connection),
         cmocka_unit_test(test_nothing_to_drain),
         cmocka_unit_test(test_goaway_while_suspected),
-        cmocka_unit_test(test_the_port_is_taken),
         cmocka_unit_test(test_stop_with_connections),
         cmocka_unit_test(test_stop_without),
         cmocka_unit_test(test_a_client_stops_while_detached),
