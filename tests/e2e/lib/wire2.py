@@ -279,7 +279,8 @@ class Client(Session):
         self.tell(op="open", svc=self.svc, name="by-hand", kind="tcp", port=port, bind="", ready=True)
         line = self.told()
         assert line.pop("svc") == self.svc
-        return {**line, "ok": line.pop("op") == "opened"}
+        op = line.pop("op")
+        return {**line, "ok": op == "opened"}
 
     def request(self, tls, epoch=None, rx=None, key=None):
         """The line of a resume over this connection."""
