@@ -244,7 +244,7 @@ static int have_client(struct up *up)
     struct clients_work *w = &up->work;
     struct errmsg why;
     char path[PATH_MAX];
-    size_t count;
+    size_t count = 0;
     (void)clients_place(up->opt, path); /* there or not */
     if (clients_dir_open(&w->dir, path, CLIENTS_DIR_CHANGE, &why) < 0)
         return clients_fail("%s", why.text);

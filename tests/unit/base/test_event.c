@@ -197,7 +197,7 @@ static void a_line_with_a_count_has_its_plural_form(void **state)
         const char *english, *chinese;
     } rows[] = {
         {0, "0 connections wait for", "0 个连接最多等待"},
-        {1, "1 connection waits for", "1 个连接最多等待"},
+        {1, "1 connection will wait for", "1 个连接最多等待"},
         {2, "2 connections wait for", "2 个连接最多等待"},
         {101, "101 connections wait for", "101 个连接最多等待"},
         {4294967295u, "4294967295 connections wait for", "4294967295 个连接最多等待"},
