@@ -225,8 +225,7 @@ static void on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES])
     standing_asked(&m->standing, nonce);
 }
 
-static void on_accepted(void *ctx, struct session *s, const char *message, const char *address,
-                        int port)
+static void on_accepted(void *ctx, struct session *s, const char *message)
 {
     static const struct session_ops ops = {
         .on_stream = on_stream,
@@ -240,7 +239,7 @@ static void on_accepted(void *ctx, struct session *s, const char *message, const
         .on_closed = on_session_closed,
     };
     struct member *m = ctx;
-    (void)message, (void)address, (void)port;
+    (void)message;
     m->opening = NULL;
     m->session = s;
     session_set_owner(s, &ops, m);
@@ -280,9 +279,7 @@ static void on_dialled(void *ctx, int fd)
         .secret = f->opt->secret,
         .legacy_refused = true,
         .window_ms = 120000,
-        .drain_ms = 30000,
         .id = m->id,
-        .without_port = true,
         .handshake_ms = FLEET_TLS_MS,
         .ops = &ops,
         .ctx = m,
