@@ -187,6 +187,35 @@ int credentials_add(struct credentials *t, const struct credential *c)
     return 0;
 }
 
+/* A copy of e for t; its rights are t's then. */
+static int add_copy(struct credentials *t, const struct entry *e,
+                    void *(*rights_copy)(const void *rights))
+{
+    struct credential c = e->c;
+    if (c.rights && !(c.rights = rights_copy(c.rights)))
+        return ERR_NOMEM;
+    int err = credentials_add(t, &c);
+    if (err < 0 && c.rights && t->cfg.rights_free)
+        t->cfg.rights_free(c.rights);
+    secure_zero(&c.key, sizeof c.key);
+    return err;
+}
+
+struct credentials *credentials_copy_but(const struct credentials *t, const char *name,
+                                         void *(*rights_copy)(const void *rights))
+{
+    struct credentials *copy = credentials_new(&t->cfg);
+    int err = copy ? 0 : ERR_NOMEM;
+    for (size_t i = 0; i < t->slots_count && err == 0; i++)
+        for (const struct entry *e = t->slots[i]; e && err == 0; e = e->next)
+            if (strcmp(e->name, name) != 0)
+                err = add_copy(copy, e, rights_copy);
+    if (err == 0)
+        return copy;
+    credentials_unref(copy);
+    return NULL;
+}
+
 /* ---- verdicts ---- */
 
 static bool is_expired(const struct credential *c, int64_t now_s)
@@ -207,16 +236,25 @@ static bool is_replaced(const struct credential *c, unsigned i, int64_t now_s)
     return i > 0 && now_s >= c->old[i - 1].until_s;
 }
 
+int64_t credentials_until(const struct credentials *t, const char *name,
+                          const uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES])
+{
+    const struct credential *c = credentials_find(t, name);
+    if (!c || c->is_disabled)
+        return 0;
+    int64_t until = c->expires_s != 0 ? c->expires_s : INT64_MAX;
+    for (unsigned i = 0; key_at(c, i); i++) {
+        if (memcmp(key_at(c, i)->public_key, public_key, CLIENT_KEY_PUBLIC_BYTES) != 0)
+            continue;
+        return i > 0 && c->old[i - 1].until_s < until ? c->old[i - 1].until_s : until;
+    }
+    return 0;
+}
+
 bool credentials_keep(const struct credentials *t, const char *name,
                       const uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES], int64_t now_s)
 {
-    const struct credential *c = credentials_find(t, name);
-    if (!c || c->is_disabled || is_expired(c, now_s))
-        return false;
-    for (unsigned i = 0; key_at(c, i); i++)
-        if (memcmp(key_at(c, i)->public_key, public_key, CLIENT_KEY_PUBLIC_BYTES) == 0)
-            return !is_replaced(c, i, now_s);
-    return false;
+    return now_s < credentials_until(t, name, public_key);
 }
 
 bool credentials_admit(const struct credentials *t, const char *name, const struct address *from)

@@ -68,6 +68,14 @@ int credentials_add(struct credentials *t, const struct credential *c) MUST_USE;
 
 size_t credentials_count(const struct credentials *t);
 
+/*
+ * Another table of the same clients, but for the one called name, which is left out. rights_copy makes the
+ * rights that it has of its own; NULL says that there was no memory. NULL without memory. t may be
+ * shared.
+ */
+struct credentials *credentials_copy_but(const struct credentials *t, const char *name,
+                                         void *(*rights_copy)(const void *rights)) MUST_USE;
+
 /* One owner more; returns t. Any thread. */
 struct credentials *credentials_ref(struct credentials *t);
 
@@ -81,8 +89,12 @@ const struct credential *credentials_find(const struct credentials *t, const cha
 /* Whether there is a client of that name, and it may come from there. */
 bool credentials_admit(const struct credentials *t, const char *name, const struct address *from);
 
-/* Whether the client of that name may still be here at now_s, who has proved himself with this public
-   key: it is one of its keys, and it is neither disabled nor over. */
+/* Until when, in seconds since 1970, the client of that name may be here who has proved himself with this
+   public key: INT64_MAX for ever; 0: not at all, for it is none of its keys, or he is disabled. */
+int64_t credentials_until(const struct credentials *t, const char *name,
+                          const uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES]);
+
+/* Whether he may still be here at now_s. */
 bool credentials_keep(const struct credentials *t, const char *name,
                       const uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES], int64_t now_s);
 

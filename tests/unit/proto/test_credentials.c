@@ -276,6 +276,44 @@ static void who_may_stay(void **state)
     credentials_unref(t);
 }
 
+static void *copy_right(const void *rights)
+{
+    char *copy = malloc(1);
+    if (copy)
+        *copy = *(const char *)rights;
+    return copy;
+}
+
+/* All others, with rights of their own and the keys they had; for as many as have to share a slot. */
+static void a_copy_lacks_one_alone(void **state)
+{
+    (void)state;
+    struct credentials *t = new_table();
+    struct credential_old old = {key_of(3), NOW + 10};
+    char name[16];
+    for (int i = 0; i < 100; i++) {
+        char *right = malloc(1);
+        assert_non_null(right);
+        *right = (char)i;
+        (void)snprintf(name, sizeof name, "n%d", i);
+        add(t, &(struct credential){
+                   .name = name, .key = key_of(2), .old = &old, .old_count = 1, .rights = right});
+    }
+    struct credentials *copy = credentials_copy_but(t, "n7", copy_right);
+    credentials_unref(t);
+    assert_int_equal(credentials_count(copy), 99);
+    assert_null(credentials_find(copy, "n7"));
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof name, "n%d", i);
+        const struct credential *c = credentials_find(copy, name);
+        assert_int_equal(c != NULL, i != 7);
+        assert_true(!c || *(const char *)c->rights == (char)i);
+        assert_int_equal(credentials_until(copy, name, key_of(3).public_key), c ? NOW + 10 : 0);
+        assert_true(credentials_until(copy, name, key_of(2).public_key) == (c ? INT64_MAX : 0));
+    }
+    credentials_unref(copy);
+}
+
 /* ---- the same work ---- */
 
 /* Whatever is wrong, or nothing: so many HMACs, one signature, the same bytes under them. The table
@@ -442,6 +480,7 @@ int main(void)
         cmocka_unit_test(nobody_is_nobody),
         cmocka_unit_test(what_ends_ends_to_the_second),
         cmocka_unit_test(who_may_stay),
+        cmocka_unit_test(a_copy_lacks_one_alone),
         cmocka_unit_test(the_work_is_always_the_same),
         cmocka_unit_test(what_is_no_name_is_not_added),
         cmocka_unit_test(the_last_owner_frees_it),
