@@ -402,7 +402,7 @@ static void agent_on_accept(struct message *m)
         session_close(s, END_LOCAL, NULL);
     if (quota_is_full(a->worker->relays.quota))
         worker_full(a->worker);
-    agent_look_at_port(a); /* a reload may have come while it was opened */
+    agent_use_rights(a); /* a reload may have come while it was opened */
 }
 
 void agent_look_at_port(struct agent *a)
@@ -425,6 +425,7 @@ static void agent_on_revoke(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, orders.revoke);
     if (a->work.session) {
+        a->work.cut_users = session_streams(a->work.session);
         session_close(a->work.session, END_REVOKED, NULL);
     } else if (a->work.opening) {
         opening_close(a->work.opening);

@@ -322,12 +322,13 @@ int clients_add(struct clients_work *w)
     return status;
 }
 
-/* The present key becomes a former one. Those that are over go, and the oldest where there is no room. */
+/* The present key becomes a former one. Those that are over go, and the oldest where there is no room; without
+   grace all go. */
 static void retire(struct client_entry *e, int64_t now, int64_t grace_s)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < e->old_count; i++)
-        if (e->old[i].until > now)
+        if (grace_s > 0 && e->old[i].until > now)
             e->old[kept++] = e->old[i];
     if (grace_s > 0 && kept == CLIENT_ENTRY_OLD_MAX)
         memmove(e->old, e->old + 1, --kept * sizeof *e->old);

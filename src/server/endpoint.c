@@ -11,7 +11,7 @@
 /* How many new users each client is given. */
 static struct bucket_rate user_rate(const struct agent *a)
 {
-    int own = a->main.rate_max, all = a->worker->opt->client_rate;
+    int own = a->work.rate_max, all = a->worker->opt->client_rate;
     uint64_t n = (uint64_t)(own > 0 && (all == 0 || own < all) ? own : all);
     return (struct bucket_rate){.per_s = n,
                                 .burst = n > ENDPOINT_BURST_PART ? n / ENDPOINT_BURST_PART : 1};
@@ -96,7 +96,7 @@ static mtime_ms endpoint_wait_before(void *ctx)
         return 0; /* nothing is kept of whoever comes */
     uint32_t of_client = session_streams(a->work.session),
              of_source = quota_used(&a->main.crowd->users);
-    uint32_t most = (uint32_t)a->main.connections_max;
+    uint32_t most = (uint32_t)a->work.connections_max;
     bool has_right = most == 0 || of_client < most;
     if (has_right && account_takes_user(quota_max(all), quota_used(all), of_client, of_source))
         return wait_for_rate(ctx, now);

@@ -75,12 +75,15 @@ struct worker {
     struct snapshot *next_options; /* the worker's once use_options is posted */
     bool takes_options;            /* use_options is on its way */
     bool is_behind;                /* and what it brings is not the newest */
+    struct credentials *next_keys; /* these three: the same of use_keys */
+    bool takes_keys, is_behind_keys;
     pthread_t thread;
 
     /* the worker's */
     struct loop own;
     struct snapshot *options;
     const struct server_options *opt; /* what they say */
+    struct credentials *keys;         /* whose rights it goes by; NULL: there are none yet */
     struct relays relays;
     struct list agents;
     struct log_budget told_begun[TOLD_SOURCES]; /* sessions that have their lines */
@@ -98,6 +101,7 @@ struct worker {
     struct message status;         /* log a line for each session; answered by told */
     struct message ping;           /* does its loop run? answered by pong */
     struct message use_options;    /* other ones; answered by uses_options */
+    struct message use_keys;       /* other rights; answered by uses_keys */
     /* to the main thread */
     struct message was_full; /* users have to wait */
     struct message room;     /* a user has left and made room */
@@ -106,6 +110,7 @@ struct worker {
     struct message told;  /* the lines of status are out */
     struct message pong;
     struct message uses_options;
+    struct message uses_keys;
     struct message gone; /* the last thing it says */
 };
 
@@ -191,13 +196,14 @@ struct agent_main {
     struct home home;                 /* that, or else its own, while is_trusted */
     bool has_session;                 /* sid is the number of one, or of one to be */
     bool counts;                      /* as one of its source's sessions */
-    int connections_max, rate_max;    /* of its rights; 0: none. The worker's from accept on */
     uint32_t tunnels;                 /* its services that count */
     struct crowd *crowd;              /* then; the worker's to count in while it has a session */
     struct agent *target;             /* whose session handover is for, if there is one */
     struct opening_refusal refusal;   /* the worker's once refuse is posted */
     char refused_by[HELLO_WORD_BUF];  /* the same: whose address it names in the log */
     bool is_revoked;                  /* revoke was posted */
+    struct keys_ending *ending;       /* who wants to know when it is over; NULL: nobody */
+    struct address at;                /* where its client was last */
 };
 
 /* What its worker keeps of it; the main thread's before begin and with ended. */
@@ -222,6 +228,8 @@ struct agent_work {
     bool is_quiet;   /* its source has opened so many sessions that this one has no lines */
     bool over;       /* ended, or resume, was posted: the worker says no more of it */
     int opened_port; /* with opened: 0: it could not be had */
+    int connections_max, rate_max; /* of its rights; 0: none */
+    unsigned cut_users;            /* with ended, when it was revoked */
     enum end_reason reason;
     struct errmsg why;
     _Atomic uint64_t waiting_bytes; /* with waits: 0: its client is there */
@@ -347,6 +355,8 @@ struct server {
     struct gate *gate;             /* who has not sent a whole ClientHello yet */
     struct admission admission;    /* who has, and has asked for nothing yet: strangers */
     struct credentials *keys;      /* of clients, for the next verdict; one owner */
+    uv_timer_t keys_due;           /* when the first key is over of who is here */
+    int64_t keys_due_s;            /* on the wall; INT64_MAX: it does not run */
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */
     struct list agents;            /* all */
@@ -512,6 +522,14 @@ bool agent_may_tell(const struct agent *a, struct log_budget *b);
 /* Whether -allow-ports has it; and the word for the wire why it cannot: "EADDRINUSE"; EPERM is that. */
 bool agent_may_have_port(const struct agent *a, int64_t port);
 const char *agent_errno_word(const struct agent *a, int64_t port, int err);
+
+/* ---- agent_rights.c: what a client with a key may do, by worker->keys ---- */
+
+/* Whether it may have the port; without a key any. */
+bool agent_has_right(const struct agent *a, int64_t port);
+
+/* The rights may be others: the limits hold from now on, and a port that it lacks is closed as above. */
+void agent_use_rights(struct agent *a);
 
 /* ---- services.c: the worker's side of a session's services ---- */
 

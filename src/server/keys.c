@@ -4,12 +4,13 @@
  * Workers judge by the table that a line's verdict was asked with; who gets through by one that was
  * replaced meanwhile is looked at again when it asks for its session (keys_stays()).
  */
-#include <string.h>
 #include <time.h>
 
 #include "base/err.h"
 #include "base/secure.h"
 #include "server/internal.h"
+
+enum { KEYS_LOOK_S = 60 }; /* at the clock, while somebody's key will be over */
 
 static int64_t wall_s(void)
 {
@@ -35,11 +36,17 @@ struct credentials *keys_new(struct server *srv, keys_admits *admits, keys_right
 int keys_init(struct server *srv)
 {
     srv->keys = keys_new(srv, NULL, NULL);
-    return srv->keys ? 0 : ERR_NOMEM;
+    if (!srv->keys)
+        return ERR_NOMEM;
+    uv_timer_init(&srv->loop.uv, &srv->keys_due);
+    srv->keys_due.data = srv;
+    srv->keys_due_s = INT64_MAX;
+    return 0;
 }
 
 void keys_fini(struct server *srv)
 {
+    uv_close((uv_handle_t *)&srv->keys_due, NULL);
     credentials_unref(srv->keys);
     srv->keys = NULL;
 }
@@ -60,10 +67,17 @@ void keys_give_back(struct agent *a)
 
 /* ---- who may stay ---- */
 
+/* Until when, in seconds since 1970; 0: not at all. */
+static int64_t until(const struct agent *a)
+{
+    if (!*a->claim.key)
+        return INT64_MAX;
+    return credentials_until(a->worker->srv->keys, a->claim.key, a->public_key);
+}
+
 bool keys_stays(const struct agent *a)
 {
-    return !*a->claim.key ||
-           credentials_keep(a->worker->srv->keys, a->claim.key, a->public_key, wall_s());
+    return wall_s() < until(a);
 }
 
 bool keys_may_come(const struct agent *a, const struct address *from)
@@ -79,31 +93,109 @@ void keys_end(struct agent *a)
     mailbox_post(&a->worker->in, &a->orders.revoke);
 }
 
-/* Ends those of that name, or, if it is NULL, whose keys are good no more. How many had a session. */
-static unsigned end_all(struct server *srv, const char *name)
+/* Who has not proved himself is looked at when he asks. */
+static bool is_here_by_key(const struct agent *a)
+{
+    return a->main.is_trusted && *a->claim.key && !a->main.is_revoked;
+}
+
+/* Ends those who may not stay. How many had a session. */
+static unsigned end_all(struct server *srv, struct keys_ending *e)
 {
     unsigned sessions = 0;
     list_foreach (n, &srv->agents) {
         struct agent *a = LIST_ENTRY(n, struct agent, main.of_server);
-        if (!a->main.is_trusted || !*a->claim.key || a->main.is_revoked)
-            continue; /* who has not proved himself is looked at when he asks */
-        if (name ? strcmp(a->claim.key, name) != 0 : keys_stays(a))
+        if (!is_here_by_key(a) || (keys_stays(a) && keys_may_come(a, &a->main.at)))
             continue;
         sessions += a->main.has_session;
+        if (e && a->main.has_session) {
+            a->main.ending = e;
+            e->left++;
+            e->sessions++;
+        }
         keys_end(a);
     }
     return sessions;
 }
 
-unsigned keys_use(struct server *srv, struct credentials *t)
+void keys_ended(struct agent *a)
+{
+    struct keys_ending *e = a->main.ending;
+    if (!e)
+        return;
+    a->main.ending = NULL;
+    e->connections += a->work.cut_users;
+    if (--e->left == 0)
+        e->done(e);
+}
+
+/* ---- the end of a key ---- */
+
+static void keys_on_due(uv_timer_t *t);
+
+/* The clock on the wall may be set: so it is looked at now and then. */
+static void arm(struct server *srv, int64_t at_s)
+{
+    int64_t now = wall_s(), wait = at_s > now ? at_s - now : 0;
+    if (at_s == INT64_MAX || at_s >= srv->keys_due_s)
+        return;
+    srv->keys_due_s = at_s;
+    uv_timer_start(&srv->keys_due, keys_on_due,
+                   (uint64_t)(wait < KEYS_LOOK_S ? wait : KEYS_LOOK_S) * 1000, 0);
+}
+
+/* For the first one that ends. */
+static void arm_for_all(struct server *srv)
+{
+    srv->keys_due_s = INT64_MAX;
+    uv_timer_stop(&srv->keys_due);
+    list_foreach (n, &srv->agents) {
+        const struct agent *a = LIST_ENTRY(n, struct agent, main.of_server);
+        if (is_here_by_key(a))
+            arm(srv, until(a));
+    }
+}
+
+static void keys_on_due(uv_timer_t *t)
+{
+    struct server *srv = t->data;
+    (void)end_all(srv, NULL);
+    arm_for_all(srv);
+}
+
+void keys_watch(const struct agent *a)
+{
+    arm(a->worker->srv, until(a));
+}
+
+/* ---- another table ---- */
+
+/* At most one message a worker is on its way: who is behind gets the newest with the next one. */
+static void post_keys(struct server *srv, struct worker *w)
+{
+    w->is_behind_keys = w->takes_keys;
+    if (w->takes_keys)
+        return;
+    w->takes_keys = true;
+    w->next_keys = credentials_ref(srv->keys);
+    mailbox_post(&w->in, &w->use_keys);
+}
+
+void keys_worker_uses(struct worker *w)
+{
+    w->takes_keys = false;
+    if (w->is_behind_keys && !w->srv->ended)
+        post_keys(w->srv, w);
+}
+
+unsigned keys_use(struct server *srv, struct credentials *t, struct keys_ending *e)
 {
     struct credentials *old = srv->keys;
     srv->keys = t;
     credentials_unref(old);
-    return end_all(srv, NULL);
-}
-
-unsigned keys_revoke(struct server *srv, const char *name)
-{
-    return end_all(srv, name);
+    unsigned sessions = end_all(srv, e);
+    arm_for_all(srv);
+    for (unsigned i = 0; i < srv->workers_count; i++)
+        post_keys(srv, &srv->workers[i]);
+    return sessions;
 }

@@ -13,6 +13,7 @@
 struct agent;
 struct credentials;
 struct server;
+struct worker;
 
 /* May who has these rights (NULL, too) come from there? Any thread. */
 typedef bool keys_admits(const void *rights, const struct address *from);
@@ -26,14 +27,26 @@ void keys_fini(struct server *srv);
 struct credentials *keys_new(struct server *srv, keys_admits *admits,
                              keys_rights_free *rights_free) MUST_USE;
 
-/* From the next verdict on t counts, which is the server's then. Ends who is here by a key that is not
-   good any more: disabled, over, replaced, or gone. Returns how many sessions end. */
-unsigned keys_use(struct server *srv, struct credentials *t);
+/* Sessions that a new table ends, until all of them are over. */
+struct keys_ending {
+    unsigned left;                       /* 0: done is called, once, if it was more */
+    unsigned sessions, connections;      /* that end; of users, complete with done */
+    void (*done)(struct keys_ending *e); /* e may be freed by it */
+};
 
-/* Ends all sessions, attached or not, that were opened with a key of this name: their clients hear
-   GOAWAY 3, their users are reset, a resume hears `unknown`. Whether it may come again is the table's
-   business. Returns how many end. */
-unsigned keys_revoke(struct server *srv, const char *name);
+/*
+ * From the next verdict on t counts, which is the server's then; who is here is looked at again. Whose key is
+ * not good any more ends: disabled, over, replaced, or gone; or who may not come from where he is. His
+ * client hears GOAWAY 3, his users are reset, a resume hears `unknown`. The rights of the others hold
+ * for them from now on, at every worker. Returns how many sessions end; e counts them, NULL: nobody asks.
+ */
+unsigned keys_use(struct server *srv, struct credentials *t, struct keys_ending *e);
+
+/* a has ended: the last word about it. */
+void keys_ended(struct agent *a);
+
+/* The answer of a worker: it goes by the rights of the newest table, or the newest but one. */
+void keys_worker_uses(struct worker *w);
 
 /* For the verdict about a's line; until keys_give_back(), which is harmless without. */
 void keys_lend(struct agent *a);
@@ -42,5 +55,8 @@ void keys_give_back(struct agent *a);
 /* a has proved itself: is what it did it with still good? If it is not, a is to end. */
 bool keys_stays(const struct agent *a);
 void keys_end(struct agent *a);
+
+/* a, which stays, is to end when its key is over: so does each by a timer, within a second. */
+void keys_watch(const struct agent *a);
 
 bool keys_may_come(const struct agent *a, const struct address *from); /* to resume a's session */

@@ -326,6 +326,7 @@ static void resumed(struct agent *a)
     if (!t || a->handover_error != HELLO_OK)
         return;
     memcpy(t->main.seen_at, a->source, sizeof t->main.seen_at);
+    t->main.at = a->address;
     homes_enter(&srv->homes, &t->main.home, home_of(t));
 }
 
@@ -391,6 +392,7 @@ static void reception_on_ended(struct message *m)
         verdict_over(a, end_of(a));
     }
     homes_leave(&w->srv->homes, &a->main.home);
+    keys_ended(a);
     w->sessions--;
     admission_remove(a->main.places, &a->main.admission);
     list_del(&a->main.of_server);
@@ -428,7 +430,7 @@ static struct agent *new_agent(struct server *srv, int fd, const struct sockaddr
     a->work.fd = fd;
     a->work.tls = srv->tls;
     SSL_CTX_up_ref(a->work.tls);
-    a->address = sock_address(peer);
+    a->address = a->main.at = sock_address(peer);
     sock_name(a->peer, peer);
     stranger_host(srv, a->host, peer);
     sock_source(a->source, peer);

@@ -72,8 +72,6 @@ static void service_act(struct service *v, const struct registry_action *act)
     }
 }
 
-static void set_limits(struct agent *a);
-
 static void owners_act(void *ctx, const struct registry_action *act)
 {
     struct agent *a = agent_of_claim(act->claim);
@@ -87,7 +85,6 @@ static void owners_act(void *ctx, const struct registry_action *act)
         tell_worker(a, &a->orders.open_port);
         break;
     case REGISTRY_ACCEPT:
-        set_limits(a);
         tell_worker(a, &a->orders.accept);
         break;
     case REGISTRY_REFUSE:
@@ -252,14 +249,6 @@ static bool may_have_tunnel(const struct agent *a)
     return !r || (int)a->main.tunnels <= rights_limit(r, RIGHTS_TUNNELS, LEASES_MAX);
 }
 
-/* The worker's from accept on. */
-static void set_limits(struct agent *a)
-{
-    const struct rights *r = rights_of(a);
-    a->main.connections_max = r ? rights_limit(r, RIGHTS_CONNECTIONS, 0) : 0;
-    a->main.rate_max = r ? rights_limit(r, RIGHTS_RATE, 0) : 0;
-}
-
 /* ---- what workers say ---- */
 
 static void owners_on_asked(struct message *m)
@@ -271,6 +260,7 @@ static void owners_on_asked(struct message *m)
         keys_end(a);
         return;
     }
+    keys_watch(a);
     count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */
     if (!may_have_session(a) || !has_room(a) || !(a->main.crowd = crowd_join(a))) {
         count_sessions(srv, srv->sessions - 1);

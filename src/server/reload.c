@@ -107,7 +107,7 @@ static bool apply_clients(void *ctx, const struct reload_plan *plan)
     (void)plan;
     bool was_read = srv->clients != NULL;
     if (was_read)
-        (void)keys_use(srv, srv->clients);
+        (void)keys_use(srv, srv->clients, NULL);
     srv->clients = NULL;
     return was_read; /* nobody compares files: the line of clients_take() says how many there are */
 }

@@ -417,7 +417,7 @@ static int take_clients(struct server *srv)
 {
     int err = clients_take(srv->opt, NULL, &srv->clients);
     if (err == 0 && srv->clients)
-        (void)keys_use(srv, srv->clients);
+        (void)keys_use(srv, srv->clients, NULL); /* nobody is here yet */
     srv->clients = NULL;
     return err;
 }

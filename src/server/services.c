@@ -285,17 +285,29 @@ bool services_on_line(struct agent *a, struct hello_text text)
     return !ss->reads_later;
 }
 
+/* Why it may not have its port any more, which is said in the same words at both ends; NULL: it may. */
+static const char *lost_right(const struct service *v)
+{
+    if (!agent_may_have_port(v->agent, v->lease.wanted.port))
+        return "EPERM";
+    return agent_has_right(v->agent, v->lease.wanted.port) ? NULL : REFUSAL_RIGHT;
+}
+
 void services_look_at_ports(struct agent *a)
 {
     struct services *ss = a->work.services;
     struct service_why why = {.error = SERVICE_ERR_RIGHT};
+    char text[REFUSAL_TEXT_MAX];
     if (!ss)
         return;
     list_foreach (n, &ss->all) {
         struct service *v = LIST_ENTRY(n, struct service, of_agent);
-        if (v->lease.state != LEASE_OPEN || agent_may_have_port(a, v->lease.wanted.port))
+        const char *word = v->lease.state == LEASE_OPEN ? lost_right(v) : NULL;
+        if (!word)
             continue;
-        event_port_revoked(a->name, listener_address(v->endpoint.listener));
+        (void)snprintf(why.errno_word, sizeof why.errno_word, "%s", word);
+        event_service_lost(a->name, v->lease.wanted.name, v->lease.wanted.port,
+                           refusal_service_text(text, &why, v->lease.wanted.port));
         leases_end(&ss->leases, &v->lease, &why,
                    (uint32_t)(a->worker->opt->common.drain_ns / 1000000), now_of(a));
     }

@@ -73,6 +73,17 @@ static void on_use_options(struct message *m)
     mailbox_post(&w->srv->in, &w->uses_options);
 }
 
+static void on_use_keys(struct message *m)
+{
+    struct worker *w = CONTAINER_OF(m, struct worker, use_keys);
+    credentials_unref(w->keys);
+    w->keys = w->next_keys;
+    w->next_keys = NULL;
+    list_foreach (n, &w->agents)
+        agent_use_rights(LIST_ENTRY(n, struct agent, work.node));
+    mailbox_post(&w->srv->in, &w->uses_keys);
+}
+
 static void pause_users(struct worker *w, bool paused)
 {
     w->full = paused;
@@ -143,6 +154,11 @@ static void on_uses_options(struct message *m)
     server_worker_uses_options(CONTAINER_OF(m, struct worker, uses_options));
 }
 
+static void on_uses_keys(struct message *m)
+{
+    keys_worker_uses(CONTAINER_OF(m, struct worker, uses_keys));
+}
+
 static void on_gone(struct message *m)
 {
     server_worker_gone(CONTAINER_OF(m, struct worker, gone)->srv);
@@ -166,6 +182,7 @@ static void init_messages(struct worker *w)
     message_init(&w->status, on_status);
     message_init(&w->ping, on_ping);
     message_init(&w->use_options, on_use_options);
+    message_init(&w->use_keys, on_use_keys);
     message_init(&w->was_full, on_was_full);
     message_init(&w->room, on_room);
     message_init(&w->stopped, on_stopped);
@@ -173,6 +190,7 @@ static void init_messages(struct worker *w)
     message_init(&w->told, on_told);
     message_init(&w->pong, on_pong);
     message_init(&w->uses_options, on_uses_options);
+    message_init(&w->uses_keys, on_uses_keys);
     message_init(&w->gone, on_gone);
 }
 
@@ -190,6 +208,7 @@ int worker_start(struct worker *w, struct server *srv, unsigned index, struct lo
     *w = (struct worker){.srv = srv, .index = index, .loop = loop ? loop : &w->own};
     w->options = snapshot_ref(srv->options);
     w->opt = srv->opt;
+    w->keys = srv->keys ? credentials_ref(srv->keys) : NULL;
     list_init(&w->agents);
     init_messages(w);
     *why->text = '\0';
@@ -218,6 +237,7 @@ no_mailbox:
     if (!loop)
         loop_fini(&w->own);
 no_loop:
+    credentials_unref(w->keys);
     snapshot_unref(w->options);
     return *why->text ? err : errmsg_set(why, err, "%s", err_text(err));
 }
@@ -227,5 +247,8 @@ void worker_fini(struct worker *w)
     if (w->loop == &w->own)
         (void)pthread_join(w->thread, NULL); /* cannot fail: it is ours, and joined once */
     mailbox_fini(&w->in);
+    if (w->takes_keys)
+        credentials_unref(w->next_keys); /* it was not there to take them; NULL: it did */
+    credentials_unref(w->keys);
     snapshot_unref(w->options);
 }

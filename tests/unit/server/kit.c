@@ -139,9 +139,9 @@ static const struct message_name of_agent[] = {
 #m, offsetof(struct worker, m)                                                             \
     }
 static const struct message_name of_worker[] = {
-    W(maybe_room),  W(stop_listening), W(end),   W(status), W(was_full),
-    W(room),        W(stopped),        W(empty), W(told),   W(gone),
-    W(use_options), W(uses_options),   {NULL, 0}};
+    W(maybe_room),  W(stop_listening), W(end),      W(status),    W(was_full),
+    W(room),        W(stopped),        W(empty),    W(told),      W(gone),
+    W(use_options), W(uses_options),   W(use_keys), W(uses_keys), {NULL, 0}};
 #undef W
 
 #define ORDER(m)                                                                                   \

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "kit.h"
+#include "timers.h"
 
 /* ---- stubs ---- */
 
@@ -58,7 +59,7 @@ static int setup(void **state)
     rng_seed(&kit.srv.rng, 1);
     list_init(&kit.srv.agents);
     assert_int_equal(keys_init(&kit.srv), 0);
-    assert_int_equal(keys_use(&kit.srv, table()), 0);
+    assert_int_equal(keys_use(&kit.srv, table(), NULL), 0);
     return 0;
 }
 
@@ -114,7 +115,7 @@ static void a_line_is_judged_with_the_table_of_its_time(void **state)
     struct agent *a = come('a');
     const struct credentials *first = kit.srv.keys;
     keys_lend(a);
-    assert_int_equal(keys_use(&kit.srv, table()), 0);
+    assert_int_equal(keys_use(&kit.srv, table(), NULL), 0);
     kit_run(&a->orders.judge);
     assert_ptr_equal(kit.judged_with, first);
     assert_true(llabs((long long)(kit.judged_at_s - time(NULL))) < 3600);
@@ -131,7 +132,7 @@ static void a_new_server_knows_nobody_and_tables_differ(void **state)
     (void)state;
     struct credentials *empty = keys_new(&kit.srv, NULL, NULL);
     assert_int_equal(credentials_count(empty), 0);
-    assert_int_equal(keys_use(&kit.srv, empty), 0);
+    assert_int_equal(keys_use(&kit.srv, empty, NULL), 0);
     assert_null(credentials_find(kit.srv.keys, "laptop"));
 }
 
@@ -143,9 +144,7 @@ static void who_has_no_key_stays(void **state)
     struct agent *a = come('a');
     ask(a, "", 0);
     assert_true(keys_stays(a));
-    assert_int_equal(keys_use(&kit.srv, keys_new(&kit.srv, NULL, NULL)), 0);
-    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 0); /* its id is laptop, and nothing more */
-    assert_int_equal(keys_revoke(&kit.srv, ""), 0);
+    assert_int_equal(keys_use(&kit.srv, keys_new(&kit.srv, NULL, NULL), NULL), 0);
     KIT_DID("");
     a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
     forget(a);
@@ -173,12 +172,12 @@ static void who_is_not_good_any_more_ends(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         kit.openings_count = 0;
-        assert_int_equal(keys_use(&kit.srv, table()), 0);
+        assert_int_equal(keys_use(&kit.srv, table(), NULL), 0);
         struct agent *a = come('a');
         ask(a, "laptop", 1);
         struct credentials *t = keys_new(&kit.srv, NULL, NULL);
         add(t, cases[i].c, cases[i].key);
-        assert_int_equal(keys_use(&kit.srv, t), cases[i].ends);
+        assert_int_equal(keys_use(&kit.srv, t, NULL), cases[i].ends);
         KIT_DID(cases[i].ends ? "a>revoke " : "");
         assert_int_equal(keys_stays(a), !cases[i].ends);
         a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
@@ -186,7 +185,141 @@ static void who_is_not_good_any_more_ends(void **state)
     }
 }
 
+/* Where laptop may not come from any more. */
+static bool admits(const void *rights, const struct address *from)
+{
+    (void)rights;
+    return from->ip[3] != 9;
+}
+
+static void who_may_not_come_from_where_he_is_ends(void **state)
+{
+    (void)state;
+    struct agent *a = come('a'), *b = come('b');
+    ask(a, "laptop", 1);
+    ask(b, "laptop", 1);
+    a->main.at = (struct address){.family = ADDRESS_IPV4, .ip = {192, 0, 2, 8}};
+    b->main.at = (struct address){.family = ADDRESS_IPV4, .ip = {192, 0, 2, 9}};
+    struct credentials *t = keys_new(&kit.srv, admits, NULL);
+    add(t, (struct credential){.name = "laptop"}, 1);
+    assert_int_equal(keys_use(&kit.srv, t, NULL), 1);
+    KIT_DID("b>revoke ");
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    kit_run(&b->orders.revoke);
+    forget(a);
+    forget(b);
+}
+
+/* One timer, for the first; and the clock on the wall is looked at every minute. */
+static void who_is_over_ends_at_that_moment(void **state)
+{
+    (void)state;
+    int64_t now = time(NULL);
+    struct credential_old old = {key_of(1), now + 40};
+    struct agent *a = come('a'), *b = come('b');
+    ask(a, "laptop", 1);
+    ask(b, "phone", 2);
+    assert_int_equal(timer_due(&kit.srv.keys_due), MTIME_NEVER);
+    struct credentials *t = keys_new(&kit.srv, NULL, NULL);
+    add(t, (struct credential){.name = "laptop", .old = &old, .old_count = 1}, 3);
+    add(t, (struct credential){.name = "phone", .expires_s = now + 4000}, 2);
+    assert_int_equal(keys_use(&kit.srv, t, NULL), 0);
+    assert_in_range(timer_due(&kit.srv.keys_due) - kit.now, 20000, 40000);
+    timer_ring(&kit.srv.keys_due);
+    KIT_DID(""); /* too soon: it is on again */
+    assert_in_range(timer_due(&kit.srv.keys_due) - kit.now, 20000, 40000);
+    t = keys_new(&kit.srv, NULL, NULL);
+    add(t, (struct credential){.name = "laptop"}, 1);
+    add(t, (struct credential){.name = "phone", .expires_s = now + 4000}, 2);
+    assert_int_equal(keys_use(&kit.srv, t, NULL), 0);
+    assert_int_equal(timer_due(&kit.srv.keys_due) - kit.now, 60000);
+    t = keys_new(&kit.srv, NULL, NULL);
+    add(t, (struct credential){.name = "laptop"}, 1);
+    add(t, (struct credential){.name = "phone", .expires_s = now + 1}, 2);
+    (void)keys_use(&kit.srv, t, NULL);
+    while (time(NULL) <= now)
+        continue;
+    if (timer_due(&kit.srv.keys_due) !=
+        MTIME_NEVER) /* else it was over at once, on a slow machine */
+        timer_ring(&kit.srv.keys_due);
+    KIT_DID("b>revoke ");
+    assert_int_equal(timer_due(&kit.srv.keys_due), MTIME_NEVER);
+    kit_run(&b->orders.revoke);
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    forget(a);
+    forget(b);
+}
+
+/* One who comes is watched from then on; one who stays for longer changes nothing. */
+static void who_comes_is_watched(void **state)
+{
+    (void)state;
+    int64_t now = time(NULL);
+    struct credentials *t = keys_new(&kit.srv, NULL, NULL);
+    add(t, (struct credential){.name = "laptop", .expires_s = now + 30}, 1);
+    add(t, (struct credential){.name = "phone"}, 2);
+    assert_int_equal(keys_use(&kit.srv, t, NULL), 0);
+    struct agent *a = come('a'), *b = come('b');
+    ask(b, "phone", 2);
+    keys_watch(b);
+    assert_int_equal(timer_due(&kit.srv.keys_due), MTIME_NEVER);
+    ask(a, "laptop", 1);
+    keys_watch(a);
+    assert_in_range(timer_due(&kit.srv.keys_due) - kit.now, 10000, 30000);
+    keys_watch(b);
+    assert_in_range(timer_due(&kit.srv.keys_due) - kit.now, 10000, 30000);
+    a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
+    b->work.opening->cfg.ops->on_failed(b, END_PEER, NULL, &(struct errmsg){""});
+    forget(a);
+    forget(b);
+}
+
+/* The newest; what is in between it never sees. */
+static void a_worker_gets_the_newest_table(void **state)
+{
+    (void)state;
+    struct worker *w = &kit.worker;
+    kit.srv.workers = w;
+    kit.srv.workers_count = 1;
+    struct credentials *first = table();
+    (void)keys_use(&kit.srv, first, NULL);
+    KIT_DID(">use_keys ");
+    assert_ptr_equal(w->next_keys, first);
+    (void)keys_use(&kit.srv, table(), NULL);
+    (void)keys_use(&kit.srv, table(), NULL);
+    KIT_DID("");
+    credentials_unref(w->next_keys); /* it has taken it */
+    keys_worker_uses(w);
+    KIT_DID(">use_keys ");
+    assert_ptr_equal(w->next_keys, kit.srv.keys);
+    credentials_unref(w->next_keys);
+    keys_worker_uses(w);
+    KIT_DID("");
+    kit.srv.workers_count = 0;
+}
+
 /* ---- revocation ---- */
+
+/* laptop is gone. */
+static struct credentials *without_laptop(void)
+{
+    struct credentials *t = keys_new(&kit.srv, NULL, NULL);
+    add(t, (struct credential){.name = "phone"}, 2);
+    return t;
+}
+
+static unsigned drop_laptop(struct keys_ending *e)
+{
+    return keys_use(&kit.srv, without_laptop(), e);
+}
+
+static unsigned done;
+
+static void on_done(struct keys_ending *e)
+{
+    assert_int_equal(e->left, 0);
+    done++;
+}
 
 /* Sessions end, with their ports; who asks for one does; all others go on. Once is enough. */
 static void a_revoked_client_ends_and_nobody_else(void **state)
@@ -198,10 +331,14 @@ static void a_revoked_client_ends_and_nobody_else(void **state)
     kit_run(&a->orders.accept);
     ask(b, "phone", 2);
     ask(c, "laptop", 1);
-    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 2);
+    struct keys_ending e = {.done = on_done};
+    done = 0;
+    kit.session.streams = 12;
+    assert_int_equal(drop_laptop(&e), 2);
     KIT_DID("a>revoke c>revoke ");
-    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 0);
-    assert_int_equal(keys_use(&kit.srv, keys_new(&kit.srv, NULL, NULL)), 1);
+    assert_int_equal(drop_laptop(NULL), 0);
+    assert_int_equal(e.left, 2);
+    assert_int_equal(keys_use(&kit.srv, keys_new(&kit.srv, NULL, NULL), NULL), 1);
     KIT_DID("b>revoke ");
     kit_run(&a->orders.revoke);
     KIT_DID("session-close:revoked ");
@@ -214,6 +351,14 @@ static void a_revoked_client_ends_and_nobody_else(void **state)
     kit_run(&c->orders.revoke); /* it has ended */
     kit_run(&b->orders.revoke);
     KIT_DID("opening-close b>ended ");
+    keys_ended(a);
+    assert_int_equal(done, 0); /* c has not ended */
+    keys_ended(c);
+    keys_ended(b); /* nobody asked */
+    keys_ended(a); /* once is enough */
+    assert_int_equal(done, 1);
+    assert_int_equal(e.sessions, 2);
+    assert_int_equal(e.connections, 12);
     forget(a);
     forget(b);
     forget(c);
@@ -226,7 +371,7 @@ static void who_has_proved_nothing_is_nobody_s(void **state)
     struct agent *a = come('a');
     ask(a, "laptop", 1);
     a->main.is_trusted = false; /* auth_ok is on its way, and asked behind it */
-    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 0);
+    assert_int_equal(drop_laptop(NULL), 0);
     KIT_DID("");
     a->work.opening->cfg.ops->on_failed(a, END_PEER, NULL, &(struct errmsg){""});
     forget(a);
@@ -243,7 +388,7 @@ static void its_resume_finds_nothing(void **state)
     struct handover h = {.sid = {7}};
     b->work.opening->cfg.ops->on_resume(b, &h);
     b->main.target = a;
-    assert_int_equal(keys_revoke(&kit.srv, "laptop"), 1);
+    assert_int_equal(drop_laptop(NULL), 1);
     kit_run(&a->orders.revoke);
     a->work.session->ops->on_closed(a, END_REVOKED, &(struct errmsg){""});
     *kit.did = '\0';
@@ -262,6 +407,10 @@ int main(void)
         TEST(a_new_server_knows_nobody_and_tables_differ),
         TEST(who_has_no_key_stays),
         TEST(who_is_not_good_any_more_ends),
+        TEST(who_may_not_come_from_where_he_is_ends),
+        TEST(who_is_over_ends_at_that_moment),
+        TEST(who_comes_is_watched),
+        TEST(a_worker_gets_the_newest_table),
         TEST(a_revoked_client_ends_and_nobody_else),
         TEST(who_has_proved_nothing_is_nobody_s),
         TEST(its_resume_finds_nothing),

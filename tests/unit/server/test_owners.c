@@ -483,7 +483,7 @@ static void who_has_a_port_is_for_the_same_key_to_know(void **state)
     struct agent *a = come("192.0.2.1"), *b = come("192.0.2.2"), *c = come("192.0.2.3");
     struct credentials *t = keys_new(&rig.srv, NULL, NULL);
     assert_int_equal(credentials_add(t, &(struct credential){.name = "lap"}), 0);
-    assert_int_equal(keys_use(&rig.srv, t), 0);
+    assert_int_equal(keys_use(&rig.srv, t, NULL), 0);
     serve(a, "nas", 0);
     struct service *has = open_tunnel(a, 8080), *of_key, *of_secret;
     (void)snprintf(b->claim.key, sizeof b->claim.key, "lap");

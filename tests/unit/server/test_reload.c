@@ -142,8 +142,9 @@ int clients_take(const struct server_options *opt, const struct credentials *for
     return rig.clients_err;
 }
 
-unsigned keys_use(struct server *srv, struct credentials *t)
+unsigned keys_use(struct server *srv, struct credentials *t, struct keys_ending *e)
 {
+    assert_null(e);
     assert_ptr_equal(srv, &kit.srv);
     assert_ptr_equal(t, rig.clients);
     kit_did("keys");

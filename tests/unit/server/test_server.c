@@ -321,8 +321,9 @@ int reception_init(struct server *srv)
     return 0;
 }
 
-unsigned keys_use(struct server *srv, struct credentials *t)
+unsigned keys_use(struct server *srv, struct credentials *t, struct keys_ending *e)
 {
+    assert_null(e);
     (void)srv;
     kit_did("keys:%d", (int)credentials_count(t));
     credentials_unref(t);

@@ -50,6 +50,17 @@ void agent_look_at_port(struct agent *x)
     kit_did("%c-look:%d", letter(x), x->worker->opt->common.threads);
 }
 
+void agent_use_rights(struct agent *x)
+{
+    kit_did("%c-rights:%d", letter(x), (int)credentials_count(x->worker->keys));
+}
+
+void keys_worker_uses(struct worker *w)
+{
+    assert_ptr_equal(w, &kit.worker);
+    kit_did("uses-keys");
+}
+
 void server_worker_uses_options(struct worker *w)
 {
     assert_ptr_equal(w, &kit.worker);
@@ -278,6 +289,33 @@ static void other_options_are_used_before_it_says_so(void **state)
     kit.srv.opt = &kit.opt;
 }
 
+/* The same for rights; who has died before he took them has them no more. */
+static void other_rights_are_used_before_it_says_so(void **state)
+{
+    static const struct credentials_config cfg = {.nobody = {1}};
+    struct worker *w = &kit.worker;
+    struct errmsg why;
+    (void)state;
+    kit.srv.options = options_with(3);
+    kit.srv.keys = credentials_new(&cfg);
+    assert_int_equal(worker_start(w, &kit.srv, 0, &main_loop, &why), 0);
+    list_push(&w->agents, &a->work.node);
+    assert_int_equal(credentials_count(w->keys), 0);
+    credentials_unref(kit.srv.keys); /* it has its own */
+    kit.srv.keys = NULL;
+    w->next_keys = credentials_new(&cfg);
+    w->takes_keys = true;
+    assert_int_equal(credentials_add(w->next_keys, &(struct credential){.name = "lap"}), 0);
+    *kit.did = '\0';
+    kit_run(&w->use_keys);
+    KIT_DID("a-rights:1 >uses_keys ");
+    kit_run(&w->uses_keys);
+    KIT_DID("uses-keys ");
+    w->next_keys = credentials_new(&cfg); /* on its way */
+    worker_fini(w);
+    snapshot_unref(kit.srv.options);
+}
+
 /* ---- the orderly end ---- */
 
 static void it_stops_before_it_says_so(void **state)
@@ -365,6 +403,7 @@ int main(void)
         T(without_agents_it_is_gone_at_once),
         T(its_lines_are_out_before_it_says_so),
         T(other_options_are_used_before_it_says_so),
+        T(other_rights_are_used_before_it_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
