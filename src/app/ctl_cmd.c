@@ -3,29 +3,21 @@
 #include "app/ctl_cmd.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "app/cli.h"
-#include "app/ctl.h"
+#include "app/ctl_ask.h"
 #include "base/attr.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "conf/flags.h"
 
-enum { ANSWER_S = 60 }; /* for an answer: a reload may wait for the disk */
-
-#define SERVERS "/run/gotunnel-server" /* of our units */
-#define CLIENTS "/run/gotunnel-client"
+#define CLIENTS "/run/gotunnel-client" /* of our units */
 
 struct ctl_options {
     struct common_options common; /* of which nothing is used but `given` */
@@ -134,7 +126,7 @@ static void look(struct found *f, const char *folder, const char *name)
 static void look_around(struct found *f)
 {
     DIR *clients = opendir(CLIENTS);
-    look(f, SERVERS, "");
+    look(f, CTL_SERVERS, "");
     for (struct dirent *e; clients && (e = readdir(clients));)
         if (e->d_name[0] != '.')
             look(f, CLIENTS, e->d_name);
@@ -159,32 +151,6 @@ static bool find_socket(const struct ctl_options *o, char ret[CTL_PATH_MAX + 1])
     else
         say("%s", _("no running program was found: name its socket with -control"));
     return f.count == 1;
-}
-
-/* A socket, or -1 and *ret_status. */
-static int reach(const char *path, int *ret_status)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    const struct timeval patience = {.tv_sec = ANSWER_S};
-    if (strlen(path) >= sizeof at.sun_path) {
-        say(_("its path has more than %d bytes"), CTL_PATH_MAX - 1);
-        return -1;
-    }
-    memcpy(at.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
-        connect(fd, (const struct sockaddr *)&at, sizeof at) == 0)
-        return fd;
-    *ret_status =
-        errno == EACCES || errno == EPERM ? EXIT_STATUS_REJECTED : EXIT_STATUS_UNREACHABLE;
-    if (errno == ECONNREFUSED || errno == ENOENT)
-        say(_("no program answers at %s"), path);
-    else
-        say("%s: %s", path, errno_text(errno));
-    if (fd >= 0)
-        (void)close(fd); /* never used */
-    return -1;
 }
 
 /* ---- what is shown ---- */
@@ -233,19 +199,6 @@ static void (*const shows[CTL_COMMANDS])(const struct ctl_line *l) = {
 
 /* ---- the answer ---- */
 
-/* All of it, NUL-terminated, the caller's; NULL: it breaks off, or is too long. */
-static char *read_answer(int fd)
-{
-    char *bytes = malloc(CTL_ANSWER_MAX + 1);
-    ssize_t n = bytes ? file_read_all(fd, bytes, CTL_ANSWER_MAX) : -1;
-    if (n <= 0 || bytes[n - 1] != '\n') {
-        free(bytes);
-        return NULL;
-    }
-    bytes[n] = '\0';
-    return bytes;
-}
-
 /* A line of it; *ret_status, once it is the last. */
 static void show_line(const struct ctl_request *req, const struct ctl_line *l, int *ret_status)
 {
@@ -281,12 +234,10 @@ static int show_answer(const struct ctl_request *req, const struct ctl_options *
 
 static int ask(int fd, const struct ctl_request *req, const struct ctl_options *o)
 {
-    char line[CTL_LINE_MAX];
-    size_t n = ctl_request_put(line, req);
-    bool is_asked = send(fd, line, n, MSG_NOSIGNAL) == (ssize_t)n;
-    char *bytes = read_answer(fd); /* one that is refused is told before it asks */
+    struct errmsg why;
+    char *bytes = ctl_ask(fd, req, &why);
     if (!bytes) {
-        say("%s", is_asked ? _("the program has given no answer") : errno_text(errno));
+        say("%s", why.text);
         return EXIT_STATUS_FAILED;
     }
     int status = show_answer(req, o, bytes);
@@ -305,9 +256,12 @@ int cmd_ctl(int argc, char **argv)
     status = EXIT_STATUS_UNREACHABLE;
     if (!find_socket(&o, path))
         return status;
-    int fd = reach(path, &status);
-    if (fd < 0)
-        return status;
+    struct errmsg why;
+    int fd = ctl_reach(path, &why);
+    if (fd < 0) {
+        say("%s", why.text);
+        return fd == ERR_PERM ? EXIT_STATUS_REJECTED : EXIT_STATUS_UNREACHABLE;
+    }
     status = ask(fd, &req, &o);
     (void)close(fd); /* all is said */
     return status;

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* A question at a control socket. */
+#include "app/ctl_ask.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/i18n.h"
+
+enum { ANSWER_S = 60 };
+
+bool ctl_find_server(const char *given, char ret[CTL_PATH_MAX + 1])
+{
+    struct common_options asked = {.control = given};
+    bool is_given;
+    ctl_path(ret, &asked, &is_given);
+    if (*ret)
+        return true;
+    (void)snprintf(ret, CTL_PATH_MAX + 1, "%s/control", CTL_SERVERS); /* fits */
+    return access(ret, F_OK) == 0;
+}
+
+int ctl_reach(const char *path, struct errmsg *why)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    const struct timeval patience = {.tv_sec = ANSWER_S};
+    if (strlen(path) >= sizeof at.sun_path)
+        return errmsg_set(why, ERR_LIMIT, _("its path has more than %d bytes"), CTL_PATH_MAX - 1);
+    memcpy(at.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+        connect(fd, (const struct sockaddr *)&at, sizeof at) == 0)
+        return fd;
+    int errnum = errno;
+    if (fd >= 0)
+        (void)close(fd); /* never used */
+    if (errnum == ECONNREFUSED || errnum == ENOENT)
+        return errmsg_set(why, ERR_NOTFOUND, _("no program answers at %s"), path);
+    bool is_refused = errnum == EACCES || errnum == EPERM;
+    return errmsg_set(why, is_refused ? ERR_PERM : ERR_IO, "%s: %s", path, errno_text(errnum));
+}
+
+/* NULL: it breaks off, or is too long. */
+static char *read_answer(int fd)
+{
+    char *bytes = malloc(CTL_ANSWER_MAX + 1);
+    ssize_t n = bytes ? file_read_all(fd, bytes, CTL_ANSWER_MAX) : -1;
+    if (n <= 0 || bytes[n - 1] != '\n') {
+        free(bytes);
+        return NULL;
+    }
+    bytes[n] = '\0';
+    return bytes;
+}
+
+char *ctl_ask(int fd, const struct ctl_request *req, struct errmsg *why)
+{
+    char line[CTL_LINE_MAX];
+    size_t n = ctl_request_put(line, req);
+    bool is_asked = send(fd, line, n, MSG_NOSIGNAL) == (ssize_t)n;
+    int errnum = errno;
+    char *bytes = read_answer(fd); /* one that is refused is told before it asks */
+    if (!bytes)
+        (void)errmsg_set(why, ERR_IO, "%s",
+                         is_asked ? _("the program has given no answer") : errno_text(errnum));
+    return bytes;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Who asks at a control socket (app/ctl.h). Blocks, for an answer up to a minute: a reload waits for the disk. */
+#pragma once
+
+#include "app/ctl.h"
+#include "base/attr.h"
+#include "base/err.h"
+#include "proto/ctl.h"
+
+/* The folder of the server's socket under our unit. */
+#define CTL_SERVERS "/run/gotunnel-server"
+
+/* The socket of a server: the one given, or that of a program of ours with our environment, or of our unit, if it is
+   there. False: none is known. */
+bool ctl_find_server(const char *given, char ret[CTL_PATH_MAX + 1]);
+
+/* A descriptor; ERR_NOTFOUND: nobody answers there; ERR_PERM: we may not ask; or another error, with a
+   sentence. */
+int ctl_reach(const char *path, struct errmsg *why) MUST_USE;
+
+/* Asks, and takes all of the answer: lines, NUL-terminated, the caller's. NULL: there is none, with a
+   sentence. */
+char *ctl_ask(int fd, const struct ctl_request *req, struct errmsg *why) MUST_USE;
