@@ -12,7 +12,7 @@
 #include "conf/options.h"
 
 /* The commands of gotunnel ctl (proto/ctl.h, with which this is not linked). */
-#define CTL_WORDS "ping version reload drain log-level"
+#define CTL_WORDS "ping version reload drain log-level client clients"
 
 /* The words behind the program's name, and the flags that `gotunnel up` has beside those of the server
    (server/up.c, with which this is not linked either). */

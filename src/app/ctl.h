@@ -32,9 +32,16 @@ enum {
     CTL_PATH_MAX = 108,     /* bytes of its path, with the NUL: as the kernel's */
 };
 
+/* Somebody who waits for his answer. */
+struct ctl_later;
+
 struct ctl_ops {
     void (*reload)(void *ctx, struct reload_result *ret); /* and logs what came of it */
     unsigned (*connections)(void *ctx);                   /* of users, that run */
+    /* Of a server; NULL: there are no clients. The file of the client of that name counts as it is now: a is
+       the answer, or ctl_later() says that it follows. And a line for each that is there. */
+    void (*client)(void *ctx, const char *name, struct ctl_answer *a);
+    void (*clients)(void *ctx, struct ctl_answer *a);
 };
 
 struct ctl {
@@ -66,6 +73,12 @@ int ctl_bind(struct ctl *c, const struct common_options *o) MUST_USE;
 /* Serves it. ops outlive c. */
 void ctl_begin(struct ctl *c, struct loop *loop, const char *mode, struct signals *signals,
                const struct ctl_ops *ops, void *ctx);
+
+/* In a command, of its answer: it is not there yet. To be ended by ctl_later_end(), once, which sends what has
+   been put into ctl_later_answer() until then. Both may come when who asked, or the socket, has gone. */
+struct ctl_later *ctl_later(struct ctl_answer *a);
+struct ctl_answer *ctl_later_answer(struct ctl_later *l);
+void ctl_later_end(struct ctl_later *l);
 
 /* Nobody is served any more, and the file is removed, if it is still ours and we may. Its handles are
    closing. Harmless if there is none, or it is closed. */

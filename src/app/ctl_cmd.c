@@ -16,6 +16,7 @@
 #include "base/i18n.h"
 #include "base/log.h"
 #include "conf/flags.h"
+#include "conf/utc.h"
 
 #define CLIENTS "/run/gotunnel-client" /* of our units */
 
@@ -192,9 +193,35 @@ static void show_log_level(const struct ctl_line *l)
     printf(_("the log has %s and heavier now\n"), level ? level : "?");
 }
 
+static void show_client(const struct ctl_line *l)
+{
+    long long sessions = ctl_line_number(l, "sessions");
+    printf("%s\n", ctl_line_truth(l, "known") ? _("its file counts as it is now")
+                                              : _("it has no file, and is not let in"));
+    if (sessions > 0)
+        printf(P_("ended: %lld session\n", "ended: %lld sessions\n", sessions), sessions);
+}
+
+/* Of lines before the last one: a client that is there. */
+static void show_client_there(const struct ctl_line *l)
+{
+    const char *client = ctl_line_text(l, "client"), *from = ctl_line_text(l, "from");
+    char since[UTC_BUF];
+    if (client && from)
+        printf(_("%s  from %s since %s\n"), client, from,
+               utc_text(since, ctl_line_number(l, "since")));
+}
+
+static void show_clients(const struct ctl_line *l)
+{
+    if (ctl_line_number(l, "sessions") == 0)
+        printf("%s\n", _("no client with a key is there"));
+}
+
 static void (*const shows[CTL_COMMANDS])(const struct ctl_line *l) = {
-    [CTL_PING] = show_ping,   [CTL_VERSION] = show_version,     [CTL_RELOAD] = show_reload,
-    [CTL_DRAIN] = show_drain, [CTL_LOG_LEVEL] = show_log_level,
+    [CTL_PING] = show_ping,       [CTL_VERSION] = show_version,     [CTL_RELOAD] = show_reload,
+    [CTL_DRAIN] = show_drain,     [CTL_LOG_LEVEL] = show_log_level, [CTL_CLIENT] = show_client,
+    [CTL_CLIENTS] = show_clients,
 };
 
 /* ---- the answer ---- */
@@ -205,8 +232,10 @@ static void show_line(const struct ctl_request *req, const struct ctl_line *l, i
     const char *error = ctl_line_text(l, "error");
     if (error)
         say("%s", error);
-    if (!ctl_line_is_last(l))
+    if (!ctl_line_is_last(l)) {
+        show_client_there(l);
         return;
+    }
     *ret_status = ctl_line_truth(l, "ok") ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
     if (*ret_status == EXIT_STATUS_OK)
         shows[req->command](l);

@@ -9,6 +9,10 @@
 #include "base/event.h"
 #include "base/i18n.h"
 
+struct ctl_later {
+    bool is_awaited; /* the connection's memory stays */
+};
+
 struct ctl_conn {
     struct list node; /* in ctl->connections */
     struct ctl *ctl;
@@ -19,9 +23,17 @@ struct ctl_conn {
     struct ctl_reader request;
     struct ctl_answer answer;
     size_t sent;
+    bool is_closing;
+    struct ctl_later later; /* the answer follows */
 };
 
 /* ---- the end ---- */
+
+static void conn_free(struct ctl_conn *k)
+{
+    ctl_answer_fini(&k->answer);
+    free(k);
+}
 
 static void conn_on_closed(uv_handle_t *h)
 {
@@ -29,13 +41,14 @@ static void conn_on_closed(uv_handle_t *h)
     if (--k->handles > 0)
         return;
     (void)close(k->fd); /* all that could be sent is */
-    ctl_answer_fini(&k->answer);
-    free(k);
+    if (!k->later.is_awaited)
+        conn_free(k);
 }
 
 static void conn_close(struct ctl_conn *k)
 {
     struct ctl *c = k->ctl;
+    k->is_closing = true;
     list_del(&k->node);
     c->count--;
     (void)shutdown(k->fd, SHUT_RDWR);
@@ -76,6 +89,36 @@ static bool conn_send(struct ctl_conn *k)
     return true;
 }
 
+static void conn_finish(struct ctl_conn *k)
+{
+    if (k->answer.is_spoilt)
+        k->answer.len = 0;
+    if (conn_send(k))
+        conn_close(k);
+}
+
+struct ctl_later *ctl_later(struct ctl_answer *a)
+{
+    struct ctl_conn *k = CONTAINER_OF(a, struct ctl_conn, answer);
+    k->later.is_awaited = true;
+    return &k->later;
+}
+
+struct ctl_answer *ctl_later_answer(struct ctl_later *l)
+{
+    return &CONTAINER_OF(l, struct ctl_conn, later)->answer;
+}
+
+void ctl_later_end(struct ctl_later *l)
+{
+    struct ctl_conn *k = CONTAINER_OF(l, struct ctl_conn, later);
+    l->is_awaited = false;
+    if (!k->is_closing)
+        conn_finish(k);
+    else if (k->handles == 0)
+        conn_free(k); /* else its last handle's callback does */
+}
+
 /* What a command does last may end all of this: it comes behind. */
 static void conn_answer(struct ctl_conn *k, int err)
 {
@@ -91,10 +134,8 @@ static void conn_answer(struct ctl_conn *k, int err)
         ctl_refuse(&k->answer, why.text);
     else
         ctl_run(c, &req, &k->answer, &then);
-    if (k->answer.is_spoilt)
-        k->answer.len = 0;
-    if (conn_send(k))
-        conn_close(k);
+    if (!k->later.is_awaited)
+        conn_finish(k);
     if (then)
         then(c);
 }

@@ -102,10 +102,33 @@ static void run_log_level(struct ctl *c, const struct ctl_request *req, struct c
     end(a);
 }
 
+static void run_client(struct ctl *c, const struct ctl_request *req, struct ctl_answer *a,
+                       void (**ret_then)(struct ctl *c))
+{
+    (void)ret_then;
+    if (c->ops->client)
+        c->ops->client(c->ctx, req->argument, a);
+    else
+        ctl_refuse(a, _("this program is no server: it has no clients"));
+}
+
+static void run_clients(struct ctl *c, const struct ctl_request *req, struct ctl_answer *a,
+                        void (**ret_then)(struct ctl *c))
+{
+    (void)req, (void)ret_then;
+    if (!c->ops->clients) {
+        ctl_refuse(a, _("this program is no server: it has no clients"));
+        return;
+    }
+    c->ops->clients(c->ctx, a);
+    end(a);
+}
+
 static void (*const runs[CTL_COMMANDS])(struct ctl *c, const struct ctl_request *req,
                                         struct ctl_answer *a, void (**ret_then)(struct ctl *c)) = {
-    [CTL_PING] = run_ping,   [CTL_VERSION] = run_version,     [CTL_RELOAD] = run_reload,
-    [CTL_DRAIN] = run_drain, [CTL_LOG_LEVEL] = run_log_level,
+    [CTL_PING] = run_ping,       [CTL_VERSION] = run_version,     [CTL_RELOAD] = run_reload,
+    [CTL_DRAIN] = run_drain,     [CTL_LOG_LEVEL] = run_log_level, [CTL_CLIENT] = run_client,
+    [CTL_CLIENTS] = run_clients,
 };
 
 void ctl_run(struct ctl *c, const struct ctl_request *req, struct ctl_answer *a,

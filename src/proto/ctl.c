@@ -19,6 +19,9 @@ const struct ctl_row ctl_rows[CTL_COMMANDS] = {
     [CTL_DRAIN] = {"drain", NULL, N_("stop: take nothing new, and let running connections finish")},
     [CTL_LOG_LEVEL] = {"log-level", "level",
                        N_("log error, warn, info or debug, until the next start")},
+    [CTL_CLIENT] = {"client", "name",
+                    N_("server: read the file of this client again, or end it if it has none")},
+    [CTL_CLIENTS] = {"clients", NULL, N_("server: list the clients with a key that are there")},
 };
 
 enum ctl_command ctl_find(const char *name)

@@ -28,6 +28,8 @@ enum ctl_command {
     CTL_RELOAD,
     CTL_DRAIN,
     CTL_LOG_LEVEL,
+    CTL_CLIENT,
+    CTL_CLIENTS,
     CTL_COMMANDS,
 };
 

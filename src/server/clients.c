@@ -146,3 +146,47 @@ int clients_load(const struct clients_dir *d, const struct credentials *former, 
     free(l);
     return err;
 }
+
+static void *copy_rights(const void *rights)
+{
+    return rights_copy(rights);
+}
+
+/* 1: it is there and was added; 0: there is none. */
+static int take_one(struct loading *l, const char *name, struct errmsg *why)
+{
+    char line[CLIENTS_LINE_MAX];
+    int err = clients_dir_read(l->dir, name, &l->file, why);
+    if (err == ERR_NOTFOUND)
+        return 0;
+    if (err == 0)
+        err = add_entry(l, name, &l->file.entry);
+    else if (clients_dir_fault(l->dir, name, &l->file, why, 0, line))
+        (void)errmsg_set(why, err, "%s", line);
+    if (err == ERR_NOMEM)
+        (void)errmsg_set(why, err, "%s", err_text(err));
+    return err < 0 ? err : 1;
+}
+
+int clients_load_one(const struct clients_dir *d, const struct credentials *former,
+                     const char *name, struct credentials **ret, struct errmsg *why)
+{
+    struct loading *l = calloc(1, sizeof *l);
+    int r = ERR_NOMEM;
+    if (l)
+        *l = (struct loading){.dir = d};
+    if (l)
+        l->table = credentials_copy_but(former, name, copy_rights);
+    if (l && l->table)
+        r = take_one(l, name, why);
+    else
+        (void)errmsg_set(why, r, "%s", err_text(r));
+    if (r >= 0)
+        *ret = l->table;
+    else if (l)
+        credentials_unref(l->table);
+    if (l)
+        clients_file_fini(&l->file);
+    free(l);
+    return r;
+}

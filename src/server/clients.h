@@ -32,6 +32,14 @@ int clients_load(const struct clients_dir *d, const struct credentials *former, 
                  void *ctx, struct credentials **ret, struct clients_counts *counts,
                  struct errmsg *why) MUST_USE;
 
+/*
+ * The same where one file alone is read again: *ret has all of former but the client called name, and him as
+ * his file says, or not at all where there is none. 1: he is in it; 0: he is not; ERR_NOMEM, or what
+ * is wrong with the file, with a sentence, and there is no *ret.
+ */
+int clients_load_one(const struct clients_dir *d, const struct credentials *former,
+                     const char *name, struct credentials **ret, struct errmsg *why) MUST_USE;
+
 /* Where the files are: -clients, or the folder called clients beside that of the certificates. False: none
    is there, nor asked for. */
 bool clients_place(const struct server_options *opt, char ret[PATH_MAX]);

@@ -29,6 +29,7 @@ enum clients_flags {
     WITH_GRACE = 1u << 3,
     WITH_UNSET = 1u << 4,
     TO_CHANGE = 1u << 5,
+    TO_TELL = 1u << 6, /* a server that runs */
 };
 
 struct word {
@@ -44,15 +45,15 @@ static int run_set(struct clients_work *w);
 static int run_revoke(struct clients_work *w);
 
 static const struct word words[] = {
-    {"add", WITH_NAME | WITH_RIGHTS | WITH_PUBLIC | TO_CHANGE, clients_add,
+    {"add", WITH_NAME | WITH_RIGHTS | WITH_PUBLIC | TO_CHANGE | TO_TELL, clients_add,
      N_("make a client, and the join string for its machine")},
-    {"list", 0, run_list, N_("show all clients and what they may do")},
+    {"list", TO_TELL, run_list, N_("show all clients and what they may do")},
     {"show", WITH_NAME, run_show, N_("show one client")},
-    {"set", WITH_NAME | WITH_RIGHTS | WITH_UNSET | TO_CHANGE, run_set,
+    {"set", WITH_NAME | WITH_RIGHTS | WITH_UNSET | TO_CHANGE | TO_TELL, run_set,
      N_("change what a client may do")},
-    {"rotate", WITH_NAME | WITH_PUBLIC | WITH_GRACE | TO_CHANGE, clients_rotate,
+    {"rotate", WITH_NAME | WITH_PUBLIC | WITH_GRACE | TO_CHANGE | TO_TELL, clients_rotate,
      N_("give a client a new key; the old one is taken for a while")},
-    {"revoke", WITH_NAME | TO_CHANGE, run_revoke, N_("end a client for good")},
+    {"revoke", WITH_NAME | TO_CHANGE | TO_TELL, run_revoke, N_("end a client for good")},
 };
 
 /* ---- words on stderr ---- */
@@ -67,11 +68,6 @@ int clients_fail(const char *fmt, ...)
     (void)snprintf(line, sizeof line, _("error: %s\n"), text);
     log_text(line);
     return EXIT_STATUS_FAILED;
-}
-
-void clients_say_reload(void)
-{
-    log_text(_("a server that runs must be reloaded to know it\n"));
 }
 
 /* All that is wrong with the file that was read. */
@@ -165,6 +161,7 @@ static int run_list(struct clients_work *w)
     if (names.count == 0)
         log_text(_("there are no clients\n"));
     clients_names_fini(&names);
+    clients_print_there(w);
     return EXIT_STATUS_OK;
 }
 
@@ -240,8 +237,7 @@ static int run_set(struct clients_work *w)
     if (status != EXIT_STATUS_OK)
         return status;
     clients_print(w->line.name, 0, &to);
-    clients_say_reload();
-    return EXIT_STATUS_OK;
+    return clients_tell(w);
 }
 
 static int run_revoke(struct clients_work *w)
@@ -249,16 +245,15 @@ static int run_revoke(struct clients_work *w)
     struct errmsg why;
     if (clients_dir_revoke(&w->dir, w->line.name, &why) < 0)
         return clients_fail("%s", why.text);
-    printf(_("revoked '%s': the file is %s/%s.revoked now\n"), w->line.name, w->dir.path,
-           w->line.name);
-    clients_say_reload();
-    return EXIT_STATUS_OK;
+    return clients_tell_revoked(w);
 }
 
 /* ---- the command line ---- */
 
 /* clang-format off */
 static const struct option extra_rows[] = {
+    {.name = "control", .type = OPTION_STRING, .at = offsetof(struct clients_line, control), .def = "", .value = "FILE",
+     .help = N_("control socket of the running server; that of the service of this machine if not given")},
     {.name = "grace", .type = OPTION_DURATION, .at = offsetof(struct clients_line, grace_ns), .def = "24h0m0s", .value = "TIME",
      .help = N_("how long the old key is taken, e.g. 24h; 0: not any more")},
     {.name = "public", .type = OPTION_STRING, .at = offsetof(struct clients_line, public_name), .def = "", .value = "NAME[:PORT]",
@@ -287,7 +282,7 @@ static void make_mode(struct clients_mode *m, const struct word *word)
         m->rows[n] = rights->options[i];
         m->rows[n++].at += offsetof(struct clients_line, entry);
     }
-    static const unsigned wanted[] = {WITH_GRACE, WITH_PUBLIC, 0, WITH_UNSET};
+    static const unsigned wanted[] = {TO_TELL, WITH_GRACE, WITH_PUBLIC, 0, WITH_UNSET};
     for (size_t i = 0; i < ARRAY_LEN(extra_rows); i++)
         if (!wanted[i] || word->flags & wanted[i])
             m->rows[n++] = extra_rows[i];
@@ -425,7 +420,7 @@ int cmd_clients(int argc, char **argv)
         return clients_fail("%s", err_text(ERR_NOMEM));
     make_mode(&mode, word);
     client_entry_init(&w->line.entry);
-    w->line.public_name = w->line.unset = "";
+    w->line.control = w->line.public_name = w->line.unset = "";
     flags_defaults(&mode.mode, &w->line);
     if (read_line(&mode, word, argc - 1, argv + 1, &w->line, &status)) {
         struct errmsg why;

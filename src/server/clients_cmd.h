@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `gotunnel clients WORD ...`: looks at the files of a server's clients and changes them. A server that runs
- * hears of it when it is reloaded.
+ * is told over its control socket (server/clients_tell.c), if that is found.
  */
 #pragma once
 
@@ -21,6 +21,7 @@ struct clients_line {
     struct common_options common;
     const char *name;
     const char *state;       /* "": found by itself */
+    const char *control;     /* the same: the running server's socket */
     const char *public_name; /* "": of an interface */
     const char *unset;
     int64_t grace_ns;
@@ -49,7 +50,15 @@ int clients_change(struct clients_work *w, const struct client_entry *to) MUST_U
 /* One line: the client and its rights. */
 void clients_print(const char *name, size_t width, const struct client_entry *e);
 
-void clients_say_reload(void);
+/* The change of the client's file is to count at once: asks the server that runs, and says what came of it. Nobody
+   to ask is no failure: then it must be reloaded, which is said. An exit status. */
+int clients_tell(const struct clients_work *w) MUST_USE;
+
+/* The same of one that was revoked. */
+int clients_tell_revoked(const struct clients_work *w) MUST_USE;
+
+/* Prints which clients are there, below a list. Nothing where nobody is to be asked. */
+void clients_print_there(const struct clients_work *w);
 
 int clients_add(struct clients_work *w) MUST_USE;
 int clients_rotate(struct clients_work *w) MUST_USE;

@@ -145,6 +145,14 @@ int clients_dir_names(const struct clients_dir *d, struct clients_names *ret, st
     return err;
 }
 
+void clients_folder(char ret[CLIENTS_FOLDER_MAX], const struct clients_dir *d)
+{
+    struct stat st = {.st_ino = 0};
+    (void)fstat(d->fd, &st); /* of an open folder; else it is none's word */
+    (void)snprintf(ret, CLIENTS_FOLDER_MAX, "%llx:%llx", (unsigned long long)st.st_dev,
+                   (unsigned long long)st.st_ino); /* fits */
+}
+
 /* ---- a file ---- */
 
 void clients_file_fini(struct clients_file *f)

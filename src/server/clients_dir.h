@@ -41,6 +41,10 @@ int clients_dir_open(struct clients_dir *ret, const char *path, enum clients_dir
                      struct errmsg *why) MUST_USE;
 void clients_dir_close(struct clients_dir *d);
 
+/* A word for the folder itself, which another folder has not, whatever its path. */
+enum { CLIENTS_FOLDER_MAX = 48 };
+void clients_folder(char ret[CLIENTS_FOLDER_MAX], const struct clients_dir *d);
+
 /* The names of its clients, sorted; also of files whose name is none of a client. */
 struct clients_names {
     char **list;

@@ -306,8 +306,7 @@ static int add_with(struct clients_work *w, struct clients_key *k, bool is_termi
     if (w->line.entry.ports.count == 0)
         log_text(_("it may open no port: 'gotunnel clients set NAME -ports LIST' allows some\n"));
     show_string(w, &w->line.entry, k, is_terminal);
-    clients_say_reload();
-    return EXIT_STATUS_OK;
+    return clients_tell(w);
 }
 
 int clients_add(struct clients_work *w)
@@ -357,8 +356,7 @@ static int rotate_with(struct clients_work *w, struct clients_key *k, int64_t gr
         return status;
     }
     show_string(w, &to, k, is_terminal);
-    clients_say_reload();
-    return EXIT_STATUS_OK;
+    return clients_tell(w);
 }
 
 int clients_rotate(struct clients_work *w)

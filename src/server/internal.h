@@ -393,6 +393,11 @@ void server_limit_gates(struct server *srv);
 /* A gate for balancers, with its place in srv->account. 0 or ERR_NOMEM. */
 int server_open_proxy_gate(struct server *srv, struct proxy_gate **ret) MUST_USE;
 
+/* ---- clients_live.c: of struct ctl_ops ---- */
+
+void server_client(void *srv, const char *name, struct ctl_answer *a);
+void server_clients(void *srv, struct ctl_answer *a);
+
 /* ---- reload.c ---- */
 
 /* The configuration file and the certificates are read again; what came of it is logged. */

@@ -163,7 +163,10 @@ static unsigned ask_connections(void *ctx)
     return quota_used(&((struct server *)ctx)->connections);
 }
 
-static const struct ctl_ops ctl_ops = {.reload = ask_reload, .connections = ask_connections};
+static const struct ctl_ops ctl_ops = {.reload = ask_reload,
+                                       .connections = ask_connections,
+                                       .client = server_client,
+                                       .clients = server_clients};
 
 static void on_reload(void *ctx)
 {

@@ -11,6 +11,15 @@ static bool has(const char *path)
     return access(path, F_OK) == 0;
 }
 
+#define ROOTS_STATE "/var/lib/gotunnel"
+#define UNITS_STATE "/var/lib/gotunnel-server" /* of gotunnel-server.service */
+
+static const char *of_root(bool makes)
+{
+    bool is_units = !makes && !has(ROOTS_STATE "/certs") && has(UNITS_STATE "/certs");
+    return is_units ? UNITS_STATE : ROOTS_STATE;
+}
+
 bool server_state_find(const char *given, bool makes, char ret[PATH_MAX])
 {
     const char *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");
@@ -20,7 +29,7 @@ bool server_state_find(const char *given, bool makes, char ret[PATH_MAX])
     else if (has("certs/ca.crt") || (!makes && (has("certs") || has("clients"))))
         n = snprintf(ret, PATH_MAX, ".");
     else if (geteuid() == 0)
-        n = snprintf(ret, PATH_MAX, "/var/lib/gotunnel");
+        n = snprintf(ret, PATH_MAX, "%s", of_root(makes));
     else if (xdg && *xdg == '/')
         n = snprintf(ret, PATH_MAX, "%s/gotunnel", xdg);
     else if (home && *home == '/')

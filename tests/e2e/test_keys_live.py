@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Clients with keys of their own whose rights change while they are there."""
 
+import base64
 import datetime
+import re
 import signal
 
 import pytest
 
-from lib import services
+from lib import services, wire2
 from lib.procs import PROGRAM, wait_for
 from lib.services import connect, free_port, read_all, read_exactly
 
@@ -162,3 +164,126 @@ def test_both_keys_are_live_until_the_grace_is_over(site):
             client.wait_log("the server does not take the key of client nas (any more)")
         assert "former" not in site.clients("show", "nas")
         assert answer(opened(site.join(file, f"{red.port}"))) == "red"
+
+
+# ---- through the control socket ----
+
+
+@pytest.fixture
+def live(lab):
+    """A server that is asked at its control socket: no reload."""
+    (lab.path / "run").mkdir(mode=0o755)
+    site = Site(lab, "-control", lab.path / "run/control")
+    site.server.wait_log("control socket: ")
+    site.control = ("-control", lab.path / "run/control")
+    return site
+
+
+def made(site, name, *flags):
+    out = site.clients("add", name, "-public", f"127.0.0.1:{site.server.port}", *site.control, *flags)
+    assert "the running server knows it\n" in out
+    return site.lab.path / f"{name}.join"
+
+
+def test_commands_take_effect_at_once(live):
+    """add, set, rotate and revoke, and who is there; users are reset, and nothing is reloaded."""
+    file, other = made(live, "laptop", "-ports", "0-65535"), made(live, "phone", "-ports", "0-65535")
+    with services.Service(services.echo) as echo:
+        client, beside = live.join(file, f"a={echo.port}", f"b={echo.port}"), live.join(other, str(echo.port))
+        ports = opened(client, "a"), opened(client, "b")
+        stays = connect(opened(beside))
+        users = [connect(ports[i % 2]) for i in range(12)]
+        for s in (*users, stays):
+            s.sendall(b"x")
+            assert read_exactly(s, 1) == b"x"
+        there = live.clients("list", *live.control)
+        assert "connected: laptop as laptop." in there and " from 127.0.0.1 since 20" in there and there.count("connected: ") == 2
+        assert "the running server knows it\n" in live.clients("set", "laptop", "-tunnels", "3", *live.control)
+        assert live.clients("revoke", "laptop", *live.control) == "revoked 'laptop': 1 session and 12 connections ended\n"
+        for s in users:
+            with pytest.raises(ConnectionResetError):
+                s.recv(1)
+        client.wait_log("the server does not take the key of client laptop (any more)")
+        assert live.clients("list", *live.control).count("connected: ") == 1
+        stays.sendall(b"y")
+        assert read_exactly(stays, 1) == b"y"
+        stays.close()
+    assert live.server.log().count("clients with a key in") == 1
+
+
+def test_what_the_files_say_counts_and_nothing_else(live, lab):
+    """Another folder's commands do nothing to this server; a name that is none is refused; a broken file costs nobody."""
+    other = lab.path / "other"
+    (other / "clients").mkdir(parents=True, mode=0o700)
+    (other / "certs").symlink_to(lab.path / "certs")
+    file = made(live, "laptop", "-ports", "0-65535")
+    with services.Service(lambda s: s.sendall(b"red")) as red:
+        port = opened(live.join(file, str(red.port)))
+        (other / "clients/laptop.yaml").write_bytes((lab.path / "clients/laptop.yaml").read_bytes())
+        (other / "clients/laptop.yaml").chmod(0o600)
+        done = lab.run("clients", "revoke", "laptop", "-state", other, *live.control)
+        assert done.returncode == 1 and "the running server does not know it: it has another folder of clients" in done.stderr
+        for name in "../laptop", "", "no such":
+            done = lab.run("ctl", *live.control, "client", name)
+            assert done.returncode == 1, (name, done.stdout)
+        (lab.path / "clients/laptop.yaml").write_text("key: gk1_x\n")
+        done = lab.run("ctl", *live.control, "client", "laptop")
+        assert done.returncode == 1 and "laptop.yaml:1:6: key: " in done.stderr
+        assert answer(port) == "red" and REVOKED not in live.server.log()
+    client = lab.run("clients", "list", "-state", lab.path, "-control", lab.path / "run/none")
+    assert "no program answers at" in client.stderr
+
+
+def test_without_a_running_server_the_files_change_alone(live):
+    made(live, "laptop")
+    assert live.server.stop() == []
+    done = live.lab.run("clients", "set", "laptop", "-tunnels", "2", "-state", live.lab.path)
+    assert done.returncode == 0 and done.stderr == "a server that runs must be reloaded to know it\n"
+    done = live.lab.run("clients", "revoke", "laptop", "-state", live.lab.path, *live.control)
+    assert done.returncode == 1 and done.stdout.startswith("revoked 'laptop': the file is ")
+    assert "the running server does not know it: no program answers at " in done.stderr
+
+
+# ---- a stolen folder ----
+
+
+def stolen(site, name):
+    """What the client's file says: (public key, A)."""
+    key = re.search(r"^key: gk1_(\S+)$", (site.lab.path / f"clients/{name}.yaml").read_text(), re.M).group(1).upper()
+    whole = base64.b32decode(key + "=" * (-len(key) % 8))
+    return whole[1:33], whole[33:65]
+
+
+def test_a_stolen_folder_lets_nobody_in(live):
+    """Nor does it end, inherit or resume a session: the answer is that to a client who is not there, to the byte."""
+    file = made(live, "laptop", "-ports", "0-65535")
+    _, a = stolen(live, "laptop")
+    with services.Service(services.echo) as echo:
+        client = live.join(file, str(echo.port))
+        port = opened(client)
+        own = re.search(r"as (laptop\.\w+) from", live.clients("list", *live.control)).group(1)
+        with connect(port) as user:
+            user.sendall(b"x")
+            assert read_exactly(user, 1) == b"x"
+            answers = []
+            for key, id in (("laptop", own), ("nobody", "nobody")):
+                thief = wire2.Client(live.server.port, live.server.ca, a, id=id)
+                answers.append(thief.open(take=True, extra={"key": key, "sig": "5a" * 64}))
+                thief.drop()
+            assert answers[0] == answers[1] == {"v": 2, "ok": False, "error": "auth"}
+            user.sendall(b"y")
+            assert read_exactly(user, 1) == b"y"
+    live.server.wait_count("wrong secret", 2)
+    assert REVOKED not in live.server.log() and "replaced" not in live.server.log()
+
+
+def test_an_id_of_another_key_is_another_id(live):
+    """A client of its own cannot say that it is the other: its line is none; and no session of the other ends."""
+    files = {name: made(live, name, "-ports", "0-65535") for name in ("laptop", "phone")}
+    with services.Service(services.echo) as echo:
+        port = opened(live.join(files["laptop"], str(echo.port), "-id", "laptop"))
+        thief = live.lab.run("join", str(echo.port), "-join-file", files["phone"], "-id", "laptop", "-once")
+        assert thief.returncode != 0, thief.stderr
+        assert services.works(port)
+        assert services.works(opened(live.join(files["phone"], str(echo.port), "-id", "phone.laptop")))
+        assert services.works(port)

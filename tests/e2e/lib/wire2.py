@@ -145,7 +145,7 @@ def signed(fields, key, before):
 
 class Keys:
     def __init__(self, secret, exporter):
-        k = hmac(exporter, secret.encode())
+        k = hmac(exporter, secret if isinstance(secret, bytes) else secret.encode())
         self.client = hmac(k, b"gotunnel/2 client\0\1")
         self.server = hmac(k, b"gotunnel/2 server\0\1")
         self._k = k

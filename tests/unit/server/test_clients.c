@@ -319,6 +319,42 @@ static void a_broken_one_keeps_its_former_rights(void **state)
     assert_null(credentials_find(table, "c"));
 }
 
+/* One file alone: all others are as they were in the former table, whatever their files say now. */
+static void one_file_is_read_again(void **state)
+{
+    struct credentials *t = NULL;
+    (void)state;
+    put_client("a", 1, "ports: 80\n");
+    put_client("b", 2, "ports: 81\n");
+    load();
+    former = table;
+    table = NULL;
+    put_client("a", 1, "ports: 90\n");
+    put_client("b", 2, "ports: 91\n");
+    put_client("c", 3, "ports: 92\n");
+    assert_int_equal(clients_load_one(&dir, former, "a", &t, &why), 1);
+    assert_int_equal(credentials_count(t), 2);
+    assert_true(rights_may_have_port(credentials_find(t, "a")->rights, 90));
+    assert_true(rights_may_have_port(credentials_find(t, "b")->rights, 81));
+    credentials_unref(former);
+    former = t;
+    assert_int_equal(clients_load_one(&dir, former, "c", &t, &why), 1);
+    assert_int_equal(credentials_count(t), 3);
+    credentials_unref(former);
+    former = t;
+    assert_int_equal(clients_dir_revoke(&dir, "b", &why), 0);
+    assert_int_equal(clients_load_one(&dir, former, "b", &t, &why), 0);
+    assert_int_equal(credentials_count(t), 2);
+    assert_null(credentials_find(t, "b"));
+    credentials_unref(t);
+    t = NULL;
+    put_client("a", 1, "prots: 80\n");
+    assert_int_equal(clients_load_one(&dir, former, "a", &t, &why), ERR_INVAL);
+    assert_non_null(strstr(why.text, "/clients/a.yaml:2:1: 'prots' is no key here; 'ports'?"));
+    assert_int_equal(clients_load_one(&dir, former, "../a", &t, &why), ERR_INVAL);
+    assert_null(t);
+}
+
 /* As a server does at its start: the folder is found, and the log says what is in it. */
 static void a_server_takes_them(void **state)
 {
@@ -421,6 +457,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_lock_for_who_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_of_them, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_one_keeps_its_former_rights, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_file_is_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_takes_them, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_without_any, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_about_broken_ones_have_a_bound, setup, teardown),

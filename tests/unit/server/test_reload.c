@@ -12,6 +12,7 @@
 
 #include "kit.h"
 #include "net/tls_ctx.h"
+#include "server/clients.h"
 
 static struct {
     struct snapshot *next; /* what the file says */

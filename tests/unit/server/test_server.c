@@ -321,6 +321,18 @@ int reception_init(struct server *srv)
     return 0;
 }
 
+void server_client(void *srv, const char *name, struct ctl_answer *a)
+{
+    (void)srv, (void)name, (void)a;
+    fail();
+}
+
+void server_clients(void *srv, struct ctl_answer *a)
+{
+    (void)srv, (void)a;
+    fail();
+}
+
 unsigned keys_use(struct server *srv, struct credentials *t, struct keys_ending *e)
 {
     assert_null(e);

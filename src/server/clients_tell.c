@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* What `gotunnel clients` asks of a server that runs. What it asks for counts by the files alone (clients_live.c). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cli.h"
+#include "app/ctl_ask.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "conf/utc.h"
+#include "server/clients_cmd.h"
+
+/* An answer, NUL-terminated, the caller's. NULL: why has a sentence, or is empty where there is nobody
+   to be asked. */
+static char *ask(const struct clients_work *w, enum ctl_command command, struct errmsg *why)
+{
+    char path[CTL_PATH_MAX + 1];
+    struct ctl_request req = {.command = command};
+    why->text[0] = '\0';
+    if (!ctl_find_server(w->line.control, path))
+        return NULL;
+    int fd = ctl_reach(path, why);
+    if (fd < 0) {
+        if (!*w->line.control)
+            why->text[0] = '\0'; /* nobody has said that there is one */
+        return NULL;
+    }
+    if (command == CTL_CLIENT)
+        (void)snprintf(req.argument, sizeof req.argument, "%s", w->line.name); /* fits */
+    char *bytes = ctl_ask(fd, &req, why);
+    (void)close(fd); /* all is said */
+    return bytes;
+}
+
+/* The line at *at, which goes on to the next one; NULL: that was all, or it is none. */
+static struct ctl_line *next_line(char **at)
+{
+    char *lf = strchr(*at, '\n');
+    struct ctl_line *l = lf ? ctl_line_get(*at, (size_t)(lf - *at)) : NULL;
+    *at = lf ? lf + 1 : *at;
+    return l;
+}
+
+/* What came of the change. */
+struct told {
+    bool is_told;
+    long long sessions, connections;
+    struct errmsg why; /* it is not, though somebody was asked */
+};
+
+static void tell(const struct clients_work *w, struct told *ret)
+{
+    char folder[CLIENTS_FOLDER_MAX];
+    memset(ret, 0, sizeof *ret);
+    char *bytes = ask(w, CTL_CLIENT, &ret->why), *at = bytes;
+    struct ctl_line *l = bytes ? next_line(&at) : NULL;
+    const char *error = l ? ctl_line_text(l, "error") : NULL;
+    const char *its = l ? ctl_line_text(l, "folder") : NULL;
+    clients_folder(folder, &w->dir);
+    ret->is_told = its && strcmp(its, folder) == 0;
+    if (ret->is_told) {
+        ret->sessions = ctl_line_number(l, "sessions");
+        ret->connections = ctl_line_number(l, "connections");
+    } else if (error) {
+        (void)errmsg_set(&ret->why, 0, "%s", error);
+    } else if (its && *w->line.control) {
+        (void)errmsg_set(&ret->why, 0, "%s", _("it has another folder of clients"));
+    } else if (bytes && !l) {
+        (void)errmsg_set(&ret->why, 0, "%s", _("the answer makes no sense"));
+    }
+    ctl_line_free(l);
+    free(bytes);
+}
+
+static int end(const struct told *t)
+{
+    if (!t->is_told)
+        log_text(_("a server that runs must be reloaded to know it\n"));
+    return *t->why.text ? clients_fail(_("the running server does not know it: %s"), t->why.text)
+                        : EXIT_STATUS_OK;
+}
+
+/* "1 session and 12 connections" */
+static const char *what_ended(char out[128], const struct told *t)
+{
+    char sessions[48], connections[48];
+    (void)snprintf(sessions, sizeof sessions, P_("%lld session", "%lld sessions", t->sessions),
+                   t->sessions);
+    (void)snprintf(connections, sizeof connections,
+                   P_("%lld connection", "%lld connections", t->connections), t->connections);
+    (void)snprintf(out, 128, _("%s and %s"), sessions, connections); /* fits */
+    return out;
+}
+
+int clients_tell(const struct clients_work *w)
+{
+    struct told t;
+    char text[128];
+    (void)fflush(stdout); /* before what is said on stderr */
+    tell(w, &t);
+    if (t.is_told && t.sessions > 0)
+        printf(_("the running server knows it: %s ended\n"), what_ended(text, &t));
+    else if (t.is_told)
+        printf("%s\n", _("the running server knows it"));
+    return end(&t);
+}
+
+int clients_tell_revoked(const struct clients_work *w)
+{
+    struct told t;
+    char text[128];
+    tell(w, &t);
+    if (t.is_told)
+        printf(_("revoked '%s': %s ended\n"), w->line.name, what_ended(text, &t));
+    else
+        printf(_("revoked '%s': the file is %s/%s.revoked now\n"), w->line.name, w->dir.path,
+               w->line.name);
+    return end(&t);
+}
+
+/* The last line of the answer has our folder. */
+static bool is_of_folder(const struct clients_work *w, char *bytes)
+{
+    char folder[CLIENTS_FOLDER_MAX];
+    bool is_ours = false;
+    clients_folder(folder, &w->dir);
+    for (struct ctl_line *l; (l = next_line(&bytes)); ctl_line_free(l)) {
+        const char *its = ctl_line_is_last(l) ? ctl_line_text(l, "folder") : NULL;
+        is_ours = its && strcmp(its, folder) == 0;
+    }
+    return is_ours;
+}
+
+void clients_print_there(const struct clients_work *w)
+{
+    struct errmsg why;
+    struct ctl_line *l;
+    char since[UTC_BUF], *bytes = ask(w, CTL_CLIENTS, &why), *at = bytes;
+    if (*why.text)
+        (void)clients_fail("%s", why.text);
+    if (bytes && !is_of_folder(w, bytes))
+        *at = '\0'; /* another server's */
+    while (bytes && (l = next_line(&at))) {
+        const char *client = ctl_line_text(l, "client"), *id = ctl_line_text(l, "id");
+        const char *from = ctl_line_text(l, "from");
+        if (client && id && from)
+            printf(_("connected: %s as %s from %s since %s\n"), client, id, from,
+                   utc_text(since, ctl_line_number(l, "since")));
+        ctl_line_free(l);
+    }
+    free(bytes);
+}
