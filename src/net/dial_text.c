@@ -39,10 +39,12 @@ static void resolver_text(struct errmsg *out, const struct dial_result *r)
                      uv_err_name(r->errnum), raw);
 }
 
-static const struct {
+struct errno_words {
     int errnum;
     const char *text;
-} socket_words[] = {
+};
+
+static const struct errno_words socket_words[] = {
     {ECONNREFUSED, N_("nothing listens there: does the program run, and is the port right?")},
     {ETIMEDOUT,
      N_("no answer: is the address right, and does no firewall on the way drop this port?")},
@@ -50,21 +52,45 @@ static const struct {
     {ENETUNREACH, N_("there is no way to that network: is this machine online?")},
 };
 
-static void socket_text(struct errmsg *out, int errnum)
+static const struct errno_words unix_words[] = {
+    {ENOENT, N_("there is no such socket: does its program run, and is the path right?")},
+    {ENOTDIR, N_("there is no such socket: is the path right?")},
+    {ECONNREFUSED, N_("nothing listens on it: does its program run?")},
+    {EACCES, N_("this program may not use it: its user needs to write to the socket, and to pass "
+                "through all folders above")},
+    {EAGAIN, N_("its queue is full, and nobody was taken from it: is its program busy?")},
+    {EPROTOTYPE, N_("it is no stream socket")},
+};
+
+static void errno_words_text(struct errmsg *out, int errnum, const struct errno_words *words,
+                             size_t n)
 {
-    for (size_t i = 0; i < ARRAY_LEN(socket_words); i++) {
-        if (socket_words[i].errnum == errnum) {
-            (void)errmsg_set(out, 0, _("%s (%s)"), _(socket_words[i].text), strerror(errnum));
+    for (size_t i = 0; i < n; i++) {
+        if (words[i].errnum == errnum) {
+            (void)errmsg_set(out, 0, _("%s (%s)"), _(words[i].text), strerror(errnum));
             return;
         }
     }
     (void)errmsg_set(out, 0, "%s", errno_text(errnum));
 }
 
+static const char *unix_text(struct errmsg *out, const struct dial_result *r, const char *named)
+{
+    struct errmsg words;
+    errno_words_text(&words, r->errnum, unix_words, ARRAY_LEN(unix_words));
+    if (named && strncmp(named, "unix:", 5) == 0 && strcmp(named + 5, r->host) == 0)
+        (void)errmsg_set(out, r->err, "%s", words.text);
+    else
+        (void)errmsg_set(out, r->err, "unix:%s: %s", r->host, words.text);
+    return out->text;
+}
+
 const char *dial_text(struct errmsg *out, const struct dial_result *r, const char *named)
 {
     char name[SOCK_NAME_MAX];
     struct errmsg words;
+    if (r->is_unix)
+        return unix_text(out, r, named);
     if (r->errnum < 0) {
         resolver_text(out, r);
         return out->text;
@@ -76,7 +102,7 @@ const char *dial_text(struct errmsg *out, const struct dial_result *r, const cha
                          NAME_SHOWN, r->host);
         return out->text;
     }
-    socket_text(&words, r->errnum);
+    errno_words_text(&words, r->errnum, socket_words, ARRAY_LEN(socket_words));
     (void)sock_address_name(name, &r->address);
     if (r->address.family == ADDRESS_NONE || (named && strcmp(named, name) == 0))
         (void)errmsg_set(out, r->err, "%s", words.text);

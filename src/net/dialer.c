@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "net/sock.h"
@@ -43,6 +44,8 @@ struct dial {
     int pending;    /* handles and requests that still refer to this memory */
     int port;
     struct dial_result telling; /* the failure that tells most so far */
+    mtime_ms unix_end;          /* of a unix socket: given up then */
+    bool is_unix;               /* host is its path */
     char host[];                /* "": none */
 };
 
@@ -299,11 +302,58 @@ static void resolve(struct dial *d)
     d->pending++;
 }
 
+/* ---- unix sockets ---- */
+
+/* 0, and *ret_fd is connected; or an errno. It does not wait: a full queue is EAGAIN. */
+static int connect_unix(const char *path, int *ret_fd)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    size_t n = strlen(path);
+    if (n >= sizeof at.sun_path)
+        return ENAMETOOLONG;
+    memcpy(at.sun_path, path, n + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    if (connect(fd, (struct sockaddr *)&at, sizeof at) < 0) {
+        int errnum = errno;
+        (void)close(fd);
+        return errnum;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* Nobody may use d after this. */
+static void unix_run(struct dial *d)
+{
+    struct dial_socket *s = &d->sockets[0];
+    int fd = -1, errnum = connect_unix(d->host, &fd);
+    if (errnum == EAGAIN && loop_now(d->loop) < d->unix_end) {
+        uv_timer_start(&d->timer, on_dial_timer, DIAL_UNIX_AGAIN_MS, 0);
+        return;
+    }
+    if (errnum == 0 && poller_add(d->loop, &s->source, fd) < 0) {
+        (void)close(fd);
+        errnum = ENOMEM;
+    }
+    d->telling.errnum = errnum;
+    d->telling.err = errnum == EAGAIN ? ERR_TIMEOUT : err_from_errno(errnum);
+    struct dial_result r = {.fd = fd, .loop = d->loop, .socket = &s->source};
+    if (errnum != 0)
+        r = d->telling;
+    tell(d, &r, errnum == 0 ? s : NULL);
+}
+
 /* ---- the search ---- */
 
 static void on_dial_timer(uv_timer_t *t)
 {
-    dial_run(t->data);
+    struct dial *d = t->data;
+    if (d->is_unix)
+        unix_run(d);
+    else
+        dial_run(d);
 }
 
 /* Why it takes so long, if there is something new; until: the time to look again. */
@@ -366,6 +416,8 @@ bool dial_is_from(const struct dial *d, const struct address *own)
 
 void dial_hurry(struct dial *d, mtime_ms at)
 {
+    if (d->is_unix)
+        return; /* it is tried often enough */
     path_hurry(&d->path, at);
     uv_timer_start(&d->timer, on_dial_timer, 0, 0);
 }
@@ -392,7 +444,8 @@ static void set_out(struct dial *d, const struct dial_config *cfg)
 int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn done, void *ctx,
                struct dial **ret)
 {
-    size_t n = cfg->host ? strlen(cfg->host) : 0;
+    const char *host = cfg->unix_path ? cfg->unix_path : cfg->host;
+    size_t n = host ? strlen(host) : 0;
     struct dial *d = calloc(1, sizeof *d + n + 1);
     if (!d)
         return ERR_NOMEM;
@@ -405,18 +458,26 @@ int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn do
     d->small_mss = cfg->small_mss;
     d->port = cfg->port;
     if (n > 0)
-        memcpy(d->host, cfg->host, n);
-    d->telling = (struct dial_result){
-        .err = ERR_TIMEOUT, .host = d->host, .fd = -1}; /* unless there is more */
+        memcpy(d->host, host, n);
+    d->is_unix = cfg->unix_path;
+    d->telling = (struct dial_result){.err = ERR_TIMEOUT, /* unless there is more */
+                                      .host = d->host,
+                                      .is_unix = d->is_unix,
+                                      .fd = -1};
     for (unsigned i = 0; i < PATH_SOCKETS; i++)
         d->sockets[i] = (struct dial_socket){.source = {on_socket, -1}, .dial = d};
     d->resolver.data = d->timer.data = d;
     uv_timer_init(&loop->uv, &d->timer);
     d->pending = 1;
+    *ret = d;
+    if (d->is_unix) {
+        d->unix_end = loop_now(loop) + cfg->patience_ms;
+        uv_timer_start(&d->timer, on_dial_timer, 0, 0);
+        return 0;
+    }
     set_out(d, cfg);
     d->starting = true;
     dial_run(d);
     d->starting = false;
-    *ret = d;
     return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Connects to a host: resolves its name off the loop (numeric addresses need no resolver) and tries
- * its addresses as proto/path.h decides, several at a time. The first connection wins.
+ * its addresses as proto/path.h decides, several at a time. The first connection wins. Or to a unix
+ * socket of this machine, which answers at once, or has its queue full and is tried again.
  */
 #pragma once
 
@@ -20,6 +21,9 @@ enum {
     DIAL_SMALL_MSS = 1180, /* an IPv6 packet of 1,240 bytes: passes where 1,280 do */
     DIAL_NOTE_MS = 1000,   /* a failure is noted while others are still hoped for, from here on: one
                               that was overtaken by a connection is nobody's business */
+    DIAL_UNIX_AGAIN_MS =
+        50, /* between two tries at a unix socket whose queue is full: the kernel does
+                                not say when it has room */
 };
 
 struct dial_result;
@@ -32,6 +36,8 @@ typedef void (*dial_note_fn)(void *ctx, const struct dial_result *so_far);
 typedef void (*dial_resolved_fn)(void *ctx, const struct address *all, unsigned n);
 
 struct dial_config {
+    const char
+        *unix_path;   /* of a unix socket, of at most 107 bytes; then patience_ms alone counts */
     const char *host; /* a name, or an address in digits, without brackets; NULL: only `extra` */
     int port;
     const struct address *extra; /* tried besides, at once: e.g. where the session is */
@@ -56,6 +62,7 @@ struct dial_result {
     int errnum;             /* errno of the failure, or of the resolver a negative UV_EAI_*; 0: the
                                resolver was too slow */
     const char *host;       /* of a failure: the name that was asked for, "": none; the dial's */
+    bool is_unix;           /* of a failure: host is the path of a unix socket */
     /* private */
     struct loop *loop;
     struct poller_source *socket;
@@ -79,7 +86,7 @@ bool dial_is_from(const struct dial *d, const struct address *own);
 /* Gives up; done is not called. NULL is fine. */
 void dial_cancel(struct dial *d);
 
-/* The connection becomes the callee's: non-blocking, close-on-exec, TCP_NODELAY. The second way
+/* The connection becomes the callee's: non-blocking, close-on-exec, of TCP with TCP_NODELAY. The second way
    keeps it in the loop's poller: `to` watches it from here on (poller_pass()), and has the
    descriptor; or ERR_NOMEM, ERR_IO. Each only inside dial_done_fn, when err is 0. */
 int dial_take_fd(struct dial_result *result) MUST_USE;
