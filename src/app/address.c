@@ -31,6 +31,11 @@ int address_parse_listen(const char *text, struct hostport *ret, struct errmsg *
     return err < 0 ? err : look_up(ret, why);
 }
 
+int address_parse_target(const char *text, struct destinations **ret, struct errmsg *why)
+{
+    return destinations_new(text, sock_service_port, ret, why);
+}
+
 /* getaddrinfo() would also take 8080 for the address 0.0.31.144. */
 static bool is_ip(const char *text)
 {

@@ -75,6 +75,15 @@ static int check_address(const char *text, struct errmsg *why)
     return address_parse(text, &any, why);
 }
 
+static int check_target(const char *text, struct errmsg *why)
+{
+    struct destinations *any;
+    int err = address_parse_target(text, &any, why);
+    if (err == 0)
+        free(any);
+    return err;
+}
+
 static int check_listen(const char *text, struct errmsg *why)
 {
     struct hostport any;
@@ -110,7 +119,7 @@ static int check_secret(const char *text, struct errmsg *why)
 }
 
 static const struct config_check checks[] = {
-    {"id", check_id},          {"listen", check_listen},    {"local-target", check_address},
+    {"id", check_id},          {"listen", check_listen},    {"local-target", check_target},
     {"public-bind", check_ip}, {"remote-port", check_port}, {"secret", check_secret},
     {"server", check_address},
 };

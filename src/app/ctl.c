@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h> /* app/ has a limits.h of its own */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,28 @@ static const char *name_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+/* Where the folder of path really is; false: there is none. */
+static bool real_folder(char ret[PATH_MAX], const char *path)
+{
+    char folder[PATH_MAX];
+    size_t n = (size_t)(name_of(path) - path);
+    if (n >= sizeof folder)
+        return false;
+    (void)snprintf(folder, sizeof folder, "%.*s", n > 0 ? (int)n : 1, n > 0 ? path : ".");
+    return realpath(folder, ret);
+}
+
+bool ctl_is_at(const struct common_options *o, const char *path)
+{
+    char own[CTL_PATH_MAX + 1], real[PATH_MAX], here[PATH_MAX], there[PATH_MAX];
+    bool any;
+    ctl_path(own, o, &any);
+    if (realpath(path, real)) /* it may be a link */
+        path = real;
+    return *own && real_folder(here, own) && real_folder(there, path) && strcmp(here, there) == 0 &&
+           strcmp(name_of(own), name_of(path)) == 0;
 }
 
 /* ---- whose place it is ---- */

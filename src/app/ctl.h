@@ -66,6 +66,10 @@ struct ctl {
    has made for us (RUNTIME_DIRECTORY), *ret_asked says which. "": nowhere. A longer path is cut. */
 void ctl_path(char ret[CTL_PATH_MAX + 1], const struct common_options *o, bool *ret_asked);
 
+/* Whether a program with these options has its control socket at path, which may lead there by links. Asks
+   the file system. */
+bool ctl_is_at(const struct common_options *o, const char *path) MUST_USE;
+
 /* Makes the socket at the path of o, if there is to be one. 0; or an error that has been logged, and the program must not
    start: only where it was asked for. c must not move from now on. One thread only. */
 int ctl_bind(struct ctl *c, const struct common_options *o) MUST_USE;

@@ -27,9 +27,10 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "conf/destination.h"
 #include "conf/options.h"
 
-enum { SANDBOX_DIALS_MAX = TUNNELS_MAX + 1 }; /* a client's targets, and its server */
+enum { SANDBOX_DIALS_MAX = TUNNELS_MAX * DESTINATIONS_MAX + 1 }; /* a client's, and its server's */
 enum { SANDBOX_READS_MAX = 4 };
 
 struct sandbox_config {
@@ -41,6 +42,8 @@ struct sandbox_config {
     int dials[SANDBOX_DIALS_MAX]; /* TCP ports that are connected to */
     unsigned dials_count;
     bool dials_any; /* and whatever port a file may name later */
+    bool
+        dials_unix; /* unix sockets are connected to: any that has a path and whose mode allows it */
     /* Files that are read again, in whatever version lies in their folders. NULL: no more. */
     const char
         *lists; /* a folder whose files a reload reads, however they are called; NULL: none */

@@ -261,7 +261,8 @@ static int add_sockets(scmp_filter_ctx f, const struct sandbox_config *cfg)
         {"socket", {IS(0, AF_NETLINK), IS_TYPE(SOCK_RAW), IS(2, NETLINK_ROUTE)}, 3},
         {"bind", {{0}}, 0}, /* of that one */
     };
-    static const struct rule resolving[] = {
+    static const struct rule local[] = {
+        /* a target, or the cache of a resolver */
         {"socket", {IS(0, AF_UNIX), IS_TYPE(SOCK_STREAM), IS(2, 0)}, 3},
     };
     /* listen() binds what is not bound: who opens no port has neither. */
@@ -269,8 +270,8 @@ static int add_sockets(scmp_filter_ctx f, const struct sandbox_config *cfg)
     int err = add_rules(f, both, ARRAY_LEN(both));
     if (err == 0 && cfg->dials_count > 0)
         err = add_rules(f, dialling, ARRAY_LEN(dialling));
-    if (err == 0 && cfg->resolves)
-        err = add_rules(f, resolving, ARRAY_LEN(resolving));
+    if (err == 0 && (cfg->resolves || cfg->dials_unix))
+        err = add_rules(f, local, ARRAY_LEN(local));
     if (err == 0 && cfg->listens)
         err = add_rules(f, listening, ARRAY_LEN(listening));
     return err;

@@ -403,7 +403,7 @@ static int prepare(struct client *c)
         event_server_malformed(c->opt->server, why.text);
         return cli_hopeless(EXIT_STATUS_FAILED);
     }
-    if (address_parse(c->opt->local_target, &c->local, &why) < 0) {
+    if (target_read(c->opt, c->opt->local_target, &c->local, &why) < 0) {
         event_target_malformed(c->opt->local_target, why.text);
         return cli_hopeless(EXIT_STATUS_FAILED);
     }
@@ -444,13 +444,12 @@ static int enter_cage(const struct client *c)
                                   .resolves = any || is_name(&c->server),
                                   .dials = {c->server.port},
                                   .dials_count = 1,
-                                  .dials_any = any || c->watch}; /* who tries public ports */
-    const struct hostport *targets = c->opt->tunnels.count > 0 ? c->targets : &c->local;
+                                  .dials_any = any || c->watch, /* who tries public ports */
+                                  .dials_unix = any};
+    struct destinations *const *targets = c->opt->tunnels.count > 0 ? c->targets : &c->local;
     unsigned count = c->opt->tunnels.count > 0 ? c->opt->tunnels.count : 1;
-    for (unsigned i = 0; i < count; i++) {
-        cage.resolves = cage.resolves || is_name(&targets[i]);
-        cage.dials[cage.dials_count++] = targets[i].port;
-    }
+    for (unsigned i = 0; i < count; i++)
+        target_cage(targets[i], &cage);
     cage.control = *c->ctl.path ? c->ctl.path : NULL;
     reload_cage(c->options, &cage);
     return sandbox_enter(&cage);
@@ -568,6 +567,7 @@ int client_main_watched(struct snapshot *options, const struct client_watch *wat
         pins_init(&c.pins); /* a file: before the cage */
     if (status == EXIT_STATUS_OK && (status = begin(&c)) == EXIT_STATUS_OK)
         status = run(&c);
+    targets_drop(&c);
     tcp_memory_close(&c.tcp_memory);
     pins_fini(&c.pins);
     SSL_CTX_free(c.tls);

@@ -12,6 +12,7 @@
 #include "app/ctl.h"
 #include "app/notify.h"
 #include "app/reload.h"
+#include "app/sandbox.h"
 #include "app/signals.h"
 #include "base/list.h"
 #include "base/log_budget.h"
@@ -19,6 +20,7 @@
 #include "client/pins.h"
 #include "client/service.h"
 #include "client/watch.h"
+#include "conf/destination.h"
 #include "conf/hostport.h"
 #include "conf/snapshot.h"
 #include "net/netwatch.h"
@@ -83,8 +85,9 @@ struct tunnel {
 struct client {
     struct snapshot *options;
     const struct client_options *opt; /* what they say */
-    struct hostport server, local;
-    struct hostport targets[TUNNELS_MAX]; /* of the options' tunnels */
+    struct hostport server;
+    struct destinations *local;                /* of -local-target; NULL: its service has it */
+    struct destinations *targets[TUNNELS_MAX]; /* the same of the options' tunnels */
     struct loop loop;
     struct account_client account; /* of descriptors */
     struct quota connections;
@@ -117,7 +120,7 @@ struct client {
     SSL_CTX *tls;             /* for the next session */
     struct {                  /* prepared by a reload, and not in use yet */
         SSL_CTX *tls;
-        struct hostport local;
+        struct destinations *local;
         char *local_name;
     } coming;
     struct tls_pin pin;          /* with a join string: of the server's CA, and ... */
@@ -213,6 +216,19 @@ const char *uplink_state(const struct uplink *u);
 
 /* The line about it, for a person who has asked by a signal. */
 void uplink_tell(const struct uplink *u);
+
+/* ---- targets.c ---- */
+
+/* Reads a target of a client with these options: as address_parse_target(); or ERR_INVAL: it is the
+   client's own control socket. */
+int target_read(const struct client_options *o, const char *text, struct destinations **ret,
+                struct errmsg *why) MUST_USE;
+
+/* Frees those that no service has. */
+void targets_drop(struct client *c);
+
+/* What the cage must leave open for a target: its ports, looking up names, unix sockets. */
+void target_cage(const struct destinations *to, struct sandbox_config *cage);
 
 /* ---- tunnels.c ---- */
 

@@ -81,8 +81,10 @@ int probe_start(struct loop *loop, const struct probe_config *cfg, probe_done_fn
     p->listen_ms = cfg->listen_ms;
     p->named = cfg->named;
     p->source = (struct poller_source){probe_on_ready, -1};
-    const struct dial_config dial = {
-        .host = cfg->host, .port = cfg->port, .patience_ms = cfg->dial_ms};
+    const struct dial_config dial = {.unix_path = cfg->unix_path,
+                                     .host = cfg->host,
+                                     .port = cfg->port,
+                                     .patience_ms = cfg->dial_ms};
     int err = dial_start(loop, &dial, probe_on_dialled, p, &p->dial);
     if (err < 0) {
         free(p);

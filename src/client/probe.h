@@ -21,7 +21,7 @@ enum { PROBE_SAID_MAX = 128 }; /* bytes of what somebody says first */
 struct probe;
 
 struct probe_config {
-    const char *host; /* as dial_config has it */
+    const char *unix_path, *host; /* as dial_config has them */
     int port;
     mtime_ms dial_ms;
     mtime_ms listen_ms; /* so long for bytes after it has connected */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/address.h"
 #include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -21,6 +20,15 @@ bool client_may_change_target(const struct client *c)
     return *c->opt->common.config && !snapshot_is_given(c->options, "local-target");
 }
 
+static void drop_options(void *ctx)
+{
+    struct client *c = ctx;
+    free(c->coming.local);
+    free(c->coming.local_name);
+    c->coming.local = NULL;
+    c->coming.local_name = NULL;
+}
+
 static int prepare_options(void *ctx, const struct reload_plan *plan, struct errmsg *why)
 {
     struct client *c = ctx;
@@ -28,18 +36,14 @@ static int prepare_options(void *ctx, const struct reload_plan *plan, struct err
     bool has_one = c->opt->tunnels.count == 0; /* several change at the next start */
     if (!has_one || !options_have(&client_mode, plan->diff.live, "local-target"))
         return 0;
-    int err = address_parse(is->local_target, &c->coming.local, why);
+    int err = target_read(is, is->local_target, &c->coming.local, why);
     if (err < 0)
         return err;
     c->coming.local_name = strdup(is->local_target);
-    return c->coming.local_name ? 0 : ERR_NOMEM;
-}
-
-static void drop_options(void *ctx)
-{
-    struct client *c = ctx;
-    free(c->coming.local_name);
-    c->coming.local_name = NULL;
+    if (c->coming.local_name)
+        return 0;
+    drop_options(ctx);
+    return ERR_NOMEM;
 }
 
 /* Sessions that are there keep the options they began with. */
@@ -52,11 +56,11 @@ static bool apply_options(void *ctx, const struct reload_plan *plan)
     c->options = snapshot_ref(plan->is);
     c->opt = snapshot_client(c->options);
     if (c->coming.local_name) {
-        c->local = c->coming.local;
         service_move(LIST_ENTRY(list_first(&c->services), struct service, node),
-                     c->coming.local_name, &c->local);
+                     c->coming.local_name, c->coming.local);
     }
-    c->coming.local_name = NULL; /* the service's */
+    c->coming.local = NULL; /* the service's */
+    c->coming.local_name = NULL;
     backoff_limit(&c->backoff, c->opt->max_retry_ns / 1000000);
     signals_set_drain(&c->signals, c->opt->common.drain_ns / 1000000);
     if (options_have(&client_mode, plan->diff.live, "log-level"))

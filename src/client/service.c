@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/event.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "base/quota.h"
 #include "net/dialer.h"
@@ -21,6 +22,10 @@ struct pending_dial {
     struct service *service;
     struct relay *relay;
     struct dial *dial; /* NULL while waiting */
+    unsigned at;       /* which destination is dialled */
+    unsigned failed;   /* how many have failed */
+    unsigned moves;    /* the service's, of which `at` is */
+    bool may_vanish;   /* on another machine, which can vanish without FIN or RST */
     mtime_ms deadline;
 };
 
@@ -36,11 +41,10 @@ struct service *service_new(struct loop *loop, struct relays *relays,
     }
     assert(strlen(cfg->id) <= SERVICE_ID_MAX && cfg->limits.dials > 0);
     (void)snprintf(s->id, sizeof s->id, "%s", cfg->id); /* fits */
-    s->address = *cfg->address;
+    s->to = cfg->to;
     s->limits = cfg->limits;
     s->loop = loop;
     s->relays = relays;
-    s->may_vanish = !sock_is_loopback(s->address.host);
     list_init(&s->node);
     list_init(&s->waiting);
     loop_job_init(&s->start, service_start_waiting);
@@ -49,12 +53,14 @@ struct service *service_new(struct loop *loop, struct relays *relays,
     return s;
 }
 
-void service_move(struct service *s, char *name, const struct hostport *address)
+void service_move(struct service *s, char *name, struct destinations *to)
 {
     free(s->name);
+    free(s->to);
     s->name = name;
-    s->address = *address;
-    s->may_vanish = !sock_is_loopback(s->address.host);
+    s->to = to;
+    s->first = s->said = 0;
+    s->moves++;
     s->path = (struct path_memory){0};
 }
 
@@ -66,16 +72,41 @@ void service_free(struct service *s)
     loop_cancel(&s->start);
     list_del(&s->node);
     free(s->name);
+    free(s->to);
     free(s);
+}
+
+/* One line in SERVICE_COMPLAIN_MS; told: when there was one, 0: never. */
+static bool service_may_tell(const struct service *s, mtime_ms *told)
+{
+    mtime_ms now = loop_now(s->loop);
+    if (*told && now - *told < SERVICE_COMPLAIN_MS)
+        return false;
+    *told = now;
+    return true;
 }
 
 static void service_complain(struct service *s, const char *why)
 {
-    mtime_ms now = loop_now(s->loop);
-    if (s->complained && now - s->complained < SERVICE_COMPLAIN_MS)
+    struct errmsg all;
+    if (!service_may_tell(s, &s->complained))
         return;
-    s->complained = now;
+    if (s->to->count > 1) {
+        (void)errmsg_set(&all, 0, _("none of its addresses answers; the last one, %s"), why);
+        why = all.text;
+    }
     event_target_failed(s->name, why);
+}
+
+/* The destination works: the next connections begin with it. */
+static void service_prefer(struct service *s, unsigned at)
+{
+    char text[DESTINATION_TEXT_BUF];
+    s->first = at;
+    if (at == s->said || !service_may_tell(s, &s->told))
+        return; /* or said with a later connection */
+    s->said = at;
+    event_target_other(s->name, destination_text(text, &s->to->at[at]));
 }
 
 /* Frees the pending dial and gives its place to the next one. */
@@ -106,19 +137,36 @@ static enum smux_reset_code reason_of(int err)
     }
 }
 
+static int service_dial(struct pending_dial *p);
+
+/* Begins with the next destination. False: there is none, no time, or it is us who are short. */
+static bool service_dial_next(struct pending_dial *p, int err)
+{
+    const struct service *s = p->service;
+    bool is_us = err == ERR_LIMIT || err == ERR_NOMEM;
+    p->failed = p->moves == s->moves ? p->failed + 1 : 0; /* of a new target all are left */
+    return !is_us && p->failed < s->to->count && service_dial(p) == 0;
+}
+
 static void service_on_dialled(void *ctx, struct dial_result *result)
 {
     struct pending_dial *p = ctx;
     struct service *s = p->service;
     struct relay *r = p->relay;
     struct errmsg why;
-    relay_set_pending(r, NULL);
     if (result->err < 0) {
-        service_complain(s, dial_text(&why, result, s->name));
+        (void)dial_text(&why, result, s->name); /* before the next dial */
+        if (service_dial_next(p, result->err))
+            return;
+        relay_set_pending(r, NULL);
+        service_complain(s, why.text);
         relay_reset(r, reason_of(result->err));
     } else {
+        relay_set_pending(r, NULL);
+        if (p->moves == s->moves)
+            service_prefer(s, p->at);
         path_good(&s->path, &result->address);
-        if (s->may_vanish)
+        if (p->may_vanish)
             sock_keepalive(result->fd);
         sock_abortive(result->fd, true);
         relay_attach_dialled(r, result);
@@ -134,13 +182,27 @@ static void service_on_cancel(struct relay_pending *pending)
     pending_dial_done(p);
 }
 
-static void service_start_dial(struct pending_dial *p)
+/* Dials the next destination, for its part of the time that is left. 0, or negative. */
+static int service_dial(struct pending_dial *p)
 {
     struct service *s = p->service;
     mtime_ms left = p->deadline - loop_now(s->loop);
-    struct dial_config cfg = {
-        .host = s->address.host, .port = s->address.port, .memory = &s->path, .patience_ms = left};
-    int err = left <= 0 ? ERR_TIMEOUT : dial_start(s->loop, &cfg, service_on_dialled, p, &p->dial);
+    p->moves = s->moves;
+    p->at = (s->first + p->failed) % s->to->count;
+    const struct destination *d = &s->to->at[p->at];
+    struct dial_config cfg = {.unix_path = d->path,
+                              .host = d->host,
+                              .port = d->port,
+                              .memory = &s->path,
+                              .patience_ms = left / (s->to->count - p->failed)};
+    p->may_vanish = !d->path && !sock_is_loopback(d->host);
+    return left <= 0 ? ERR_TIMEOUT : dial_start(s->loop, &cfg, service_on_dialled, p, &p->dial);
+}
+
+static void service_start_dial(struct pending_dial *p)
+{
+    struct service *s = p->service;
+    int err = service_dial(p);
     if (err < 0) {
         service_complain(s, err_text(err));
         relay_reset(p->relay, reason_of(err)); /* ends in service_on_cancel */

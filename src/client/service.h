@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service: one target behind this client, with an id, an address and limits. One TCP connection is
+ * A service: one target behind this client, with an id, its destinations and limits. One connection is
  * dialled for each stream that the server opens for it. At most limits.dials at once (a burst of
  * users must not exhaust descriptors or the service's backlog); further ones wait in their order.
  * Each has limits.dial_ms from its stream's opening; refused or too late, the user's connection is
  * cut at once. How many wait is bounded by the quota of relays: each has one.
+ *
+ * Of several destinations the one that worked last is dialled first, then the others in their order,
+ * round from it. Each has an equal part of the time that is left, the last one all of it.
  */
 #pragma once
 
@@ -12,7 +15,7 @@
 
 #include "base/attr.h"
 #include "base/list.h"
-#include "conf/hostport.h"
+#include "conf/destination.h"
 #include "net/loop.h"
 #include "proto/path.h"
 #include "tunnel/relay.h"
@@ -33,35 +36,38 @@ struct service_limits {
 
 struct service_config {
     const char *id;   /* 1 to SERVICE_ID_MAX bytes */
-    const char *name; /* its address as the user gave it, for messages */
-    const struct hostport *address;
+    const char *name; /* its target as the user gave it, for messages */
+    struct destinations *to;
     struct service_limits limits;
 };
 
 struct service {
     char id[SERVICE_ID_MAX + 1];
     char *name;
-    struct hostport address;
+    struct destinations *to;
     struct service_limits limits;
     struct list node; /* the owner's */
     /* private */
     struct loop *loop;
     struct relays *relays;
     struct loop_job start; /* of the dials that wait */
-    bool may_vanish;       /* on another machine, which can vanish without FIN or RST */
+    unsigned first;        /* of its destinations: that worked last */
     unsigned dialing;
+    unsigned moves; /* how often it had another target */
     struct list waiting;
-    struct path_memory path; /* which of its addresses is alive */
+    struct path_memory path; /* which of their addresses is alive */
     mtime_ms complained;     /* when a failure was last logged; 0: never */
+    unsigned said;           /* the destination that is in use, as the log has it ... */
+    mtime_ms told;           /* ... since then; 0: from the start */
 };
 
-/* cfg is copied, with what it points to; loop and relays outlive the service. NULL without
-   memory. */
+/* cfg is copied, with its strings; cfg->to becomes the service's, which frees it. loop and relays outlive
+   the service. NULL without memory: then cfg->to is the caller's. */
 struct service *service_new(struct loop *loop, struct relays *relays,
                             const struct service_config *cfg);
 
-/* Another target, for dials that begin from now on; name is the service's, which frees it. */
-void service_move(struct service *s, char *name, const struct hostport *address);
+/* Another target, for dials that begin from now on; name and to become the service's, which frees them. */
+void service_move(struct service *s, char *name, struct destinations *to);
 
 /* No relay of it may be left without a connection. NULL is fine. */
 void service_free(struct service *s);

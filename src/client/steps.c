@@ -257,31 +257,50 @@ static void show_reach(const struct steps_check *k, const struct probe_result *r
     show(k->steps, &step);
 }
 
+static int begin_check(struct steps_check *k);
+
+/* Of several destinations the first that answers is used. */
+static bool try_next(struct steps_check *k)
+{
+    k->at++;
+    return k->steps->phase == STEPS_TARGETS && k->at < k->service->to->count && begin_check(k) == 0;
+}
+
 static void steps_on_probed(void *ctx, const struct probe_result *r)
 {
     struct steps_check *k = ctx;
     struct steps *s = k->steps;
-    if (s->phase == STEPS_TARGETS)
-        show_target(k, r);
-    else
-        show_reach(k, r);
-    probe_close(k->probe);
+    struct probe *probe = k->probe;
     k->probe = NULL;
-    s->running--;
-    next_checks(s);
+    if (r->err == 0 || !try_next(k)) {
+        if (s->phase == STEPS_TARGETS)
+            show_target(k, r);
+        else
+            show_reach(k, r);
+        s->running--;
+        next_checks(s);
+    }
+    probe_close(probe);
 }
 
 static int begin_check(struct steps_check *k)
 {
     const struct client *c = k->steps->client;
-    bool is_target = k->steps->phase == STEPS_TARGETS;
-    const struct probe_config cfg = {
-        .host = is_target ? k->service->address.host : c->server.host,
-        .port = is_target ? k->service->address.port : (int)k->port,
+    struct probe_config cfg = {
+        .host = c->server.host,
+        .port = (int)k->port,
         .dial_ms = STEPS_DIAL_MS,
-        .listen_ms = is_target ? STEPS_SPEAK_MS : STEPS_VISIT_MS,
-        .named = is_target ? k->service->name : NULL,
+        .listen_ms = STEPS_VISIT_MS,
     };
+    if (k->steps->phase == STEPS_TARGETS) {
+        const struct destinations *to = k->service->to;
+        const struct destination *d = &to->at[k->at % to->count];
+        cfg.unix_path = d->path;
+        cfg.host = d->host;
+        cfg.port = d->port;
+        cfg.listen_ms = STEPS_SPEAK_MS;
+        cfg.named = k->service->name;
+    }
     return probe_start(&k->steps->client->loop, &cfg, steps_on_probed, k, &k->probe);
 }
 

@@ -38,6 +38,7 @@ struct steps_check {
     const struct service *service;
     const char *name; /* of the tunnel; "": it is the only one */
     long long port;
+    unsigned at; /* which of the target's destinations */
     struct probe *probe;
     bool was_visited; /* by our own connection */
     bool had_others;  /* by somebody, while we tried */

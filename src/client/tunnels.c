@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/address.h"
 #include "base/escape.h"
 #include "base/event.h"
 #include "base/i18n.h"
@@ -266,7 +265,7 @@ int tunnels_prepare(struct client *c)
     struct errmsg why;
     for (uint32_t i = 0; i < c->opt->tunnels.count; i++) {
         const char *target = c->opt->tunnels.at[i].target;
-        int err = address_parse(target, &c->targets[i], &why);
+        int err = target_read(c->opt, target, &c->targets[i], &why);
         if (err < 0) {
             event_target_malformed(target, why.text);
             return err;
@@ -277,13 +276,13 @@ int tunnels_prepare(struct client *c)
 
 /* Dials at once are shared, so that all `count` tunnels together have no more than one would. */
 static struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o,
-                                 const struct hostport *target, uint32_t count)
+                                 struct destinations **target, uint32_t count)
 {
     unsigned dials = c->account.dials / count;
     const struct service_config cfg = {
         .id = o->name,
         .name = o->target,
-        .address = target,
+        .to = *target,
         .limits = {.dials = dials > 0 ? dials : 1, .dial_ms = SERVICE_DIAL_MS},
     };
     struct tunnel *t = calloc(1, sizeof *t);
@@ -292,6 +291,7 @@ static struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o
         free(t);
         return NULL;
     }
+    *target = NULL; /* the service's */
     list_push(&c->services, &s->node);
     t->client = c;
     t->service = s;

@@ -13,7 +13,7 @@
 struct loading {
     const struct clients_dir *dir;
     const struct credentials *former;
-    clients_tell *tell;
+    clients_hear *tell;
     void *ctx;
     struct credentials *table;
     struct clients_counts counts;
@@ -116,7 +116,7 @@ static int take(struct loading *l, const char *name)
 
 /* ---- all ---- */
 
-int clients_load(const struct clients_dir *d, const struct credentials *former, clients_tell *tell,
+int clients_load(const struct clients_dir *d, const struct credentials *former, clients_hear *tell,
                  void *ctx, struct credentials **ret, struct clients_counts *counts,
                  struct errmsg *why)
 {

@@ -22,13 +22,13 @@ struct clients_counts {
 };
 
 /* A file is broken: the first thing that is wrong, with FILE:LINE:COLUMN. */
-typedef void clients_tell(void *ctx, const char *line);
+typedef void clients_hear(void *ctx, const char *line);
 
 /*
  * Reads all files of the folder d. former is the table of the last time, or NULL. 0: *ret is the
  * caller's (credentials_unref()). ERR_NOMEM, or what reading the folder says, with a sentence.
  */
-int clients_load(const struct clients_dir *d, const struct credentials *former, clients_tell *tell,
+int clients_load(const struct clients_dir *d, const struct credentials *former, clients_hear *tell,
                  void *ctx, struct credentials **ret, struct clients_counts *counts,
                  struct errmsg *why) MUST_USE;
 

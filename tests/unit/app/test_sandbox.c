@@ -28,10 +28,12 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -482,6 +484,47 @@ static void test_a_client_dials_its_ports_and_opens_none(void **unused)
     assert_int_equal(tried(&cfg, bind_allowed), EACCES);
 }
 
+/* ---- unix sockets ---- */
+
+static struct sockaddr_un socket_there; /* somebody of this machine listens on it */
+static socklen_t socket_there_len;
+
+static long connect_unix(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd < 0 ? -1 : connect(fd, (struct sockaddr *)&socket_there, socket_there_len);
+}
+
+/* Landlock has no rule for one with a path up to ABI 6, and keeps those without one of others out. */
+static void test_a_client_dials_unix_sockets_if_it_has_such_a_target(void **unused)
+{
+    (void)unused;
+    struct sandbox_config cfg = client_cage();
+    struct landlock l;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cfg.resolves = false;
+    socket_there = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(socket_there.sun_path, sizeof socket_there.sun_path, "/tmp/test-sandbox-%d",
+                   (int)getpid());
+    socket_there_len = sizeof socket_there;
+    assert_int_equal(bind(fd, (struct sockaddr *)&socket_there, socket_there_len), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    if (with_seccomp)
+        assert_int_equal(tried(&cfg, connect_unix), EPERM);
+    cfg.dials_unix = true;
+    assert_int_equal(tried(&cfg, connect_unix), 0);
+    (void)unlink(socket_there.sun_path);
+
+    memmove(socket_there.sun_path + 1, socket_there.sun_path, strlen(socket_there.sun_path));
+    socket_there.sun_path[0] = '\0';
+    assert_int_equal(bind(other, (struct sockaddr *)&socket_there, socket_there_len), 0);
+    assert_int_equal(listen(other, 16), 0);
+    if (landlock_make(&l, &cfg, LANDLOCK_ABI) == 0 && l.abi >= 6)
+        assert_int_equal(tried(&cfg, connect_unix), EPERM);
+    (void)close(l.fd), (void)close(fd), (void)close(other);
+}
+
 /* ---- what must go on ---- */
 
 static void *try_in_a_thread(void *refused)
@@ -738,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_what_is_read_again_can_be_and_a_control_socket_removed),
         cmocka_unit_test(test_a_server_binds_its_ports_and_dials_nobody),
         cmocka_unit_test(test_a_client_dials_its_ports_and_opens_none),
+        cmocka_unit_test(test_a_client_dials_unix_sockets_if_it_has_such_a_target),
         cmocka_unit_test(test_what_a_program_needs_goes_on),
         cmocka_unit_test(test_root_becomes_the_owner_of_the_state),
         cmocka_unit_test(test_root_becomes_nobody_who_planted_the_state),

@@ -379,7 +379,7 @@ int dial_start(struct loop *loop, const struct dial_config *cfg, dial_done_fn do
         return stub.dial_err;
     struct dial *d = make(sizeof *d);
     d->cfg = *cfg;
-    (void)snprintf(d->host, sizeof d->host, "%s", cfg->host);
+    (void)snprintf(d->host, sizeof d->host, "%s", cfg->unix_path ? cfg->unix_path : cfg->host);
     if (cfg->n_extra > 0)
         d->extra = *cfg->extra;
     d->done = done;

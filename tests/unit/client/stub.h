@@ -26,8 +26,8 @@
 struct dial {
     struct dial *next; /* of all that were made, the newest first; the same below */
     struct dial_config cfg;
-    struct address extra; /* of cfg */
-    char host[HOSTPORT_HOST_MAX + 1];
+    struct address extra;             /* of cfg */
+    char host[HOSTPORT_HOST_MAX + 1]; /* or the path */
     dial_done_fn done;
     void *ctx;
     bool is_over, cancelled, taken;

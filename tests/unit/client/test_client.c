@@ -587,8 +587,9 @@ static void a_service(void)
     const struct service *s = client_service_of(c, &(struct smux_open){0});
     assert_ptr_equal(&s->node, list_first(&c->services));
     assert_string_equal(s->name, "db:5432");
-    assert_string_equal(s->address.host, "db");
-    assert_int_equal(s->address.port, 5432);
+    assert_int_equal(s->to->count, 1);
+    assert_string_equal(s->to->at[0].host, "db");
+    assert_int_equal(s->to->at[0].port, 5432);
     assert_int_equal(s->limits.dials, 125 /* an eighth of the descriptors */);
     assert_int_equal(s->limits.dial_ms, SERVICE_DIAL_MS);
 }

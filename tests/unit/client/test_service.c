@@ -2,6 +2,7 @@
 /* A service: how many dials at once, in which order, for how long, and what is said of it. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,18 +18,30 @@ static struct quota quota;
 static struct service *service;
 static struct smux_stream users[USERS];
 
-static void begin(const char *host, unsigned dials)
+static struct destinations *read_target(const char *text)
 {
-    struct hostport at = {.port = 80};
-    (void)strcpy(at.host, host);
+    struct destinations *to;
+    struct errmsg why;
+    assert_int_equal(destinations_new(text, NULL, &to, &why), 0);
+    return to;
+}
+
+static void begin_at(const char *target, unsigned dials)
+{
     char id[] = "web", name[] = "host:80";
     const struct service_config cfg = {
-        .id = id, .name = name, .address = &at, .limits = {dials, SERVICE_DIAL_MS}};
+        .id = id, .name = name, .to = read_target(target), .limits = {dials, SERVICE_DIAL_MS}};
     service = service_new(&loop, &relays, &cfg);
     assert_non_null(service);
     memset(id, 'x', sizeof id - 1);
     memset(name, 'x', sizeof name - 1);
-    memset(&at, 0, sizeof at);
+}
+
+static void begin(const char *host, unsigned dials)
+{
+    char target[64];
+    (void)snprintf(target, sizeof target, "%s:80", host);
+    begin_at(target, dials);
 }
 
 static int setup(void **state)
@@ -276,6 +289,163 @@ static void a_dial_that_cannot_begin_takes_no_place(void **state)
     assert_int_equal(stub_dials(), 1);
 }
 
+/* ---- several destinations ---- */
+
+static void check_dial(const char *host, int port, mtime_ms patience)
+{
+    const struct dial *d = stub_dial();
+    assert_non_null(d);
+    assert_string_equal(d->host, host);
+    assert_int_equal(d->cfg.port, port);
+    assert_int_equal(d->cfg.patience_ms, patience);
+}
+
+static void a_unix_socket(void **state)
+{
+    (void)state;
+    begin_at("unix:/run/web.sock", DIALS);
+    serve(1);
+    check_dial("/run/web.sock", 0, SERVICE_DIAL_MS);
+    assert_string_equal(stub_dial()->cfg.unix_path, "/run/web.sock");
+    connected(stub_dial(), 0);
+    assert_true(relay_of(0)->attached);
+    assert_int_equal(stub.kept, 0); /* it does not vanish */
+}
+
+/* Each has its part of the time that is left; the last one has all of it. */
+static void the_first_that_answers_is_used(void **state)
+{
+    (void)state;
+    begin_at("10.0.0.1:81,unix:/run/b,localhost:83", DIALS);
+    serve(1);
+    check_dial("10.0.0.1", 81, SERVICE_DIAL_MS / 3);
+    stub.now += 1000;
+    dial_failed(stub_dial(), ERR_TIMEOUT);
+    check_dial("/run/b", 0, 2000);
+    assert_int_equal(service->dialing, 1);
+    stub.now += 1500;
+    dial_failed(stub_dial(), ERR_NOTFOUND);
+    check_dial("localhost", 83, 2500);
+    connected(stub_dial(), 9);
+    assert_true(relay_of(0)->attached);
+    assert_int_equal(stub.kept, 0);
+    assert_int_equal(service->dialing, 0);
+    assert_int_equal(stub_lines("cannot connect"), 0);
+}
+
+static void one_that_vanishes_is_watched(void **state)
+{
+    (void)state;
+    begin_at("unix:/run/a,10.0.0.1:81", DIALS);
+    serve(1);
+    dial_failed(stub_dial(), ERR_REFUSED);
+    connected(stub_dial(), 9);
+    assert_int_equal(stub.kept, 1);
+}
+
+/* ... and all others round from it, when it fails. */
+static void the_next_begin_with_what_worked(void **state)
+{
+    (void)state;
+    begin_at("10.0.0.1:81,10.0.0.2:82,[2001:db8::3]:83", DIALS);
+    serve_one(&users[0]);
+    dial_failed(stub_dial(), ERR_REFUSED);
+    connected(stub_dial(), 2);
+    assert_int_equal(stub_lines("local target host:80: connections go to 10.0.0.2:82 now"), 1);
+    serve_one(&users[1]);
+    check_dial("10.0.0.2", 82, SERVICE_DIAL_MS / 3);
+    connected(stub_dial(), 2);
+    assert_int_equal(stub_lines("connections go to"), 0);
+    stub.now += SERVICE_COMPLAIN_MS;
+    serve_one(&users[2]);
+    dial_failed(stub_dial(), ERR_REFUSED);
+    check_dial("2001:db8::3", 83, SERVICE_DIAL_MS / 2);
+    dial_failed(stub_dial(), ERR_REFUSED);
+    check_dial("10.0.0.1", 81, SERVICE_DIAL_MS);
+    dial_failed(stub_dial(), ERR_TIMEOUT);
+    assert_int_equal(relay_of(2)->code, SMUX_RST_CONNECT_TIMEOUT); /* as the last one says */
+    assert_int_equal(stub_lines("cannot connect to the local target host:80: none of its addresses "
+                                "answers; the last one, timed out"),
+                     1);
+    serve_one(&users[3]);
+    check_dial("10.0.0.2", 82, SERVICE_DIAL_MS / 3); /* none is better */
+    dial_failed(stub_dial(), ERR_REFUSED);
+    connected(stub_dial(), 3);
+    assert_int_equal(stub_lines("connections go to [2001:db8::3]:83 now"), 1);
+}
+
+static void a_change_is_one_line_a_second(void **state)
+{
+    (void)state;
+    begin_at("10.0.0.1:81,10.0.0.2:82", DIALS);
+    for (unsigned i = 0; i < 5; i++) { /* at 0, 0.4, 0.8, 1.2, 1.6 s */
+        serve_one(&users[i]);
+        dial_failed(stub_dial(), ERR_REFUSED);
+        connected(stub_dial(), 1);
+        stub.now += 400;
+    }
+    assert_int_equal(stub_lines("connections go to"), 2);
+    stub.now += SERVICE_COMPLAIN_MS; /* the last of these changes was not said */
+    assert_int_equal(service->first, 1);
+    serve_one(&users[5]);
+    connected(stub_dial(), 1);
+    assert_int_equal(stub_lines("connections go to 10.0.0.2:82 now"), 1);
+}
+
+/* A shortage of ours is the same everywhere, and so is the end of the time. */
+static void what_no_other_destination_mends(void **state)
+{
+    (void)state;
+    begin_at("10.0.0.1:81,10.0.0.2:82", DIALS);
+    serve_one(&users[0]);
+    dial_failed(stub_dial(), ERR_LIMIT);
+    assert_int_equal(relay_of(0)->code, SMUX_RST_BUSY);
+    serve_one(&users[1]);
+    stub.now += SERVICE_DIAL_MS;
+    dial_failed(stub_dial(), ERR_TIMEOUT);
+    assert_int_equal(relay_of(1)->code, SMUX_RST_CONNECT_TIMEOUT);
+    serve_one(&users[2]);
+    stub.dial_err = ERR_NOMEM;
+    dial_failed(stub_dial(), ERR_REFUSED);
+    assert_true(relay_of(2)->is_reset);
+    assert_int_equal(started(), 3);
+    assert_int_equal(stub_dials() + service->dialing, 0);
+}
+
+static void a_user_who_leaves_between_two(void **state)
+{
+    (void)state;
+    begin_at("10.0.0.1:81,10.0.0.2:82", 1);
+    serve(2);
+    dial_failed(stub_dial(), ERR_REFUSED);
+    struct dial *second = stub_dial();
+    relay_reset(relay_of(0), SMUX_RST_UNSPECIFIED);
+    stub_turn();
+    assert_true(second->cancelled);
+    check_dial("10.0.0.1", 81, SERVICE_DIAL_MS / 2); /* the place is the next user's */
+    assert_int_equal(service->dialing, 1);
+}
+
+/* Who is on his way to the former one finds all of the new one. */
+static void another_target_meanwhile(void **state)
+{
+    (void)state;
+    begin_at("10.0.0.1:81,10.0.0.2:82,10.0.0.3:83", DIALS);
+    serve(3);
+    struct dial *third = stub.dials, *second = third->next, *first = second->next;
+    dial_failed(first, ERR_REFUSED);
+    service_move(service, strdup("new"), read_target("unix:/a,unix:/b"));
+    connected(second, 3); /* is not the first of the new one */
+    assert_true(relay_of(1)->attached);
+    assert_int_equal(service->first, 0);
+    dial_failed(third, ERR_REFUSED);
+    check_dial("/a", 0, SERVICE_DIAL_MS / 2);
+    dial_failed(stub_dial(), ERR_REFUSED);
+    check_dial("/b", 0, SERVICE_DIAL_MS);
+    dial_failed(stub_dial(), ERR_REFUSED);
+    assert_int_equal(relay_of(2)->code, SMUX_RST_CONNECT_REFUSED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +460,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_user_who_leaves_gives_his_place_on, setup, teardown),
         cmocka_unit_test_setup_teardown(beyond_the_quota_there_is_no_relay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dial_that_cannot_begin_takes_no_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_unix_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_first_that_answers_is_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_vanishes_is_watched, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_next_begin_with_what_worked, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_is_one_line_a_second, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_no_other_destination_mends, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_user_who_leaves_between_two, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_target_meanwhile, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
