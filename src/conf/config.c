@@ -23,7 +23,8 @@ struct tunnel_entry {
     uint32_t keys;        /* the rows it has */
     char name[TUNNEL_NAME_MAX + 1];
     struct yaml_place name_at;
-    bool is_wrong; /* it has been said */
+    struct yaml_place targets; /* its target is a list, without an entry so far; line 0: not so */
+    bool is_wrong;             /* it has been said */
 };
 
 struct config {
@@ -284,6 +285,55 @@ static void take_tunnel_value(struct config *c, const struct option *o, const st
     }
 }
 
+/* One more address in the text of a target, behind a comma. */
+static bool add_target(struct config *c, char **held, const char *text)
+{
+    size_t has = *held ? strlen(*held) + 1 : 0, n = strlen(text) + 1;
+    char *more = realloc(*held, has + n);
+    if (!more) {
+        c->err = ERR_NOMEM;
+        return false;
+    }
+    if (has > 0)
+        more[has - 1] = ',';
+    memcpy(more + has, text, n);
+    *held = more;
+    return true;
+}
+
+/* An entry of a target that is a list: right by itself, then with those before it. */
+static void take_target(struct config *c, const struct option *o, const struct yaml_entry *e)
+{
+    struct yaml_entry item = *e;
+    char **held = &c->targets[c->list.count];
+    struct errmsg why;
+    item.depth = 3; /* the key is the target's */
+    c->tunnel.targets.line = 0;
+    char *text = value_text(c, o, &item);
+    if (!text || !set(c, o, &item, text, &c->unused) || !add_target(c, held, text)) {
+        c->tunnel.is_wrong = true;
+    } else if (!c->tunnel.is_wrong && check(c, o, *held, &why)) {
+        wrong(c, e->at, "%s: %s", e->path[2].key, why.text);
+        c->tunnel.is_wrong = true;
+    }
+    wipe(text);
+}
+
+static void begin_target_list(struct config *c, const struct option *o, const struct yaml_entry *e)
+{
+    c->tunnel.keys |= UINT32_C(1) << (o - c->mode->options);
+    c->tunnel.targets = e->at;
+}
+
+static void check_target_list(struct config *c)
+{
+    struct tunnel_entry *t = &c->tunnel;
+    if (t->targets.line == 0)
+        return;
+    wrong(c, t->targets, _("'%s' has no entry"), "target");
+    t->is_wrong = true;
+}
+
 /* The entry is whole: what it must say, and its place in the list. */
 static void end_tunnel(struct config *c)
 {
@@ -291,6 +341,7 @@ static void end_tunnel(struct config *c)
     const struct client_options *said = &c->unused.client;
     if (t->at.line == 0)
         return;
+    check_target_list(c);
     for (size_t i = 0; i < c->mode->count; i++) {
         const char *key;
         if (option_place(&c->mode->options[i], &key) != OPTION_TUNNEL || t->keys >> i & 1)
@@ -335,11 +386,18 @@ static void take_tunnel(struct config *c, const struct yaml_entry *e)
         begin_tunnel(c, e);
         return;
     }
-    if (e->depth > 3 || !e->path[2].key || c->tunnels_count > TUNNELS_MAX)
-        return; /* what is in a value that is wrong as a whole */
     const struct yaml_step *step = &e->path[2];
+    if (!step->key || c->tunnels_count > TUNNELS_MAX)
+        return; /* what is in a value that is wrong as a whole */
     const struct option *o = find(c->mode, OPTION_TUNNEL, step->key);
-    if (o)
+    bool is_target = o && strcmp(o->name, "local-target") == 0;
+    if (e->depth == 4 && is_target && !e->path[3].key)
+        take_target(c, o, e);
+    else if (e->depth > 3)
+        return; /* the same */
+    else if (is_target && e->kind == YAML_LIST)
+        begin_target_list(c, o, e);
+    else if (o)
         take_tunnel_value(c, o, e);
     else if (strcmp(step->key, "name") == 0)
         take_name(c, e);

@@ -3,6 +3,7 @@
 #include "conf/target.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/i18n.h"
@@ -45,29 +46,63 @@ static int take_public(const char *word, const char *text, struct target *t, str
     return wrong(why, ERR_RANGE, word, _("the public port behind @ is 0 to 65535"));
 }
 
-/* What is between = and @, n bytes. A port alone is one of this machine. */
+/* Adds a piece of n bytes to the address. A port alone is one of this machine. */
+static int add_piece(struct target *t, const char *piece, size_t n)
+{
+    size_t has = strlen(t->address);
+    bool is_bare = !memchr(piece, ':', n) && *piece != '/' && *piece != ',';
+    size_t bare = is_bare ? sizeof LOOPBACK - 1 : 0;
+    if (has + bare + n >= sizeof t->address)
+        return ERR_LIMIT;
+    memcpy(t->address + has, LOOPBACK, bare);
+    memcpy(t->address + has + bare, piece, n);
+    t->address[has + bare + n] = '\0';
+    return 0;
+}
+
+/* What is between = and @, n bytes. */
 static int take_address(const char *word, const char *text, size_t n, struct target *t,
                         struct errmsg *why)
 {
-    struct hostport any;
+    struct destinations *any;
     struct errmsg reason;
-    size_t bare = strcspn(text, ":") < n ? 0 : sizeof LOOPBACK - 1;
-    if (n + bare >= sizeof t->address)
-        return wrong(why, ERR_INVAL, word, _("it is too long"));
-    memcpy(t->address, LOOPBACK, bare);
-    memcpy(t->address + bare, text, n);
-    t->address[bare + n] = '\0';
     if (n == 0)
         return wrong(why, ERR_INVAL, word, _("it has no target: write a port, or host:port"));
-    int err = hostport_parse(t->address, &any, &reason);
-    return err < 0 ? wrong(why, err, word, reason.text) : 0;
+    while (n > 0) {
+        size_t piece = strcspn(text, ",");
+        piece = piece < n ? piece + 1 : n; /* with its comma */
+        if (add_piece(t, text, piece) < 0)
+            return wrong(why, ERR_LIMIT, word, _("it is too long"));
+        text += piece;
+        n -= piece;
+    }
+    int err = destinations_new(t->address, NULL, &any, &reason);
+    if (err < 0)
+        return wrong(why, err, word, reason.text);
+    free(any);
+    return 0;
+}
+
+/* The = behind a name; NULL: there is none. */
+static const char *find_equals(const char *text)
+{
+    size_t n = strcspn(text, "=:");
+    return text[n] == '=' ? text + n : NULL;
+}
+
+/* The @ before a public port; NULL: there is none. */
+static const char *find_public(const char *text)
+{
+    const char *at = strrchr(text, '@');
+    bool is_path = at && strstr(text, DESTINATION_UNIX) && at[1 + strspn(at + 1, "0123456789")];
+    return is_path ? NULL : at;
 }
 
 int target_parse(const char *text, struct target *ret, struct errmsg *why)
 {
     struct target t = {.port = 0};
-    const char *equals = strchr(text, '='), *from = equals ? equals + 1 : text;
-    const char *at = strrchr(from, '@');
+    const char *equals = find_equals(text), *from = equals ? equals + 1 : text;
+    const char *at = find_public(from);
     int err = equals ? take_name(text, (size_t)(equals - text), &t, why) : 0;
     if (err == 0)
         err = take_address(text, from, at ? (size_t)(at - from) : strlen(from), &t, why);

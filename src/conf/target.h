@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `gotunnel join` is told to forward, a word for each tunnel: [NAME=][HOST:]PORT[@PUBLIC], as 22,
- * web=127.0.0.1:3000@8080 or [::1]:22. Without a host it is 127.0.0.1; without a public port the server
- * chooses.
+ * What `gotunnel join` is told to forward, a word for each tunnel: [NAME=]TARGET[@PUBLIC], as 22,
+ * web=127.0.0.1:3000@8080, [::1]:22 or unix:/run/web.sock@8080. A target is as conf/destination.h has it,
+ * or a port alone, which is one of 127.0.0.1. Without a public port the server chooses. An @ in a path
+ * belongs to the path, unless only digits come after it: then it is the public port's, and the last @
+ * counts. A name has no colon before it.
  */
 #pragma once
 
@@ -11,18 +13,17 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/config.h"
-#include "conf/hostport.h"
+#include "conf/destination.h"
 
 enum { TARGETS_MAX = 64 }; /* as a session has tunnels */
 
 struct target {
-    char name[TUNNEL_NAME_MAX + 1]; /* "": none was given */
-    char address[sizeof "[]:" + HOSTPORT_HOST_MAX +
-                 HOSTPORT_SERVICE_MAX]; /* as -local-target has it */
-    int port;                           /* public; 0: the server chooses */
+    char name[TUNNEL_NAME_MAX + 1];          /* "": none was given */
+    char address[DESTINATIONS_TEXT_MAX + 1]; /* as -local-target has it */
+    int port;                                /* public; 0: the server chooses */
 };
 
-/* Reads one word. 0, or ERR_INVAL, ERR_RANGE with a sentence that shows the word. */
+/* Reads one word. 0, or ERR_INVAL, ERR_RANGE, ERR_LIMIT, ERR_NOMEM with a sentence that shows the word. */
 int target_parse(const char *text, struct target *ret, struct errmsg *why) MUST_USE;
 
 /* Reads n words into ret. 0; as above, or ERR_INVAL: two have the same name or public port;

@@ -62,6 +62,8 @@ int tunnels_parse(const char *text, struct tunnels *ret)
     const char *second = text[n] ? strchr(text + n + 1, '=') : NULL;
     if (!text[n])
         return ERR_INVAL;
+    if (second && memchr(text + n, ':', (size_t)(second - text) - n))
+        second = NULL; /* it stands in the target */
     if (second) {
         if (n == 0 || n >= sizeof name)
             return ERR_INVAL;

@@ -34,6 +34,7 @@ const struct tunnel_option *tunnels_find(const struct tunnels *ts, const char *n
    none; ERR_INUSE: another one has it. */
 int tunnels_add(struct tunnels *ts, const char *name, int32_t port, const char *target) MUST_USE;
 
-/* As -forward has it, PORT=TARGET or NAME=PORT=TARGET, a further one. The target points into text. As above,
+/* As -forward has it, PORT=TARGET or NAME=PORT=TARGET, a further one; a = behind a colon is the target's. The
+   target points into text. As above,
    or ERR_RANGE: the port is not 0 to 65535; ERR_INVAL also for all else. */
 int tunnels_parse(const char *text, struct tunnels *ret) MUST_USE;

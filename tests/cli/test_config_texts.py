@@ -90,6 +90,11 @@ FILES = [
     ("server", b"allow-ports: 80;443\nlisten: 7000/tcp\n"),
     ("server", b"listen: http://0.0.0.0:7000/\nclient-rate: 50 per second\n"),
     ("server", b"secret : a\nsecret: b\n"),
+    ("client", b"tunnels:\n  - {port: 1, target: unix:web.sock}\n  - {port: 2, target: 'unix:@web'}\n  - {port: 3, target: /run/web.sock}\n"),
+    ("client", b"tunnels:\n  - {port: 1, target: unix:/" + b"x" * 107 + b"}\n  - {port: 2, target: \"unix:/a\\tb\"}\n"),
+    ("client", b"tunnels:\n  - port: 1\n    target: [h, 'a:1', [b:1], {c: 1}, '', 'http://c:1']\n  - {port: 2, target: []}\n"),
+    ("client", b"tunnels:\n  - {port: 1, target: ['a:1', 'a:2', 'a:3', 'a:4', 'a:5', 'a:6', 'a:7', 'a:8', 'a:9']}\n  - {port: 2, target: 'a:1,,a:2'}\n"),
+    ("client", b"tunnels:\n  - {port: 1, target: '" + b"a" * 1022 + b":1'}\n"),
 ]
 
 

@@ -3,6 +3,7 @@
    that -local-target and -remote-port take; nothing else is. */
 #include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/target.h"
@@ -11,10 +12,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct target *t)
 {
-    struct hostport any;
+    struct destinations *to;
     struct errmsg why;
-    int err = hostport_parse(t->address, &any, &why);
-    assert(err == 0 && any.port != 0);
+    int err = destinations_new(t->address, NULL, &to, &why);
+    assert(err == 0 && to->count >= 1 && to->count <= DESTINATIONS_MAX);
+    for (unsigned i = 0; i < to->count; i++) {
+        const struct destination *d = &to->at[i];
+        assert(d->path ? *d->path == '/' && strlen(d->path) <= DESTINATION_PATH_MAX
+                       : *d->host && d->port != 0 && d->port <= 65535);
+    }
+    free(to);
     assert(t->port >= 0 && t->port <= 65535);
     assert(strlen(t->name) <= TUNNEL_NAME_MAX && !strpbrk(t->name, "=@: "));
 }

@@ -122,8 +122,9 @@ class End:
 
 
 class Keyed:
-    def __init__(self, n, rate=20000, socket_of=None, host="127.0.0.1", service_host="127.0.0.1"):
-        """socket_of("user") and socket_of("service") make sockets, for ends in other namespaces."""
+    def __init__(self, n, rate=20000, socket_of=None, host="127.0.0.1", service_host="127.0.0.1", path=None):
+        """socket_of("user") and socket_of("service") make sockets, for ends in other namespaces. path: the service's, of a
+        unix socket."""
         self.n, self.rate, self.host = n, rate, host
         self.socket_of = socket_of or (lambda _: socket.socket())
         self.users, self.services = [], []
@@ -131,12 +132,12 @@ class Keyed:
         self.paused = self.finishing = False
         self.marked = None
         self.loop = asyncio.new_event_loop()
-        listener = self.socket_of("service")
+        listener = socket.socket(socket.AF_UNIX) if path else self.socket_of("service")
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((service_host, 0))
+        listener.bind(str(path) if path else (service_host, 0))
         listener.listen(4096)
         listener.setblocking(False)
-        self.listener, self.port = listener, listener.getsockname()[1]
+        self.listener, self.port = listener, None if path else listener.getsockname()[1]
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         self._submit(self._serve())
@@ -147,7 +148,8 @@ class Keyed:
     async def _serve(self):
         while True:
             s, _ = await self.loop.sock_accept(self.listener)
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.port:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             asyncio.ensure_future(self._service(s))
 
     async def _service(self, s):

@@ -110,15 +110,17 @@ def redis(lab):
                                              "--save", "", "--appendonly", "no", "--dir", lab.path))
 
 
-def nginx(lab, files, name="nginx", certificate=None):
-    """Serves the files, {name: bytes}; by TLS with a certificate (file, file of its key)."""
+def nginx(lab, files, name="nginx", certificate=None, path=None):
+    """Serves the files, {name: bytes}; by TLS with a certificate (file, file of its key); also on a unix socket with this
+    path."""
     program = tool("nginx", "nginx-light")
     root = lab.path / f"{name}-www"
     root.mkdir()
-    for path, body in files.items():
-        (root / path).write_bytes(body)
+    for file, body in files.items():
+        (root / file).write_bytes(body)
     config = lab.path / f"{name}.conf"
     tls = "" if not certificate else "  ssl_certificate {};\n  ssl_certificate_key {};\n".format(*certificate)
+    also = f" listen unix:{path};" if path else ""
 
     def command(port):
         temp = "".join(f"  {kind}_temp_path {lab.path}/{name}-{kind};\n"
@@ -128,7 +130,7 @@ def nginx(lab, files, name="nginx", certificate=None):
             f"{user}daemon off;\nworker_processes 1;\npid {lab.path}/{name}.pid;\nerror_log stderr;\n"
             "events { worker_connections 512; }\n"
             f"http {{\n  access_log off;\n{temp}{tls}  keepalive_requests 1000000;\n"
-            f"  server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; root {root}; }}\n}}\n")
+            f"  server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''};{also} root {root}; }}\n}}\n")
         return program, "-p", lab.path, "-e", "stderr", "-c", config
 
     return start(lab, name, command)

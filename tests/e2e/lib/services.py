@@ -113,17 +113,18 @@ def count(s):
 
 class Service:
     """Runs handler(socket) in a thread for each connection; the socket is closed behind it.
-    Exceptions of handlers are kept in `errors`, results in `results`."""
+    Exceptions of handlers are kept in `errors`, results in `results`. path: of a unix socket, in place of host."""
 
-    def __init__(self, handler, rcvbuf=None, host="127.0.0.1"):
+    def __init__(self, handler, rcvbuf=None, host="127.0.0.1", port=0, path=None, backlog=4096):
         self.handler = handler
-        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.is_unix = path is not None
+        self.sock = socket.socket(socket.AF_UNIX if self.is_unix else socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.sock.bind((host, 0))
-        self.sock.listen(4096)
-        self.port = self.sock.getsockname()[1]
+        self.sock.bind(str(path) if self.is_unix else (host, port))
+        self.sock.listen(backlog)
+        self.port = None if self.is_unix else self.sock.getsockname()[1]
         self.errors, self.results = [], []
         self.open = 0
         self._lock = threading.Lock()
@@ -137,7 +138,8 @@ class Service:
             except OSError:
                 return
             s.settimeout(TIMEOUT)
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not self.is_unix:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(s,), daemon=True).start()
 
     def _serve(self, s):

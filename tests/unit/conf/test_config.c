@@ -24,7 +24,17 @@ static int check_address(const char *text, struct errmsg *why)
     return strcmp(text, "bad") == 0 ? errmsg_set(why, ERR_INVAL, "it is bad") : 0;
 }
 
-static const struct config_check checks[] = {{"server", check_address}, {"listen", check_address}};
+static int check_target(const char *text, struct errmsg *why)
+{
+    unsigned commas = 0;
+    for (const char *p = text; *p; p++)
+        commas += *p == ',';
+    return commas > 2 ? errmsg_set(why, ERR_INVAL, "it is a list of more than 3")
+                      : check_address(text, why);
+}
+
+static const struct config_check checks[] = {
+    {"server", check_address}, {"listen", check_address}, {"local-target", check_target}};
 
 static int teardown(void **state)
 {
@@ -94,6 +104,22 @@ static void a_client_s_file(void **state)
     assert_string_equal(config_tunnel(config), "ssh");
     assert_false(config_has_secret(config, &at));
     assert_false(opt.client.common.secret_in_config);
+}
+
+/* A list is the text that the flag would have. */
+static void a_target_of_several(void **state)
+{
+    (void)state;
+    assert_int_equal(read_file(&client_mode, "",
+                               "tunnels:\n  - {port: 1, target: [a:1]}\n"
+                               "  - port: 2\n    target:\n      - b:1\n      - unix:/run/b\n"
+                               "  - {target: 'c:1,d:1', port: 3}\n"),
+                     0);
+    assert_string_equal(told, "");
+    assert_int_equal(opt.client.tunnels.count, 3);
+    assert_string_equal(opt.client.tunnels.at[0].target, "a:1");
+    assert_string_equal(opt.client.tunnels.at[1].target, "b:1,unix:/run/b");
+    assert_string_equal(opt.client.tunnels.at[2].target, "c:1,d:1");
 }
 
 static void a_server_s_file(void **state)
@@ -325,6 +351,14 @@ static void what_is_wrong_is_said_with_its_place(void **state)
          "  - {port: 3, target: c:1}\n  - {port: 3, target: d:1}\n",
          "3:6: tunnel 'a' is there already, in line 2\n5:5: another tunnel has this name "
          "already\n"},
+        {&client_mode, "tunnels:\n  - {port: 1, target: []}\n", "2:23: 'target' has no entry\n"},
+        {&client_mode,
+         "tunnels:\n  - port: 1\n    target: [bad, a:1, [b:1], {c: d}, '', bad]\n"
+         "  - {port: [1], target: {a: b}}\n",
+         "3:14: target: it is bad\n3:24: 'target' takes one value\n3:31: 'target' takes one value\n"
+         "3:43: target: it is bad\n4:12: 'port' takes one value\n4:25: 'target' takes one value\n"},
+        {&client_mode, "tunnels:\n  - {port: 1, target: [a:1, a:2, a:3, a:4]}\n",
+         "2:39: target: it is a list of more than 3\n"},
         {&client_mode, "server: h:1\nserver: h:2\n", "2:1: 'server' is there already, in line 1\n"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -403,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_client_s_file, teardown),
+        cmocka_unit_test_teardown(a_target_of_several, teardown),
         cmocka_unit_test_teardown(a_server_s_file, teardown),
         cmocka_unit_test_teardown(the_command_line_wins, teardown),
         cmocka_unit_test_teardown(a_secret_of_either_kind_stands_for_both, teardown),

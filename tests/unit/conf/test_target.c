@@ -25,6 +25,15 @@ static void words_that_are_taken(void **state)
         {"22@2222", {.address = "127.0.0.1:22", .port = 2222}},
         {"ssh=22", {.name = "ssh", .address = "127.0.0.1:22"}},
         {"web=127.0.0.1:3000@8080", {.name = "web", .address = "127.0.0.1:3000", .port = 8080}},
+        {"unix:/run/web.sock", {.address = "unix:/run/web.sock"}},
+        {"unix:/run/web.sock@8080", {.address = "unix:/run/web.sock", .port = 8080}},
+        {"w=unix:/a=b", {.name = "w", .address = "unix:/a=b"}},
+        {"unix:/a=b@1", {.address = "unix:/a=b", .port = 1}}, /* no name has a colon */
+        {"unix:/run/a@b", {.address = "unix:/run/a@b"}},
+        {"unix:/run/a@80@0", {.address = "unix:/run/a@80"}},
+        {"unix:/run/a@80b@81", {.address = "unix:/run/a@80b", .port = 81}},
+        {"3000,h:3001@80", {.address = "127.0.0.1:3000,h:3001", .port = 80}},
+        {"db=unix:/a,5432", {.name = "db", .address = "unix:/a,127.0.0.1:5432"}},
         {"a.B_-9=h:1@65535", {.name = "a.B_-9", .address = "h:1", .port = 65535}},
     };
     (void)state;
@@ -57,6 +66,15 @@ static void words_that_are_refused(void **state)
          "\"::1:22\": it has more than one colon: write an IPv6 address in brackets, like "
          "[::1]:7000"},
         {"http://h:80", "\"http://h:80\": it is a URL: write only host:port, without 'http://'"},
+        {"22,", "\"22,\": it has a comma too many: between two commas stands an address"},
+        {",22", "\",22\": it has a comma too many: between two commas stands an address"},
+        {"1,2,3,4,5,6,7,8,9", "\"1,2,3,4,5,6,7,8,9\": it has more than 8 addresses"},
+        {"/run/a", "\"/run/a\": it is a path: for a unix socket write unix: before it"},
+        {"unix:a", "\"unix:a\": a unix socket needs its whole path, like unix:/run/web.sock"},
+        {"unix:@a", "\"unix:@a\": a unix socket needs its whole path, like unix:/run/web.sock"},
+        {"unix:/a@", "\"unix:/a@\": the public port behind @ is 0 to 65535"},
+        {"unix:/a@65536", "\"unix:/a@65536\": the public port behind @ is 0 to 65535"},
+        {"unix:@80", "\"unix:@80\": a unix socket needs its whole path, like unix:/run/web.sock"},
         {"h/x", "\"h/x\": it has a slash in it: write only host:port, without a path"},
     };
     (void)state;
@@ -67,6 +85,20 @@ static void words_that_are_refused(void **state)
         assert_string_equal(why.text, rows[i][1]);
         assert_int_equal(t.port, 7);
     }
+}
+
+static void a_word_at_its_longest(void **state)
+{
+    struct errmsg why;
+    struct target t;
+    char word[DESTINATIONS_TEXT_MAX + 8];
+    (void)state;
+    memset(word, '1', sizeof word); /* with 127.0.0.1: before it */
+    word[DESTINATIONS_TEXT_MAX - 9] = '\0';
+    assert_int_equal(target_parse(word, &t, &why), ERR_LIMIT);
+    assert_non_null(strstr(why.text, ": it is too long"));
+    word[DESTINATIONS_TEXT_MAX - 10] = '\0';
+    assert_int_equal(target_parse(word, &t, &why), ERR_RANGE); /* as a port */
 }
 
 static int parse(size_t n, const char *const *words, struct errmsg *why)
@@ -100,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_that_are_taken),
         cmocka_unit_test(words_that_are_refused),
+        cmocka_unit_test(a_word_at_its_longest),
         cmocka_unit_test(several),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,10 @@ static void what_is_taken(void **state)
         {"0=:22", 0, "any-1", 0, ":22"},
         {"A-z._9=65535=unix", 0, "A-z._9", 65535, "unix"},
         {N64 "=1=a:1", 0, N64, 1, "a:1"},
+        {"80=unix:/a=b", 0, "80", 80, "unix:/a=b"}, /* a = behind a colon is the target's */
+        {"w=80=unix:/a=b=c", 0, "w", 80, "unix:/a=b=c"},
+        {"80=a:1,unix:/a=b", 0, "80", 80, "a:1,unix:/a=b"},
+        {"w:x=80=a:1", ERR_INVAL, NULL, 0, NULL},
         {"1=a=b", ERR_INVAL, NULL, 0, NULL}, /* the port of a tunnel '1' would be 'a' */
         {N64 "x=1=a:1", ERR_INVAL, NULL, 0, NULL},
         {"=1=a:1", ERR_INVAL, NULL, 0, NULL},
