@@ -3,6 +3,7 @@
 
 import http.client
 import http.server
+import os
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 
 from lib.cutter import Cutter
 from lib.keyed import Keyed
-from lib.procs import PROGRAM, SECRET, wait_for
+from lib.procs import PROGRAM, SANDBOX, SECRET, wait_for
 from lib.programs import nginx
 from lib.services import Service, connect, free_port, in_threads, pattern, read_all
 
@@ -158,7 +159,8 @@ def test_why_a_unix_socket_is_out_of_reach(lab, run, language):
         s.connect_ex(str(path))
     wait_for_words(client, prefix + full)
     path.chmod(0)
-    wait_for_words(client, prefix + forbidden)
+    if os.geteuid() or SANDBOX == "require":  # root may write to everything, but not in the cage
+        wait_for_words(client, prefix + forbidden)
     for s in (dead, *full_up):
         s.close()
 
