@@ -434,8 +434,10 @@ static void another_target_meanwhile(void **state)
     serve(3);
     struct dial *third = stub.dials, *second = third->next, *first = second->next;
     dial_failed(first, ERR_REFUSED);
+    dial_failed(second, ERR_REFUSED);
+    second = stub_dial();
     service_move(service, strdup("new"), read_target("unix:/a,unix:/b"));
-    connected(second, 3); /* is not the first of the new one */
+    connected(second, 3); /* the second of the former one says nothing of the new one's */
     assert_true(relay_of(1)->attached);
     assert_int_equal(service->first, 0);
     dial_failed(third, ERR_REFUSED);
