@@ -310,12 +310,12 @@ static void take_target(struct config *c, const struct option *o, const struct y
     item.depth = 3; /* the key is the target's */
     c->tunnel.targets.line = 0;
     char *text = value_text(c, o, &item);
-    if (!text || !set(c, o, &item, text, &c->unused) || !add_target(c, held, text)) {
-        c->tunnel.is_wrong = true;
-    } else if (!c->tunnel.is_wrong && check(c, o, *held, &why)) {
+    bool is_right = text && set(c, o, &item, text, &c->unused) && !c->tunnel.is_wrong;
+    if (is_right && add_target(c, held, text) && check(c, o, *held, &why)) {
         wrong(c, e->at, "%s: %s", e->path[2].key, why.text);
-        c->tunnel.is_wrong = true;
+        is_right = false;
     }
+    c->tunnel.is_wrong |= !is_right; /* then no more is added: the list is as long as it likes */
     wipe(text);
 }
 
