@@ -175,8 +175,11 @@ def wait_for_words(client, words):
 def test_the_own_control_socket_is_no_target(lab, run, language, words):
     """A public port to it would let everybody stop the client. Neither by another way to it."""
     (run / "other").symlink_to(run)
+    (run / "link").symlink_to(run / "ctl")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{run}/ctl")  # as by a process that is gone
     server = lab.server()
-    for path in (f"{run}/ctl", f"/{run}//ctl", f"{run}/other/ctl"):
+    for path in (f"{run}/ctl", f"/{run}//ctl", f"{run}/other/ctl", f"{run}/link"):
         target = f"127.0.0.1:1,unix:{path}"
         done = lab.run("client", "-server", f"127.0.0.1:{server.port}", "-secret", SECRET, "-ca", server.ca, "-control",
                        f"{run}/ctl", "-local-target", target, env={"LC_ALL": language})
