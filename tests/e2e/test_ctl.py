@@ -179,7 +179,7 @@ def test_garbage_and_half_lines(lab, echo, who):
 def test_a_thousand_connections_at_once(lab, echo):
     """Who is not served yet waits; who says nothing has his place for seconds; users notice nothing."""
     client, server, path = tunnel(lab, echo.port, "server")
-    before = server.fds() if ROOT else None
+    before = server.sockets() if ROOT else None
     crowd = []
     with connect(client.port) as user:
         for _ in range(1000):
@@ -195,17 +195,17 @@ def test_a_thousand_connections_at_once(lab, echo):
         user.sendall(b"x")
         assert read_exactly(user, 1) == b"x"
         if ROOT:
-            wait_for("16 of them to be served", lambda: server.fds() >= before + 17)
+            wait_for("16 of them to be served", lambda: server.sockets() >= before + 17)
             server.kill(signal.SIGUSR1)
             server.wait_log("status: 1 session,")  # its loop has turned
-            assert server.fds() <= before + 17 + 1
+            assert server.sockets() <= before + 17 + 1
         for s in crowd:
             s.close()
         assert json.loads(ask(path, b'{"command":"ping"}\n'))["ok"] is True
         user.sendall(b"y")
         assert read_exactly(user, 1) == b"y"
     if ROOT:
-        wait_for("all to be closed", lambda: server.fds() <= before)
+        wait_for("all to be closed", lambda: server.sockets() <= before)
 
 
 AS_ANOTHER = """

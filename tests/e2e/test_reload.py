@@ -95,7 +95,7 @@ def test_a_port_that_is_not_allowed_any_more_is_lost_and_another_one_is_not(lab,
             assert read_exactly(s, 1) == b"x"
         before = inodes(kept)
         rewrite(server, server.file.read_text().replace(f"{kept},{lost}", f"{kept},{new}"))
-        reload(server, "reload: changed: allow-ports\n", f":{lost} is no longer allowed: it is closed")
+        reload(server, "reload: changed: allow-ports\n", f"tunnel '{lost}' is ended: public port {lost}: not in the server's -allow-ports")
         wait_for("the port to be closed", lambda: not listens(lost))
         for s in (a, b):  # who is there may finish
             s.sendall(b"y")
