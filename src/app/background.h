@@ -18,8 +18,8 @@
 #include "base/attr.h"
 
 enum {
-    BACKGROUND_WORD_MAX = 32 << 10
-}; /* lines, with their ends: less than a pipe holds at once */
+    BACKGROUND_WORD_MAX = 64 << 10
+}; /* lines, with their ends: what a pipe holds at once. An address for each of 1,024 tunnels */
 
 /* Splits the process, which has one thread. Returns in the second one only: 0, and *ret_fd is for
    background_say(); or ERR_IO, ERR_NOMEM, ERR_LIMIT in the first: it was not split. */

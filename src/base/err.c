@@ -32,6 +32,7 @@ static const char *const names[] = {
     [-ERR_PERM] = N_("permission denied"),
     [-ERR_NOTFOUND] = N_("not found"),
     [-ERR_BADSTATE] = N_("wrong state"),
+    [-ERR_EXISTS] = N_("is there already"),
 };
 
 const char *err_name(int err)

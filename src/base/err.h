@@ -30,6 +30,7 @@ enum err {
     ERR_PERM = -17,     /* permission denied */
     ERR_NOTFOUND = -18, /* no such file, flag, entry */
     ERR_BADSTATE = -19, /* the object is in a state that does not allow this */
+    ERR_EXISTS = -20,   /* one of that name is there already */
 };
 
 /* A sentence for a person: lower case, no full stop, what failed first. */

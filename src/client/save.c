@@ -20,7 +20,7 @@
 #include "proto/json_text.h"
 #include "proto/sha256.h"
 
-enum { TEXT_MAX = 256 << 10, TAIL_BYTES = 8 }; /* of 64 tunnels at their longest it is 60 KB */
+enum { TEXT_MAX = 1 << 20, TAIL_BYTES = 8 }; /* as large as a file may be */
 
 /* What comes back. */
 struct reply {

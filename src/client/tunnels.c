@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/background.h"
 #include "base/escape.h"
 #include "base/event.h"
 #include "base/i18n.h"
@@ -105,20 +106,31 @@ static void say(const struct client *c, const struct service_line *line)
         session_close(s, END_LOCAL, NULL);
 }
 
-/* With -wait, once each has its answer: a line for each, "-" for one that is not open. */
+static bool all_have_an_answer(const struct client *c)
+{
+    list_foreach (i, &c->tunnels) {
+        enum wish_state is = LIST_ENTRY(i, struct tunnel, node)->wish.state;
+        if (is == WISH_IDLE || is == WISH_ASKED)
+            return false;
+    }
+    return true;
+}
+
+/* With -wait, once each has its answer: a line for each, "-" for one that is not open. Lines that find no
+   room, behind names of hosts as long as can be, are left out. */
 static void tell_script(struct client *c)
 {
-    char lines[TUNNELS_MAX * CLIENT_ADDRESS_MAX] = "", address[CLIENT_ADDRESS_MAX];
+    char lines[BACKGROUND_WORD_MAX + 1] = "", address[CLIENT_ADDRESS_MAX];
     size_t n = 0;
-    if (c->script_fd < 0 || !c->was_open)
+    if (c->script_fd < 0 || !c->was_open || !all_have_an_answer(c))
         return;
     list_foreach (i, &c->tunnels) {
         const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
-        if (t->wish.state == WISH_IDLE || t->wish.state == WISH_ASKED)
-            return;
         client_public_address(address, c, t->wish.port);
-        n += (size_t)snprintf(lines + n, sizeof lines - n, "%s\n",
-                              t->wish.state == WISH_OPEN ? address : "-");
+        const char *line = t->wish.state == WISH_OPEN ? address : "-";
+        if (n + strlen(line) + 1 > BACKGROUND_WORD_MAX)
+            break;
+        n += (size_t)snprintf(lines + n, sizeof lines - n, "%s\n", line);
     }
     client_tell_script(c, lines);
 }
@@ -314,12 +326,15 @@ int tunnels_begin(struct client *c)
     for (uint32_t i = 0; err == 0 && i < ts->count; i++) {
         struct tunnel *t =
             tunnel_new(c, &ts->at[i], is_sole ? &c->local : &c->targets[i], ts->count);
-        if (!t)
-            return ERR_NOMEM;
+        if (!t) {
+            err = ERR_NOMEM;
+            break;
+        }
         t->is_sole = is_sole;
         list_push(&c->tunnels, &t->node);
         wishes_add(&c->wishes, &t->wish);
     }
+    tunnels_fini(&sole);
     return err;
 }
 

@@ -334,6 +334,22 @@ static void check_target_list(struct config *c)
     t->is_wrong = true;
 }
 
+/* Into the list, unless its public port is another one's, or its name, which is a port. */
+static void add_tunnel(struct config *c, int32_t port)
+{
+    const struct tunnel_entry *t = &c->tunnel;
+    const struct tunnel_option *other = tunnels_at_port(&c->list, port);
+    c->lines[c->list.count] = t->at.line;
+    int err = tunnels_add(&c->list, t->name, port, c->targets[c->list.count]);
+    if (err == ERR_INUSE)
+        wrong(c, t->at, _("another tunnel has the same public port: '%s', in line %u"), other->name,
+              c->lines[other - c->list.at]);
+    else if (err == ERR_EXISTS)
+        wrong(c, t->at, "%s", _("another tunnel has this name already"));
+    else if (err < 0)
+        c->err = err;
+}
+
 /* The entry is whole: what it must say, and its place in the list. */
 static void end_tunnel(struct config *c)
 {
@@ -353,13 +369,8 @@ static void end_tunnel(struct config *c)
     if (other)
         wrong(c, t->name_at, _("tunnel '%s' is there already, in line %u"), t->name,
               c->lines[other - c->list.at]);
-    else if (!t->is_wrong) {
-        c->lines[c->list.count] = t->at.line;
-        int err =
-            tunnels_add(&c->list, t->name, (int32_t)said->remote_port, c->targets[c->list.count]);
-        if (err < 0) /* by its port, which another has as well */
-            wrong(c, t->at, "%s", _("another tunnel has this name already"));
-    }
+    else if (!t->is_wrong)
+        add_tunnel(c, (int32_t)said->remote_port);
     wipe(c->list.count < TUNNELS_MAX ? c->targets[c->list.count] : NULL);
     if (c->list.count < TUNNELS_MAX)
         c->targets[c->list.count] = NULL;
@@ -425,7 +436,7 @@ static void check_tunnels(struct config *c)
     if (o->tunnels.count > 0)
         return;
     if (c->list.count > 1)
-        o->tunnels = c->list;
+        o->tunnels = tunnels_view(&c->list);
     if (!is_given(c, find(c->mode, OPTION_TUNNEL, "port")))
         o->remote_port = first->port;
     if (!is_given(c, find(c->mode, OPTION_TUNNEL, "target")))
@@ -496,6 +507,8 @@ int config_read(struct config *c, const char *bytes, size_t n, void *opt)
         check_tunnels(c);
         check_ca(c);
     }
+    if (c->err < 0)
+        return c->err;
     bool more;
     return config_error(c, 0, &more) ? ERR_INVAL : 0;
 }
@@ -524,6 +537,7 @@ void config_free(struct config *c)
         wipe(c->held[i]);
     for (size_t i = 0; i < TUNNELS_MAX; i++)
         wipe(c->targets[i]);
+    tunnels_fini(&c->list);
     secure_free(c, sizeof *c);
 }
 

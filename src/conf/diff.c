@@ -102,11 +102,22 @@ struct options_diff options_diff(const struct mode *m, const void *was, const vo
     return d;
 }
 
+static void copy_tunnels(const void *from, void *to)
+{
+    struct tunnels *ts = to;
+    tunnels_fini(ts);
+    *ts = tunnels_view(from);
+}
+
 void options_copy(const struct mode *m, uint32_t rows, const void *from, void *to)
 {
     for (size_t i = 0; i < m->count; i++) {
         const struct option *o = &m->options[i];
-        if (rows >> i & 1)
+        if (!(rows >> i & 1))
+            continue;
+        if (o->type == OPTION_TUNNELS)
+            copy_tunnels((const char *)from + o->at, (char *)to + o->at);
+        else
             memcpy((char *)to + o->at, (const char *)from + o->at, size_of(o->type));
     }
 }

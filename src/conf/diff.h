@@ -19,8 +19,8 @@ struct options_diff {
 /* Compares the options structs of m at was and is. A row that the file cannot say does not count. */
 struct options_diff options_diff(const struct mode *m, const void *was, const void *is);
 
-/* Gives the rows of the bits, in the options struct at to, the values they have at from; strings then
-   point to where those point. */
+/* Gives the rows of the bits, in the options struct at to, the values they have at from; strings
+   and lists then point to where those point. */
 void options_copy(const struct mode *m, uint32_t rows, const void *from, void *to);
 
 /* The row of m called name is in rows. */

@@ -61,24 +61,32 @@ static char **target_at(struct tunnels *ts, uint32_t i)
     return (char **)((char *)&ts->at[i] + offsetof(struct tunnel_option, target));
 }
 
-/* Targets become copies of our own; of a failure count tells how many are. */
-static int copy_targets(struct tunnels *ts)
-{
-    uint32_t count = ts->count;
-    for (ts->count = 0; ts->count < count; ts->count++) {
-        char **target = target_at(ts, ts->count);
-        char *copy = strdup(*target);
-        if (!copy)
-            return ERR_NOMEM;
-        *target = copy;
-    }
-    return 0;
-}
-
-static void free_targets(struct tunnels *ts)
+static void free_tunnels(struct tunnels *ts)
 {
     for (uint32_t i = 0; i < ts->count; i++)
         free(*target_at(ts, i));
+    tunnels_fini(ts);
+}
+
+/* The list and its targets become copies of our own. */
+static int copy_tunnels(struct tunnels *ts)
+{
+    struct tunnels copy;
+    if (tunnels_copy(ts, &copy) < 0)
+        return ERR_NOMEM;
+    uint32_t count = copy.count;
+    for (copy.count = 0; copy.count < count; copy.count++) {
+        char **target = target_at(&copy, copy.count);
+        char *text = strdup(*target);
+        if (!text) {
+            free_tunnels(&copy);
+            return ERR_NOMEM;
+        }
+        *target = text;
+    }
+    tunnels_fini(ts);
+    *ts = copy;
+    return 0;
 }
 
 /* Those of the first n rows. */
@@ -105,13 +113,21 @@ int snapshot_seal(struct snapshot *s)
             *field = copy;
     }
     struct tunnels *ts = tunnels_of(s);
-    if (ts && copy_targets(ts) < 0) {
-        free_targets(ts);
+    if (ts && copy_tunnels(ts) < 0) {
         free_strings(s, s->mode->count);
         return ERR_NOMEM;
     }
     s->is_sealed = true;
     return 0;
+}
+
+/* The same values, in memory that stays that of from. */
+static void borrow_all(struct snapshot *to, const struct snapshot *from)
+{
+    to->of = from->of;
+    struct tunnels *ts = tunnels_of(to);
+    if (ts)
+        *ts = tunnels_view(ts);
 }
 
 int snapshot_keep(struct snapshot *s)
@@ -122,7 +138,7 @@ int snapshot_keep(struct snapshot *s)
         return ERR_NOMEM;
     atomic_init(&copy->owners, 1);
     copy->mode = s->mode;
-    copy->of = s->of;
+    borrow_all(copy, s);
     if (snapshot_seal(copy) < 0) {
         snapshot_unref(copy);
         return ERR_NOMEM;
@@ -139,7 +155,7 @@ struct snapshot *snapshot_again(const struct snapshot *s)
     atomic_init(&draft->owners, 1);
     draft->mode = s->mode;
     draft->kept = snapshot_ref(s->kept);
-    draft->of = s->kept->of;
+    borrow_all(draft, s->kept);
     return draft;
 }
 
@@ -166,9 +182,11 @@ void snapshot_unref(struct snapshot *s)
         return;
     if (s->is_sealed)
         free_strings(s, s->mode->count);
-    struct tunnels *ts = s->is_sealed ? tunnels_of(s) : NULL;
-    if (ts)
-        free_targets(ts);
+    struct tunnels *ts = tunnels_of(s);
+    if (ts && s->is_sealed)
+        free_tunnels(ts);
+    else if (ts)
+        tunnels_fini(ts);
     snapshot_unref(s->kept); /* which keeps nothing itself */
     secure_free(s, sizeof *s);
 }

@@ -3,9 +3,56 @@
 #include "conf/tunnels.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+
+enum { ROOM_MIN = 4 };
+
+struct tunnels tunnels_view(const struct tunnels *ts)
+{
+    return (struct tunnels){.count = ts->count, .at = ts->at};
+}
+
+void tunnels_fini(struct tunnels *ts)
+{
+    if (ts->room > 0)
+        free(ts->at);
+    *ts = (struct tunnels){.count = 0};
+}
+
+/* A copy with room for so many, one or more. */
+static int copy_with_room(const struct tunnels *ts, uint32_t room, struct tunnels *ret)
+{
+    struct tunnel_option *at = calloc(room, sizeof *at);
+    if (!at)
+        return ERR_NOMEM;
+    if (ts->count > 0)
+        memcpy(at, ts->at, ts->count * sizeof *at);
+    *ret = (struct tunnels){.count = ts->count, .room = room, .at = at};
+    return 0;
+}
+
+int tunnels_copy(const struct tunnels *ts, struct tunnels *ret)
+{
+    *ret = (struct tunnels){.count = 0};
+    return ts->count > 0 ? copy_with_room(ts, ts->count, ret) : 0;
+}
+
+/* For one more. */
+static int make_room(struct tunnels *ts)
+{
+    struct tunnels larger;
+    if (ts->count < ts->room)
+        return 0;
+    int err = copy_with_room(ts, ts->count < ROOM_MIN ? ROOM_MIN : 2 * ts->count, &larger);
+    if (err < 0)
+        return err;
+    tunnels_fini(ts);
+    *ts = larger;
+    return 0;
+}
 
 bool tunnels_name_is_valid(const char *text)
 {
@@ -23,6 +70,14 @@ const struct tunnel_option *tunnels_find(const struct tunnels *ts, const char *n
     return NULL;
 }
 
+const struct tunnel_option *tunnels_at_port(const struct tunnels *ts, int32_t port)
+{
+    for (uint32_t i = 0; i < ts->count && port != 0; i++)
+        if (ts->at[i].port == port)
+            return &ts->at[i];
+    return NULL;
+}
+
 int tunnels_add(struct tunnels *ts, const char *name, int32_t port, const char *target)
 {
     if (ts->count == TUNNELS_MAX)
@@ -36,8 +91,13 @@ int tunnels_add(struct tunnels *ts, const char *name, int32_t port, const char *
         (void)snprintf(t.name, sizeof t.name, "any-%u", ts->count + 1);
     if (!tunnels_name_is_valid(*name ? name : t.name))
         return ERR_INVAL;
-    if (tunnels_find(ts, t.name))
+    if (tunnels_at_port(ts, port))
         return ERR_INUSE;
+    if (tunnels_find(ts, t.name))
+        return ERR_EXISTS;
+    int err = make_room(ts);
+    if (err < 0)
+        return err;
     ts->at[ts->count++] = t;
     return 0;
 }

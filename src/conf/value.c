@@ -260,10 +260,14 @@ static void want_tunnels(char ret[VALUE_REASON_MAX], const struct option *o, int
         (void)snprintf(ret, VALUE_REASON_MAX, _("a client has at most %d tunnels"), TUNNELS_MAX);
         return;
     }
-    if (err == ERR_INUSE)
+    if (err == ERR_EXISTS)
         text = _("another tunnel has this name already");
+    else if (err == ERR_INUSE)
+        text = _("another tunnel has the same public port");
     else if (err == ERR_RANGE)
         text = _("a public port is 0 to 65535");
+    else if (err == ERR_NOMEM)
+        text = err_text(err);
     (void)snprintf(ret, VALUE_REASON_MAX, "%s", text);
 }
 

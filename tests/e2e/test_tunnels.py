@@ -162,9 +162,9 @@ def test_64_tunnels_and_not_one_more(lab):
         ports = {opened(client, f"t{i}") for i in range(64)}
         assert len(ports) == 64
         assert {answer(port) for port in ports} == {"many"}
-        done = lab.run("client", "-server", "127.0.0.1:1", "-secret", SECRET, *(w for i in range(65) for w in (
+        done = lab.run("client", "-server", "127.0.0.1:1", "-secret", SECRET, *(w for i in range(1025) for w in (
             "-forward", f"t{i}=0=127.0.0.1:1")))
-        assert done.returncode == 2 and "a client has at most 64 tunnels" in done.stderr
+        assert done.returncode == 2 and "a client has at most 1024 tunnels" in done.stderr
 
 
 def test_an_old_server_carries_the_first(lab, three):
@@ -201,6 +201,18 @@ def test_a_wrong_forward_is_one_clear_error(lab, flag, words):
 def test_two_of_a_name(lab):
     done = lab.run("client", "-forward", "a=1=x:1", "-forward", "a=2=x:1")
     assert done.returncode == 2 and "another tunnel has this name already" in done.stderr
+
+
+def test_two_of_a_public_port(lab):
+    """In the same words from flags and from a file, before anything runs."""
+    words = "another tunnel has the same public port"
+    done = lab.run("client", "-server", "h:1", "-secret", SECRET, "-forward", "a=80=x:1", "-forward", "b=80=x:1")
+    assert done.returncode == 2 and words in done.stderr and "b=80=x:1" in done.stderr
+    file = lab.path / "client.yaml"
+    file.write_text("server: h:1\ntunnels:\n  - {name: a, port: 80, target: x:1}\n  - {name: b, port: 80, target: x:1}\n")
+    for command in ("check", file), ("client", "-config", file):
+        done = lab.run(*command)
+        assert done.returncode == 2 and f"client.yaml:4:5: {words}: 'a', in line 3" in done.stdout + done.stderr
 
 
 def test_forward_beside_the_flags_of_one_tunnel(lab):

@@ -53,6 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else if (r == FLAGS_OK) {
         addresses(opt.server.listen);
     }
+    if (m == &client_mode)
+        tunnels_fini(&opt.client.tunnels);
     free(text);
     return 0;
 }

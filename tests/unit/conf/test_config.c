@@ -348,9 +348,12 @@ static void what_is_wrong_is_said_with_its_place(void **state)
          "4:5: the tunnel has no 'target'\n"},
         {&client_mode,
          "tunnels:\n  - {name: a, port: 1, target: a:1}\n  - {name: a, port: 2, target: b:1}\n"
-         "  - {port: 3, target: c:1}\n  - {port: 3, target: d:1}\n",
-         "3:6: tunnel 'a' is there already, in line 2\n5:5: another tunnel has this name "
-         "already\n"},
+         "  - {port: 3, target: c:1}\n  - {name: c, port: 3, target: d:1}\n"
+         "  - {name: 9, port: 0, target: a:1}\n  - {port: 9, target: a:1}\n"
+         "  - {name: d, port: 0, target: a:1}\n",
+         "3:6: tunnel 'a' is there already, in line 2\n"
+         "5:5: another tunnel has the same public port: '3', in line 4\n"
+         "7:5: another tunnel has this name already\n"},
         {&client_mode, "tunnels:\n  - {port: 1, target: []}\n", "2:23: 'target' has no entry\n"},
         {&client_mode,
          "tunnels:\n  - port: 1\n    target: [bad, a:1, [b:1], {c: d}, '', bad]\n"
