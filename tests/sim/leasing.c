@@ -310,7 +310,7 @@ static void check_close(struct client *c, const struct tunnel *t)
     c->world->seen.removed += !t->is_replaced;
     if (!t->is_replaced || !next || next->wish.state == WISH_OPEN)
         return;
-    bool clashes = live_wishes(c) + 1 == BOUND;
+    bool clashes = live_wishes(c) + 1 == BOUND || next->wish.why.error == SERVICE_ERR_LIMIT;
     for (unsigned i = 0; i < TUNNELS; i++)
         clashes |= c->top[i] && c->top[i]->wish.wanted.port == t->wish.wanted.port;
     assert(clashes);
@@ -478,6 +478,20 @@ static uint32_t some_drain(struct world *w)
     return times[pick(w, 4)];
 }
 
+/* A change is taken back. */
+static void take_back(struct client *c, unsigned slot)
+{
+    struct tunnel *t = c->top[slot];
+    struct wish *older = wishes_replaced(&t->wish);
+    if (!older)
+        return; /* it did not serve, and is gone */
+    t->is_top = false;
+    c->top[slot] = CONTAINER_OF(older, struct tunnel, wish);
+    c->top[slot]->is_top = true;
+    c->top[slot]->is_replaced = false;
+    wishes_undo(&c->wishes, &t->wish);
+}
+
 static void edit(struct client *c, unsigned slot)
 {
     struct world *w = c->world;
@@ -505,11 +519,7 @@ static void edit(struct client *c, unsigned slot)
         if (!wishes_replaced(&t->wish))
             break;
         w->seen.undone++;
-        t->is_top = false;
-        c->top[slot] = CONTAINER_OF(wishes_replaced(&t->wish), struct tunnel, wish);
-        c->top[slot]->is_top = true;
-        c->top[slot]->is_replaced = false;
-        wishes_undo(&c->wishes, &t->wish);
+        take_back(c, slot);
     }
 }
 
@@ -519,6 +529,9 @@ static void reload(struct client *c)
     for (unsigned slot = 0; slot < TUNNELS; slot++)
         if (pick(c->world, 3) == 0)
             edit(c, slot);
+    for (unsigned slot = 0; slot < TUNNELS; slot++)
+        if (c->top[slot] && pick(c->world, 4) == 0)
+            wishes_last(&c->wishes, &c->top[slot]->wish);
     client_pull(c);
 }
 
@@ -818,6 +831,15 @@ static struct tunnel *tunnel_at(struct client *c, unsigned slot, int32_t port)
     return t;
 }
 
+/* The file names another port for a tunnel. */
+static void change_place(struct client *c, unsigned slot, int32_t port)
+{
+    struct tunnel *old = c->top[slot];
+    old->is_top = false;
+    old->is_replaced = true;
+    wishes_replace(&c->wishes, &old->wish, &tunnel_at(c, slot, port)->wish, 100);
+}
+
 /* The steps of the exchange. False: it is through. */
 static bool step(struct client *c, unsigned n)
 {
@@ -829,9 +851,7 @@ static bool step(struct client *c, unsigned n)
         wishes_add(&c->wishes, &tunnel_at(c, 2, 2)->wish); /* refused */
         break;
     case 1:
-        old->is_top = false;
-        old->is_replaced = true;
-        wishes_replace(&c->wishes, &old->wish, &tunnel_at(c, 0, 3)->wish, 100);
+        change_place(c, 0, 3);
         wishes_change(&c->wishes, &c->top[1]->wish, !c->top[1]->wish.wanted.ready);
         break;
     case 2:
@@ -839,6 +859,22 @@ static bool step(struct client *c, unsigned n)
         old = c->top[1];
         c->top[1] = NULL;
         wishes_remove(&c->wishes, &old->wish, 0);
+        break;
+    case 3: /* one is new, one goes elsewhere and comes back before it was asked for, and all is in another order */
+        wishes_add(&c->wishes, &tunnel_at(c, 1, 4)->wish);
+        change_place(c, 0, 5);
+        take_back(c, 0);
+        wishes_last(&c->wishes, &c->top[2]->wish);
+        break;
+    case 4: /* two change their places */
+        change_place(c, 0, c->top[1]->wish.wanted.port);
+        change_place(c, 1, old->wish.wanted.port);
+        break;
+    case 5: /* refused: that is the port of another; and again elsewhere */
+        change_place(c, 0, c->top[1]->wish.wanted.port);
+        break;
+    case 6:
+        change_place(c, 0, 6);
         break;
     default:
         return false;

@@ -29,7 +29,7 @@ struct leasing_seen {
    carry.h are between the tables, and visitors are streams; NULL: pipes. */
 struct leasing_seen leasing_run(struct rng *rng, unsigned events, struct carry_seen *carried);
 
-/* Opens, a refusal, a change and a close, one byte after the other; after so many bytes the session is
+/* Opens, a refusal, a change and a close, then reloads of all kinds, one byte after the other; after so many bytes the session is
    lost, and everything comes to rest in the next one. False: it was over before. */
 bool leasing_cut(struct rng *rng, size_t at);
 

@@ -36,16 +36,20 @@ const char *wish_state_word(enum wish_state s)
     return words[s];
 }
 
-static void become(struct wish *w, enum wish_state s)
-{
-    assert(may_become[w->state] & 1u << s);
-    w->state = s;
-}
-
 /* It counts at the server. */
 static bool is_live(const struct wish *w)
 {
     return w->state == WISH_ASKED || w->state == WISH_OPEN;
+}
+
+static void become(struct wishes *ws, struct wish *w, enum wish_state s)
+{
+    assert(may_become[w->state] & 1u << s);
+    ws->live -= is_live(w);
+    ws->closing -= w->state == WISH_CLOSING;
+    w->state = s;
+    ws->live += is_live(w);
+    ws->closing += w->state == WISH_CLOSING;
 }
 
 /* ---- marking ---- */
@@ -79,7 +83,7 @@ static void go(struct wishes *ws, struct wish *w)
 {
     part(w);
     w->pending &= PENDING_TELL;
-    become(w, WISH_GONE);
+    become(ws, w, WISH_GONE);
     list_del(&w->node);
     mark(ws, w, PENDING_FREE);
 }
@@ -93,7 +97,7 @@ static void close_wish(struct wishes *ws, struct wish *w)
     }
     part(w);
     w->owes_answer = w->state == WISH_ASKED;
-    become(w, WISH_CLOSING);
+    become(ws, w, WISH_CLOSING);
     mark(ws, w, PENDING_CLOSE);
 }
 
@@ -108,10 +112,7 @@ static bool is_same_place(const struct wish *a, const struct wish *b)
 
 static bool has_room(const struct wishes *ws)
 {
-    uint32_t live = 0;
-    list_foreach (n, &ws->all)
-        live += is_live(LIST_ENTRY(n, struct wish, node));
-    return live < ws->max;
+    return ws->live < ws->max;
 }
 
 /* One that will be replaced, and has to go before w can be asked for; NULL: none. */
@@ -122,6 +123,8 @@ static struct wish *in_the_way(const struct wishes *ws, const struct wish *w)
         if (v->replaced_by && is_same_place(v, w))
             return v;
     }
+    if (w->needs_place)
+        return w->replaces;
     /* one that was refused does not cost its older one the place */
     return has_room(ws) || w->told != SERVICE_OK ? NULL : w->replaces;
 }
@@ -199,7 +202,7 @@ static void take_pending(struct wish *w, struct wish_action *ret)
 static bool ask_next(struct wishes *ws, struct wish_action *ret)
 {
     struct wish *w = ws->has_session ? first_idle(ws) : NULL;
-    if (!w)
+    if (!w || ws->closing >= WISHES_CLOSING_MAX)
         return false;
     struct wish *older = in_the_way(ws, w);
     if (older) {
@@ -210,7 +213,7 @@ static bool ask_next(struct wishes *ws, struct wish_action *ret)
     if (!has_room(ws))
         return false;
     w->svc = new_number(ws);
-    become(w, WISH_ASKED);
+    become(ws, w, WISH_ASKED);
     *ret = (struct wish_action){
         .kind = WISH_SEND,
         .wish = w,
@@ -246,7 +249,7 @@ void wishes_tick(struct wishes *ws, mtime_ms now)
     list_foreach (n, &ws->all) {
         struct wish *w = LIST_ENTRY(n, struct wish, node);
         if (w->state == WISH_REFUSED && w->retry_at <= now)
-            become(w, WISH_IDLE);
+            become(ws, w, WISH_IDLE);
     }
 }
 
@@ -293,6 +296,11 @@ void wishes_replace(struct wishes *ws, struct wish *older, struct wish *w, uint3
     w->replaces = open;
     if (open)
         open->replaced_by = w;
+}
+
+void wishes_last(struct wishes *ws, struct wish *w)
+{
+    list_move(&ws->all, &w->node);
 }
 
 struct wish *wishes_replaced(const struct wish *w)
@@ -357,7 +365,7 @@ static void forget_session(struct wishes *ws, struct wish *w, mtime_ms now)
     if (w->state == WISH_CLOSING || w->replaced_by)
         go(ws, w);
     else if (w->state != WISH_IDLE)
-        become(w, WISH_IDLE);
+        become(ws, w, WISH_IDLE);
 }
 
 void wishes_lost(struct wishes *ws, mtime_ms now)
@@ -383,7 +391,7 @@ static int on_opened(struct wishes *ws, struct wish *w, const struct service_lin
     }
     if (w->state != WISH_ASKED)
         return ERR_PROTO;
-    become(w, WISH_OPEN);
+    become(ws, w, WISH_OPEN);
     memcpy(w->address, line->opened.address, sizeof w->address);
     w->port = line->opened.port;
     w->told = SERVICE_OK;
@@ -414,7 +422,13 @@ static void refuse(struct wishes *ws, struct wish *w, enum wish_tell what,
         return;
     }
     w->pending &= ~PENDING_CHANGE;
-    become(w, WISH_REFUSED);
+    become(ws, w, WISH_REFUSED);
+    /* its older one's place will do; unless others drain there, which may be why */
+    if (why->error == SERVICE_ERR_LIMIT && w->replaces && ws->closing == 0) {
+        w->needs_place = true;
+        become(ws, w, WISH_IDLE);
+        return;
+    }
     w->retry_at = now + backoff_next(&w->backoff, backoff_kind(why->error), now, &ws->rng);
     w->told = why->error;
     memcpy(w->told_errno, why->errno_word, sizeof w->told_errno);

@@ -25,7 +25,7 @@
  * A wish that replaces another (a reload) is asked for first; when it is open, the older one closes.
  * If it is refused, the older one stays. Only where both cannot be had at once the older one closes
  * first: it has the port that a new one wants, or the session has its number of services (and the
- * new one was not refused before). In one flight closes go before the opens that wait for them, so
+ * new one was not refused before, but for that by the server). In one flight closes go before the opens that wait for them, so
  * also two tunnels can change their ports.
  *
  * One struct serves one session at a time, that which serves new users. Of a session that drains
@@ -44,8 +44,13 @@
 #include "proto/service_line.h"
 
 enum {
-    WISHES_MAX =
-        64, /* services asked for or open in one session, unless the owner says otherwise */
+    /* Services asked for or open in one session, unless the owner says otherwise. A server has a bound
+       of its own (session/leases.h), and says where it is. */
+    WISHES_MAX = 1024,
+    /* While so many close, whose users' connections go on, nothing more is asked for: a file that is
+       read again and again, with other ports each time, leaves no more behind. As many drain at the
+       server, which would refuse what comes then. */
+    WISHES_CLOSING_MAX = 64,
 };
 
 enum wish_state {
@@ -79,6 +84,7 @@ struct wish {
     uint8_t pending; /* bit of enum wish_action_kind */
     uint8_t tell;    /* enum wish_tell */
     bool tell_again;
+    bool needs_place; /* the server takes no more beside the one it replaces */
     bool owes_answer; /* CLOSING: its open has no answer yet */
     enum service_error told;
     char told_errno[HELLO_WORD_BUF];
@@ -109,7 +115,7 @@ struct wishes {
     /* private */
     struct list all; /* in the order of the file */
     struct list out; /* have actions waiting */
-    uint32_t max;
+    uint32_t max, live, closing;
     mtime_ms retry_max_ms;
     uint32_t next_svc;
     bool has_session;
@@ -135,6 +141,9 @@ void wishes_add(struct wishes *ws, struct wish *w);
 /* Wanted in place of older, which is wanted (not removed, not replaced); it has drain_ms then. Both
    belong to the table until their WISH_FREE. */
 void wishes_replace(struct wishes *ws, struct wish *older, struct wish *w, uint32_t drain_ms);
+
+/* Is asked for behind all others from now on. */
+void wishes_last(struct wishes *ws, struct wish *w);
 
 /* The one that is open until w is; NULL: there is none. */
 struct wish *wishes_replaced(const struct wish *w);

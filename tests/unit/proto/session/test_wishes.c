@@ -591,6 +591,78 @@ static void one_that_was_refused_closes_nothing_in_a_full_session(void **state)
     assert_string_equal(pulled(), "close 2 0; open 5 a' 7; ");
 }
 
+/* Its bound is lower than ours: there is no room beside the older one, so that goes. */
+static void a_full_server_gets_the_old_one_s_place(void **state)
+{
+    (void)state;
+    two_are_open();
+    want(&c, "a'", 7);
+    wishes_replace(&ws, &a, &c, 20);
+    (void)pulled();
+    refused(3, SERVICE_ERR_LIMIT);
+    assert_string_equal(pulled(), "close 1 20; open 4 a' 7; "); /* at once, without a word */
+    refused(4, SERVICE_ERR_LIMIT);
+    assert_string_equal(pulled(), "a' is refused; ");
+    assert_int_equal(c.state, WISH_REFUSED);
+}
+
+/* Others drain at the server, and count there: the older one is not given up for that. */
+static void a_server_that_drains_too_many_is_asked_later(void **state)
+{
+    (void)state;
+    two_are_open();
+    wishes_remove(&ws, &b, 1000);
+    want(&c, "a'", 7);
+    wishes_replace(&ws, &a, &c, 20);
+    assert_string_equal(pulled(), "close 2 1000; open 3 a' 7; ");
+    refused(3, SERVICE_ERR_LIMIT);
+    assert_string_equal(pulled(), "a' is refused; ");
+    assert_int_equal(a.state, WISH_OPEN);
+    closed(2, SERVICE_OK);
+    wishes_tick(&ws, now = wishes_deadline(&ws));
+    assert_string_equal(pulled(), "free b; open 4 a' 7; ");
+    refused(4, SERVICE_ERR_LIMIT);
+    assert_string_equal(pulled(), "close 1 20; open 5 a' 7; ");
+}
+
+static void what_closes_is_bounded(void **state)
+{
+    static struct wish many[WISHES_CLOSING_MAX];
+    (void)state;
+    wishes_init(&ws, WISHES_MAX, 60000, 1);
+    wishes_begun(&ws);
+    for (uint32_t i = 0; i < WISHES_CLOSING_MAX; i++) {
+        want(&many[i], "many", 100 + (int32_t)i);
+        wishes_add(&ws, &many[i]);
+    }
+    wishes_add(&ws, &a);
+    (void)pulled();
+    for (uint32_t i = 0; i <= WISHES_CLOSING_MAX; i++)
+        opened(i + 1);
+    for (uint32_t i = 0; i < WISHES_CLOSING_MAX; i++)
+        wishes_remove(&ws, &many[i], 1000);
+    wishes_replace(&ws, &a, &b, 1000);
+    wishes_add(&ws, &c);
+    (void)pulled();
+    assert_true(b.state == WISH_IDLE && c.state == WISH_IDLE && a.state == WISH_OPEN);
+    closed(1, SERVICE_OK);
+    assert_string_equal(pulled(), "free many; open 66 b 2; open 67 c 3; ");
+}
+
+static void the_order_of_the_file(void **state)
+{
+    (void)state;
+    two_are_open();
+    want(&c, "b'", 7);
+    wishes_replace(&ws, &b, &c, 0);
+    wishes_last(&ws, &c);
+    wishes_last(&ws, &a);
+    (void)pulled();
+    wishes_lost(&ws, now);
+    wishes_begun(&ws);
+    assert_string_equal(pulled(), "free b; open 4 b' 7; open 5 a 1; ");
+}
+
 static void chosen_ports_are_no_clash(void **state)
 {
     (void)state;
@@ -723,6 +795,10 @@ int main(void)
         TEST(a_removed_one_gives_its_port_to_another),
         TEST(a_full_session_closes_first),
         TEST(one_that_was_refused_closes_nothing_in_a_full_session),
+        TEST(a_full_server_gets_the_old_one_s_place),
+        TEST(a_server_that_drains_too_many_is_asked_later),
+        TEST(what_closes_is_bounded),
+        TEST(the_order_of_the_file),
         TEST(chosen_ports_are_no_clash),
         TEST(lines_that_may_not_come),
         TEST(a_port_that_was_not_asked_for),
