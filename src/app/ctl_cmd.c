@@ -167,6 +167,17 @@ static void show_version(const struct ctl_line *l)
     printf("gotunnel %s %s\n", mode ? mode : "?", version ? version : "?");
 }
 
+static void show_tunnels(const struct ctl_line *l)
+{
+    long long fresh = ctl_line_number(l, "tunnels_new");
+    if (fresh < 0)
+        return;
+    printf(P_("%lld tunnel new, %lld changed, %lld closed, %lld as before\n",
+              "%lld tunnels new, %lld changed, %lld closed, %lld as before\n", fresh),
+           fresh, ctl_line_number(l, "tunnels_changed"), ctl_line_number(l, "tunnels_closed"),
+           ctl_line_number(l, "tunnels_same"));
+}
+
 static void show_reload(const struct ctl_line *l)
 {
     const char *word;
@@ -174,6 +185,7 @@ static void show_reload(const struct ctl_line *l)
         printf(_("'%s' takes effect at the next start\n"), word);
     for (size_t i = 0; (word = ctl_line_word(l, "changed", i)); i++)
         printf(_("changed: %s\n"), word);
+    show_tunnels(l);
     if (!ctl_line_word(l, "changed", 0))
         printf("%s\n", _("nothing to change"));
 }

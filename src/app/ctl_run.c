@@ -34,6 +34,14 @@ static void run_version(struct ctl *c, const struct ctl_request *req, struct ctl
     end(a);
 }
 
+static void put_tunnels(struct ctl_answer *a, const struct tunnels_diff *d)
+{
+    ctl_put_number(a, "tunnels_new", d->fresh);
+    ctl_put_number(a, "tunnels_changed", d->changed);
+    ctl_put_number(a, "tunnels_closed", d->closed);
+    ctl_put_number(a, "tunnels_same", d->same);
+}
+
 static void run_reload(struct ctl *c, const struct ctl_request *req, struct ctl_answer *a,
                        void (**ret_then)(struct ctl *c))
 {
@@ -51,6 +59,8 @@ static void run_reload(struct ctl *c, const struct ctl_request *req, struct ctl_
     } else {
         ctl_put_words(a, "changed", r.changed, r.changed_count);
         ctl_put_words(a, "next_start", r.waiting, r.waiting_count);
+        if (r.has_tunnels)
+            put_tunnels(a, &r.tunnels);
         end(a);
     }
     reload_result_fini(&r);

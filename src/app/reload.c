@@ -92,6 +92,9 @@ void reload_tell(const struct reload_result *r)
         return;
     for (unsigned i = 0; i < r->waiting_count; i++)
         event_reload_waits(r->waiting[i]);
+    if (r->has_tunnels)
+        event_reload_tunnels(r->tunnels.fresh, r->tunnels.changed, r->tunnels.closed,
+                             r->tunnels.same);
     if (r->changed_count > 0)
         event_reload_done(join(words, sizeof words, r->changed, r->changed_count));
     else if (*r->file)
@@ -143,12 +146,35 @@ static bool read_file(const struct snapshot *was, struct snapshot *draft, struct
     return r->errors_count == 0;
 }
 
+/*
+ * Tunnels are one key of a file, whatever rows they are at home in. Where there is a list on both sides,
+ * the rows of the only tunnel say nothing. From the only tunnel to a list, and back, is for the next start.
+ */
+static void compare_tunnels(const struct client_options *was, struct client_options *is,
+                            struct options_diff *d)
+{
+    uint32_t list = options_bit(&client_mode, "forward");
+    uint32_t only =
+        options_bit(&client_mode, "local-target") | options_bit(&client_mode, "remote-port");
+    if (was->tunnels.count > 0 && is->tunnels.count > 0) {
+        d->live &= ~only;
+        d->restart &= ~only;
+    } else if (was->tunnels.count > 0 || is->tunnels.count > 0) {
+        d->live &= ~(list | only);
+        d->restart |= list;
+        options_copy(&client_mode, only, was, is);
+    }
+}
+
 /* What differs; what cannot count yet is as before in the draft from here on. */
 static struct options_diff compare(const struct snapshot *was, struct snapshot *draft,
                                    struct reload_result *r)
 {
     const struct mode *m = snapshot_mode(was);
     struct options_diff d = options_diff(m, snapshot_common(was), snapshot_draft(draft));
+    if (mode_is_client(m))
+        compare_tunnels((const struct client_options *)snapshot_common(was),
+                        (struct client_options *)snapshot_draft(draft), &d);
     options_copy(m, d.restart, snapshot_common(was), snapshot_draft(draft));
     r->changed_count = keys_of(m, d.live, r->changed);
     r->waiting_count = keys_of(m, d.restart, r->waiting);
@@ -206,7 +232,7 @@ bool reload_run(struct snapshot *options, const struct reload_part *parts, unsig
                 void *ctx, struct reload_result *ret)
 {
     assert(count <= RELOAD_PARTS_MAX);
-    struct reload_plan plan = {.was = options, .is = options};
+    struct reload_plan plan = {.was = options, .is = options, .told = ret};
     struct snapshot *fresh = NULL;
     *ret = (struct reload_result){.errors_count = 0};
     (void)snprintf(ret->file, sizeof ret->file, "%s", snapshot_common(options)->config);

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "conf/diff.h"
 #include "conf/snapshot.h"
+#include "conf/tunnels_diff.h"
 
 struct sandbox_config;
 
@@ -25,10 +26,13 @@ enum {
     RELOAD_FILE_MAX = 4096, /* a longer path is cut */
 };
 
+struct reload_result;
+
 /* What is about to change. */
 struct reload_plan {
     struct snapshot *was, *is; /* of the rows that count at the next start, is has was' values */
     struct options_diff diff;
+    struct reload_result *told; /* a part may say more in it, if it is applied */
 };
 
 /*
@@ -54,6 +58,8 @@ struct reload_result {
     unsigned changed_count;
     const char *waiting[OPTIONS_MAX]; /* keys that count at the next start */
     unsigned waiting_count;
+    bool has_tunnels; /* of a client, and its tunnels are others: so many of each kind */
+    struct tunnels_diff tunnels;
 };
 
 /*

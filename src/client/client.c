@@ -369,6 +369,8 @@ struct service *client_service_of(const struct client *c, const struct smux_open
 {
     if (open->service != 0)
         return tunnels_service(c, open->service);
+    if (!list_empty(&c->tunnels))
+        return LIST_ENTRY(list_first(&c->tunnels), struct tunnel, node)->service;
     return LIST_ENTRY(list_first(&c->services), struct service, node);
 }
 
@@ -489,6 +491,9 @@ static int begin(struct client *c)
     list_init(&c->uplinks);
     list_init(&c->services);
     list_init(&c->tunnels);
+    list_init(&c->leaving);
+    list_init(&c->dials.hungry);
+    c->dials.max = c->account.dials;
     standing_init(&c->standing);
     err = relays_init(&c->relays, &c->loop, &c->connections);
     if (err < 0)

@@ -76,10 +76,10 @@ struct uplink {
 /* One of the tunnels that are opened in the session: a wish, and the service behind it. */
 struct tunnel {
     struct client *client;
-    struct list node; /* in client->tunnels */
+    struct list node; /* in client->tunnels, or in client->leaving */
     struct wish wish;
-    struct service *service;
-    bool is_sole; /* of the flags for one, without a name: its lines name none */
+    struct service *service; /* of all tunnels of its name, while it changes its port */
+    bool is_sole;            /* of the flags for one, without a name: its lines name none */
 };
 
 struct client {
@@ -93,8 +93,11 @@ struct client {
     struct quota connections;
     struct tcp_memory tcp_memory;
     struct relays relays;
-    struct list services; /* behind it, at least one */
-    struct list tunnels;  /* that are opened in the session, at least one */
+    struct list services;       /* behind it, at least one */
+    struct service_dials dials; /* that they share */
+    struct list
+        tunnels; /* that are opened in the session, at least one, as the options have them */
+    struct list leaving;  /* tunnels that a reload closes, or another one replaces */
     struct wishes wishes; /* which of them are open ... */
     struct uplink
         *asked; /* ... in whose session; NULL: in none. May be away, while the next one is opened */
@@ -122,6 +125,7 @@ struct client {
         SSL_CTX *tls;
         struct destinations *local;
         char *local_name;
+        struct tunnels_plan *tunnels; /* NULL: nothing of them changes */
     } coming;
     struct tls_pin pin;          /* with a join string: of the server's CA, and ... */
     struct hello_credential own; /* ... what this client proves itself with */
@@ -238,6 +242,21 @@ int tunnels_prepare(struct client *c) MUST_USE;
 /* Makes them, on c->loop. 0; ERR_NOMEM: some may be there. */
 int tunnels_begin(struct client *c) MUST_USE;
 
+/* A tunnel of the options, not in any list yet; with that service, of which it is an owner more, or one of its
+   own, which takes *target and leaves NULL there. NULL: no memory. */
+struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o, struct service *service);
+struct tunnel *tunnel_new_to(struct client *c, const struct tunnel_option *o,
+                             struct destinations **target);
+
+/* Leaves its list and its service. NULL is fine. */
+void tunnel_free(struct tunnel *t);
+
+/* Each of client.tunnels has its part of the dials at once, whenever there are others. */
+void tunnels_share_dials(struct client *c);
+
+/* After each input to the wishes: does what they have decided. */
+void tunnels_act(struct client *c);
+
 /* Their timer, once nothing can fail any more, and its end; then the tunnels go, their services stay. */
 void tunnels_init_timer(struct client *c);
 void tunnels_close_timer(struct client *c);
@@ -269,6 +288,13 @@ const struct tunnel *tunnels_sole(const struct client *c);
 
 /* The lines of status. */
 void tunnels_tell(const struct client *c);
+
+/* ---- tunnels_reload.c ---- */
+
+/* A part of a reload (app/reload.h): tunnels that are new, others, or gone; ctx is the client. */
+int tunnels_reload_prepare(void *ctx, const struct reload_plan *plan, struct errmsg *why) MUST_USE;
+bool tunnels_reload_apply(void *ctx, const struct reload_plan *plan);
+void tunnels_reload_drop(void *ctx);
 
 /* ---- status.c ---- */
 

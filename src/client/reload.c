@@ -107,6 +107,7 @@ static bool apply_ca(void *ctx, const struct reload_plan *plan)
 /* The path itself counts at the next start; what lies there counts now. */
 static const struct reload_part parts[] = {
     {"options", prepare_options, apply_options, drop_options},
+    {"tunnels", tunnels_reload_prepare, tunnels_reload_apply, tunnels_reload_drop},
     {"certificates", prepare_ca, apply_ca, NULL},
 };
 

@@ -43,8 +43,11 @@ struct service *service_new(struct loop *loop, struct relays *relays,
     (void)snprintf(s->id, sizeof s->id, "%s", cfg->id); /* fits */
     s->to = cfg->to;
     s->limits = cfg->limits;
+    s->owners = 1;
+    s->shared = cfg->shared;
     s->loop = loop;
     s->relays = relays;
+    list_init(&s->hungry);
     list_init(&s->node);
     list_init(&s->waiting);
     loop_job_init(&s->start, service_start_waiting);
@@ -64,6 +67,20 @@ void service_move(struct service *s, char *name, struct destinations *to)
     s->path = (struct path_memory){0};
 }
 
+struct service *service_ref(struct service *s)
+{
+    s->owners++;
+    return s;
+}
+
+void service_leave(struct service *s)
+{
+    assert(s->owners > 0);
+    s->owners--;
+    if (s->owners == 0)
+        loop_defer(s->loop, &s->start);
+}
+
 void service_free(struct service *s)
 {
     if (!s)
@@ -71,6 +88,7 @@ void service_free(struct service *s)
     assert(s->dialing == 0 && list_empty(&s->waiting));
     loop_cancel(&s->start);
     list_del(&s->node);
+    list_del(&s->hungry);
     free(s->name);
     free(s->to);
     free(s);
@@ -109,13 +127,49 @@ static void service_prefer(struct service *s, unsigned at)
     event_target_other(s->name, destination_text(text, &s->to->at[at]));
 }
 
+/* All services together may begin one more; or s is told when they may. */
+static bool service_may_dial(struct service *s)
+{
+    if (!s->shared || s->shared->now < s->shared->max)
+        return true;
+    if (list_empty(&s->hungry))
+        list_push(&s->shared->hungry, &s->hungry);
+    return false;
+}
+
+static void service_dial_begun(struct service *s)
+{
+    s->dialing++;
+    if (s->shared)
+        s->shared->now++;
+}
+
+/* The next that waits for a dial of all, if there is one to have. */
+static void service_wake_hungry(struct service *s)
+{
+    struct list *n = s->shared->now < s->shared->max ? list_first(&s->shared->hungry) : NULL;
+    if (!n)
+        return;
+    list_del(n);
+    loop_defer(s->loop, &LIST_ENTRY(n, struct service, hungry)->start);
+}
+
+static void service_dial_over(struct service *s)
+{
+    s->dialing--;
+    if (!s->shared)
+        return;
+    s->shared->now--;
+    service_wake_hungry(s);
+}
+
 /* Frees the pending dial and gives its place to the next one. */
 static void pending_dial_done(struct pending_dial *p)
 {
     struct service *s = p->service;
     list_del(&p->node);
     if (p->dial)
-        s->dialing--;
+        service_dial_over(s);
     free(p);
     loop_defer(s->loop, &s->start);
 }
@@ -208,7 +262,16 @@ static void service_start_dial(struct pending_dial *p)
         relay_reset(p->relay, reason_of(err)); /* ends in service_on_cancel */
         return;
     }
-    s->dialing++;
+    service_dial_begun(s);
+}
+
+/* It begins no more dials now: what it was woken for another may have. Nobody's, and idle, it goes. */
+static void service_rest(struct service *s)
+{
+    if (s->shared)
+        service_wake_hungry(s);
+    if (s->owners == 0 && s->dialing == 0 && list_empty(&s->waiting))
+        service_free(s);
 }
 
 /* At the end of a turn: users who have left within it cost no socket, and data goes on between. */
@@ -217,8 +280,11 @@ static void service_start_waiting(struct loop_job *job)
     struct service *s = CONTAINER_OF(job, struct service, start);
     struct list *n;
     for (int i = 0; i < SERVICE_DIALS_A_TURN; i++) {
-        if (s->dialing >= s->limits.dials || !(n = list_first(&s->waiting)))
+        n = list_first(&s->waiting);
+        if (!n || s->dialing >= s->limits.dials || !service_may_dial(s)) {
+            service_rest(s);
             return;
+        }
         list_del(n);
         service_start_dial(LIST_ENTRY(n, struct pending_dial, node));
     }

@@ -29,6 +29,13 @@ enum {
     SERVICE_COMPLAIN_MS = 1000, /* failures are one line in so long */
 };
 
+/* What all services of a client share: so many dials at once, however many services there are. Zeroed,
+   but for max, and hungry by list_init(). */
+struct service_dials {
+    unsigned max, now;
+    struct list hungry; /* services that wait for one to end, in their order */
+};
+
 struct service_limits {
     unsigned dials; /* at once; at least 1 (proto/account.h) */
     mtime_ms dial_ms;
@@ -39,6 +46,7 @@ struct service_config {
     const char *name; /* its target as the user gave it, for messages */
     struct destinations *to;
     struct service_limits limits;
+    struct service_dials *shared; /* outlives the service; NULL: nothing is */
 };
 
 struct service {
@@ -48,6 +56,9 @@ struct service {
     struct service_limits limits;
     struct list node; /* the owner's */
     /* private */
+    unsigned owners;
+    struct service_dials *shared;
+    struct list hungry;
     struct loop *loop;
     struct relays *relays;
     struct loop_job start; /* of the dials that wait */
@@ -69,7 +80,14 @@ struct service *service_new(struct loop *loop, struct relays *relays,
 /* Another target, for dials that begin from now on; name and to become the service's, which frees them. */
 void service_move(struct service *s, char *name, struct destinations *to);
 
-/* No relay of it may be left without a connection. NULL is fine. */
+/* One owner more; there is one at first. Returns s. */
+struct service *service_ref(struct service *s);
+
+/* One owner less. After the last one's call it serves nobody new, and goes by itself, from its list too,
+   once nobody waits for a dial of it. */
+void service_leave(struct service *s);
+
+/* No relay of it may be left without a connection. Whatever owners it has. NULL is fine. */
 void service_free(struct service *s);
 
 /* Makes a relay of st and dials. Without memory or beyond the quota the stream is reset. */

@@ -16,6 +16,17 @@
 
 /* ---- what wishes decide ---- */
 
+/* After a reload: the former service goes on, as the new one is refused. */
+static void tell_kept(const struct tunnel *t, bool again)
+{
+    char address[CLIENT_ADDRESS_MAX];
+    const struct wish *older = wishes_replaced(&t->wish);
+    if (!older || again)
+        return;
+    client_public_address(address, t->client, older->port);
+    event_tunnel_kept(t->wish.wanted.name, address);
+}
+
 /* The last line, for who has typed one himself: where his service is to be found. */
 static void tell_public(const struct tunnel *t, const char *address)
 {
@@ -56,6 +67,7 @@ static void tell_refused(struct tunnel *t, bool again)
     if (!t->is_sole) {
         event_tunnel_refused(again, w->wanted.name, w->wanted.port,
                              refusal_service_text(text, &w->why, w->wanted.port));
+        tell_kept(t, again);
         (void)client_tunnel_refused(c);
         return;
     }
@@ -138,7 +150,7 @@ static void tell_script(struct client *c)
 static void on_due(uv_timer_t *t);
 
 /* After each input to the wishes. */
-static void act(struct client *c)
+void tunnels_act(struct client *c)
 {
     struct wish_action a;
     mtime_ms now = loop_now(&c->loop);
@@ -152,7 +164,8 @@ static void act(struct client *c)
             say(c, &a.line);
             break;
         case WISH_FREE:
-            break; /* none is taken back while the client runs */
+            tunnel_free(t);
+            break;
         }
     }
     tell_script(c);
@@ -167,7 +180,7 @@ static void on_due(uv_timer_t *t)
 {
     struct client *c = t->data;
     wishes_tick(&c->wishes, loop_now(&c->loop));
-    act(c);
+    tunnels_act(c);
 }
 
 /* ---- the session ---- */
@@ -177,14 +190,14 @@ void tunnels_session_up(struct client *c, struct uplink *u)
     tunnels_session_down(c);
     c->asked = u;
     wishes_begun(&c->wishes);
-    act(c);
+    tunnels_act(c);
 }
 
 void tunnels_session_down(struct client *c)
 {
     c->asked = NULL;
     wishes_lost(&c->wishes, loop_now(&c->loop));
-    act(c);
+    tunnels_act(c);
 }
 
 /* By a budget: a server that talks in a loop fills no log. */
@@ -216,7 +229,7 @@ bool tunnels_on_line(struct uplink *u, struct hello_text text)
         session_close(u->session, err == ERR_NOMEM ? END_LOCAL : END_PROTOCOL, NULL);
         return false;
     }
-    act(c);
+    tunnels_act(c);
     return true;
 }
 
@@ -236,11 +249,17 @@ bool tunnels_all_refused(const struct client *c)
     return true;
 }
 
+/* That of it which serves: its own, or while that is asked for, the one that it replaces. NULL: neither. */
+static const struct wish *serving(const struct tunnel *t)
+{
+    return t->wish.state == WISH_OPEN ? &t->wish : wishes_replaced(&t->wish);
+}
+
 unsigned tunnels_open(const struct client *c)
 {
     unsigned n = 0;
     list_foreach (i, &c->tunnels)
-        n += LIST_ENTRY(i, struct tunnel, node)->wish.state == WISH_OPEN;
+        n += serving(LIST_ENTRY(i, struct tunnel, node)) != NULL;
     return n;
 }
 
@@ -263,10 +282,9 @@ void tunnels_tell(const struct client *c)
     char address[CLIENT_ADDRESS_MAX];
     list_foreach (i, &c->tunnels) {
         const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
-        bool is_open = t->wish.state == WISH_OPEN;
-        client_public_address(address, t->client, t->wish.port);
-        event_tunnel_status(t->wish.wanted.name, is_open ? address : _("not open"),
-                            t->service->name);
+        const struct wish *w = serving(t);
+        client_public_address(address, t->client, w ? w->port : 0);
+        event_tunnel_status(t->wish.wanted.name, w ? address : _("not open"), t->service->name);
     }
 }
 
@@ -286,32 +304,66 @@ int tunnels_prepare(struct client *c)
     return 0;
 }
 
-/* Dials at once are shared, so that all `count` tunnels together have no more than one would. */
-static struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o,
-                                 struct destinations **target, uint32_t count)
+/* Dials at once are shared, so that no target that does not answer takes all of them. */
+static unsigned dials_of_each(const struct client *c, uint32_t count)
 {
-    unsigned dials = c->account.dials / count;
-    const struct service_config cfg = {
-        .id = o->name,
-        .name = o->target,
-        .to = *target,
-        .limits = {.dials = dials > 0 ? dials : 1, .dial_ms = SERVICE_DIAL_MS},
-    };
+    unsigned dials = count > 0 ? c->account.dials / count : 0;
+    return dials > 0 ? dials : 1;
+}
+
+struct tunnel *tunnel_new(struct client *c, const struct tunnel_option *o, struct service *service)
+{
     struct tunnel *t = calloc(1, sizeof *t);
-    struct service *s = t ? service_new(&c->loop, &c->relays, &cfg) : NULL;
-    if (!s) {
-        free(t);
+    if (!t)
         return NULL;
-    }
-    *target = NULL; /* the service's */
-    list_push(&c->services, &s->node);
     t->client = c;
-    t->service = s;
+    t->service = service ? service_ref(service) : NULL;
+    list_init(&t->node);
     t->wish.wanted.kind = SERVICE_KIND_TCP;
     t->wish.wanted.port = o->port;
     t->wish.wanted.ready = true;
     (void)snprintf(t->wish.wanted.name, sizeof t->wish.wanted.name, "%s", o->name);
     return t;
+}
+
+struct tunnel *tunnel_new_to(struct client *c, const struct tunnel_option *o,
+                             struct destinations **target)
+{
+    const struct service_config cfg = {
+        .id = o->name,
+        .name = o->target,
+        .to = *target,
+        .limits = {.dials = 1, .dial_ms = SERVICE_DIAL_MS}, /* until tunnels_share_dials() */
+        .shared = &c->dials,
+    };
+    struct tunnel *t = tunnel_new(c, o, NULL);
+    if (t && !(t->service = service_new(&c->loop, &c->relays, &cfg))) {
+        free(t);
+        t = NULL;
+    }
+    if (!t)
+        return NULL;
+    *target = NULL; /* the service's */
+    list_push(&c->services, &t->service->node);
+    return t;
+}
+
+void tunnel_free(struct tunnel *t)
+{
+    if (!t)
+        return;
+    list_del(&t->node);
+    service_leave(t->service);
+    free(t);
+}
+
+void tunnels_share_dials(struct client *c)
+{
+    uint32_t count = 0;
+    list_foreach (n, &c->tunnels)
+        count++;
+    list_foreach (n, &c->tunnels)
+        LIST_ENTRY(n, struct tunnel, node)->service->limits.dials = dials_of_each(c, count);
 }
 
 int tunnels_begin(struct client *c)
@@ -324,8 +376,7 @@ int tunnels_begin(struct client *c)
     int err = is_sole ? tunnels_add(&sole, "", (int32_t)opt->remote_port, opt->local_target) : 0;
     const struct tunnels *ts = is_sole ? &sole : &opt->tunnels;
     for (uint32_t i = 0; err == 0 && i < ts->count; i++) {
-        struct tunnel *t =
-            tunnel_new(c, &ts->at[i], is_sole ? &c->local : &c->targets[i], ts->count);
+        struct tunnel *t = tunnel_new_to(c, &ts->at[i], is_sole ? &c->local : &c->targets[i]);
         if (!t) {
             err = ERR_NOMEM;
             break;
@@ -334,6 +385,7 @@ int tunnels_begin(struct client *c)
         list_push(&c->tunnels, &t->node);
         wishes_add(&c->wishes, &t->wish);
     }
+    tunnels_share_dials(c);
     tunnels_fini(&sole);
     return err;
 }
@@ -351,6 +403,7 @@ void tunnels_close_timer(struct client *c)
 
 void tunnels_free(struct client *c)
 {
+    list_splice(&c->tunnels, &c->leaving);
     for (struct list *n; (n = list_first(&c->tunnels));) {
         list_del(n);
         free(LIST_ENTRY(n, struct tunnel, node));

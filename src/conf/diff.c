@@ -122,10 +122,15 @@ void options_copy(const struct mode *m, uint32_t rows, const void *from, void *t
     }
 }
 
-bool options_have(const struct mode *m, uint32_t rows, const char *name)
+uint32_t options_bit(const struct mode *m, const char *name)
 {
     for (size_t i = 0; i < m->count; i++)
         if (strcmp(m->options[i].name, name) == 0)
-            return rows >> i & 1;
-    return false;
+            return UINT32_C(1) << i;
+    return 0;
+}
+
+bool options_have(const struct mode *m, uint32_t rows, const char *name)
+{
+    return rows & options_bit(m, name);
 }

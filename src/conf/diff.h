@@ -23,5 +23,8 @@ struct options_diff options_diff(const struct mode *m, const void *was, const vo
    and lists then point to where those point. */
 void options_copy(const struct mode *m, uint32_t rows, const void *from, void *to);
 
+/* The bit of the row of m called name; 0: there is none. */
+uint32_t options_bit(const struct mode *m, const char *name);
+
 /* The row of m called name is in rows. */
 bool options_have(const struct mode *m, uint32_t rows, const char *name);

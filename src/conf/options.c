@@ -63,7 +63,7 @@ static const struct option client_rows[] = {
     {"drain", OPTION_WINDOW, COMMON(client_options, drain_ns), "30s", NULL, "TIME",
      N_("how long running connections may finish after a SIGTERM, up to 10m; a second one ends now"), RELOAD_LIVE},
     {"forward", OPTION_TUNNELS, offsetof(struct client_options, tunnels), "", NULL, "[NAME=]PORT=TARGET",
-     N_("a public port and what it forwards to, e.g. 8080=127.0.0.1:3000 or web=8080=127.0.0.1:3000; may be given up to 1024 times, in place of -remote-port and -local-target"), RELOAD_RESTART},
+     N_("a public port and what it forwards to, e.g. 8080=127.0.0.1:3000 or web=8080=127.0.0.1:3000; may be given up to 1024 times, in place of -remote-port and -local-target"), RELOAD_LIVE},
     {"id", OPTION_STRING, offsetof(struct client_options, id), "", NULL, "NAME",
      N_("name of this client, which its public port belongs to: 1 to 64 of A-Z a-z 0-9 . _ -; if not given, one is made and kept in a file"), RELOAD_RESTART},
     {"join", OPTION_SECRET, offsetof(struct client_options, join_text), "", NULL, "STRING",
@@ -122,7 +122,7 @@ static const struct {
     enum option_place place;
     const char *key;
 } places[] = {
-    {"config", OPTION_NOWHERE, "config"},      {"forward", OPTION_NOWHERE, "forward"},
+    {"config", OPTION_NOWHERE, "config"},      {"forward", OPTION_NOWHERE, "tunnels"},
     {"join", OPTION_NOWHERE, "join"},          {"json", OPTION_NOWHERE, "json"},
     {"local-target", OPTION_TUNNEL, "target"}, {"once", OPTION_NOWHERE, "once"},
     {"public", OPTION_NOWHERE, "public"},      {"remote-port", OPTION_TUNNEL, "port"},

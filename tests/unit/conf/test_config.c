@@ -291,7 +291,8 @@ static void every_row_is_a_key(void **state)
                                                   : "{\"%s\": \"%s\"}\n",
                            key, value);
             (void)!read_file(modes[m], "", file);
-            assert_int_equal(strstr(told, "is no key here") == NULL, is_known);
+            assert_int_equal(strstr(told, "is no key here") == NULL,
+                             is_known || strcmp(key, "tunnels") == 0); /* a list */
         }
     }
 }
