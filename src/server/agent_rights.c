@@ -25,5 +25,6 @@ void agent_use_rights(struct agent *a)
     const struct rights *r = rights_of(a);
     a->work.connections_max = r ? rights_limit(r, RIGHTS_CONNECTIONS, 0) : 0;
     a->work.rate_max = r ? rights_limit(r, RIGHTS_RATE, 0) : 0;
+    services_allow(a, r ? rights_limit(r, RIGHTS_TUNNELS, 0) : 0);
     agent_look_at_port(a);
 }

@@ -550,6 +550,10 @@ void services_stop(struct agent *a);
 /* A line of the client's, as session_ops has it. */
 bool services_on_line(struct agent *a, struct hello_text line);
 
+/* The client's right to so many tunnels, 0: it has none of its own. More than LEASES_MAX raise what its session
+   takes, up to LEASES_MOST; fewer are registry.c's to refuse. Harmless without services. */
+void services_allow(struct agent *a, int tunnels);
+
 void services_look_at_ports(struct agent *a); /* whose port is not allowed any more ends */
 
 /* A connection of a user has begun. */

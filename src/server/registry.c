@@ -310,6 +310,14 @@ static void owners_on_waits(struct message *m)
 
 /* ---- what workers say of services ---- */
 
+/* A service that has no port any more, or none yet to come: its running users are in their own account. */
+static void uncount_tunnel(struct service *v)
+{
+    if (v->counts)
+        count_tunnels(v->agent, v->agent->main.tunnels - 1);
+    v->counts = false;
+}
+
 static void service_on_asked(struct message *m)
 {
     struct service *v = CONTAINER_OF(m, struct service, reports.asked);
@@ -346,6 +354,7 @@ static void service_on_yielded(struct message *m)
 static void service_on_released(struct message *m)
 {
     struct service *v = CONTAINER_OF(m, struct service, reports.released);
+    uncount_tunnel(v);
     registry_released(&v->agent->worker->srv->registry, &v->claim);
 }
 
@@ -354,8 +363,7 @@ static void service_on_gone(struct message *m)
     struct service *v = CONTAINER_OF(m, struct service, reports.gone);
     struct agent *a = v->agent;
     struct server *srv = a->worker->srv;
-    if (v->counts)
-        count_tunnels(a, a->main.tunnels - 1);
+    uncount_tunnel(v);
     registry_gone(&srv->registry, &v->claim);
     tell_worker(a, &v->orders.forgotten);
 }

@@ -358,6 +358,13 @@ int services_new(struct agent *a)
     return 0;
 }
 
+void services_allow(struct agent *a, int tunnels)
+{
+    uint32_t max = tunnels > LEASES_MAX ? (uint32_t)tunnels : LEASES_MAX;
+    if (a->work.services)
+        leases_set_max(&a->work.services->leases, max < LEASES_MOST ? max : LEASES_MOST);
+}
+
 static void on_timer_closed(uv_handle_t *h)
 {
     free(h->data);

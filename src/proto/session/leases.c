@@ -197,6 +197,12 @@ void leases_init(struct leases *ls, uint32_t max)
     map_init(&ls->by_svc, NULL);
 }
 
+void leases_set_max(struct leases *ls, uint32_t max)
+{
+    assert(max > 0 && max <= LEASES_MOST);
+    ls->max = max;
+}
+
 struct lease *leases_take(struct leases *ls)
 {
     struct list *n = list_first(&ls->all), *waiting = list_first(&ls->out);

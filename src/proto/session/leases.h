@@ -33,6 +33,8 @@
 enum {
     LEASES_MAX = 64, /* services asked for or open in one session, unless the owner says otherwise;
                         and as many again that drain */
+    LEASES_MOST =
+        1024, /* that an owner may say: a map of so many is small, and its lines are few */
     LEASES_OPENS_A_SECOND =
         100, /* opens of one session: what comes faster is read later. Each asks the
                                     main thread and the system for a listener */
@@ -97,6 +99,9 @@ struct leases {
 
 /* max: see LEASES_MAX. */
 void leases_init(struct leases *ls, uint32_t max);
+
+/* Another max for opens that come from now on; what is there stays. 1 to LEASES_MOST. */
+void leases_set_max(struct leases *ls, uint32_t max);
 
 /* The session is over: takes one lease out of the table, whose listener and streams are the owner's
    to end; no action of it follows. NULL: there is none left; then the table holds no memory. */

@@ -23,7 +23,7 @@ static struct {
     char letter;
 } agents[AGENTS];
 
-enum { SERVICES = 400 };
+enum { SERVICES = 1100 };
 static struct {
     const struct service *service;
     uint32_t key;

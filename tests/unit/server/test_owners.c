@@ -691,6 +691,21 @@ static void tunnels_of_others_are_none_of_a_source(void **state)
     (void)open_tunnel(b, 9091);
 }
 
+/* Its users' connections may run on for long: they have descriptors in the account of users. */
+static void who_drains_does_not_count(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas");
+    struct service *v = open_tunnel(a, 8080);
+    (void)open_tunnel(a, 8081);
+    say(&v->reports.released);
+    assert_int_equal(a->main.tunnels, 1);
+    assert_int_equal(rig.srv.tunnels, 0);
+    say(&v->reports.gone); /* once */
+    expect_heard("a0:forgotten ");
+    assert_int_equal(a->main.tunnels, 1);
+}
+
 /* It was refused before anybody was asked. */
 static void who_has_not_asked_does_not_count(void **state)
 {
@@ -1072,6 +1087,7 @@ int main(void)
         T(tunnels_of_a_source_leave_room_for_others),
         T(tunnels_of_others_are_none_of_a_source),
         T(who_has_not_asked_does_not_count),
+        T(who_drains_does_not_count),
         T(tunnels_and_users_share_descriptors),
         T(ports_of_both_kinds_are_one_space),
         T(too_much_waits),

@@ -18,7 +18,7 @@
 
 /* ---- stubs ---- */
 
-static struct service *made[400]; /* by key */
+static struct service *made[1100]; /* by key */
 
 void owners_init_service(struct service *v)
 {
@@ -572,6 +572,34 @@ static void a_session_has_so_many(void **state)
     KIT_DID("say:{\"op\":\"refused\",\"svc\":65,\"error\":\"limit\"} s65>gone ");
 }
 
+/* A right to more raises it, as far as that goes; one to fewer is the main thread's to hold. */
+static void a_right_to_more_raises_it(void **state)
+{
+    static const struct {
+        int right;
+        uint32_t max;
+    } rows[] = {
+        {0, LEASES_MAX}, {1, LEASES_MAX}, {LEASES_MAX + 1, LEASES_MAX + 1}, {1000000, LEASES_MOST}};
+    uint32_t n = 1;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        services_allow(a, rows[i].right);
+        for (; n <= rows[i].max; n++) {
+            *kit.did = '\0';
+            (void)open_line(n, 8080);
+            assert_null(strstr(kit.did, "refused"));
+        }
+        *kit.did = '\0';
+        (void)open_line(5000 + (uint32_t)i, 8080);
+        assert_non_null(strstr(kit.did, "\"error\":\"limit\""));
+    }
+    services_allow(a, 2); /* what is there stays */
+    assert_null(strstr(kit.did, "unlisten"));
+    *kit.did = '\0';
+    (void)open_line(6000, 8080);
+    assert_non_null(strstr(kit.did, "\"error\":\"limit\""));
+}
+
 static void a_client_that_opens_in_a_loop_fills_no_disk(void **state)
 {
     (void)state;
@@ -680,6 +708,7 @@ int main(void)
         T(what_comes_when_their_time_is_there_does_not_stop_the_reading),
         T(a_drain_reads_no_line_before_its_time),
         T(a_session_has_so_many),
+        T(a_right_to_more_raises_it),
         T(a_client_that_opens_in_a_loop_fills_no_disk),
         T(a_quiet_session_has_quiet_services),
         T(a_session_that_drains_has_no_ports),
