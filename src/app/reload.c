@@ -129,6 +129,21 @@ static void find_secret(const struct common_options *was, struct common_options 
                        "the environment"));
 }
 
+/* What the join string has said counts until the next start, whatever the file says; its server, unless the
+   file names one. */
+static void keep_join(const struct client_options *was, struct client_options *is)
+{
+    if (!was->has_join)
+        return;
+    is->has_join = true;
+    is->join = was->join;
+    memcpy(is->join_server, was->join_server, sizeof is->join_server);
+    is->common.has_own_key = true;
+    is->common.legacy = was->common.legacy;
+    if (!*is->server)
+        is->server = is->join_server;
+}
+
 /* Into a draft over the command line. False: r has the errors. */
 static bool read_file(const struct snapshot *was, struct snapshot *draft, struct config_file *f,
                       struct reload_result *r)
@@ -141,6 +156,8 @@ static bool read_file(const struct snapshot *was, struct snapshot *draft, struct
         return false;
     }
     find_secret(snapshot_common(was), is, r);
+    if (mode_is_client(m))
+        keep_join((const struct client_options *)snapshot_common(was), (struct client_options *)is);
     if (m == &client_mode && !*((struct client_options *)is)->server)
         fail_file(r, _("'server' is missing"));
     return r->errors_count == 0;

@@ -2,6 +2,7 @@
 """A reload of a client's tunnels: each class of change, under connections whose bytes are checked."""
 
 import contextlib
+import signal
 import socket
 
 import pytest
@@ -243,3 +244,34 @@ def test_gotunnel_ctl_says_how_many(lab, targets):
     write(client, file, control)
     done = lab.run("ctl", "-control", lab.path / "c/control", "-json", "reload")
     assert '"tunnels_closed": 1' in done.stdout or '"tunnels_closed":1' in done.stdout, done
+
+
+def test_a_client_with_a_right_to_more_tunnels_has_them_and_may_change_ports(lab, targets):
+    """More than a server gives to others, and exactly so many: the port that moves has no place beside the old one, whose
+    connection runs on."""
+    many = 70
+    (lab.path / "clients").mkdir(mode=0o700)
+    server = lab.server()
+    done = lab.run("clients", "add", "nas", "-state", lab.path, "-public", f"127.0.0.1:{server.port}", "-ports", "0-65535",
+                   "-tunnels", str(many))
+    assert done.returncode == 0, done.stderr
+    server.kill(signal.SIGHUP)
+    server.wait_count("clients with a key in", 2)
+    old, new = free_port(), free_port()
+    file = {f"t{i}": (0, targets[b"red"]) for i in range(many - 1)}
+
+    class Draft:
+        file = lab.path / "client.yaml"
+        head = f"join-file: {lab.path}/nas.join\n"
+
+    write(Draft, file | {"moves": (old, targets[b"red"])})
+    client = lab.start("client", PROGRAM, "client", "-config", Draft.file)
+    client.file, client.head = Draft.file, Draft.head
+    client.wait_count("': tcp://", many)
+    with connect(old) as s:
+        assert read_exactly(s, 3) == b"red" and talks(s)
+        write(client, file | {"moves": (new, targets[b"red"])})
+        reload(client, f"reload: 0 tunnels new, 1 changed, 0 closed, {many - 1} as before\n")
+        wait_for("the new port, and not the old one", lambda: listens(new) and not listens(old))
+        assert talks(s) and word(new) == b"red"
+    assert client.log().count("': tcp://") == many + 1
