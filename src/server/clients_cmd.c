@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "app/cli.h"
+#include "app/server_state.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "base/trust_path.h"
@@ -20,7 +21,6 @@
 #include "conf/quote.h"
 #include "conf/utc.h"
 #include "server/clients_key.h"
-#include "server/state.h"
 
 enum clients_flags {
     WITH_NAME = 1u << 0,

@@ -15,6 +15,7 @@
 #include "app/checklist.h"
 #include "app/cli.h"
 #include "app/ctl.h"
+#include "app/server_state.h"
 #include "base/file.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -24,7 +25,6 @@
 #include "server/clients_key.h"
 #include "server/public_address.h"
 #include "server/server.h"
-#include "server/state.h"
 
 #define FIRST_CLIENT "c1"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* By the environment, and who we are. */
-#include "server/state.h"
+#include "app/server_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /* The folder of a server's certs and clients, for commands that are not told of each. */
 #pragma once
 
-#include <limits.h>
+#include <linux/limits.h> /* app/ has a limits.h of its own */
 #include <stdbool.h>
 
 /*
