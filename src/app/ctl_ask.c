@@ -16,7 +16,13 @@
 
 enum { ANSWER_S = 60 };
 
-bool ctl_find_server(const char *given, char ret[CTL_PATH_MAX + 1])
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* What our environment says, or the unit. */
+static bool place_of_service(const char *given, char ret[CTL_PATH_MAX + 1])
 {
     struct common_options asked = {.control = given};
     bool is_given;
@@ -24,7 +30,18 @@ bool ctl_find_server(const char *given, char ret[CTL_PATH_MAX + 1])
     if (*ret)
         return true;
     (void)snprintf(ret, CTL_PATH_MAX + 1, "%s/control", CTL_SERVERS); /* fits */
-    return access(ret, F_OK) == 0;
+    return is_there(ret);
+}
+
+bool ctl_server_place(const char *given, const char *state, unsigned n, char ret[CTL_PATH_MAX + 1])
+{
+    if (*given)
+        return n == 0 && place_of_service(given, ret);
+    int len = snprintf(ret, CTL_PATH_MAX + 1, "%s/control", state);
+    bool is_in_state = len > 0 && len < CTL_PATH_MAX && is_there(ret);
+    if (is_in_state && n == 0)
+        return true;
+    return n == (is_in_state ? 1u : 0u) && place_of_service(given, ret);
 }
 
 int ctl_reach(const char *path, struct errmsg *why)

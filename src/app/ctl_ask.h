@@ -10,9 +10,10 @@
 /* The folder of the server's socket under our unit. */
 #define CTL_SERVERS "/run/gotunnel-server"
 
-/* The socket of a server: the one given, or that of a program of ours with our environment, or of our unit, if it is
-   there. False: none is known. */
-bool ctl_find_server(const char *given, char ret[CTL_PATH_MAX + 1]);
+/* The n-th place, from 0, where the socket of a server may be that works in the folder state: the one given, alone; or else
+   first `control` in that folder, where `gotunnel up` has it, then that of a program of ours with our environment, or of
+   our unit. False: that was all. A longer path is cut. */
+bool ctl_server_place(const char *given, const char *state, unsigned n, char ret[CTL_PATH_MAX + 1]);
 
 /* A descriptor; ERR_NOTFOUND: nobody answers there; ERR_PERM: we may not ask; or another error, with a
    sentence. */

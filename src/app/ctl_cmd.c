@@ -11,6 +11,7 @@
 
 #include "app/cli.h"
 #include "app/ctl_ask.h"
+#include "app/server_state.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/i18n.h"
@@ -28,7 +29,8 @@ struct ctl_options {
 
 static const struct option rows[] = {
     {"control", OPTION_STRING, offsetof(struct ctl_options, control), "", NULL, "FILE",
-     N_("control socket of the program; that of the one service of this machine if not given"),
+     N_("control socket of the program; that of the one service, or gotunnel up, of this machine "
+        "if not given"),
      RELOAD_FIXED},
     {"json", OPTION_BOOL, offsetof(struct ctl_options, json), "", NULL, NULL,
      N_("print the answer as it comes, in JSON"), RELOAD_FIXED},
@@ -135,7 +137,22 @@ static void look_around(struct found *f)
         (void)closedir(clients); /* only read */
 }
 
-/* The given one, or what a program of ours with our environment would have, or the only service there is. */
+/* That of `gotunnel up`, if it runs: what a dead one has left is none. */
+static void look_in_state(struct found *f)
+{
+    char state[PATH_MAX], path[CTL_PATH_MAX + 1];
+    struct errmsg why;
+    if (!server_state_find("", false, state))
+        return;
+    int n = snprintf(path, sizeof path, "%s/control", state);
+    int fd = n > 0 && n < CTL_PATH_MAX ? ctl_reach(path, &why) : ERR_NOTFOUND;
+    if (fd >= 0)
+        (void)close(fd); /* only tried */
+    if (fd != ERR_NOTFOUND)
+        look(f, state, "");
+}
+
+/* The given one, or what a program of ours with our environment would have, or the only one there is. */
 static bool find_socket(const struct ctl_options *o, char ret[CTL_PATH_MAX + 1])
 {
     struct common_options asked = {.control = o->control};
@@ -145,6 +162,7 @@ static bool find_socket(const struct ctl_options *o, char ret[CTL_PATH_MAX + 1])
     if (*ret)
         return true;
     look_around(&f);
+    look_in_state(&f);
     if (f.count == 1)
         memcpy(ret, f.path, sizeof f.path);
     else if (f.count > 1)

@@ -253,7 +253,7 @@ static int run_revoke(struct clients_work *w)
 /* clang-format off */
 static const struct option extra_rows[] = {
     {.name = "control", .type = OPTION_STRING, .at = offsetof(struct clients_line, control), .def = "", .value = "FILE",
-     .help = N_("control socket of the running server; that of the service of this machine if not given")},
+     .help = N_("control socket of the running server; if not given, control in its folder, or that of the service of this machine")},
     {.name = "grace", .type = OPTION_DURATION, .at = offsetof(struct clients_line, grace_ns), .def = "24h0m0s", .value = "TIME",
      .help = N_("how long the old key is taken, e.g. 24h; 0: not any more")},
     {.name = "public", .type = OPTION_STRING, .at = offsetof(struct clients_line, public_name), .def = "", .value = "NAME[:PORT]",

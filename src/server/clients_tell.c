@@ -12,15 +12,13 @@
 #include "conf/utc.h"
 #include "server/clients_cmd.h"
 
-/* An answer, NUL-terminated, the caller's. NULL: why has a sentence, or is empty where there is nobody
-   to be asked. */
-static char *ask(const struct clients_work *w, enum ctl_command command, struct errmsg *why)
+/* An answer of who is at path, NUL-terminated, the caller's. NULL: why has a sentence, or is empty where there is
+   nobody to be asked. */
+static char *ask(const struct clients_work *w, const char *path, enum ctl_command command,
+                 struct errmsg *why)
 {
-    char path[CTL_PATH_MAX + 1];
     struct ctl_request req = {.command = command};
     why->text[0] = '\0';
-    if (!ctl_find_server(w->line.control, path))
-        return NULL;
     int fd = ctl_reach(path, why);
     if (fd < 0) {
         if (!*w->line.control)
@@ -50,11 +48,10 @@ struct told {
     struct errmsg why; /* it is not, though somebody was asked */
 };
 
-static void tell(const struct clients_work *w, struct told *ret)
+static void tell_at(const struct clients_work *w, const char *path, struct told *ret)
 {
     char folder[CLIENTS_FOLDER_MAX];
-    memset(ret, 0, sizeof *ret);
-    char *bytes = ask(w, CTL_CLIENT, &ret->why), *at = bytes;
+    char *bytes = ask(w, path, CTL_CLIENT, &ret->why), *at = bytes;
     struct ctl_line *l = bytes ? next_line(&at) : NULL;
     const char *error = l ? ctl_line_text(l, "error") : NULL;
     const char *its = l ? ctl_line_text(l, "folder") : NULL;
@@ -72,6 +69,17 @@ static void tell(const struct clients_work *w, struct told *ret)
     }
     ctl_line_free(l);
     free(bytes);
+}
+
+/* Until one has our folder, or says what is wrong. */
+static void tell(const struct clients_work *w, struct told *ret)
+{
+    char path[CTL_PATH_MAX + 1];
+    memset(ret, 0, sizeof *ret);
+    for (unsigned n = 0;
+         !ret->is_told && !*ret->why.text && ctl_server_place(w->line.control, w->state, n, path);
+         n++)
+        tell_at(w, path, ret);
 }
 
 static int end(const struct told *t)
@@ -133,16 +141,11 @@ static bool is_of_folder(const struct clients_work *w, char *bytes)
     return is_ours;
 }
 
-void clients_print_there(const struct clients_work *w)
+static void print_there(char *at)
 {
-    struct errmsg why;
     struct ctl_line *l;
-    char since[UTC_BUF], *bytes = ask(w, CTL_CLIENTS, &why), *at = bytes;
-    if (*why.text)
-        (void)clients_fail("%s", why.text);
-    if (bytes && !is_of_folder(w, bytes))
-        *at = '\0'; /* another server's */
-    while (bytes && (l = next_line(&at))) {
+    char since[UTC_BUF];
+    while ((l = next_line(&at))) {
         const char *client = ctl_line_text(l, "client"), *id = ctl_line_text(l, "id");
         const char *from = ctl_line_text(l, "from");
         if (client && id && from)
@@ -150,5 +153,21 @@ void clients_print_there(const struct clients_work *w)
                    utc_text(since, ctl_line_number(l, "since")));
         ctl_line_free(l);
     }
-    free(bytes);
+}
+
+void clients_print_there(const struct clients_work *w)
+{
+    struct errmsg why;
+    char path[CTL_PATH_MAX + 1];
+    bool is_over = false;
+    for (unsigned n = 0; !is_over && ctl_server_place(w->line.control, w->state, n, path); n++) {
+        char *bytes = ask(w, path, CTL_CLIENTS, &why);
+        bool is_ours = bytes && is_of_folder(w, bytes);
+        if (*why.text)
+            (void)clients_fail("%s", why.text);
+        if (is_ours)
+            print_there(bytes);
+        is_over = is_ours || *why.text;
+        free(bytes);
+    }
 }

@@ -236,6 +236,58 @@ def test_clients_that_are_there_are_enough(lab):
     assert sorted(p.name for p in (lab.path / "state/clients").iterdir()) == ["c1.revoked", "nas.yaml"]
 
 
+def clients(lab, *words, **how):
+    done = lab.run("clients", *words, "-state", lab.path / "state", **how)
+    assert done.returncode == 0 and "must be reloaded" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def test_from_another_shell_a_change_counts_at_once(lab):
+    """`clients` finds the socket in the folder that it works on, though another server of the machine has one, too."""
+    (lab.path / "other/clients").mkdir(parents=True, mode=0o700)
+    (lab.path / "other/run").mkdir()
+    other = lab.server(secret=None, flags=("-certs", lab.path / "other/certs", "-control", lab.path / "other/run/control"))
+    beside = {"env": {"RUNTIME_DIRECTORY": str(lab.path / "other/run")}}
+    server = up(lab)
+    at = "127.0.0.1:" + re.search(r"listening: .*:(\d+)", ready(server)).group(1)
+    with services.Service(services.echo) as echo:
+        port = join(lab, ["gotunnel", "join", "-", "22", "<", "c1.join"], echo.port)
+        user = connect(port)
+        user.sendall(b"x")
+        assert user.recv(1) == b"x"
+        assert "connected: c1 as c1." in clients(lab, "list", **beside)
+        assert "the running server knows it\n" in clients(lab, "add", "nas", "-ports", "0", "-public", at, **beside)
+        nas = join(lab, ["gotunnel", "join", "-", "22", "<", "nas.join"], echo.port)
+        (lab.path / "c1.join").rename(lab.path / "old.join")
+        assert "the running server knows it\n" in clients(lab, "rotate", "c1", "-public", at)
+        assert services.works(join(lab, ["gotunnel", "join", "-", "22", "-id", "c1.new", "<", "c1.join"], echo.port))
+        assert clients(lab, "revoke", "c1", **beside) == "revoked 'c1': 2 sessions and 1 connection ended\n"
+        with pytest.raises(ConnectionResetError):
+            user.recv(1)
+        user.close()
+        assert services.works(nas)
+    assert server.log().count("clients with a key in") == other.log().count("clients with a key in") == 1
+
+
+def test_ctl_finds_it_and_what_a_dead_one_left_is_none(lab):
+    env = {"HOME": str(lab.path), "XDG_STATE_HOME": str(lab.path / "own")}
+    (lab.path / "certs").mkdir()  # the working directory is the server's folder by that
+    server = up(lab, state=".", env=env)
+    ready(server)
+    done = lab.run("ctl", "ping", env=env)
+    assert (done.returncode, done.stdout) == (0, f"it answers, as process {server.pid}\n"), done.stderr
+    server.kill()
+    assert (lab.path / "control").exists()
+    done = lab.run("ctl", "ping", env=env)
+    assert done.returncode == 69 and "no running program was found" in done.stderr
+    done = lab.run("clients", "list", env=env)
+    assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("c1  ports "), done
+    (lab.path / "run").mkdir()
+    lab.server(secret=None, flags=("-control", lab.path / "run/control")).wait_log("control socket: ")
+    done = lab.run("clients", "set", "c1", "-tunnels", "3", env={**env, "RUNTIME_DIRECTORY": str(lab.path / "run")})
+    assert "the running server knows it\n" in done.stdout, done.stderr
+
+
 def test_a_file_of_the_server_s(lab):
     """Its keys count, `certs` too; a flag wins; `state` and `public` are none."""
     allowed = free_port()
