@@ -116,15 +116,15 @@ static bool is_secret_kept(const struct common_options *was, const struct common
     return !*is->secret && (is_elsewhere || from_stdin || from_environment);
 }
 
-static void find_secret(const struct common_options *was, struct common_options *is,
-                        struct reload_result *r)
+static void find_secret(const struct mode *m, const struct common_options *was,
+                        struct common_options *is, struct reload_result *r)
 {
     struct errmsg why = {""};
     if (is_secret_kept(was, is))
         memcpy(is->secret, was->secret, sizeof is->secret);
     else if (secret_find(is, &why) < 0)
         add_error(r, why.text);
-    else if (!*is->secret)
+    else if (!*is->secret && mode_is_client(m))
         fail_file(r, _("the secret is missing: 'secret-file' gives it, or GOTUNNEL_SECRET in "
                        "the environment"));
 }
@@ -155,7 +155,7 @@ static bool read_file(const struct snapshot *was, struct snapshot *draft, struct
         fail(r, err_text(err));
         return false;
     }
-    find_secret(snapshot_common(was), is, r);
+    find_secret(m, snapshot_common(was), is, r);
     if (mode_is_client(m))
         keep_join((const struct client_options *)snapshot_common(was), (struct client_options *)is);
     if (m == &client_mode && !*((struct client_options *)is)->server)
@@ -199,9 +199,9 @@ static struct options_diff compare(const struct snapshot *was, struct snapshot *
 }
 
 /* The options that the program is to run with, sealed, and the caller's; NULL: r has the errors. */
-static struct snapshot *read_again(const struct snapshot *was, struct options_diff *ret_diff,
-                                   struct reload_result *r)
+static struct snapshot *read_again(struct reload_plan *plan, struct reload_result *r)
 {
+    const struct snapshot *was = plan->was;
     const struct config_listener to = {on_line, r};
     struct config_file *f = NULL;
     struct snapshot *draft = snapshot_again(was);
@@ -214,7 +214,9 @@ static struct snapshot *read_again(const struct snapshot *was, struct options_di
         fail(r, err_text(err));
     bool ok = err == 0 && read_file(was, draft, f, r);
     if (ok) {
-        *ret_diff = compare(was, draft, r);
+        const struct common_options *is = snapshot_draft(draft);
+        plan->lacks_secret = *snapshot_common(was)->secret && !*is->secret;
+        plan->diff = compare(was, draft, r);
         ok = snapshot_seal(draft) == 0;
         if (!ok)
             fail(r, err_text(ERR_NOMEM));
@@ -255,7 +257,7 @@ bool reload_run(struct snapshot *options, const struct reload_part *parts, unsig
     (void)snprintf(ret->file, sizeof ret->file, "%s", snapshot_common(options)->config);
     (void)snapshot_ref(options); /* a part may give up its own */
     if (*ret->file) {
-        fresh = read_again(options, &plan.diff, ret);
+        fresh = read_again(&plan, ret);
         plan.is = fresh;
     }
     bool ok = plan.is && prepare_all(&plan, parts, count, ctx, ret);

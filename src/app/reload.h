@@ -33,6 +33,7 @@ struct reload_plan {
     struct snapshot *was, *is; /* of the rows that count at the next start, is has was' values */
     struct options_diff diff;
     struct reload_result *told; /* a part may say more in it, if it is applied */
+    bool lacks_secret; /* the file of a server gives none any more: is it able to do without? */
 };
 
 /*

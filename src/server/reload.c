@@ -17,10 +17,25 @@
 
 /* ---- the options ---- */
 
+/* As at a start: clients with keys of their own are enough. */
+static int check_start(const struct reload_plan *plan, struct errmsg *why)
+{
+    const struct server_options *is = snapshot_server(plan->is);
+    char place[PATH_MAX];
+    if (!plan->lacks_secret || clients_place(is, place))
+        return 0;
+    return errmsg_set(why, ERR_INVAL, "%s: %s", is->common.config,
+                      _("the secret is missing: 'secret-file' gives it, or GOTUNNEL_SECRET in "
+                        "the environment"));
+}
+
 static int prepare_options(void *ctx, const struct reload_plan *plan, struct errmsg *why)
 {
     struct server *srv = ctx;
     const struct server_options *is = snapshot_server(plan->is);
+    int err = check_start(plan, why);
+    if (err < 0)
+        return err;
     if (is->common.legacy == LEGACY_NEVER && *is->common.secret &&
         !hello_secret_is_long_enough(is->common.secret))
         return errmsg_set(why, ERR_INVAL,

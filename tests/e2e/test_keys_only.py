@@ -78,6 +78,27 @@ def test_without_clients_too_it_does_not_start(lab):
     assert not (lab.path / "certs").exists()
 
 
+def test_the_secret_is_taken_out_at_the_next_start(lab):
+    """A reload names it, and the rest of the file counts; the program that runs goes on taking it. Without clients it is refused."""
+    clients, file = lab.path / "clients", lab.path / "server.yaml"
+    text = "listen: 127.0.0.1:0\n"
+    file.write_text(text + "secret: what-is-long-enough-1\n")
+    file.chmod(0o600)
+    server = lab.start("server", lab.program("c"), "server", "-config", file)
+    server.port, server.ca = int(server.match(r"listens on \S*:(\d+)\n").group(1)), lab.path / "certs/ca.crt"
+    file.write_text(text + "drain: 5s\n")
+    server.kill(signal.SIGHUP)
+    server.wait_log(f"reload: {file}: the secret is missing")
+    clients.mkdir(mode=0o700)
+    server.kill(signal.SIGHUP)
+    server.wait_log("'secret' takes effect at the next start")
+    server.wait_log("changed: drain")
+    assert wire2.Client(server.port, server.ca, "what-is-long-enough-1").open()["ok"]
+    server.kill(signal.SIGTERM)
+    assert server.wait() == 0
+    lab.start("server", lab.program("c"), "server", "-config", file).wait_log(TOLD)
+
+
 def test_both_go_on_beside_each_other(lab, echo):
     (lab.path / "clients").mkdir(mode=0o700)
     server = lab.server()
