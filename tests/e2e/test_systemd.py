@@ -222,6 +222,39 @@ def test_the_units_make_a_tunnel(lab, host, echo):
             assert process.wait() == 0
 
 
+def test_the_units_make_a_tunnel_with_a_key(lab, host, echo):
+    """There is no shared secret: a folder for clients is made by the unit, and a string of it is a credential of the other."""
+    etc, port, public = host.root / "etc", free_port(), free_port()
+    write(etc / "server.env", f"SECRET_OPTION=\nOPTIONS=-listen 127.0.0.1:{port}")
+    write(etc / "home.yaml", f"tunnels: [{{name: t, port: {public}, target: '127.0.0.1:{echo.port}'}}]")
+    write(etc / "home.env", f"OPTIONS=-config {etc}/home.yaml")
+    state = host.root / "state/gotunnel-server"
+    with Manager(host.root / "server.notify") as of_server, Manager(host.root / "client.notify") as of_client:
+        server = host.start("gotunnel-server.service", of_server)
+        of_server.wait("READY", "1")
+        server.wait_log("there is no shared secret: only clients with a key of their own are let in")
+        made = lab.run("clients", "add", "home", "-state", state, "-ports", public, "-public", f"127.0.0.1:{port}",
+                       "-control", host.root / "run/gotunnel-server/control", cwd=host.root)
+        assert made.returncode == 0 and "the running server knows it" in made.stdout, made.stderr
+        write(etc / "home.join", (host.root / "home.join").read_text().strip(), 0o600)
+        client = host.start("gotunnel-join@.service", of_client, "home")
+        of_client.wait("READY", "1")
+        assert services.works(public)
+        assert (state / "clients").stat().st_mode & 0o777 == 0o700
+        for process in (client, server):
+            process.kill(signal.SIGTERM)
+            assert process.wait() == 0
+
+
+def test_without_a_secret_file_the_server_does_not_start(lab, host):
+    """Unless it is said that there is to be none: an empty file is not the same."""
+    with Manager(host.root / "notify") as manager:
+        server = host.start("gotunnel-server.service", manager)
+        server.expect_exit = False
+        assert server.wait() == EX_CONFIG
+        assert "server.secret is empty" in server.log()
+
+
 def test_systemctl_reload_succeeds_or_fails_with_the_file(lab, host, echo):
     """ExecReload, as the unit's user: it finds the socket in the folder that the manager made."""
     etc = host.root / "etc"

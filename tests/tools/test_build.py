@@ -32,7 +32,7 @@ def files_below(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-UNITS = ["usr/lib/systemd/system/gotunnel-client@.service", "usr/lib/systemd/system/gotunnel-server.service"]
+UNITS = [f"usr/lib/systemd/system/gotunnel-{name}.service" for name in ("client@", "join@", "server")]
 INSTALLED = ["usr/bin/gotunnel", *UNITS, "usr/share/bash-completion/completions/gotunnel",
              "usr/share/doc/gotunnel/gotunnel.cdx.json", "usr/share/fish/vendor_completions.d/gotunnel.fish", "usr/share/man/man1/gotunnel.1",
              "usr/share/zsh/site-functions/_gotunnel"]
@@ -56,7 +56,7 @@ def first(tmp_path_factory):
 def test_an_installation_takes_the_program_alone(first, tmp_path):
     build, into, files = first
     assert files == INSTALLED
-    unit = (into / UNITS[1]).read_text()
+    unit = (into / UNITS[2]).read_text()
     assert "\nExecStart=/usr/bin/gotunnel server " in unit and not re.search(r"@\w+@", unit)
     # The same in a tree where the tests are to be built: they are not, for this.
     done = run("meson", "configure", build, "-Dtests=true", "-Dbench=true")

@@ -158,29 +158,43 @@ class Host:
         unit = read_unit(PROGRAM.parent / "packaging/systemd" / name)
         assert unit["Type"] == ["notify"] and unit["DynamicUser"] == ["yes"]
 
+        given = self._folder("credentials", name.replace("@", f"@{instance}"))
+
         def value(text):
-            return text.replace("%i", instance).replace("/etc/gotunnel", str(self.root / "etc"))
+            return (text.replace("%i", instance).replace("/etc/gotunnel", str(self.root / "etc"))
+                    .replace("%t/credentials/%n", str(given)))
 
         env = {"NOTIFY_SOCKET": manager.env["NOTIFY_SOCKET"], "HOME": None, "XDG_STATE_HOME": None}
+        env.update(word.split("=", 1) for text in unit.get("Environment", ()) for word in shlex.split(value(text)))
         env["WATCHDOG_USEC"] = str(int(unit["WatchdogSec"][0].rstrip("s")) * 1000000)
         env["STATE_DIRECTORY"] = str(self._folder("state", value(unit["StateDirectory"][0])))
         env["RUNTIME_DIRECTORY"] = str(self._folder("run", value(unit["RuntimeDirectory"][0])))
-        given = self._folder("credentials", name.replace("@", f"@{instance}"))
+        others = dict(text.split(":", 1) for text in unit.get("SetCredential", ()))  # where there is no file
         for credential in unit["LoadCredential"]:
             as_name, file = value(credential).split(":")
-            shutil.copy(file, given / as_name)
+            if Path(file).exists() or as_name not in others:
+                shutil.copy(file, given / as_name)
+            else:
+                (given / as_name).write_text(others[as_name].replace("\\n", "\n"))
             self._own(given / as_name, 0o400)
         given.chmod(0o500)
         env["CREDENTIALS_DIRECTORY"] = str(given)
         file = Path(value(unit["EnvironmentFile"][0]).lstrip("-"))
         options = dict(line.split("=", 1) for line in file.read_text().splitlines()) if file.exists() else {}
         env.update(options)
-        words = []
-        for word in shlex.split(value(unit["ExecStart"][0])):
-            if word == "$OPTIONS":
-                words += shlex.split(options.get("OPTIONS", ""))
-            else:
-                words.append(re.sub(r"\$\{(\w+)\}", lambda m: env[m.group(1)], word))
+
+        def expand(line):
+            words = []
+            for word in shlex.split(value(line)):
+                if re.match(r"\$\w", word):
+                    words += shlex.split(env.get(word[1:], ""))
+                else:
+                    words.append(re.sub(r"\$\{(\w+)\}", lambda m: env[m.group(1)], word))
+            return words
+
+        for line in unit.get("ExecStartPre", ()):
+            subprocess.run([*map(str, self._cage(unit)), *expand(line)], cwd=self.root, check=True, timeout=PATIENCE)
+        words = expand(unit["ExecStart"][0])
         words[0] = str(self.root / "gotunnel")
         process = self.lab.start(name.split(".")[0] + instance, *words, env=env, wrapper=self._cage(unit),
                                  cwd=self.root)
