@@ -211,6 +211,30 @@ def test_commands_take_effect_at_once(live):
     assert live.server.log().count("clients with a key in") == 1
 
 
+def test_a_grace_ends_by_the_clock(live):
+    """The session of the old key ends in that second; nobody reloads or asks. That of the new one goes on."""
+    file = made(live, "nas", "-ports", "0-65535")
+    old = live.lab.path / "old.join"
+    file.rename(old)
+    with services.Service(lambda s: s.sendall(b"red")) as red:
+        first = live.join(old, str(red.port), "-id", "nas.a")
+        port = opened(first)
+        out = live.clients("rotate", "nas", "-grace", "5s", "-public", f"127.0.0.1:{live.server.port}", *live.control)
+        assert "the running server knows it\n" in out
+        until = re.search(r"a former key is taken until (\S+)", live.clients("show", "nas")).group(1)
+        second = live.join(file, str(red.port), "-id", "nas.b")
+        live.server.wait_count(REVOKED, 1)
+        assert datetime.datetime.now(datetime.timezone.utc) >= parsed(until)
+        first.wait_log("the server does not take the key of client nas (any more)")
+        wait_for("the port to be closed", lambda: answer_refused(port))
+        assert answer(opened(second)) == "red"
+    assert live.server.log().count(REVOKED) == live.server.log().count("clients with a key in") == 1
+
+
+def parsed(text):
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
+
+
 def test_what_the_files_say_counts_and_nothing_else(live, lab):
     """Another folder's commands do nothing to this server; a name that is none is refused; a broken file costs nobody."""
     other = lab.path / "other"

@@ -42,6 +42,11 @@ def string(name, host, port, pin, t=T):
     return "gt1_" + base64.b32encode(body + hashlib.sha256(body).digest()[:4]).decode().lower().rstrip("=")
 
 
+def t_of(text):
+    """The secret in a string."""
+    return base64.b32decode(text[4:].upper() + "=" * (-len(text[4:]) % 8))[-20:-4]
+
+
 def of_server(server, name="laptop", host="127.0.0.1", port=None, t=T):
     """The string of a running server, or of where it was before."""
     return string(name, host, port or server.port, pin_of(server.ca), t)

@@ -29,6 +29,10 @@ Frame = namedtuple("Frame", "cmd sid data")
 _ssl = ctypes.CDLL(ctypes.util.find_library("ssl"))
 for _name in ("TLS_client_method", "TLS_server_method", "SSL_CTX_new", "SSL_new"):
     getattr(_ssl, _name).restype = ctypes.c_void_p
+_crypto = ctypes.CDLL(ctypes.util.find_library("crypto"))
+for _name in ("EVP_MD_CTX_new", "EVP_PKEY_new_raw_private_key"):
+    getattr(_crypto, _name).restype = ctypes.c_void_p
+_ED25519 = 1087  # its number in OpenSSL
 _VERIFY_PEER, _FILE_PEM, _ALPN_OK = 1, 1, 0
 _SELECT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p),
                            ctypes.POINTER(ctypes.c_ubyte), ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p)
@@ -139,6 +143,24 @@ def is_proved(raw, key, before):
     return seal == b',"mac":"' + hmac(key, before + body).hex().encode() + b'"}'
 
 
+class ClientKey:
+    """A key of a client's own (5.3): its name, and what comes from its T."""
+
+    def __init__(self, name, t):
+        prk = hmac(b"gotunnel/2 key", t)
+        self.name, self.seed, self.a = name, hmac(prk, b"sign\1"), hmac(prk, b"mac\1")
+
+    def sign(self, data):
+        ctx = ctypes.c_void_p(_crypto.EVP_MD_CTX_new())
+        key = ctypes.c_void_p(_crypto.EVP_PKEY_new_raw_private_key(_ED25519, None, self.seed, ctypes.c_size_t(32)))
+        out, n = ctypes.create_string_buffer(64), ctypes.c_size_t(64)
+        assert _crypto.EVP_DigestSignInit(ctx, None, None, None, key) == 1
+        assert _crypto.EVP_DigestSign(ctx, out, ctypes.byref(n), data, ctypes.c_size_t(len(data))) == 1
+        _crypto.EVP_MD_CTX_free(ctx)
+        _crypto.EVP_PKEY_free(key)
+        return out.raw
+
+
 def signed(fields, key, before):
     return {**fields, "mac": hmac(key, before + covered(fields)).hex()}
 
@@ -245,8 +267,10 @@ class Session:
 
 
 class Client(Session):
-    def __init__(self, port, ca, secret, id="by-hand"):
+    def __init__(self, port, ca, secret, id="by-hand", own=None):
+        """own: a ClientKey; secret is then its A."""
         super().__init__()
+        self.own = own
         self.port, self.ctx, self.secret, self.id = port, client_context(ca), secret, id
         self.epoch, self.sid, self.key, self.svc = 0, None, None, 0
 
@@ -258,9 +282,12 @@ class Client(Session):
         The answer, with that of ask(). extra: more fields; distort: what becomes of the signed line on its way."""
         self.tls = self.connect()
         keys, self.nc = Keys(self.secret, self.tls.exporter()), os.urandom(16)
-        line = text(signed({"v": 2, "op": "open", "id": self.id, "nc": self.nc.hex(),
-                            "window_ms": window_ms, "caps": list(caps), "take": take,
-                            "mine": [nc.hex() for nc in mine], **(extra or {})}, keys.client, BEFORE_OPEN))
+        fields = {"v": 2, "op": "open", "id": self.id, "nc": self.nc.hex(), "window_ms": window_ms,
+                  "caps": list(caps), "take": take, "mine": [nc.hex() for nc in mine], **(extra or {})}
+        if self.own:
+            fields["key"] = self.own.name
+            fields["sig"] = self.own.sign(b"gotunnel/2 client\0" + self.tls.exporter() + covered(fields)).hex()
+        line = text(signed(fields, keys.client, BEFORE_OPEN))
         if distort:
             line = distort(line)
         self.tls.send(line + b"\n")
