@@ -39,6 +39,15 @@ def test_the_papers_have_what_up_has_beside_the_server():
         assert re.findall(r"(?m)^\| `-([a-z-]+)", table) == own
 
 
+def test_the_page_of_clients_says_the_same_in_both_languages():
+    """Its commands, up to what programs say in the user's language; and the words and keys of its tables."""
+    pages = [(ROOT / f"docs/clients{language}.md").read_text() for language in ("", ".zh-CN")]
+    lines = [re.findall(r"(?m)^(?:server|client)\$ .*$", page) for page in pages]
+    cells = [[re.findall("`([^`]*)`", cell) for cell in re.findall(r"(?m)^\| (.*?) \|", page)] for page in pages]
+    assert lines[0] == lines[1] and len(lines[0]) > 6
+    assert cells[0] == cells[1] and len(cells[0]) > 25
+
+
 def keys(mode):
     """Of a configuration file: what stands at the top, and what in a tunnel."""
     tunnel = {"remote-port": "port", "local-target": "target"}
