@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/i18n.h"
+#include "conf/join.h"
 #include "conf/number.h"
 #include "conf/quote.h"
 
@@ -46,6 +48,15 @@ static int take_public(const char *word, const char *text, struct target *t, str
     return wrong(why, ERR_RANGE, word, _("the public port behind @ is 0 to 65535"));
 }
 
+/* 3000:8080, as other programs write two ports. The system takes 3000 for the address 0.0.11.184, which nobody
+   has. */
+static bool is_port_as_host(const char *piece, size_t n)
+{
+    const char *colon = memchr(piece, ':', n);
+    size_t digits = strspn(piece, "0123456789");
+    return colon && digits >= 2 && digits <= 5 && piece + digits == colon;
+}
+
 /* Adds a piece of n bytes to the address. A port alone is one of this machine. */
 static int add_piece(struct target *t, const char *piece, size_t n)
 {
@@ -71,6 +82,10 @@ static int take_address(const char *word, const char *text, size_t n, struct tar
     while (n > 0) {
         size_t piece = strcspn(text, ",");
         piece = piece < n ? piece + 1 : n; /* with its comma */
+        if (is_port_as_host(text, piece))
+            return wrong(why, ERR_INVAL, word,
+                         _("no host stands before the colon; a public port stands behind @, as "
+                           "3000@8080"));
         if (add_piece(t, text, piece) < 0)
             return wrong(why, ERR_LIMIT, word, _("it is too long"));
         text += piece;
@@ -101,6 +116,9 @@ static const char *find_public(const char *text)
 int target_parse(const char *text, struct target *ret, struct errmsg *why)
 {
     struct target t = {.port = 0};
+    if (strncasecmp(text, JOIN_PREFIX, sizeof JOIN_PREFIX - 1) == 0) /* a secret: not shown */
+        return errmsg_set(why, ERR_INVAL, "%s",
+                          _("the join string stands first, and the services behind it"));
     const char *equals = find_equals(text), *from = equals ? equals + 1 : text;
     const char *at = find_public(from);
     int err = equals ? take_name(text, (size_t)(equals - text), &t, why) : 0;

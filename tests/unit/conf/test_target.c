@@ -75,6 +75,13 @@ static void words_that_are_refused(void **state)
         {"unix:/a@", "\"unix:/a@\": the public port behind @ is 0 to 65535"},
         {"unix:/a@65536", "\"unix:/a@65536\": the public port behind @ is 0 to 65535"},
         {"unix:@80", "\"unix:@80\": a unix socket needs its whole path, like unix:/run/web.sock"},
+        {"3000:8080",
+         "\"3000:8080\": no host stands before the colon; a public port stands behind @, "
+         "as 3000@8080"},
+        {"web=h:1,80:81@82", "\"web=h:1,80:81@82\": no host stands before the colon; a public port "
+                             "stands behind @, as 3000@8080"},
+        {"gt1_aeaaeyzr", "the join string stands first, and the services behind it"},
+        {"GT1_AEAAEYZR", "the join string stands first, and the services behind it"},
         {"h/x", "\"h/x\": it has a slash in it: write only host:port, without a path"},
     };
     (void)state;
