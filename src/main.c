@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The programs of this binary. */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "base/log.h"
 #include "client/check.h"
 #include "client/cmd.h"
+#include "conf/nearest.h"
 #include "server/check.h"
 #include "server/clients_cmd.h"
 #include "server/cmd.h"
@@ -100,6 +102,29 @@ static const struct command *find(const char *word)
     return NULL;
 }
 
+/* A command that may have been meant. The two modes are named anyway. NULL: there is none. */
+static const char *find_near(const char *word)
+{
+    struct nearest near;
+    nearest_init(&near, word, strlen(word));
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        nearest_try(&near, commands[i].name);
+    const char *name = nearest_name(&near);
+    bool is_mode = name && (strcmp(name, "server") == 0 || strcmp(name, "client") == 0);
+    return is_mode ? NULL : name;
+}
+
+static int unknown(const char *word)
+{
+    const char *near = find_near(word);
+    if (near)
+        printf(_("error: '%s' is no subcommand: did you mean '%s'?\n"), word, near);
+    else
+        printf(_("error: invalid subcommand '%s', must be 'server' or 'client'\n"), word);
+    print_hint();
+    return cli_hopeless(EXIT_STATUS_FAILED);
+}
+
 static int run(int argc, char **argv)
 {
     if (argc < 2) {
@@ -110,9 +135,7 @@ static int run(int argc, char **argv)
     const struct command *c = find(argv[1]);
     if (c)
         return c->run(argc - 2, argv + 2);
-    printf(_("error: invalid subcommand '%s', must be 'server' or 'client'\n"), argv[1]);
-    print_hint();
-    return cli_hopeless(EXIT_STATUS_FAILED);
+    return unknown(argv[1]);
 }
 
 /* A descriptor that we were started without would be given to the next file or socket, and what is

@@ -87,6 +87,13 @@ def test_help(argv, tmp_path):
     assert "gotunnel server" in done.stdout and "gotunnel client -h" in done.stdout
 
 
+@pytest.mark.parametrize("typed,meant", [("jion", "join"), ("check-", "check"), ("gen-key", "genkey")])
+def test_a_slip_in_the_first_word(typed, meant, tmp_path):
+    done = run([typed], tmp_path, language="C")
+    assert done.returncode == 1 and done.stderr == ""
+    assert done.stdout.splitlines()[0] == f"error: '{typed}' is no subcommand: did you mean '{meant}'?"
+
+
 @pytest.mark.parametrize("argv", [["version"], ["-version"], ["--version"], ["-V"], ["server", "-version"],
                                   ["client", "-version"]], ids=" ".join)
 def test_version(argv, tmp_path):
