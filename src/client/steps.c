@@ -130,6 +130,10 @@ static void steps_on_lost(void *ctx, const struct uplink *u, enum end_reason rea
                          "and 'gotunnel clients rotate %s' makes a new string"),
                        name, name); /* fits */
     }
+    if (!u->is_secure && reason == END_TLS)
+        (void)snprintf(hint, sizeof hint, "%s",
+                       _("is that the address and port of a gotunnel server? If the server has "
+                         "another one now, add -server NAME:PORT"));
     show_row(s, u->is_secure ? STEP_AUTH : STEP_TLS, CHECKLIST_FAIL, words, hint);
 }
 
@@ -200,6 +204,16 @@ static void steps_on_answered(void *ctx, const struct tunnel *t, bool again)
 
 static void next_checks(struct steps *s);
 
+/* NULL: nothing to do. */
+static const char *target_hint(int err)
+{
+    if (err == 0)
+        return NULL;
+    if (err == ERR_RESOLVE)
+        return _("if it is spelled wrong, end this and write it anew");
+    return _("start it: the tunnel is up, and need not be started again");
+}
+
 static void show_target(const struct steps_check *k, const struct probe_result *r)
 {
     char detail[DETAIL_MAX];
@@ -218,7 +232,7 @@ static void show_target(const struct steps_check *k, const struct probe_result *
         .name = k->name,
         .detail = detail,
         .said = r->said,
-        .hint = r->err == 0 ? NULL : _("start it: the tunnel is up, and need not be started again"),
+        .hint = target_hint(r->err),
     };
     show(k->steps, &step);
 }

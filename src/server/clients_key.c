@@ -192,7 +192,8 @@ static int write_string(const struct clients_work *w, const struct clients_key *
         return clients_fail(_("%s is there already: move it away, or work in another folder"),
                             file);
     if (r < 0)
-        return clients_fail(_("cannot write %s: %s"), file, errno_text(errnum));
+        return clients_fail(_("cannot write %s: %s: work in a folder of your own"), file,
+                            errno_text(errnum));
     return EXIT_STATUS_OK;
 }
 

@@ -156,7 +156,8 @@ static int make_folder(struct up *up)
     char shown[PATH_MAX];
     bool is_new = access(up->state, F_OK) < 0;
     if (file_make_folders(up->state) < 0)
-        return clients_fail(_("cannot make folder %s: %s"), up->state, errno_text(errno));
+        return clients_fail(_("cannot make folder %s: %s: name another one by -state"), up->state,
+                            errno_text(errno));
     show_made(up, "state", _("state"), realpath(up->state, shown) ? shown : up->state, is_new);
     return EXIT_STATUS_OK;
 }

@@ -112,14 +112,14 @@ def test_several_tunnels(lab, site):
     not allowed."""
     file = site.add(ports="0,1024-65535")
     with (Counted(BANNER) as ssh, Counted() as web, Counted(is_brief=True) as brief, socket.create_server(("", 0)) as taken):
-        words = f"ssh={ssh.port}", f"web={web.port}", f"brief={brief.port}", f"down={free_port()}", f"taken=1@{taken.getsockname()[1]}", "low=1@80"
+        words = f"ssh={ssh.port}", f"web={web.port}", f"brief={brief.port}", f"down={free_port()}", f"taken=1@{taken.getsockname()[1]}", "low=1@80", "name=no-such-name.invalid:1"
         p = site.join(file, *words, "-json")
-        found = until_public(p, 4)
+        found = until_public(p, 5)
         assert [s["step"] for s in found[:3]] == ["tcp", "tls", "auth"] and all(s["state"] == "ok" for s in found[:3])
         assert f"pin {join.pin_of(site.server.ca).hex()}" in found[1]["detail"] and found[1]["detail"].startswith("TLSv1.3")
         assert "'c1'" in found[2]["detail"]
         assert {s["name"]: s["state"] for s in found if s["step"] == "port"} == {
-            "ssh": "ok", "web": "ok", "brief": "ok", "down": "ok", "taken": "fail", "low": "fail"}
+            "ssh": "ok", "web": "ok", "brief": "ok", "down": "ok", "taken": "fail", "low": "fail", "name": "ok"}
         assert "ask for another port" in one(found, "port", "taken")["hint"]
         assert "clients show c1" in one(found, "port", "low")["hint"]
         assert one(found, "target", "ssh") == {"step": "target", "state": "ok", "name": "ssh", "said": "SSH-2.0-Test\\x1b[31m",
@@ -128,10 +128,11 @@ def test_several_tunnels(lab, site):
         assert one(found, "target", "brief")["detail"].endswith("answers, and closes the connection")
         down = one(found, "target", "down")
         assert down["state"] == "warn" and "Connection refused" in down["detail"] and "start it" in down["hint"]
+        assert "does not resolve" in one(found, "target", "name")["detail"] and "spelled wrong" in one(found, "target", "name")["hint"]
         for name in ("ssh", "web", "down"):
             assert one(found, "reach", name)["state"] == "ok"
             assert "yes, on this machine" in one(found, "reach", name)["detail"]
-        assert [(s["step"], s["name"]) for s in found[-4:]] == [("public", n) for n in ("ssh", "web", "brief", "down")]
+        assert [(s["step"], s["name"]) for s in found[-5:]] == [("public", n) for n in ("ssh", "web", "brief", "down", "name")]
         assert (ssh.count, web.count, brief.count) == (1, 1, 1)  # our own connection to the public port has come to neither
         assert one(found, "public", "web")["target"] == f"127.0.0.1:{web.port}"
         assert works(public_port(one(found, "public", "web")))
@@ -177,6 +178,9 @@ def test_the_way_to_the_server(lab, server, tmp_path):
     tcp, tls = attempt(lab, join.of_server(server, port=other.port), REJECTED)
     assert tcp["state"] == "ok" and (tls["step"], tls["state"]) == ("tls", "fail")
     assert "another CA than the join string" in tls["detail"] and "clients rotate laptop" in tls["hint"]
+    with Counted(BANNER) as ssh:
+        tcp, tls = attempt(lab, join.of_server(server, port=ssh.port), UNREACHABLE)
+    assert (tls["step"], tls["state"]) == ("tls", "fail") and "address and port of a gotunnel server" in tls["hint"]
 
 
 @pytest.mark.parametrize("words", [("22@80",), ("a=22@80", "b=23@81")])
