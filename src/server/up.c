@@ -323,7 +323,9 @@ static void put_flags(const struct up *up, char command[COMMAND_BUF])
     char server[JOIN_SERVER_BUF], path[PATH_MAX];
     bool is_default = !*up->opt->public_name && up->work.port == CLIENTS_PORT;
     join_server(server, &up->key.join);
-    if (!is_default && !up->key.is_nameless)
+    if (up->key.is_nameless)
+        (void)snprintf(server, sizeof server, CLIENTS_NO_NAME ":%u", (unsigned)up->key.join.port);
+    if (!is_default || up->key.is_nameless)
         put_word(command, "-public", server);
     if (up->is_elsewhere)
         put_word(command, "-state", realpath(up->state, path) ? path : up->state);

@@ -168,6 +168,18 @@ def test_elsewhere_the_string_goes_to_a_file(lab):
     assert steps["next"]["value"].startswith(ROTATE) and file.read_bytes() == first
 
 
+def test_the_port_is_in_the_command_of_a_server_without_a_name(lab):
+    """Of a machine without a public address: what the other commands cannot find."""
+    listen = "-listen", f"127.0.0.1:{free_port()}"
+    first = lab.start("first", PROGRAM, "up", *listen, "-state", "state")
+    text = ready(first)
+    ended(first)
+    if "YOUR-NAME" not in text:
+        pytest.skip("this machine has a public address")
+    again = ready(lab.start("again", PROGRAM, "up", *listen, "-state", "state"))
+    assert f"{ROTATE} -public YOUR-NAME:{listen[1].split(':')[1]} " in again
+
+
 @pytest.mark.parametrize("flags,status,words", [
     (("-public", "a b"), 2, "-public a b: "), (("-public", "h:0x"), 2, "-public h:0x: "), (("-public", ":1"), 2, "-public :1: "),
     (("-pulbic", "h"), 2, "did you mean -public"), (("word",), 2, "word"), (("-legacy", "perhaps"), 2, "legacy"),
