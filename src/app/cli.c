@@ -47,7 +47,7 @@ int cli_help(const struct mode *m)
     char head[64];
     (void)snprintf(head, sizeof head, "Usage of %s:\n", m->name); /* fits */
     log_text(head);
-    if (m == &join_mode)
+    if (m == &join_mode) {
         log_text(
             _("  STRING is what the server has printed, - for standard input; then for each "
               "service its port, with @ and a public port behind it if the server shall not "
@@ -57,6 +57,9 @@ int cli_help(const struct mode *m)
               "  -save [FILE]\n"
               "    \twrite a configuration file (client.yaml), and the join string beside it, once "
               "the tunnels are open\n"));
+        log_text(_("  The other flags are those of 'gotunnel client'; the string has what -server, "
+                   "-secret and -ca say there:\n"));
+    }
     size_t n = flags_usage(m, NULL, 0);
     char *text = malloc(n + 1);
     if (!text)

@@ -95,7 +95,7 @@ static bool make_mode(struct up_mode *m, const char *state)
         m->rows[n] = *o;
         set_defaults(m, &m->rows[n++]);
     }
-    m->mode = (struct mode){"up", m->rows, n, ""};
+    m->mode = (struct mode){"up", m->rows, n, "[-public NAME]"};
     return certs > 0 && certs < (int)sizeof m->certs && control > 0;
 }
 
