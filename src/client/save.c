@@ -115,11 +115,24 @@ static bool is_said_elsewhere(const char *name)
     return strcmp(name, "join-file") == 0 || strcmp(name, "server") == 0 || strcmp(name, "id") == 0;
 }
 
+/* Of one that is given twice the last one counts, and a file may have a key once. */
+static void drop_line(char *lines, const char *key)
+{
+    size_t n = strlen(key);
+    for (char *at = lines, *next; *at; at = next) {
+        next = strchr(at, '\n') + 1; /* each has one */
+        if (strncmp(at, key, n) != 0 || at[n] != ':')
+            continue;
+        memmove(at, next, strlen(next) + 1);
+        return;
+    }
+}
+
 int save_flag(struct saver *s, int argc, char **argv, int *ret_err)
 {
     char value[2 * PATH_MAX], cwd[PATH_MAX] = "";
     const char *name = argv[0] + strspn(argv[0], "-"), *key;
-    size_t n = strcspn(name, "="), used = strlen(s->flags);
+    size_t n = strcspn(name, "="), used;
     const struct option *o = find_row(name, n);
     bool has_value = name[n] == '=', takes_next = o && o->value && !has_value && argc > 1;
     *ret_err = 0;
@@ -131,6 +144,8 @@ int save_flag(struct saver *s, int argc, char **argv, int *ret_err)
                    text); /* a longer path is none */
     char quoted[sizeof value];
     (void)json_text_put(quoted, sizeof quoted, value);
+    drop_line(s->flags, key);
+    used = strlen(s->flags);
     size_t put =
         (size_t)snprintf(s->flags + used, sizeof s->flags - used, "%s: \"%s\"\n", key, quoted);
     if (put >= sizeof s->flags - used)
