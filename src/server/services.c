@@ -172,6 +172,14 @@ static void on_timer(uv_timer_t *t)
 
 /* ---- orders of the main thread ---- */
 
+/* Why it may not have its port any more, which is said in the same words at both ends; NULL: it may. */
+static const char *lost_right(const struct service *v)
+{
+    if (!agent_may_have_port(v->agent, v->lease.wanted.port))
+        return "EPERM";
+    return agent_has_right(v->agent, v->lease.wanted.port) ? NULL : REFUSAL_RIGHT;
+}
+
 /* The services that v is one of; NULL: the session is over. */
 static struct services *services_of(const struct service *v)
 {
@@ -183,12 +191,14 @@ static void service_on_open_port(struct message *m)
     struct service *v = CONTAINER_OF(m, struct service, orders.open_port);
     struct services *ss = services_of(v);
     struct service_why no = {.error = SERVICE_ERR_RIGHT};
+    const char *word = ss ? lost_right(v) : NULL; /* while it waited for another's port */
     if (!ss)
         return;
-    if (agent_may_have_port(v->agent, v->lease.wanted.port)) { /* still */
-        leases_granted(&ss->leases, &v->lease);
-    } else {
+    if (word) {
+        (void)snprintf(no.errno_word, sizeof no.errno_word, "%s", word);
         leases_refused(&ss->leases, &v->lease, &no);
+    } else {
+        leases_granted(&ss->leases, &v->lease);
     }
     services_act(ss);
 }
@@ -283,14 +293,6 @@ bool services_on_line(struct agent *a, struct hello_text text)
     ss->reads_later = leases_read_at(&ss->leases, now) > now;
     services_act(ss);
     return !ss->reads_later;
-}
-
-/* Why it may not have its port any more, which is said in the same words at both ends; NULL: it may. */
-static const char *lost_right(const struct service *v)
-{
-    if (!agent_may_have_port(v->agent, v->lease.wanted.port))
-        return "EPERM";
-    return agent_has_right(v->agent, v->lease.wanted.port) ? NULL : REFUSAL_RIGHT;
 }
 
 void services_look_at_ports(struct agent *a)

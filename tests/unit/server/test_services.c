@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "conf/rights.h"
 #include "kit.h"
 #include "timers.h"
 
@@ -291,8 +292,36 @@ static void a_port_that_is_not_allowed_any_more_is_not_opened(void **state)
     services_look_at_ports(a);
     KIT_DID("");
     kit_run(&made[1]->orders.open_port);
-    KIT_DID("say:{\"op\":\"refused\",\"svc\":1,\"error\":\"right\"} s1>gone ");
+    KIT_DID("say:{\"op\":\"refused\",\"svc\":1,\"error\":\"right\",\"errno\":\"EPERM\"} s1>gone ");
     assert_int_equal(kit_count("tunnel 'web' is refused: public port 8080: "), 1);
+}
+
+static void free_rights(void *rights)
+{
+    rights_free(rights);
+}
+
+/* The client's rights have shrunk meanwhile. */
+static void a_port_without_a_right_any_more_is_not_opened(void **state)
+{
+    const struct credentials_config cfg = {.rights_free = free_rights};
+    struct credentials *t = credentials_new(&cfg);
+    struct client_entry entry;
+    (void)state;
+    client_entry_init(&entry);
+    assert_int_equal(ports_parse("99", &entry.ports), 0);
+    const struct credential shop = {.name = "shop", .rights = rights_new(&entry)};
+    assert_int_equal(credentials_add(t, &shop), 0);
+    (void)snprintf(a->claim.key, sizeof a->claim.key, "shop");
+    (void)open_line(1, 8080);
+    *kit.did = '\0';
+    a->worker->keys = t;
+    agent_use_rights(a);
+    KIT_DID("");
+    kit_run(&made[1]->orders.open_port);
+    KIT_DID("say:{\"op\":\"refused\",\"svc\":1,\"error\":\"right\",\"errno\":\"ERIGHT\"} s1>gone ");
+    a->worker->keys = NULL;
+    credentials_unref(t);
 }
 
 /* ---- close ---- */
@@ -691,6 +720,7 @@ int main(void)
         T(a_port_that_cannot_be_had),
         T(a_port_that_another_client_has),
         T(a_port_that_is_not_allowed_any_more_is_not_opened),
+        T(a_port_without_a_right_any_more_is_not_opened),
         T(a_close_without_users_is_at_once),
         T(a_close_gives_users_their_time),
         T(a_second_close_is_sooner),
