@@ -16,6 +16,7 @@
 #include "base/hex.h"
 #include "base/i18n.h"
 #include "base/secure.h"
+#include "base/trust_path.h"
 #include "client/internal.h"
 #include "proto/json_text.h"
 #include "proto/sha256.h"
@@ -79,6 +80,8 @@ int save_prepare(struct saver *s, const char *join_file, struct errmsg *why)
     if (!*base_of(s->path))
         return errmsg_set(why, ERR_INVAL, "%s: %s", s->path, errno_text(EISDIR));
     int err = check_free(s->path, why);
+    if (err == 0) /* as `client -config` will ask */
+        err = trust_path(s->path, TRUST_FILE, false, why);
     if (err == 0 && !s->has_join_file)
         err = choose_join_path(s, why);
     else if (err == 0 && !realpath(join_file, s->join_path))

@@ -42,7 +42,8 @@ struct saver {
 
 /*
  * Where s->path shall be: finds the other names. join_file: that of -join-file; "" and "-": none. 0, or a
- * negative error with a sentence: a file is there already, the folder is not, or cannot be written to.
+ * negative error with a sentence: a file is there already, the folder is not, cannot be written to, or is one
+ * that `client -config` trusts nothing in: root's files in it would be its owner's.
  */
 int save_prepare(struct saver *s, const char *join_file, struct errmsg *why) MUST_USE;
 

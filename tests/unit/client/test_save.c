@@ -86,6 +86,26 @@ static void what_is_there_is_not_written_over(void **state)
     assert_int_equal(unlink("old.yaml") + unlink("new.join") + unlink("link.yaml"), 0);
 }
 
+/* What others may change is not read afterwards, and the string would be theirs. */
+static void nothing_is_saved_where_nothing_is_trusted(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir("others", 0700), 0);
+    assert_int_equal(prepare("others/a.yaml", ""), 0);
+    assert_int_equal(chmod("others", 0777), 0);
+    assert_int_equal(prepare("others/a.yaml", ""), ERR_PERM);
+    assert_non_null(strstr(why.text, "others can be written by other users (mode 0777)"));
+    assert_int_equal(symlink("others", "link"), 0);
+    assert_int_equal(prepare("link/a.yaml", ""), ERR_PERM);
+    assert_int_equal(chmod("others", 0700), 0);
+    if (geteuid() == 0) { /* only root can give it away */
+        assert_int_equal(chown("others", 1234, 1234), 0);
+        assert_int_equal(prepare("others/a.yaml", ""), ERR_PERM);
+        assert_non_null(strstr(why.text, "others belongs to another user (uid 1234)"));
+    }
+    assert_int_equal(unlink("link") + rmdir("others"), 0);
+}
+
 static void a_path_that_is_too_long(void **state)
 {
     (void)state;
@@ -151,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_string_is_beside_the_file),
         cmocka_unit_test(what_is_there_is_not_written_over),
+        cmocka_unit_test(nothing_is_saved_where_nothing_is_trusted),
         cmocka_unit_test(a_path_that_is_too_long),
         cmocka_unit_test(flags_become_keys),
         cmocka_unit_test(flags_have_a_bound),
