@@ -19,6 +19,7 @@
 #include "base/i18n.h"
 #include "base/log.h"
 #include "base/secure.h"
+#include "base/trust_path.h"
 #include "conf/hostport.h"
 #include "conf/join.h"
 #include "net/tls_pin.h"
@@ -180,6 +181,9 @@ static int put_file(int dirfd, const char *file, const char *line, size_t n)
 static int write_string(const struct clients_work *w, const struct clients_key *k)
 {
     char file[CLIENTS_KEY_FILE_BUF], line[JOIN_BUF + 1];
+    struct errmsg why;
+    if (trust_path(".", TRUST_FOLDER, false, &why) < 0) /* root's file would be its owner's */
+        return clients_fail("%s", why.text);
     clients_key_file(w, file);
     int n = snprintf(line, sizeof line, "%s\n", k->string);
     int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

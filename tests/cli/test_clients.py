@@ -125,6 +125,20 @@ def test_not_on_a_terminal_it_goes_to_a_closed_file(state):
     assert (state / "b.join").read_text() == "mine" and not (state / "clients/b.yaml").exists()
 
 
+def test_it_goes_to_no_folder_of_others(state):
+    """They could put another one there; and what root makes in a user's folder is the user's."""
+    others = state / "others"
+    others.mkdir()
+    for make, why in ((lambda: others.chmod(0o777), "can be written by other users (mode 0777)"),
+                      (lambda: (others.chmod(0o755), os.chown(others, 1234, 1234)), "belongs to another user (uid 1234)")):
+        if "uid" in why and os.geteuid() != 0:
+            pytest.skip("only root can give a folder away")
+        make()
+        done = run("add", "a", "-public", "h", "-state", state, cwd=others)
+        assert done.returncode == 1 and why in done.stderr, done.stderr
+        assert not list(others.iterdir()) and not (state / "clients/a.yaml").exists()
+
+
 def test_on_a_terminal_it_is_shown_once(state):
     ours, theirs = pty.openpty()
     done = run("add", "a", "-public", "vps.example.com:7001", "-ports", "20000-20100", cwd=state, stdout=theirs)
