@@ -328,35 +328,39 @@ static void save_on_reply(struct poller_source *source, unsigned events)
     save_over(s, &r);
 }
 
-static bool send_config(const struct saver *s, const struct client *c)
+/* 0, ERR_NOMEM, or ERR_IO: the other process is gone. */
+static int send_config(const struct saver *s, const struct client *c)
 {
     char *text = NULL;
     size_t n = 0;
     FILE *to = open_memstream(&text, &n);
     if (!to)
-        return false;
+        return ERR_NOMEM;
     put_config(to, s, c);
-    bool is_whole = fclose(to) == 0 && n < TEXT_MAX;
+    int err = fclose(to) == 0 && n < TEXT_MAX ? 0 : ERR_NOMEM;
     uint32_t size = (uint32_t)n;
-    is_whole = is_whole && file_write_all(s->request, &size, sizeof size) == sizeof size &&
-               file_write_all(s->request, text, n) == n;
+    if (err == 0 && (file_write_all(s->request, &size, sizeof size) < sizeof size ||
+                     file_write_all(s->request, text, n) < n))
+        err = ERR_IO;
     free(text);
-    return is_whole;
+    return err;
 }
 
 void save_write(struct saver *s, struct client *c, save_done_fn done, void *ctx)
 {
-    struct reply r = {.err = ERR_NOMEM};
+    struct reply r = {.err = 0};
     if (s->request < 0)
         return; /* it was written */
     s->done = done;
     s->ctx = ctx;
     s->loop = &c->loop;
     s->source.on_ready = save_on_reply;
-    bool is_sent = send_config(s, c);
+    r.err = send_config(s, c);
     (void)close(s->request);
     s->request = -1;
-    if (is_sent && poller_add(&c->loop, &s->source, s->reply) == 0)
+    if (r.err == 0)
+        r.err = poller_add(&c->loop, &s->source, s->reply);
+    if (r.err == 0)
         return;
     (void)snprintf(r.text, sizeof r.text, "%s", err_text(r.err)); /* fits */
     save_over(s, &r);

@@ -370,6 +370,24 @@ def test_what_cannot_be_saved_stops_no_tunnel(lab, site):
         assert works(public_port(one(found, "public", "a")))
 
 
+def test_who_saves_is_gone(lab, site):
+    """Ended by others before it has written: it is said so, nothing is left, and the tunnels serve."""
+    file = site.add()
+    site.server.kill(signal.SIGSTOP)
+    with Counted() as web:
+        p = site.join(file, f"a={web.port}", f"b={web.port}", "-json", "-save", "my.yaml")
+        wait_for("the dial", lambda: any(s["step"] == "tcp" for s in steps(p.stdout())))
+        saver, = (pid for pid in savers(lab.path) if pid != p.pid)
+        os.kill(saver, signal.SIGKILL)
+        wait_for("its end", lambda: savers(lab.path) == [p.pid])
+        site.server.kill(signal.SIGCONT)
+        found = until_public(p, 2)
+        saved = one(found, "save")
+        assert saved["state"] == "fail" and saved["detail"] == "input/output error", saved
+        assert not (lab.path / "my.yaml").exists()
+        assert works(public_port(one(found, "public", "a")))
+
+
 def test_saved_beside_a_file_that_is_there(lab, site):
     """-join-file names the string: no copy is made. With -wait, which prints the addresses alone."""
     file = site.add()
