@@ -47,6 +47,7 @@ static void client_close_handles(struct client *c)
     notify_end(&c->notify);
     uv_close((uv_handle_t *)&c->retry, NULL);
     tunnels_close_timer(c);
+    unanswered_close(c);
     if (c->watch)
         c->watch->ended(c->watch_ctx);
     ctl_close(&c->ctl);
@@ -511,6 +512,7 @@ static int begin(struct client *c)
     uv_timer_init(&c->loop.uv, &c->retry);
     c->retry.data = c;
     tunnels_init_timer(c);
+    unanswered_init(c);
     backoff_init(&c->backoff, c->opt->max_retry_ns / 1000000);
     if (c->opt->max_retry_ns / 1000000 < BACKOFF_MAX_FLOOR_MS)
         event_retry_too_short();

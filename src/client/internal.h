@@ -102,6 +102,7 @@ struct client {
     struct uplink
         *asked; /* ... in whose session; NULL: in none. May be away, while the next one is opened */
     uv_timer_t wishes_due;
+    uv_timer_t answer_due;     /* its data: the uplink whose open waits for an answer; NULL: none */
     struct log_budget notices; /* what servers say for the log */
     struct netwatch network;
     struct signals signals;
@@ -151,6 +152,16 @@ void client_note_rejection(struct client *c, const struct uplink *u, enum end_re
 /* The line for END_AUTH, after it was noted: the first time, and once an hour. words: as end_text()
    has them. */
 void client_tell_rejection(struct client *c, const char *words);
+
+/* ---- unanswered.c ---- */
+
+/* The timer of all opens, and its end. */
+void unanswered_init(struct client *c);
+void unanswered_close(struct client *c);
+
+/* u's open is out: one line if it has no answer within seconds. It has one, or u is over. */
+void unanswered_begin(struct uplink *u);
+void unanswered_end(struct uplink *u);
 
 /* ---- trust.c ---- */
 

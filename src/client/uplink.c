@@ -35,6 +35,7 @@ static void uplink_over(struct uplink *u, enum end_reason reason,
                         const struct hello_answer *refusal, const struct errmsg *why)
 {
     struct client *c = u->client;
+    unanswered_end(u);
     u->state = UPLINK_OVER;
     dial_cancel(u->dial);
     u->dial = NULL;
@@ -299,6 +300,7 @@ static void uplink_on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES
     u->has_nonce = true;
     standing_asked(&u->client->standing, nonce);
     event_open_sent(u->client->is_quiet);
+    unanswered_begin(u);
 }
 
 /* A server that knows only the old wire has one port for a client. */
@@ -340,6 +342,7 @@ static void uplink_on_accepted(void *ctx, struct session *s, const char *message
     };
     struct uplink *u = ctx;
     struct client *c = u->client;
+    unanswered_end(u);
     u->opening = NULL;
     u->session = s;
     u->state = UPLINK_LIVE;

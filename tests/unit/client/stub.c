@@ -24,8 +24,8 @@ struct stub stub;
 static struct list jobs;
 static void (*script)(void);
 static uv_timer_cb timer_cb;
-static uv_timer_t *timer, *tunnels_timer;
-static uv_timer_cb tunnels_cb;
+static uv_timer_t *timer, *tunnels_timer, *answer_timer;
+static uv_timer_cb tunnels_cb, answer_cb;
 static const struct signals_ops *signals_ops;
 static void *signals_ctx;
 static void (*network_cb)(void *ctx, bool woke);
@@ -150,16 +150,25 @@ void loop_run(struct loop *l)
 int uv_timer_init(uv_loop_t *loop, uv_timer_t *handle)
 {
     (void)loop;
-    if (stub.timers++ == 0)
-        timer = handle; /* the client's; the others are its tunnels' */
+    if (stub.timers == 0)
+        timer = handle; /* the client's, its tunnels', and that of an open */
+    else if (stub.timers == 1)
+        tunnels_timer = handle;
+    else
+        answer_timer = handle;
+    stub.timers++;
     return 0;
 }
 
 int uv_timer_start(uv_timer_t *handle, uv_timer_cb cb, uint64_t timeout, uint64_t repeat)
 {
     assert_int_equal(repeat, 0);
+    if (handle == answer_timer) {
+        answer_cb = cb;
+        stub.answer_wait = (mtime_ms)timeout;
+        return 0;
+    }
     if (handle != timer) {
-        tunnels_timer = handle;
         tunnels_cb = cb;
         stub.tunnels_armed = true;
         stub.tunnels_wait = (mtime_ms)timeout;
@@ -173,7 +182,10 @@ int uv_timer_start(uv_timer_t *handle, uv_timer_cb cb, uint64_t timeout, uint64_
 
 int uv_timer_stop(uv_timer_t *handle)
 {
-    *(handle == timer ? &stub.armed : &stub.tunnels_armed) = false;
+    if (handle == answer_timer)
+        stub.answer_wait = 0;
+    else
+        *(handle == timer ? &stub.armed : &stub.tunnels_armed) = false;
     return 0;
 }
 
@@ -193,6 +205,14 @@ void stub_wait(void)
     stub.now += stub.wait;
     timer_cb(timer);
     stub_turn();
+}
+
+void stub_answer_late(void)
+{
+    assert_true(stub.answer_wait > 0);
+    stub.now += stub.answer_wait;
+    stub.answer_wait = 0;
+    answer_cb(answer_timer);
 }
 
 void stub_tunnels_due(void)

@@ -61,6 +61,7 @@ struct stub {
     unsigned timers;       /* made */
     bool tunnels_armed;    /* the timer of the tunnels */
     mtime_ms tunnels_wait; /* ... rings in so long */
+    mtime_ms answer_wait;  /* the timer of an open rings in so long; 0: it is not armed */
     bool is_old_server;    /* no services in its sessions */
     bool is_mute;          /* the server does not answer an open of a tunnel, see stub_accepted() */
     int say_err;
@@ -103,6 +104,9 @@ void stub_wait(void);
 
 /* The same of the timer of the tunnels. */
 void stub_tunnels_due(void);
+
+/* The same of the open that has no answer. */
+void stub_answer_late(void);
 
 /* The log has this many lines with text in them since the last look, which this is. */
 unsigned stub_lines(const char *text);

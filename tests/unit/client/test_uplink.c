@@ -259,6 +259,67 @@ static void ways_out_of_opening(void **state)
     RUN("", opening_is_refused);
 }
 
+static unsigned says_it_waits(void)
+{
+    return stub_lines("the server has not answered yet");
+}
+
+/* A line once an open is out for seconds; neither after its end, nor for one that is over. */
+static void the_answer_is_late(void)
+{
+    stub_connected(stub_dial(), 1);
+    assert_int_equal(stub.answer_wait, 0);
+    stub_asks(stub_opening(), 1);
+    assert_int_equal(stub.answer_wait, 5000);
+    stub_answer_late();
+    assert_int_equal(says_it_waits(), 1);
+    assert_int_equal(stub.answer_wait, 0);
+    stub_failed(stub_opening(), END_PUT_OFF, NULL);
+    stub_wait();
+
+    stub_connected(stub_dial(), 1); /* each attempt has its own */
+    stub_asks(stub_opening(), 2);
+    assert_int_equal(stub.answer_wait, 5000);
+    stub_failed(stub_opening(), END_AUTH, NULL);
+    assert_int_equal(stub.answer_wait, 0);
+    stub_wait();
+
+    stub_connected(stub_dial(), 1); /* hardly a word after a rejection */
+    stub_asks(stub_opening(), 3);
+    (void)stub_lines("");
+    stub_answer_late();
+    assert_int_equal(says_it_waits(), 0);
+    struct session *s = stub_accepted(stub_opening());
+    assert_int_equal(stub.answer_wait, 0);
+
+    s->state = LIFE_DETACHED; /* the end of another session is no answer */
+    stub_beside(s);
+    stub_wait();
+    stub_connected(stub_dial(), 1);
+    stub_asks(stub_opening(), 4);
+    stub_over(s, END_EXPIRED);
+    assert_int_equal(stub.answer_wait, 5000);
+    s = stub_accepted(stub_opening());
+    assert_int_equal(stub.answer_wait, 0);
+}
+
+/* It is over with the program. */
+static void no_answer_before_the_end(void)
+{
+    stub_connected(stub_dial(), 1);
+    stub_asks(stub_opening(), 1);
+    stub_sigterm();
+    stub_turn();
+    assert_int_equal(stub.answer_wait, 0);
+}
+
+static void a_server_that_lets_wait_is_named(void **state)
+{
+    (void)state;
+    RUN("", the_answer_is_late);
+    RUN("", no_answer_before_the_end);
+}
+
 /* An address whose server did not answer is tried later; one that said no did answer. */
 static void addresses(void)
 {
@@ -672,6 +733,7 @@ int main(void)
         cmocka_unit_test(ways_out_of_dialling),
         cmocka_unit_test(ways_out_of_opening),
         cmocka_unit_test(a_wrong_secret),
+        cmocka_unit_test(a_server_that_lets_wait_is_named),
         cmocka_unit_test(an_address_that_answered_is_no_bad_one),
         cmocka_unit_test(a_slow_handshake_gets_longer_each_time),
         cmocka_unit_test(a_person_who_asks_hears_the_state),
