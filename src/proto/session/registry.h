@@ -18,13 +18,14 @@
  *   - hears `taken` otherwise, with the address of who has it.
  * So two copies of one client change places once for each start of a process, and never by a cut.
  *
- * The older session ends only when the newer one is sure of its port: at once if the port is the
- * older one's own, after the new port listens if it is another. A refused open ends nothing (but
- * where another program opens the port in the moment between the older session and the new). An
+ * A session of gotunnel/2 claims its id alone (CLAIM_NO_PORT), so the older one ends at once, and
+ * its ports with it. Each tunnel of it, and a session of the legacy wire, claims a port alone. An
  * open that has no answer yet is overtaken by a newer one under the same rule, and hears `taken`.
  *
- * A claim may be of an id alone (CLAIM_NO_PORT): the tunnels of its session have claims of their own,
- * of a port alone.
+ * The rules hold for a claim of both as well, which no server of ours makes: there the older session
+ * ends only when the newer one is sure of its port, at once if the port is the older one's own, after
+ * the new port listens if it is another. A refused open ends nothing (but where another program opens
+ * the port in the moment between the older session and the new).
  *
  * A port that another holds is asked for: its session may yield it (life_may_lose_port()). Who has
  * asked first has it first, but for the newer one of the same id, which inherits it.

@@ -386,7 +386,8 @@ static void test_goaway_that_its_sender_cannot_mean(void **state)
         {false, KIT_WINDOW, SMUX_GOAWAY_EXPIRED, "close expired", "close expired"},
         {false, 0, SMUX_GOAWAY_EXPIRED, "close peer", "yield; +draining 0 30000"},
         {true, 0, SMUX_GOAWAY_EXPIRED, "close peer", "+draining 0 30000; beside"},
-        {true, KIT_WINDOW, 5, "close peer", "+draining 0 30000; beside"},
+        {true, KIT_WINDOW, 5, "close peer", "+draining 0 30000; beside"}, /* reserved */
+        {false, KIT_WINDOW, 5, "close peer", "yield; +draining 0 30000"},
         {true, 0, SMUX_GOAWAY_REPLACED, "close replaced", "close replaced"},
         {true, KIT_WINDOW, SMUX_GOAWAY_SECRET_CHANGED, "close peer", "+draining 3 30000; beside"},
         {true, KIT_WINDOW, 999, "close peer", "+draining 0 30000; beside"},
