@@ -236,6 +236,8 @@ static void what_may_not_be_had_is_asked_of_nobody(void **state)
     }
     assert_int_equal(kit_count("[192.0.2.1:4711 nas] tunnel 'web' is refused: public port 99: "),
                      1);
+    assert_int_equal(kit_count("is refused: public port 8080: the server has no tunnels of this"),
+                     1);             /* by the table itself */
     assert_true(open_line(1, 8080)); /* as if nothing had been */
     KIT_DID("s5>asked ");
 }
@@ -461,9 +463,10 @@ static void the_end_of_the_session_is_that_of_each(void **state)
     (void)open_line(4, 8082); /* refused, and not forgotten */
     made[4]->why = (struct service_why){.error = SERVICE_ERR_LIMIT};
     kit_run(&made[4]->orders.refuse);
-    *kit.did = '\0';
+    *kit.did = *kit.lines = '\0';
     over();
     KIT_DID("unlisten s1>gone s2>gone s3>gone timer-close a>ended ");
+    assert_int_equal(kit_count("closing the public listener"), 1); /* of the one that listens */
     assert_null(a->work.services);
     user_gone(open); /* who finishes without it */
     for (uint32_t key = 1; key <= 4; key++)
@@ -599,6 +602,8 @@ static void a_session_has_so_many(void **state)
     *kit.did = '\0';
     (void)open_line(n, 8080);
     KIT_DID("say:{\"op\":\"refused\",\"svc\":65,\"error\":\"limit\"} s65>gone ");
+    assert_int_equal(kit_count("is refused: public port 8080: the server has no room for more"), 1);
+    assert_int_equal(kit_count(""), 1);
 }
 
 /* A right to more raises it, as far as that goes; one to fewer is the main thread's to hold. */
