@@ -86,6 +86,9 @@ static void tell_closed(const struct tunnel *t, bool again)
     const struct session *s = t->client->asked->session;
     if (t->is_sole && w->why.error == SERVICE_ERR_TAKEN)
         event_uplink_port_lost(w->wanted.port, session_streams(s));
+    else if (t->is_sole)
+        event_uplink_port_closed(again, w->wanted.port,
+                                 refusal_service_text(why, &w->why, w->wanted.port));
     else
         event_tunnel_closed(again, w->wanted.name,
                             refusal_service_text(why, &w->why, w->wanted.port));

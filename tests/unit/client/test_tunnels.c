@@ -467,7 +467,8 @@ static void sole_closed(void)
     assert_int_equal(stub_lines("the server listens on"), 1);
     assert_true(stub_line(s, CLOSED(2, "right")));
     assert_int_equal(
-        stub_lines("tunnel '8080' was closed by the server: not in the server's -allow-ports"), 1);
+        stub_lines("public port 8080 was closed by the server: not in the server's -allow-ports"),
+        1);
 }
 
 static void the_only_tunnel_is_one_of_the_session(void **state)
