@@ -326,6 +326,31 @@ static void a_port_without_a_right_any_more_is_not_opened(void **state)
     credentials_unref(t);
 }
 
+/* The same of one that listens: it is closed, and said so at both ends. */
+static void a_port_that_is_not_allowed_any_more_is_closed(void **state)
+{
+    (void)state;
+    (void)open_service(1);
+    (void)open_line(2, 99);
+    *kit.did = *kit.lines = '\0';
+    assert_int_equal(ports_parse("99", &kit.opt.allow_ports), 0);
+    agent_look_at_port(a);
+    assert_non_null(strstr(kit.did, "unlisten "));
+    assert_non_null(strstr(kit.did, "{\"op\":\"closed\",\"svc\":1,\"error\":\"right\""));
+    assert_null(strstr(kit.did, "\"svc\":2"));
+    assert_int_equal(kit_count("tunnel 'web' is ended: public port 8080: not in the server's"), 1);
+}
+
+/* What others may know of it goes by its client's key. */
+static void a_claim_is_of_its_session_s_key(void **state)
+{
+    (void)state;
+    (void)snprintf(a->claim.key, sizeof a->claim.key, "laptop");
+    (void)open_line(1, 8080);
+    assert_string_equal(made[1]->claim.key, "laptop");
+    assert_true(made[1]->claim.is_tunnel);
+}
+
 /* ---- close ---- */
 
 static void a_close_without_users_is_at_once(void **state)
@@ -707,8 +732,12 @@ static void status_has_a_line_for_each(void **state)
     (void)state;
     uint32_t key = open_service(1);
     user(key, 50);
+    agent_tell(a); /* the only one stands in the line of the session, too */
+    assert_int_equal(kit_count("[::]:8080"), 2);
+    *kit.lines = '\0';
     (void)open_line(2, 8081);
     agent_tell(a);
+    assert_int_equal(kit_count("[::]:8080"), 1);
     assert_int_equal(
         kit_count("[192.0.2.1:4711 nas] tunnel 'web': listens on [::]:8080, 1 connection"), 1);
     assert_int_equal(kit_count("tunnel 'web': listens on -, 0 connections"), 1);
@@ -726,6 +755,8 @@ int main(void)
         T(a_port_that_another_client_has),
         T(a_port_that_is_not_allowed_any_more_is_not_opened),
         T(a_port_without_a_right_any_more_is_not_opened),
+        T(a_port_that_is_not_allowed_any_more_is_closed),
+        T(a_claim_is_of_its_session_s_key),
         T(a_close_without_users_is_at_once),
         T(a_close_gives_users_their_time),
         T(a_second_close_is_sooner),
