@@ -90,7 +90,9 @@ int save_prepare(struct saver *s, const char *join_file, struct errmsg *why)
         return err;
     folder_of(folder, s->path);
     if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) < 0)
-        return errmsg_set(why, err_from_errno(errno), "%s: %s", folder, errno_text(errno));
+        return errmsg_set(why, err_from_errno(errno),
+                          _("folder %s: %s: name a file in another one behind -save"), folder,
+                          errno_text(errno));
     return 0;
 }
 

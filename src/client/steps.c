@@ -204,10 +204,10 @@ static void steps_on_answered(void *ctx, const struct tunnel *t, bool again)
 
 static void next_checks(struct steps *s);
 
-/* NULL: nothing to do. */
+/* NULL: nothing to do, or what is wrong says it. */
 static const char *target_hint(int err)
 {
-    if (err == 0)
+    if (err == 0 || err == ERR_PERM)
         return NULL;
     if (err == ERR_RESOLVE)
         return _("if it is spelled wrong, end this and write it anew");

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lib import join
-from lib.procs import PATIENCE, PROGRAM, wait_for
+from lib.procs import PATIENCE, PROGRAM, SANDBOX, wait_for
 from lib.services import free_port, works
 
 pytestmark = pytest.mark.patient
@@ -154,6 +154,21 @@ def test_one_tunnel(lab, site):
             f"ok    service: 127.0.0.1:{ssh.port} answers (SSH-2.0-Test\\x1b[31m)",
             f"ok    reachable: yes, on this machine: a connection to 127.0.0.1:{port} came in"]
         assert ssh.count == 1
+
+
+def test_a_socket_that_the_client_may_not_use(lab, site):
+    """The line says what to do; to start the service would not help."""
+    path = lab.path / "sock"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))
+        s.listen()
+        path.chmod(0)
+        found = until_public(site.join(site.add(), f"unix:{path}", "-json"), 1)
+    service = one(found, "target")
+    if os.geteuid() or SANDBOX == "require":  # root may write to everything, but not in the cage
+        assert service["state"] == "warn" and "may not use it" in service["detail"] and "hint" not in service
+    else:
+        assert service["state"] == "ok"
 
 
 def attempt(lab, text, status, *words):
@@ -345,7 +360,7 @@ def test_saved_and_run_from_the_files(lab, site, names):
         assert done.returncode == CONFIG and "cannot save: client.join is there already" in done.stderr
         assert (lab.path / "other").read_bytes() == before
         done = lab.run("join", *words[:2], "-save", "missing/c.yaml", stdin=text.encode())
-        assert done.returncode == CONFIG and "cannot save: missing" in done.stderr
+        assert done.returncode == CONFIG and "cannot save: folder missing" in done.stderr and "behind -save" in done.stderr
 
 
 def test_what_cannot_be_saved_stops_no_tunnel(lab, site):
