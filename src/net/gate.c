@@ -43,6 +43,8 @@ struct gate {
     unsigned count;
     struct list gone;     /* their sources may still be named in this turn's events */
     struct loop_job bury; /* frees them */
+    struct loop_job look; /* whose turn it is */
+    mtime_ms room_at;     /* when one that is held is looked at again; MTIME_NEVER: none is */
 };
 
 /* There is one. */
@@ -121,16 +123,70 @@ static void await(struct gate *g)
     mtime_ms due = handshakes_due(&g->turns, now);
     if (due >= 0 && due < at)
         at = due;
+    if (g->room_at < at)
+        at = g->room_at;
     uv_timer_start(&g->timer, gate_on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
-/* Whoever's turn it is passes. True: mine, which is no waiter's, was among them. */
-static bool serve(struct gate *g, const struct handshakes_entry *mine)
+/* Who has come just now. */
+struct newcomer {
+    int fd;
+    const struct sockaddr *peer;
+    bool is_known;
+    struct handshakes_entry turn;
+    char source[SOCK_NAME_MAX];
+};
+
+static void hold(struct gate *g, struct handshakes_entry *turn, const char *source)
+{
+    mtime_ms at = g->ev->room_at(g->ctx, source);
+    bool is_held = at > loop_now(g->loop);
+    handshakes_hold(turn, is_held);
+    if (is_held && at < g->room_at)
+        g->room_at = at;
+}
+
+/* Who is known has no turn while there is no room for it beyond the gate. */
+static void hold_known(struct gate *g, struct newcomer *c)
+{
+    g->room_at = MTIME_NEVER;
+    if (!g->ev->room_at)
+        return;
+    list_foreach (n, &g->waiters) {
+        struct waiter *w = LIST_ENTRY(n, struct waiter, node);
+        if (w->is_known && w->need == 0)
+            hold(g, &w->turn, w->source);
+    }
+    if (c && c->is_known)
+        hold(g, &c->turn, c->source);
+}
+
+/* The next one. */
+static struct handshakes_entry *next(struct gate *g, struct newcomer *c)
+{
+    hold_known(g, c);
+    return handshakes_next(&g->turns, loop_now(g->loop));
+}
+
+/* Whoever's turn it is passes. True: c, which is no waiter, was among them. */
+static bool serve(struct gate *g, struct newcomer *c)
 {
     struct handshakes_entry *e;
-    while ((e = handshakes_next(&g->turns, loop_now(g->loop))) && e != mine)
+    while ((e = next(g, c)) && (!c || e != &c->turn))
         pass(CONTAINER_OF(e, struct waiter, turn));
-    return e && e == mine;
+    return e != NULL;
+}
+
+static void gate_on_look(struct loop_job *job)
+{
+    struct gate *g = CONTAINER_OF(job, struct gate, look);
+    (void)serve(g, NULL);
+    await(g);
+}
+
+void gate_look_again(struct gate *g)
+{
+    loop_defer(g->loop, &g->look);
 }
 
 static void gate_on_timer(uv_timer_t *t)
@@ -193,14 +249,6 @@ static void waiter_on_ready(struct poller_source *src, unsigned events)
 
 /* ---- coming ---- */
 
-/* Who has come just now. */
-struct newcomer {
-    int fd;
-    const struct sockaddr *peer;
-    bool is_known;
-    char source[SOCK_NAME_MAX];
-};
-
 /* 0: it waits, for so many bytes, or with 0 for its turn. Negative: no memory. */
 static int wait_at(struct gate *g, const struct newcomer *c, size_t need)
 {
@@ -235,15 +283,14 @@ static int wait_at(struct gate *g, const struct newcomer *c, size_t need)
 }
 
 /* True: its turn was there at once. */
-static bool is_served(struct gate *g, const struct newcomer *c)
+static bool is_served(struct gate *g, struct newcomer *c)
 {
-    struct handshakes_entry turn = {0};
-    handshakes_wait(&g->turns, &turn, c->source, c->is_known);
-    if (serve(g, &turn)) {
+    handshakes_wait(&g->turns, &c->turn, c->source, c->is_known);
+    if (serve(g, c)) {
         g->ev->on_pass(g->ctx, c->fd, c->peer, 0);
         return true;
     }
-    handshakes_leave(&g->turns, &turn);
+    handshakes_leave(&g->turns, &c->turn);
     return false;
 }
 
@@ -307,6 +354,8 @@ int gate_open(struct loop *loop, const struct gate_config *cfg, const struct gat
     list_init(&g->waiters);
     list_init(&g->gone);
     loop_job_init(&g->bury, gate_bury);
+    loop_job_init(&g->look, gate_on_look);
+    g->room_at = MTIME_NEVER;
     uv_timer_init(&loop->uv, &g->timer);
     g->timer.data = g;
     *ret = g;
@@ -332,5 +381,6 @@ void gate_close(struct gate *g)
         (void)close(fd);
         leave(w);
     }
+    loop_cancel(&g->look);
     uv_close((uv_handle_t *)&g->timer, gate_on_closed);
 }

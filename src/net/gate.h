@@ -59,6 +59,9 @@ struct gate_events {
     /* Whether a connection from there, which was not known when it came, may wait for its turn: asked
        once, when its hello is whole. May be NULL: all may. */
     bool (*may_pass)(void *ctx, const struct sockaddr *peer);
+    /* From when on there is room for one more of a source that is known, as things are; at most now: it
+       is there. Who has none waits on. May be NULL: there always is. */
+    mtime_ms (*room_at)(void *ctx, const char *source);
 };
 
 struct gate_config {
@@ -77,6 +80,9 @@ void gate_enter(struct gate *g, int fd, const struct sockaddr *peer);
 
 /* Other limits, of cfg but for its patience: for who comes from now on. */
 void gate_limit(struct gate *g, const struct gate_config *cfg);
+
+/* room_at() may say less than before: it is asked again at the end of this turn. */
+void gate_look_again(struct gate *g);
 
 /* How many wait. */
 unsigned gate_waiting(const struct gate *g);

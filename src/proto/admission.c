@@ -99,6 +99,25 @@ static bool is_crowded(struct admission *a)
     return rng_below(a->rng, a->max - half) < a->count - half;
 }
 
+void admission_spare(struct admission_entry *e, mtime_ms until)
+{
+    e->spared_until = until;
+}
+
+mtime_ms admission_room_at(struct admission *a, const char *source)
+{
+    if (a->count < a->max && a->count < a->source_max)
+        return 0;
+    struct admission_group *unused, *g = find(a, source, hash_text(source), &unused);
+    const struct admission_entry *victim = NULL;
+    uint32_t own = g ? g->count : 0;
+    if (own >= a->source_max)
+        victim = oldest_of(g);
+    else if (a->count >= a->max)
+        victim = victim_of_all(a);
+    return victim && victim->group->count <= 2 * (own + 1) ? victim->spared_until : 0;
+}
+
 struct admission_entry *admission_add(struct admission *a, struct admission_entry *e,
                                       const char *source)
 {
@@ -123,6 +142,7 @@ struct admission_entry *admission_add(struct admission *a, struct admission_entr
         g->key = key;
     }
     g->source = e->source = source;
+    e->spared_until = 0;
     g->count++;
     e->group = g;
     list_push(&g->entries, &e->node);

@@ -18,7 +18,8 @@
  * that pauses leaves places.
  *
  * Sources that are to lose nothing to strangers are counted in an admission of their own, without
- * chance.
+ * chance. There a newcomer may have to wait instead, until it would drop nobody who is spared: who is in the
+ * midst of a handshake. So clients that come back all at once do not push each other out again and again.
  */
 #pragma once
 
@@ -26,6 +27,7 @@
 
 #include "base/attr.h"
 #include "base/list.h"
+#include "base/mtime.h"
 #include "base/rng.h"
 
 enum {
@@ -42,6 +44,7 @@ struct admission_entry {
     struct list by_age;            /* in admission->all */
     struct admission_group *group; /* NULL: not counted */
     const char *source;            /* the caller's text */
+    mtime_ms spared_until;
 };
 
 /* One source and its entries, the oldest first. */
@@ -77,6 +80,16 @@ void admission_limit(struct admission *a, uint32_t max, uint32_t source_max);
  */
 struct admission_entry *admission_add(struct admission *a, struct admission_entry *e,
                                       const char *source) MUST_USE;
+
+/* e, which is counted, is spared until then: see admission_room_at(). */
+void admission_spare(struct admission_entry *e, mtime_ms until);
+
+/*
+ * From when on admission_add() drops nobody who is spared, as things are: 0: now. Who would go for the
+ * newcomer is not spared if his source has more than twice the places that the newcomer's would have then:
+ * nobody keeps others waiting with many. Only of an admission without chance.
+ */
+mtime_ms admission_room_at(struct admission *a, const char *source);
 
 /* The connection has authenticated or is gone. Harmless if e is not counted. */
 void admission_remove(struct admission *a, struct admission_entry *e);

@@ -100,6 +100,11 @@ void handshakes_leave(struct handshakes *h, struct handshakes_entry *e)
     h->count--;
 }
 
+void handshakes_hold(struct handshakes_entry *e, bool is_held)
+{
+    e->is_held = is_held;
+}
+
 /* When the entry's source has an allowance. */
 static int64_t entry_free_at(const struct handshakes *h, const struct handshakes_entry *e)
 {
@@ -115,7 +120,7 @@ static struct handshakes_entry *first_of(const struct handshakes *h, bool is_kno
     int64_t least = 0;
     list_foreach (n, &h->queue) {
         struct handshakes_entry *e = LIST_ENTRY(n, struct handshakes_entry, node);
-        if (e->is_known != is_known || entry_free_at(h, e) > now)
+        if (e->is_held || e->is_known != is_known || entry_free_at(h, e) > now)
             continue;
         int64_t used = paid_at(h, e->source);
         if (used < now)
@@ -152,10 +157,13 @@ mtime_ms handshakes_due(const struct handshakes *h, mtime_ms now_ms)
         return -1;
     int64_t all = free_at(h->paid_at, h->step_us, h->burst_us), first = INT64_MAX;
     list_foreach (n, &h->queue) {
-        int64_t at = entry_free_at(h, LIST_ENTRY(n, struct handshakes_entry, node));
-        if (at < first)
+        const struct handshakes_entry *e = LIST_ENTRY(n, struct handshakes_entry, node);
+        int64_t at = entry_free_at(h, e);
+        if (!e->is_held && at < first)
             first = at;
     }
+    if (first == INT64_MAX)
+        return -1;
     if (first < all)
         first = all;
     mtime_ms due = (first + 999) / 1000; /* not before */

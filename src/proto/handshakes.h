@@ -39,6 +39,7 @@ struct handshakes_entry {
     struct list node; /* in the queue */
     uint64_t source;  /* hash */
     bool is_known, waits;
+    bool is_held;
 };
 
 struct handshakes_source {
@@ -71,10 +72,13 @@ void handshakes_wait(struct handshakes *h, struct handshakes_entry *e, const cha
 /* It waits no more, and has used nothing. Harmless if it does not wait. */
 void handshakes_leave(struct handshakes *h, struct handshakes_entry *e);
 
+/* It has no turn while it is held, as one that is known may be: there is no place for it beyond. */
+void handshakes_hold(struct handshakes_entry *e, bool is_held);
+
 /* The one whose handshake begins at now: taken out of the queue, and paid for. NULL: nobody's, yet.
    now must not go back. */
 struct handshakes_entry *handshakes_next(struct handshakes *h, mtime_ms now) MUST_USE;
 
 /* When handshakes_next() has somebody, if nobody comes or leaves until then: now at the earliest. -1:
-   nobody waits. */
+   nobody waits who is not held. */
 mtime_ms handshakes_due(const struct handshakes *h, mtime_ms now);

@@ -439,6 +439,12 @@ bool reception_knows(struct server *srv, const struct sockaddr *peer);
    of ours there, one a second. Asked once for each. */
 bool reception_may_pass(struct server *srv, const struct sockaddr *peer);
 
+/* See gate_events.room_at. */
+mtime_ms reception_room_at(struct server *srv, const char *source);
+
+/* a has asked, or is over, or waits for its verdict: its place among those who have not is free. */
+void reception_leave_place(struct agent *a);
+
 /* One that never had it, or may not, is closed. */
 void reception_gone(struct server *srv, enum gate_end why, const struct sockaddr *peer);
 

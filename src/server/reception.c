@@ -16,6 +16,10 @@
 #include "base/rng.h"
 #include "server/internal.h"
 
+/* From the turn of a known source on: so long nobody drops it for another one's. A round trip and a lost
+   packet; who is slower may still come through, but whoever says nothing keeps others waiting no longer. */
+enum { KNOWN_SPARE_MS = 2000 };
+
 /* ---- users ---- */
 
 void reception_full(struct server *srv)
@@ -195,6 +199,21 @@ static bool is_at_home(const struct server *srv, const char *source)
     return homes_has(&srv->homes, source) || is_known(srv, source);
 }
 
+/* ---- places ---- */
+
+void reception_leave_place(struct agent *a)
+{
+    struct server *srv = a->worker->srv;
+    admission_remove(a->main.places, &a->main.admission);
+    if (srv->gate && a->main.places == &srv->known_places)
+        gate_look_again(srv->gate);
+}
+
+mtime_ms reception_room_at(struct server *srv, const char *source)
+{
+    return admission_room_at(&srv->known_places, source);
+}
+
 /* ---- verdicts ---- */
 
 /* A place of their own: those who wait are few (proto/verdicts), and no flood may drop them. */
@@ -206,7 +225,7 @@ static void tell_verdict(struct agent *a, enum verdict what)
         mailbox_post(&a->worker->in, &a->orders.judge);
         break;
     case VERDICT_WAITS:
-        admission_remove(a->main.places, &a->main.admission);
+        reception_leave_place(a);
         break;
     case VERDICT_BUSY:
         mailbox_post(&a->worker->in, &a->orders.turn_away);
@@ -394,7 +413,7 @@ static void reception_on_ended(struct message *m)
     homes_leave(&w->srv->homes, &a->main.home);
     keys_ended(a);
     w->sessions--;
-    admission_remove(a->main.places, &a->main.admission);
+    reception_leave_place(a);
     list_del(&a->main.of_server);
     owners_gone(a);
     struct server *srv = w->srv;
@@ -468,6 +487,7 @@ void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, m
     a->worker->sessions++;
     a->main.places = is_known(srv, a->source) ? &srv->known_places : &srv->admission;
     struct admission_entry *victim = admission_add(a->main.places, &a->main.admission, a->source);
+    admission_spare(&a->main.admission, loop_now(&srv->loop) + KNOWN_SPARE_MS);
     mailbox_post(&a->worker->in, &a->orders.begin);
     if (victim) {
         struct agent *v = CONTAINER_OF(victim, struct agent, main.admission);

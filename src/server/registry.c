@@ -255,7 +255,7 @@ static void owners_on_asked(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reports.asked);
     struct server *srv = a->worker->srv;
-    admission_remove(a->main.places, &a->main.admission); /* from here on it counts as a session */
+    reception_leave_place(a); /* from here on it counts as a session */
     if (!keys_stays(a)) {
         keys_end(a);
         return;

@@ -228,6 +228,11 @@ static bool may_pass(void *ctx, const struct sockaddr *peer)
     return reception_may_pass(ctx, peer);
 }
 
+static mtime_ms room_at(void *ctx, const char *source)
+{
+    return reception_room_at(ctx, source);
+}
+
 static void on_tunnel_pause(void *ctx, int err)
 {
     (void)ctx;
@@ -293,7 +298,7 @@ int server_open_proxy_gate(struct server *srv, struct proxy_gate **ret)
 
 static int open_gates(struct server *srv)
 {
-    static const struct gate_events events = {on_hello, on_gone, is_known, may_pass};
+    static const struct gate_events events = {on_hello, on_gone, is_known, may_pass, room_at};
     const struct gate_config cfg = gate_limits(srv);
     int err = gate_open(&srv->loop, &cfg, &events, srv, &srv->gate);
     if (err < 0 || srv->opt->trusted_proxy.count == 0)

@@ -349,7 +349,7 @@ static void step(unsigned what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct gate_events events = {on_pass, on_end, NULL, NULL};
+    static const struct gate_events events = {on_pass, on_end, NULL, NULL, NULL};
     rig.p = data;
     rig.n = size;
     rig.count = 0;

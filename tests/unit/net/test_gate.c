@@ -45,6 +45,7 @@ static struct {
     uint8_t known;   /* 192.0.2.x has authenticated; 0: nobody */
     uint8_t refused; /* 192.0.2.x may not pass; 0: all may */
     int asked;       /* whether one may */
+    bool is_full;    /* beyond the gate, for who is known: for ever */
 } rig;
 
 static void on_pass(void *ctx, int fd, const struct sockaddr *peer, mtime_ms waited)
@@ -77,10 +78,17 @@ static bool may_pass(void *ctx, const struct sockaddr *peer)
     return rig.refused == 0 || sock_address(peer).ip[3] != rig.refused;
 }
 
+static mtime_ms room_at(void *ctx, const char *source)
+{
+    assert_ptr_equal(ctx, &rig);
+    assert_string_equal(source, "192.0.2.200");
+    return rig.is_full ? loop_now(&rig.k->loop) + 1000 : 0;
+}
+
 static void begin_with(struct kit *k, const struct gate_config *cfg, uint8_t known)
 {
-    static const struct gate_events events = {on_pass, on_end, NULL, may_pass};
-    static const struct gate_events knowing = {on_pass, on_end, is_known, may_pass};
+    static const struct gate_events events = {on_pass, on_end, NULL, may_pass, NULL};
+    static const struct gate_events knowing = {on_pass, on_end, is_known, may_pass, room_at};
     memset(&rig, 0, sizeof rig);
     rig.k = k;
     rig.known = known;
@@ -406,6 +414,33 @@ static void who_is_known_passes_first(void **state)
     finish();
 }
 
+/* Strangers have their turns, and nobody who is known is dropped for what is full: the place that gets free is his. */
+static void who_is_known_waits_for_room_beyond(void **state)
+{
+    struct gate_config cfg = {16, PATIENCE_MS, 100000, 100000};
+    int fd[3];
+    begin_with(*state, &cfg, 200);
+    rig.is_full = true;
+    fd[0] = come(200, hello, HELLO);
+    fd[1] = come(200, hello, HELLO);
+    assert_int_equal(rig.passed, 0);
+    assert_int_equal(gate_waiting(rig.g), 2);
+    fd[2] = come(1, hello, HELLO);
+    assert_int_equal(rig.passed, 1);
+    assert_int_equal(rig.peer.ip[3], 1);
+    (void)close(rig.fd);
+    rig.is_full = false;
+    gate_look_again(rig.g);
+    assert_int_equal(rig.passed, 1);
+    KIT_UNTIL(rig.k, rig.passed == 3);
+    assert_int_equal(rig.ended, 0);
+    assert_int_equal(gate_waiting(rig.g), 0);
+    (void)close(rig.fd);
+    for (int i = 0; i < 3; i++)
+        (void)close(fd[i]);
+    finish();
+}
+
 /* Its end is seen while it waits: no turn is spent on it. And its time runs on. */
 static void who_waits_for_a_turn_may_leave_or_be_late(void **state)
 {
@@ -547,6 +582,7 @@ int main(void)
         T(waiting_for_a_turn_is_sleep),
         T(one_source_waits_while_others_pass),
         T(who_is_known_passes_first),
+        T(who_is_known_waits_for_room_beyond),
         T(who_waits_for_a_turn_may_leave_or_be_late),
         T(who_may_not_pass_takes_no_turn),
         T(who_is_known_is_not_asked_about),

@@ -200,6 +200,49 @@ static void random_against_a_model(void **state)
         free(text[i]);
 }
 
+/* As many as there is room for are in the midst of it, each of a source of its own. */
+static void one_that_is_spared_keeps_others_waiting(void **state)
+{
+    (void)state;
+    begin();
+    admission_init(&a, NULL);
+    admission_limit(&a, 8, 8);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(admission_room_at(&a, "203.0.113.1"), 0);
+        assert_null(admission_add(&a, &entries[i], names[i]));
+        admission_spare(&entries[i], 100 + i);
+    }
+    assert_int_equal(admission_room_at(&a, "203.0.113.1"), 100); /* the oldest is next */
+    assert_int_equal(admission_room_at(&a, names[3]), 100);
+    admission_remove(&a, &entries[0]);
+    assert_int_equal(admission_room_at(&a, "203.0.113.1"), 0);
+    assert_null(admission_add(&a, &entries[20], "203.0.113.1"));
+    assert_int_equal(admission_room_at(&a, "203.0.113.1"),
+                     101); /* spared as from when it is said */
+    assert_ptr_equal(admission_add(&a, &entries[21], "203.0.113.2"), &entries[1]);
+}
+
+/* With all places he keeps himself waiting, and nobody else. */
+static void a_source_with_many_is_spared_from_itself_alone(void **state)
+{
+    (void)state;
+    begin();
+    admission_init(&a, NULL);
+    admission_limit(&a, 8, 8);
+    for (int i = 0; i < 8; i++) {
+        assert_null(admission_add(&a, &entries[i], "198.51.100.1"));
+        admission_spare(&entries[i], 100 + i);
+    }
+    assert_int_equal(admission_room_at(&a, "198.51.100.1"), 100);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(admission_room_at(&a, "203.0.113.1"), 0);
+        assert_ptr_equal(admission_add(&a, &entries[20 + i], "203.0.113.1"), &entries[i]);
+        admission_spare(&entries[20 + i], 200 + i);
+    }
+    assert_int_equal(admission_room_at(&a, "203.0.113.1"), 102); /* two, and six */
+    assert_int_equal(admission_room_at(&a, "198.51.100.1"), 102);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +254,8 @@ int main(void)
         cmocka_unit_test(who_has_one_pays_for_nobody_who_has_more),
         cmocka_unit_test(removing_is_idempotent_and_frees_the_place),
         cmocka_unit_test(random_against_a_model),
+        cmocka_unit_test(one_that_is_spared_keeps_others_waiting),
+        cmocka_unit_test(a_source_with_many_is_spared_from_itself_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

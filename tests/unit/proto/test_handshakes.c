@@ -11,6 +11,9 @@
 
 #include <cmocka.h>
 
+#include "proto/admission.h"
+#include "proto/backoff.h"
+
 enum { MANY = 4096, ALL = 200, EACH = 10, BURST = ALL / HANDSHAKES_BURST_PART };
 
 static struct handshakes h;
@@ -219,6 +222,134 @@ static void a_full_table_gives_nobody_more(void **state)
     assert_in_range(none, 1, MANY / 2); /* sets are not equally full */
 }
 
+/* ---- a fleet that comes back at once ---- */
+
+enum {
+    FLEET = 1000,
+    FLEET_SOURCES = 4,
+    FLEET_PLACES = 64, /* at the gate, and beyond it: of sources that are known */
+    FLEET_SPARE_MS = 2000,
+    FLEET_STEP_MS = 5,
+};
+
+enum fleet_state { FLEET_AWAY, FLEET_WAITS, FLEET_SHAKES, FLEET_IN };
+
+/* What net/gate and server/reception do with a client. */
+static struct fleet_client {
+    enum fleet_state state;
+    mtime_ms at; /* it comes, its handshake is over */
+    struct backoff backoff;
+    struct admission_entry place;
+    struct handshakes_entry turn;
+} fleet[FLEET];
+
+static struct {
+    struct admission gate, beyond;
+    struct rng rng;
+    int in, begun, dropped; /* the last: in the midst of it */
+    mtime_ms round_trip;
+} world;
+
+static void fleet_fails(struct admission_entry *victim)
+{
+    if (!victim)
+        return;
+    struct fleet_client *c = CONTAINER_OF(victim, struct fleet_client, place);
+    world.dropped += c->state == FLEET_SHAKES;
+    handshakes_leave(&h, &c->turn);
+    c->state = FLEET_AWAY;
+    c->at = now + backoff_next(&c->backoff, BACKOFF_OUTAGE, now, &world.rng);
+}
+
+static void fleet_comes(struct fleet_client *c)
+{
+    const char *source = names[(c - fleet) % FLEET_SOURCES];
+    c->state = FLEET_WAITS;
+    handshakes_wait(&h, &c->turn, source, true);
+    fleet_fails(admission_add(&world.gate, &c->place, source));
+}
+
+static void fleet_begins(struct fleet_client *c)
+{
+    world.begun++;
+    admission_remove(&world.gate, &c->place);
+    c->state = FLEET_SHAKES;
+    c->at = now + world.round_trip;
+    fleet_fails(admission_add(&world.beyond, &c->place, c->place.source));
+    admission_spare(&c->place, now + FLEET_SPARE_MS);
+}
+
+static void fleet_step(void)
+{
+    struct handshakes_entry *e;
+    for (struct fleet_client *c = fleet; c < fleet + FLEET; c++) {
+        if (c->state == FLEET_AWAY && c->at <= now)
+            fleet_comes(c);
+        if (c->state != FLEET_SHAKES || c->at > now)
+            continue;
+        admission_remove(&world.beyond, &c->place);
+        c->state = FLEET_IN;
+        world.in++;
+    }
+    do {
+        for (struct fleet_client *c = fleet; c < fleet + FLEET; c++)
+            if (c->state == FLEET_WAITS)
+                handshakes_hold(&c->turn, admission_room_at(&world.beyond, c->place.source) > now);
+        e = handshakes_next(&h, now);
+        if (e)
+            fleet_begins(CONTAINER_OF(e, struct fleet_client, turn));
+    } while (e);
+}
+
+/* Until all are in, or s seconds are over: how long it took. */
+static mtime_ms fleet_comes_back(mtime_ms round_trip, int s)
+{
+    begin(ALL, EACH);
+    memset(&world, 0, sizeof world);
+    memset(fleet, 0, sizeof fleet);
+    rng_seed(&world.rng, 20261128);
+    admission_init(&world.gate, NULL);
+    admission_limit(&world.gate, FLEET_PLACES, FLEET_PLACES);
+    admission_init(&world.beyond, NULL);
+    admission_limit(&world.beyond, FLEET_PLACES, FLEET_PLACES);
+    world.round_trip = round_trip;
+    mtime_ms start = now;
+    for (int i = 0; i < FLEET; i++) {
+        backoff_init(&fleet[i].backoff, 20000);
+        fleet[i].at = now;
+    }
+    for (; world.in < FLEET && now < start + (mtime_ms)s * 1000; now += FLEET_STEP_MS)
+        fleet_step();
+    return now - start;
+}
+
+/* Over paths on which a place lasts as long as a handshake, and longer. Nobody is thrown out in the midst. */
+static void a_fleet_comes_back_at_once(void **state)
+{
+    (void)state;
+    static const mtime_ms round_trips[] = {50, 300, 400, 1000, 1900};
+    for (size_t i = 0; i < ARRAY_LEN(round_trips); i++) {
+        mtime_ms each = round_trips[i] / FLEET_PLACES + 1, budget = 1000 / ALL;
+        mtime_ms least = FLEET * (each > budget ? each : budget);
+        mtime_ms took = fleet_comes_back(round_trips[i], 200);
+        print_message("round trip %d ms: %d in after %d ms, %d begun, %d dropped\n",
+                      (int)round_trips[i], world.in, (int)took, world.begun, world.dropped);
+        assert_int_equal(world.in, FLEET);
+        assert_int_equal(world.dropped, 0);
+        assert_in_range(took, 0, 2 * least + 30000); /* the last ones have waited long */
+    }
+}
+
+/* Who takes longer than he is spared does not keep the others from trying. */
+static void who_is_slower_than_spared_goes_for_others(void **state)
+{
+    (void)state;
+    (void)fleet_comes_back(1000000, 20);
+    assert_int_equal(world.in, 0);
+    assert_in_range(world.begun, FLEET_PLACES * 20000 / FLEET_SPARE_MS - FLEET_PLACES,
+                    FLEET_PLACES * 20000 / FLEET_SPARE_MS + FLEET_PLACES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +363,8 @@ int main(void)
         cmocka_unit_test(who_leaves_has_used_nothing),
         cmocka_unit_test(least_and_most),
         cmocka_unit_test(a_full_table_gives_nobody_more),
+        cmocka_unit_test(a_fleet_comes_back_at_once),
+        cmocka_unit_test(who_is_slower_than_spared_goes_for_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

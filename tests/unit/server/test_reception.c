@@ -21,6 +21,14 @@ static unsigned changes, news; /* of who is known */
 
 /* ---- stubs ---- */
 
+static unsigned looks; /* of the gate, for room */
+
+void gate_look_again(struct gate *g)
+{
+    (void)g;
+    looks++;
+}
+
 void agent_init(struct agent *a)
 {
     kit_watch(a, next_letter);
@@ -620,6 +628,37 @@ static void no_home_is_refused_for_there_are_many(void **state)
     }
 }
 
+/* For two seconds; then who says nothing goes for another. A place that gets free is told of at once. */
+static void known_ones_wait_while_all_places_are_in_the_midst(void **state)
+{
+    struct server *srv = &kit.srv;
+    struct agent *first = come("203.0.113.9"), *next, *last;
+    (void)state;
+    kit_run(&first->reports.auth_ok);
+    srv->known_places.max = srv->known_places.source_max = 1;
+    assert_int_equal(reception_room_at(srv, "203.0.113.9"), 0);
+    next = come("203.0.113.9");
+    quietly();
+    assert_ptr_equal(next->main.places, &srv->known_places);
+    assert_int_equal(reception_room_at(srv, "203.0.113.9"), kit.now + 2000);
+    looks = 0;
+    reception_leave_place(next); /* nobody waits at a gate that there is not */
+    assert_int_equal(looks, 0);
+    assert_int_equal(reception_room_at(srv, "203.0.113.9"), 0);
+    last = come("203.0.113.9");
+    srv->gate = (struct gate *)srv;
+    reception_leave_place(last);
+    assert_int_equal(looks, 1);
+    reception_leave_place(first); /* a stranger's is nobody's who is known */
+    assert_int_equal(looks, 1);
+    srv->gate = NULL;
+    quietly();
+    over(last, END_PEER);
+    over(next, END_PEER);
+    over(first, END_PEER);
+    quietly();
+}
+
 static void a_known_id_has_its_turn_beside_guessers(void **state)
 {
     (void)state;
@@ -764,6 +803,7 @@ int main(void)
         T(before_tls_a_stranger_of_a_penalised_source_is_refused),
         T(a_source_with_clients_of_ours_is_never_refused),
         T(no_home_is_refused_for_there_are_many),
+        T(known_ones_wait_while_all_places_are_in_the_midst),
         T(a_known_id_has_its_turn_beside_guessers),
         T(a_resume_does_not_wait),
         T(a_resume_is_sent_to_the_session),
