@@ -48,6 +48,8 @@ FILES = [
     ("client", b"tunnels:\n  - {name: a b, port: 70000, target: h}\n"),
     ("client", b"tunnels:\n  - {prot: 80, target: a:1, id: x}\n"),
     ("client", b"tunnels:\n  - {port: 1, target: a:1}\n  - {name: a, port: 1, target: a:2}\n  - {name: a, port: 2, target: a:3}\n  - {port: 1, target: a:4}\n"),
+    ("client", b"tunnels:\n  - {name: a, port: 1, target: a:1}\n  - {name: a, port: 2, target: a:2}\n"),
+    ("client", b"tunnels:\n  - {name: '4', port: 3, target: a:3}\n  - {port: 4, target: a:4}\n"),
     ("client", b"id: a b\nsecret: a\nsecret-file: b\n"),
     ("client", b"join: gt1_aaaa\n"),
     ("client", b"ca: ca.crt\njoin-file: f\nsecret-file: s\n"),
