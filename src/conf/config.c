@@ -46,7 +46,9 @@ struct config {
     struct tunnels list;         /* those that are right */
     uint32_t lines[TUNNELS_MAX]; /* where each begins */
     char *targets[TUNNELS_MAX];  /* what they point to */
-    struct config_list parts;    /* of a value that is one */
+    char first_name[TUNNEL_NAME_MAX +
+                    1];       /* of the first of them, as it was written; "": it has none */
+    struct config_list parts; /* of a value that is one */
 
     struct config_errors errors;
 
@@ -348,6 +350,8 @@ static void add_tunnel(struct config *c, int32_t port)
         wrong(c, t->at, "%s", _("another tunnel has this name already"));
     else if (err < 0)
         c->err = err;
+    else if (c->list.count == 1)
+        memcpy(c->first_name, t->name, sizeof c->first_name);
 }
 
 /* The entry is whole: what it must say, and its place in the list. */
@@ -437,6 +441,8 @@ static void check_tunnels(struct config *c)
         return;
     if (c->list.count > 1)
         o->tunnels = tunnels_view(&c->list);
+    else
+        memcpy(o->sole_name, c->first_name, sizeof o->sole_name);
     if (!is_given(c, find(c->mode, OPTION_TUNNEL, "port")))
         o->remote_port = first->port;
     if (!is_given(c, find(c->mode, OPTION_TUNNEL, "target")))

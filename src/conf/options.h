@@ -138,7 +138,8 @@ struct client_options {
     const char *ca;
     const char *local_target;
     int64_t remote_port;
-    struct tunnels tunnels; /* none: the one of local_target and remote_port */
+    struct tunnels tunnels;              /* none: the one of local_target and remote_port */
+    char sole_name[TUNNEL_NAME_MAX + 1]; /* ... its name in a file; "": it is called by its port */
     int64_t max_retry_ns;
     const char *id;                        /* "": one is made and kept (client/identity.h) */
     char join_text[OPTION_SECRET_MAX + 1]; /* of -join, until it was read (app/join.h) */

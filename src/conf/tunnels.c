@@ -78,17 +78,32 @@ const struct tunnel_option *tunnels_at_port(const struct tunnels *ts, int32_t po
     return NULL;
 }
 
-int tunnels_add(struct tunnels *ts, const char *name, int32_t port, const char *target)
+/* The one in the list's place i. A name that is too long is cut. */
+static struct tunnel_option option_at(uint32_t i, const char *name, int32_t port,
+                                      const char *target)
 {
-    if (ts->count == TUNNELS_MAX)
-        return ERR_LIMIT;
     struct tunnel_option t = {.port = port, .target = target};
     if (*name)
         (void)snprintf(t.name, sizeof t.name, "%s", name);
     else if (port > 0)
         (void)snprintf(t.name, sizeof t.name, "%d", port);
     else
-        (void)snprintf(t.name, sizeof t.name, "any-%u", ts->count + 1);
+        (void)snprintf(t.name, sizeof t.name, "any-%u", i + 1);
+    return t;
+}
+
+struct tunnels tunnels_of_one(struct tunnel_option *room, const char *name, int32_t port,
+                              const char *target)
+{
+    *room = option_at(0, name, port, target);
+    return (struct tunnels){.count = 1, .at = room};
+}
+
+int tunnels_add(struct tunnels *ts, const char *name, int32_t port, const char *target)
+{
+    if (ts->count == TUNNELS_MAX)
+        return ERR_LIMIT;
+    struct tunnel_option t = option_at(ts->count, name, port, target);
     if (!tunnels_name_is_valid(*name ? name : t.name))
         return ERR_INVAL;
     if (tunnels_at_port(ts, port))

@@ -43,6 +43,10 @@ const struct tunnel_option *tunnels_find(const struct tunnels *ts, const char *n
 /* The one with that public port; NULL: there is none, or the server chooses (0). */
 const struct tunnel_option *tunnels_at_port(const struct tunnels *ts, int32_t port);
 
+/* A list of one, in *room; name "": it is called by its port. The target is not copied. */
+struct tunnels tunnels_of_one(struct tunnel_option *room, const char *name, int32_t port,
+                              const char *target);
+
 /* One more; name "": it is called by its port. 0; ERR_NOMEM; ERR_LIMIT: there are TUNNELS_MAX; ERR_INVAL: the name is
    none; ERR_EXISTS: another one has it; ERR_INUSE: another one has the public port. */
 int tunnels_add(struct tunnels *ts, const char *name, int32_t port, const char *target) MUST_USE;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "conf/client_tunnels.h"
 #include "conf/config.h"
 #include "conf/flags.h"
 
@@ -102,6 +103,7 @@ static void a_client_s_file(void **state)
     assert_int_equal(opt.client.remote_port, 22);
     assert_string_equal(opt.client.local_target, "[::1]:22");
     assert_string_equal(config_tunnel(config), "ssh");
+    assert_string_equal(opt.client.sole_name, "ssh");
     assert_false(config_has_secret(config, &at));
     assert_false(opt.client.common.secret_in_config);
 }
@@ -120,6 +122,41 @@ static void a_target_of_several(void **state)
     assert_string_equal(opt.client.tunnels.at[0].target, "a:1");
     assert_string_equal(opt.client.tunnels.at[1].target, "b:1,unix:/run/b");
     assert_string_equal(opt.client.tunnels.at[2].target, "c:1,d:1");
+}
+
+/* One tunnel, or several: the same to whoever asks for all. */
+static void tunnels_of_a_client(void **state)
+{
+    (void)state;
+    struct tunnel_option room;
+    struct tunnels ts;
+    assert_int_equal(
+        read_file(&client_mode, "", "tunnels: [{name: web, port: 80, target: 'a:1'}]\n"), 0);
+    assert_true(client_has_sole(&opt.client));
+    ts = client_tunnels(&opt.client, &room);
+    assert_int_equal(ts.count, 1);
+    assert_ptr_equal(ts.at, &room);
+    assert_string_equal(room.name, "web");
+    assert_int_equal(room.port, 80);
+    assert_string_equal(room.target, "a:1");
+    /* without a name: by its port, also where a flag says that */
+    assert_int_equal(
+        read_file(&client_mode, "-remote-port 81", "tunnels: [{port: 80, target: 'a:1'}]\n"), 0);
+    assert_string_equal(opt.client.sole_name, "");
+    ts = client_tunnels(&opt.client, &room);
+    assert_string_equal(ts.at[0].name, "81");
+    opt.client.remote_port = 0;
+    ts = client_tunnels(&opt.client, &room);
+    assert_string_equal(ts.at[0].name, "any-1");
+    assert_int_equal(
+        read_file(&client_mode, "",
+                  "tunnels: [{name: web, port: 80, target: 'a:1'}, {port: 81, target: 'a:1'}]\n"),
+        0);
+    assert_false(client_has_sole(&opt.client));
+    assert_string_equal(opt.client.sole_name, "");
+    ts = client_tunnels(&opt.client, &room);
+    assert_int_equal(ts.count, 2);
+    assert_ptr_equal(ts.at, opt.client.tunnels.at);
 }
 
 static void a_server_s_file(void **state)
@@ -442,6 +479,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_client_s_file, teardown),
         cmocka_unit_test_teardown(a_target_of_several, teardown),
+        cmocka_unit_test_teardown(tunnels_of_a_client, teardown),
         cmocka_unit_test_teardown(a_server_s_file, teardown),
         cmocka_unit_test_teardown(the_command_line_wins, teardown),
         cmocka_unit_test_teardown(a_secret_of_either_kind_stands_for_both, teardown),
