@@ -12,6 +12,7 @@
 #include "app/secret.h"
 #include "base/event.h"
 #include "base/i18n.h"
+#include "conf/client_tunnels.h"
 
 /* ---- what came of it ---- */
 
@@ -164,23 +165,20 @@ static bool read_file(const struct snapshot *was, struct snapshot *draft, struct
 }
 
 /*
- * Tunnels are one key of a file, whatever rows they are at home in. Where there is a list on both sides,
- * the rows of the only tunnel say nothing. From the only tunnel to a list, and back, is for the next start.
+ * Tunnels are one key of a file, whatever rows they are at home in. The rows of the only tunnel say nothing
+ * where there is a list.
  */
-static void compare_tunnels(const struct client_options *was, struct client_options *is,
+static void compare_tunnels(const struct client_options *was, const struct client_options *is,
                             struct options_diff *d)
 {
     uint32_t list = options_bit(&client_mode, "forward");
     uint32_t only =
         options_bit(&client_mode, "local-target") | options_bit(&client_mode, "remote-port");
-    if (was->tunnels.count > 0 && is->tunnels.count > 0) {
-        d->live &= ~only;
-        d->restart &= ~only;
-    } else if (was->tunnels.count > 0 || is->tunnels.count > 0) {
-        d->live &= ~(list | only);
-        d->restart |= list;
-        options_copy(&client_mode, only, was, is);
-    }
+    bool are_sole = client_has_sole(was) && client_has_sole(is);
+    bool is_other = are_sole && (d->live & only || strcmp(was->sole_name, is->sole_name) != 0);
+    d->live &= ~only;
+    if (is_other)
+        d->live |= list;
 }
 
 /* What differs; what cannot count yet is as before in the draft from here on. */
@@ -191,7 +189,7 @@ static struct options_diff compare(const struct snapshot *was, struct snapshot *
     struct options_diff d = options_diff(m, snapshot_common(was), snapshot_draft(draft));
     if (mode_is_client(m))
         compare_tunnels((const struct client_options *)snapshot_common(was),
-                        (struct client_options *)snapshot_draft(draft), &d);
+                        (const struct client_options *)snapshot_draft(draft), &d);
     options_copy(m, d.restart, snapshot_common(was), snapshot_draft(draft));
     r->changed_count = keys_of(m, d.live, r->changed);
     r->waiting_count = keys_of(m, d.restart, r->waiting);
@@ -235,7 +233,7 @@ static bool prepare_all(const struct reload_plan *plan, const struct reload_part
 {
     struct errmsg why = {""};
     for (unsigned i = 0; i < count; i++) {
-        int err = parts[i].prepare(ctx, plan, &why);
+        int err = parts[i].prepare ? parts[i].prepare(ctx, plan, &why) : 0;
         if (err == 0)
             continue;
         fail(r, *why.text ? why.text : err_text(err));

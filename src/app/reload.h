@@ -42,7 +42,7 @@ struct reload_plan {
  */
 struct reload_part {
     const char *name; /* what has changed if apply() says so: a word of the log */
-    /* Does all that can fail, aside from what is in use. 0, or a negative error with a sentence. */
+    /* Does all that can fail, aside from what is in use. 0, or a negative error with a sentence. NULL: nothing can. */
     int (*prepare)(void *ctx, const struct reload_plan *plan, struct errmsg *why);
     /* Uses what prepare() has made. True: it is another than before, beyond what plan->diff says. */
     bool (*apply)(void *ctx, const struct reload_plan *plan);

@@ -79,7 +79,7 @@ struct tunnel {
     struct list node; /* in client->tunnels, or in client->leaving */
     struct wish wish;
     struct service *service; /* of all tunnels of its name, while it changes its port */
-    bool is_sole;            /* of the flags for one, without a name: its lines name none */
+    bool is_sole;            /* all there is, and of no list: its lines name none */
 };
 
 struct client {
@@ -124,8 +124,6 @@ struct client {
     SSL_CTX *tls;             /* for the next session */
     struct {                  /* prepared by a reload, and not in use yet */
         SSL_CTX *tls;
-        struct destinations *local;
-        char *local_name;
         struct tunnels_plan *tunnels; /* NULL: nothing of them changes */
     } coming;
     struct tls_pin pin;          /* with a join string: of the server's CA, and ... */
@@ -226,6 +224,9 @@ void uplink_stop(struct uplink *u, mtime_ms drain_ms);
 
 void uplink_network_changed(struct uplink *u, bool woke);
 
+/* The lines about tunnels that a server which knows only the legacy wire does not serve; another one: none. */
+void uplink_tell_unserved(const struct uplink *u);
+
 /* What it does, in the user's language. */
 const char *uplink_state(const struct uplink *u);
 
@@ -288,14 +289,17 @@ struct service *tunnels_service(const struct client *c, uint32_t svc);
 /* Each has its answer, and it is no. */
 bool tunnels_all_refused(const struct client *c);
 
-/* Its name, as a person sees it; "": it is the only one, and was given none. */
+/* Its name, as a person sees it; "": it is the only one. */
 const char *tunnel_shown_name(const struct tunnel *t);
 
 /* How many are open. */
 unsigned tunnels_open(const struct client *c);
 
-/* The one that is all there is, and has no name; NULL: they have names. */
+/* The one that is all there is; NULL: they are a list. */
 const struct tunnel *tunnels_sole(const struct client *c);
+
+/* The public port at which it serves, or while that is asked for, at which the one that it replaces does; 0: none. */
+int32_t tunnel_port(const struct tunnel *t);
 
 /* The lines of status. */
 void tunnels_tell(const struct client *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a reload changes: whom the client trusts, and the options with the target among them. */
+/* What a reload changes: whom the client trusts, and the options. */
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -14,36 +14,11 @@
 
 /* ---- the options ---- */
 
-/* The file may name any other target later; what a flag says stays. */
+/* The file may name any other target later: also beside -local-target, which is of one tunnel; the file may
+   come to have several. */
 bool client_may_change_target(const struct client *c)
 {
-    return *c->opt->common.config && !snapshot_is_given(c->options, "local-target");
-}
-
-static void drop_options(void *ctx)
-{
-    struct client *c = ctx;
-    free(c->coming.local);
-    free(c->coming.local_name);
-    c->coming.local = NULL;
-    c->coming.local_name = NULL;
-}
-
-static int prepare_options(void *ctx, const struct reload_plan *plan, struct errmsg *why)
-{
-    struct client *c = ctx;
-    const struct client_options *is = snapshot_client(plan->is);
-    bool has_one = c->opt->tunnels.count == 0; /* several change at the next start */
-    if (!has_one || !options_have(&client_mode, plan->diff.live, "local-target"))
-        return 0;
-    int err = target_read(is, is->local_target, &c->coming.local, why);
-    if (err < 0)
-        return err;
-    c->coming.local_name = strdup(is->local_target);
-    if (c->coming.local_name)
-        return 0;
-    drop_options(ctx);
-    return ERR_NOMEM;
+    return *c->opt->common.config && !snapshot_is_given(c->options, "forward");
 }
 
 /* Sessions that are there keep the options they began with. */
@@ -55,17 +30,10 @@ static bool apply_options(void *ctx, const struct reload_plan *plan)
     snapshot_unref(c->options);
     c->options = snapshot_ref(plan->is);
     c->opt = snapshot_client(c->options);
-    if (c->coming.local_name) {
-        service_move(LIST_ENTRY(list_first(&c->services), struct service, node),
-                     c->coming.local_name, c->coming.local);
-    }
-    c->coming.local = NULL; /* the service's */
-    c->coming.local_name = NULL;
     backoff_limit(&c->backoff, c->opt->max_retry_ns / 1000000);
     signals_set_drain(&c->signals, c->opt->common.drain_ns / 1000000);
     if (options_have(&client_mode, plan->diff.live, "log-level"))
         log_set_level((enum log_level)c->opt->common.log_level);
-    client_tell_manager(c);
     return false; /* what changed stands in the diff */
 }
 
@@ -106,7 +74,7 @@ static bool apply_ca(void *ctx, const struct reload_plan *plan)
 
 /* The path itself counts at the next start; what lies there counts now. */
 static const struct reload_part parts[] = {
-    {"options", prepare_options, apply_options, drop_options},
+    {"options", NULL, apply_options, NULL},
     {"tunnels", tunnels_reload_prepare, tunnels_reload_apply, tunnels_reload_drop},
     {"certificates", prepare_ca, apply_ca, NULL},
 };

@@ -40,7 +40,7 @@ static void tell_session(struct client *c, const struct uplink *u)
         notify_status(&c->notify,
                       P_("server %s, public port %lld: %s, %u connection",
                          "server %s, public port %lld: %s, %u connections", n),
-                      c->opt->server, has_services ? (long long)sole->wish.port : u->port,
+                      c->opt->server, has_services ? (long long)tunnel_port(sole) : u->port,
                       uplink_state(u), n);
 }
 

@@ -12,6 +12,7 @@
 #include "base/event.h"
 #include "base/i18n.h"
 #include "client/internal.h"
+#include "conf/client_tunnels.h"
 #include "tunnel/refusal.h"
 
 /* ---- what wishes decide ---- */
@@ -64,7 +65,7 @@ static void tell_refused(struct tunnel *t, bool again)
     const struct wish *w = &t->wish;
     char text[REFUSAL_TEXT_MAX];
     struct errmsg why;
-    if (!t->is_sole) {
+    if (!t->is_sole || wishes_replaced(w)) {
         event_tunnel_refused(again, w->wanted.name, w->wanted.port,
                              refusal_service_text(text, &w->why, w->wanted.port));
         tell_kept(t, again);
@@ -258,6 +259,12 @@ static const struct wish *serving(const struct tunnel *t)
     return t->wish.state == WISH_OPEN ? &t->wish : wishes_replaced(&t->wish);
 }
 
+int32_t tunnel_port(const struct tunnel *t)
+{
+    const struct wish *w = serving(t);
+    return w ? w->port : 0;
+}
+
 unsigned tunnels_open(const struct client *c)
 {
     unsigned n = 0;
@@ -372,25 +379,21 @@ void tunnels_share_dials(struct client *c)
 int tunnels_begin(struct client *c)
 {
     const struct client_options *opt = c->opt;
-    struct tunnels sole = {0};
-    bool is_sole = opt->tunnels.count == 0;
+    struct tunnel_option one;
+    struct tunnels ts = client_tunnels(opt, &one);
+    bool is_sole = client_has_sole(opt);
     uint64_t seed = (uint64_t)rng_below(&c->rng, UINT32_MAX) << 32 | rng_below(&c->rng, UINT32_MAX);
     wishes_init(&c->wishes, WISHES_MAX, opt->max_retry_ns / 1000000, seed);
-    int err = is_sole ? tunnels_add(&sole, "", (int32_t)opt->remote_port, opt->local_target) : 0;
-    const struct tunnels *ts = is_sole ? &sole : &opt->tunnels;
-    for (uint32_t i = 0; err == 0 && i < ts->count; i++) {
-        struct tunnel *t = tunnel_new_to(c, &ts->at[i], is_sole ? &c->local : &c->targets[i]);
-        if (!t) {
-            err = ERR_NOMEM;
-            break;
-        }
+    for (uint32_t i = 0; i < ts.count; i++) {
+        struct tunnel *t = tunnel_new_to(c, &ts.at[i], is_sole ? &c->local : &c->targets[i]);
+        if (!t)
+            return ERR_NOMEM;
         t->is_sole = is_sole;
         list_push(&c->tunnels, &t->node);
         wishes_add(&c->wishes, &t->wish);
     }
     tunnels_share_dials(c);
-    tunnels_fini(&sole);
-    return err;
+    return 0;
 }
 
 void tunnels_init_timer(struct client *c)

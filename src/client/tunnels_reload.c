@@ -3,16 +3,19 @@
  * A reload of the client's tunnels. By name (conf/tunnels_diff.h): who has another target keeps its
  * service at the server, its next connections go elsewhere; who has another public port is a tunnel
  * more, which replaces the one that is there (proto/session/wishes.h); who is gone closes, and its
- * connections may finish for the time of -drain.
+ * connections may finish for the time of -drain. The only tunnel is a list of one; from one file to
+ * the other it is the same, whatever its name.
  *
  * What can fail is done by prepare, aside: addresses are read, memory is there. How much closes at
  * once is WISHES_CLOSING_MAX's to say.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "client/internal.h"
+#include "conf/client_tunnels.h"
 #include "conf/tunnels_diff.h"
 
 /* What is ready for an entry of the file that is to be. */
@@ -72,10 +75,10 @@ static struct tunnels_plan *plan_new(const struct client *c, const struct tunnel
     return p;
 }
 
-static int prepare_one(struct client *c, const struct client_options *is, struct tunnels_plan *p,
-                       uint32_t i, struct errmsg *why)
+static int prepare_one(struct client *c, const struct client_options *is,
+                       const struct tunnel_option *o, struct tunnels_plan *p, uint32_t i,
+                       struct errmsg *why)
 {
-    const struct tunnel_option *o = &is->tunnels.at[i];
     const struct tunnel_edit *e = &p->edits[i];
     struct change *ch = &p->changes[i];
     if (e->change == TUNNEL_NEW || e->has_new_target) {
@@ -99,10 +102,14 @@ int tunnels_reload_prepare(void *ctx, const struct reload_plan *plan, struct err
     const struct client_options *is = snapshot_client(plan->is);
     if (!options_have(&client_mode, plan->diff.live, "forward"))
         return 0;
-    struct tunnels_plan *p = plan_new(c, &c->opt->tunnels, &is->tunnels);
+    struct tunnel_option one_was, one;
+    struct tunnels was = client_tunnels(c->opt, &one_was), ts = client_tunnels(is, &one);
+    if (client_has_sole(c->opt) && client_has_sole(is))
+        memcpy(one_was.name, one.name, sizeof one.name);
+    struct tunnels_plan *p = plan_new(c, &was, &ts);
     int err = p ? 0 : ERR_NOMEM;
-    for (uint32_t i = 0; err == 0 && i < is->tunnels.count; i++)
-        err = prepare_one(c, is, p, i, why);
+    for (uint32_t i = 0; err == 0 && i < ts.count; i++)
+        err = prepare_one(c, is, &ts.at[i], p, i, why);
     if (err < 0)
         plan_free(p);
     else
@@ -155,21 +162,37 @@ static struct tunnel *apply_one(struct client *c, struct tunnels_plan *p, uint32
     return t;
 }
 
-bool tunnels_reload_apply(void *ctx, const struct reload_plan *plan)
+static void close_others(struct client *c, const struct tunnels_plan *p, uint32_t drain_ms)
 {
-    struct client *c = ctx;
-    struct tunnels_plan *p = c->coming.tunnels;
-    uint32_t drain_ms = (uint32_t)(c->opt->common.drain_ns / 1000000);
-    if (!p)
-        return false;
     for (uint32_t i = 0; i < p->was_count; i++) {
         if (p->stays[i])
             continue;
         list_move(&c->leaving, &p->was[i]->node);
         wishes_remove(&c->wishes, &p->was[i]->wish, drain_ms);
     }
+}
+
+/* The only tunnel may have another name, and become one of a list, or be left over of one. */
+static void call(struct tunnel *t, const char *name, bool is_sole)
+{
+    (void)snprintf(t->wish.wanted.name, sizeof t->wish.wanted.name, "%s", name);
+    t->is_sole = is_sole;
+}
+
+bool tunnels_reload_apply(void *ctx, const struct reload_plan *plan)
+{
+    struct client *c = ctx;
+    const struct client_options *is = snapshot_client(plan->is);
+    struct tunnel_option one;
+    struct tunnels ts = client_tunnels(is, &one);
+    struct tunnels_plan *p = c->coming.tunnels;
+    uint32_t drain_ms = (uint32_t)(c->opt->common.drain_ns / 1000000);
+    if (!p)
+        return false;
+    close_others(c, p, drain_ms);
     for (uint32_t i = 0; i < p->is_count; i++) {
         struct tunnel *t = apply_one(c, p, i, drain_ms);
+        call(t, ts.at[i].name, client_has_sole(is));
         list_move(&c->tunnels, &t->node);
         wishes_last(&c->wishes, &t->wish);
     }
@@ -178,5 +201,8 @@ bool tunnels_reload_apply(void *ctx, const struct reload_plan *plan)
     tunnels_share_dials(c);
     tunnels_reload_drop(c);
     tunnels_act(c);
+    if (c->current)
+        uplink_tell_unserved(c->current);
+    client_tell_manager(c);
     return false; /* what changed stands in the diff */
 }

@@ -304,8 +304,11 @@ static void uplink_on_open_sent(void *ctx, const uint8_t nonce[HELLO_NONCE_BYTES
 }
 
 /* A server that knows only the old wire has one port for a client. */
-static void tell_unserved(const struct client *c)
+void uplink_tell_unserved(const struct uplink *u)
 {
+    const struct client *c = u->client;
+    if (!u->session || session_has_services(u->session))
+        return;
     for (uint32_t i = 1; i < c->opt->tunnels.count; i++)
         event_tunnel_unserved(c->opt->tunnels.at[i].name);
 }
@@ -317,7 +320,7 @@ static void log_old(const struct uplink *u, const char *message)
     const struct tunnels *ts = &u->opt->tunnels;
     char text[ESCAPE_BUF], old[CONTROL_MESSAGE_BUF];
     event_tunnel_up();
-    tell_unserved(c);
+    uplink_tell_unserved(u);
     if (control_success_get(message, old))
         event_open_accepted(escape_text(text, old, strlen(old)));
     else

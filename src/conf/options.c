@@ -83,7 +83,7 @@ static const struct option client_rows[] = {
     {"once", OPTION_BOOL, COMMON(client_options, once), "", NULL, NULL,
      N_("if the first attempt fails, end instead of trying again; the exit status says why: 69 unreachable, 77 rejected, 78 a wrong option or file"), RELOAD_FIXED},
     {"remote-port", OPTION_INT, offsetof(struct client_options, remote_port), "8080", NULL, "PORT",
-     N_("public port to open on the server"), RELOAD_RESTART},
+     N_("public port to open on the server"), RELOAD_LIVE},
     {"resume-window", OPTION_WINDOW, COMMON(client_options, resume_window_ns), "1m0s", NULL, "TIME",
      N_("how long connections outlive a cut tunnel, up to 10m; the shorter one of both ends counts; 0: not at all"), RELOAD_LIVE},
     {"sandbox", OPTION_CHOICE, COMMON(client_options, sandbox), "auto", "auto require off", "WORD",

@@ -41,7 +41,7 @@ def write(client, tunnels, more=""):
     return put(client.file, text)
 
 
-def start(lab, server, tunnels, port=None, more=""):
+def start(lab, server, tunnels, port=None, more="", flags=()):
     folder = lab.path / "c"
     folder.mkdir()
     shutil.copy(server.ca, folder / "ca.crt")
@@ -52,8 +52,11 @@ def start(lab, server, tunnels, port=None, more=""):
         head = f"server: 127.0.0.1:{port or server.port}\nsecret-file: secret\nca: ca.crt\n"
 
     write(Draft, tunnels, more)
-    client = lab.start("client", PROGRAM, "client", "-config", Draft.file, cwd=lab.path / "run")
+    client = lab.start("client", PROGRAM, "client", "-config", Draft.file, *flags, cwd=lab.path / "run")
     client.file, client.head = Draft.file, Draft.head
+    if len(tunnels) == 1:
+        client.port = lab.port_of(client)
+        return client
     for name in tunnels:
         opened(client, name)
     return client
@@ -275,3 +278,70 @@ def test_a_client_with_a_right_to_more_tunnels_has_them_and_may_change_ports(lab
         wait_for("the new port, and not the old one", lambda: listens(new) and not listens(old))
         assert talks(s) and word(new) == b"red"
     assert client.log().count("': tcp://") == many + 1
+
+
+# ---- one, several, one ----
+
+
+def test_from_one_to_three_and_back_under_checked_connections(lab, targets):
+    """In the cage, as all clients here; nothing happens to the one that stays."""
+    red, blue = targets[b"red"], targets[b"blue"]
+    server = start_server(lab, "")
+    with contextlib.closing(Keyed(8)) as load:
+        client = start(lab, server, {"stays": (0, load.port)})
+        load.start(client.port)
+        before = inodes(client.port)
+        for i in (1, 2):
+            write(client, {"red": (0, red), "stays": (0, load.port), "blue": (0, blue)})
+            reload(client, "reload: 2 tunnels new, 0 changed, 0 closed, 1 as before\n", "reload: changed: tunnels\n")
+            ports = {name: opened(client, name, i) for name in ("red", "blue")}
+            assert {name: word(port) for name, port in ports.items()} == {"red": b"red", "blue": b"blue"}
+            write(client, {"stays": (0, load.port)})
+            reload(client, "reload: 0 tunnels new, 0 changed, 2 closed, 1 as before\n")
+            wait_for("the others to be closed", lambda: not any(map(listens, ports.values())))
+            load.mark()
+            load.wait_moved()
+        reload(client, "reload: nothing to change")
+        assert inodes(client.port) == before and "takes effect" not in client.log()
+        load.check()
+        assert load.finish() > 0 and load.bad == 0
+        assert "reconnect" not in client.log() and server.log().count("event=connected") == 1
+
+
+def test_another_port_of_the_only_tunnel(lab, targets):
+    """The new one first; what runs through the old one goes on. One that cannot be had leaves the old one."""
+    red, blue = targets[b"red"], targets[b"blue"]
+    server = start_server(lab, "")
+    old, new, taken = free_port(), free_port(), free_port()
+    client = start(lab, server, {"only": (old, red)})
+    assert client.port == old
+    with connect(old) as s, socket.create_server(("", taken)):
+        assert read_exactly(s, 3) == b"red"
+        before = inodes(old)
+        write(client, {"only": (taken, blue)})
+        reload(client, "reload: 0 tunnels new, 1 changed, 0 closed, 0 as before\n",
+               f"tunnel 'only' is refused: public port {taken}: ", f"tunnel 'only' stays open at 127.0.0.1:{old} until then")
+        assert word(old) == b"blue" and inodes(old) == before
+        write(client, {"other": (new, red)})  # the only one: whatever it is called
+        reload(client, "reload: 0 tunnels new, 1 changed, 0 closed, 0 as before\n", f"the server listens on [::]:{new}")
+        wait_for("the old one to be closed", lambda: not listens(old))
+        assert word(new) == b"red" and talks(s)
+        # Without a name it is the same one.
+        put(client.file, client.head + f"tunnels: [{{port: {new}, target: '127.0.0.1:{blue}'}}]\n")
+        reload(client, "reload: 0 tunnels new, 1 changed, 0 closed, 0 as before\n")
+        assert word(new) == b"blue" and talks(s)
+    assert "takes effect" not in client.log()
+
+
+def test_a_flag_for_the_only_tunnel_does_not_keep_others_out(lab, targets):
+    """Its target stays the flag's. Those of the others are not known when the cage is closed."""
+    red, blue = targets[b"red"], targets[b"blue"]
+    server = start_server(lab, "")
+    client = start(lab, server, {"a": (0, blue)}, flags=("-local-target", f"127.0.0.1:{red}"))
+    assert word(client.port) == b"red"
+    write(client, {"a": (0, blue), "b": (0, blue)})
+    reload(client, "reload: 1 tunnel new, 1 changed, 0 closed, 0 as before\n")
+    assert word(opened(client, "b")) == b"blue" and word(client.port) == b"blue"
+    write(client, {"a": (0, blue)})
+    reload(client, "reload: 0 tunnels new, 1 changed, 1 closed, 0 as before\n")
+    assert word(client.port) == b"red"

@@ -66,7 +66,8 @@ enum wish_state {
 /* Embedded in what the owner keeps for a tunnel. */
 struct wish {
     /* set by the owner before it is added */
-    struct service_wanted wanted; /* constant then, but for wishes_change() */
+    struct service_wanted
+        wanted; /* constant then, but for wishes_change(); the name counts from the next open on */
     /* readable */
     enum wish_state state;
     uint32_t svc;                 /* ASKED, OPEN, CLOSING: its number in the session; else 0 */
