@@ -292,6 +292,7 @@ static int teardown(void **state)
     for (unsigned i = 0; i < WORKERS; i++) {
         assert_int_equal(rig.workers[i].sessions + rig.workers[i].trusted, 0);
         mailbox_close(&rig.workers[i].in);
+        credentials_unref(rig.workers[i].next_keys); /* it takes none here */
     }
     mailbox_close(&rig.srv.in);
     reception_fini(&rig.srv);

@@ -98,7 +98,8 @@ static int teardown(void **state)
     assert_int_equal(kit.worker.sessions + kit.worker.trusted, 0);
     assert_int_equal(map_count(&kit.srv.homes.sources), 0);
     verdicts_fini(&kit.srv.verdicts);
-    if (kit.srv.keys) /* else it has ended */
+    credentials_unref(kit.worker.next_keys); /* it takes none here */
+    if (kit.srv.keys)                        /* else it has ended */
         keys_fini(&kit.srv);
     SSL_CTX_free(kit.srv.tls);
     return 0;
