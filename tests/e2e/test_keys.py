@@ -7,17 +7,9 @@ import pytest
 
 from lib import services
 from lib.procs import PROGRAM, wait_for
-from lib.services import connect, free_port, read_all
+from lib.services import answer, connect, free_port
 
 pytestmark = pytest.mark.patient
-
-
-def answer(port):
-    try:
-        with connect(port) as s:
-            return read_all(s).decode()
-    except OSError:
-        return None
 
 
 def reload(server, n):

@@ -10,19 +10,11 @@ import pytest
 
 from lib import services, wire2
 from lib.procs import PROGRAM, wait_for
-from lib.services import connect, free_port, read_all, read_exactly
+from lib.services import answer, connect, free_port, read_exactly
 
 pytestmark = pytest.mark.patient
 
 REVOKED = "session ended: its key was revoked"
-
-
-def answer(port):
-    try:
-        with connect(port) as s:
-            return read_all(s).decode()
-    except OSError:
-        return None
 
 
 class Site:

@@ -11,7 +11,7 @@ from lib.cutter import Cutter
 from lib.cuts import accepts
 from lib.keyed import Keyed
 from lib.procs import PROGRAM, SECRET, wait_for
-from lib.services import connect, free_port, read_all
+from lib.services import answer, free_port
 
 pytestmark = pytest.mark.patient
 
@@ -19,15 +19,6 @@ pytestmark = pytest.mark.patient
 def named(word):
     """A service that says its name, and ends."""
     return services.Service(lambda s: s.sendall(word.encode()))
-
-
-def answer(port):
-    """What the service behind a public port says; None: nobody is there."""
-    try:
-        with connect(port) as s:
-            return read_all(s).decode()
-    except OSError:
-        return None
 
 
 def start(lab, server, forwards, *flags, port=None, secret=SECRET):

@@ -65,6 +65,15 @@ def read_all(s):
     return b"".join(parts)
 
 
+def answer(port):
+    """What the service behind a public port says; None: nobody is there."""
+    try:
+        with connect(port) as s:
+            return read_all(s).decode()
+    except OSError:
+        return None
+
+
 def read_exactly(s, n):
     parts = []
     while n > 0:

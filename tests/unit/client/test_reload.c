@@ -6,33 +6,15 @@
 
 #include <cmocka.h>
 
-#include "app/cli.h"
 #include "conf/diff.h"
 #include "conf/flags.h"
-#include "stub.h"
+#include "lines_of_services.h"
 #include "unit/lines.h"
 
 #define SOLE    "-remote-port 8080 -local-target 127.0.0.1:8000"
 #define ANOTHER "-remote-port 9090 -local-target 127.0.0.1:8000"
 #define THREE                                                                                      \
     "-forward 8080=127.0.0.1:8000 -forward ssh=2222=127.0.0.1:22 -forward db=0=127.0.0.1:5432"
-#define RUN(words, script) assert_int_equal(stub_run(words, script), EXIT_STATUS_OK)
-
-#define OPEN(svc, name, port)                                                                      \
-    "{\"op\":\"open\",\"svc\":" #svc ",\"name\":\"" name "\",\"kind\":\"tcp\",\"port\":" #port     \
-    ",\"bind\":\"\",\"ready\":true}\n"
-#define OPENED(svc, port)                                                                          \
-    "{\"op\":\"opened\",\"svc\":" #svc ",\"address\":\"[::]:" #port "\",\"port\":" #port "}"
-#define REFUSED(svc, error) "{\"op\":\"refused\",\"svc\":" #svc ",\"error\":\"" error "\"}"
-#define CLOSE(svc, drain)   "{\"op\":\"close\",\"svc\":" #svc ",\"drain_ms\":" #drain "}\n"
-
-/* Since the last look, this was said. */
-static void expect_said(const char *text)
-{
-    assert_string_equal(stub.said, text);
-    *stub.said = '\0';
-}
-
 static struct snapshot *options_of(const char *words, const char *sole_name)
 {
     char copy[512] = "-server 192.0.2.1:7000 -secret " STUB_SECRET " ";

@@ -9,27 +9,10 @@
 
 #include "app/cli.h"
 #include "base/log_budget.h"
-#include "stub.h"
+#include "lines_of_services.h"
 #include "unit/lines.h"
 
-#define TWO                "-forward web=8080=127.0.0.1:8000 -forward ssh=2222=127.0.0.1:22"
-#define RUN(words, script) assert_int_equal(stub_run(words, script), EXIT_STATUS_OK)
-
-#define OPEN(svc, name, port)                                                                      \
-    "{\"op\":\"open\",\"svc\":" #svc ",\"name\":\"" name "\",\"kind\":\"tcp\",\"port\":" #port     \
-    ",\"bind\":\"\",\"ready\":true}\n"
-#define OPENED(svc, port)                                                                          \
-    "{\"op\":\"opened\",\"svc\":" #svc ",\"address\":\"[::]:" #port "\",\"port\":" #port "}"
-#define REFUSED(svc, error) "{\"op\":\"refused\",\"svc\":" #svc ",\"error\":\"" error "\"}"
-#define CLOSED(svc, error)  "{\"op\":\"closed\",\"svc\":" #svc ",\"error\":\"" error "\"}"
-
-/* Since the last look, this was said. */
-static void expect_said(const char *text)
-{
-    assert_string_equal(stub.said, text);
-    *stub.said = '\0';
-}
-
+#define TWO "-forward web=8080=127.0.0.1:8000 -forward ssh=2222=127.0.0.1:22"
 /* ---- asked for ---- */
 
 static void both(void)
