@@ -81,6 +81,14 @@ static void print_synopsis(const struct mode *m)
     log_text(text);
 }
 
+void cli_error(const char *fmt, va_list ap)
+{
+    char text[1024], line[sizeof text + 64];
+    (void)vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose */
+    (void)snprintf(line, sizeof line, _("error: %s\n"), text);
+    log_text(line);
+}
+
 int cli_wrong(const struct mode *m, const char *error)
 {
     char text[sizeof((struct flags_error *)0)->text + 64];

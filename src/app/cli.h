@@ -4,6 +4,7 @@
 
 #include "base/attr.h"
 #include "conf/snapshot.h"
+#include <stdarg.h>
 
 /* Exit statuses of the program; documented in gotunnel(1). */
 enum exit_status {
@@ -36,6 +37,9 @@ int cli_cannot_start(int err);
 
 /* Prints the options of m, as for -h. An exit status. */
 int cli_help(const struct mode *m);
+
+/* "error: " and the sentence, on stderr; cut behind 1,023 bytes. */
+void cli_error(const char *fmt, va_list ap);
 
 /* Says how m is used, and last what is wrong with its command line. An exit status. */
 int cli_wrong(const struct mode *m, const char *error);

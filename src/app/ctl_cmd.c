@@ -42,13 +42,10 @@ static void say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 static void say(const char *fmt, ...)
 {
-    char text[1024], line[sizeof text + 64];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose */
+    cli_error(fmt, ap);
     va_end(ap);
-    (void)snprintf(line, sizeof line, _("error: %s\n"), text);
-    log_text(line);
 }
 
 /* ---- the command line ---- */

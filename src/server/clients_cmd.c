@@ -60,13 +60,10 @@ static const struct word words[] = {
 
 int clients_fail(const char *fmt, ...)
 {
-    char text[CONFIG_ERROR_TEXT], line[CONFIG_ERROR_TEXT + 64];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose */
+    cli_error(fmt, ap);
     va_end(ap);
-    (void)snprintf(line, sizeof line, _("error: %s\n"), text);
-    log_text(line);
     return EXIT_STATUS_FAILED;
 }
 
