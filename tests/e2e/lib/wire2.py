@@ -385,6 +385,10 @@ class Server(Session):
     def user(self, sid):
         self.send_bytes(self.user_frame(sid))
 
+    def send(self, cmd, sid=0, data=b""):
+        """A stream begins with the frame that names its tunnel: who asks for SYN means a user."""
+        self.send_bytes(self.user_frame(sid) if cmd == SYN else frame(cmd, sid, data))
+
     def refuse_open(self, error, mac=True, secret=None, **data):
         """Takes the client's next open and refuses it. Its line."""
         tls, line = self.accept()
