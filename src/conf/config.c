@@ -437,7 +437,7 @@ static void check_tunnels(struct config *c)
         return;
     struct client_options *o = c->opt;
     const struct tunnel_option *first = &c->list.at[0];
-    if (o->tunnels.count > 0)
+    if (is_given(c, find(c->mode, OPTION_NOWHERE, TUNNELS)))
         return;
     if (c->list.count > 1)
         o->tunnels = tunnels_view(&c->list);
