@@ -86,9 +86,9 @@ def test_through_a_balancer_the_client_is_seen(lab, echo, balancer):
     assert {m for m in re.findall(r"event=(\w+)", log)} <= {"connected", "auth_failed"}
 
 
-def of_readme(readme, name):
-    """What a README has for a file of a balancer."""
-    text = (Path(__file__).resolve().parents[2] / readme).read_text()
+def of_page(page, name):
+    """What the reference has for a file of a balancer."""
+    text = (Path(__file__).resolve().parents[2] / page).read_text()
     return re.search(rf"(?ms)^```\n# {re.escape(name)}\n(.*?)^```$", text)[1]
 
 
@@ -116,12 +116,12 @@ def run_nginx(lab, target, text):
     return programs.start(lab, "nginx", command)
 
 
-@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+@pytest.mark.parametrize("page", ["docs/reference.md", "docs/reference.zh-CN.md"])
 @pytest.mark.parametrize("name,run", [("haproxy.cfg", run_haproxy), ("nginx.conf", run_nginx)])
-def test_the_readme_s_balancers_work(lab, readme, name, run):
+def test_the_balancers_of_the_reference_work(lab, page, name, run):
     """As they stand there, but for addresses and ports."""
     server = lab.server(flags=("-trusted-proxy", "127.0.0.1"))
-    front = run(lab, server.port, of_readme(readme, name))
+    front = run(lab, server.port, of_page(page, name))
     with wire.dial(front, server.ca, source=("127.31.0.1", 0), timeout=60) as w:
         w.send(b"a wrong secret\n")
         assert w.line() == b"ERROR: Invalid Secret\n"
