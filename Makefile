@@ -5,7 +5,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all deps demo demo-cut test test-long bench bench-full bench-hostile bench-fleet install clean format check-format help
+.PHONY: all deps demo demo-cut test test-long bench bench-full bench-hostile bench-fleet install docs clean format check-format help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) gotunnel
@@ -47,6 +47,9 @@ install: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) program
 	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --skip-subprojects
 
+docs: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) docs
+
 clean:
 	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-bench
 
@@ -68,6 +71,7 @@ help:
 	@echo 'make bench-fleet     4,000 clients with 3 tunnels each, a quarter of an hour'
 	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected;'
 	@echo '                     UNITDIR: where units of systemd go (UNITDIR=none: not at all)'
+	@echo 'make docs            the tables of keys in docs/configuration.md, from the table of options'
 	@echo 'make deps            install what a build needs (Debian, Ubuntu)'
 	@echo 'make format          format the C files;  make check-format only looks'
 	@echo 'make clean           remove what was built'

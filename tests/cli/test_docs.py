@@ -68,31 +68,54 @@ def test_the_man_page_has_every_key(mode):
         assert f".TP\n\\fB{key}\\fR\n" in section
 
 
+def configuration(page):
+    """{heading's program: {key: (default, at a reload)}} of the tables that tools/genpages makes (the suite `check` compares them)."""
+    found = {}
+    for of, table in re.findall(r"(?s)<!-- keys of (?:the |a )(\w+), .*? -->\n(.*?)<!-- end of keys -->", page):
+        found[of] = {k: (d.strip("`"), r) for k, d, r in re.findall(r"(?m)^\| `([a-z-]+)` \| ([^|]*?) ?\| ([^|]*?) ?\|", table)}
+    return found
+
+
 @pytest.mark.parametrize("mode", ["server", "client"])
-def test_the_page_of_configuration_has_every_key_with_its_default(mode):
-    page = (ROOT / "docs/configuration.md").read_text()
+@pytest.mark.parametrize("page,required,live,later", [("docs/configuration.md", "required", "live", "next start"),
+                                                      ("docs/configuration.zh-CN.md", "必需", "立即生效", "下次启动生效")])
+def test_the_page_of_configuration_has_every_key(page, required, live, later, mode):
+    """With its default, and what a reload does; the man page's list is made of the table of options."""
     done = subprocess.run([PROGRAM, mode, "-h"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True,
                           timeout=60)
     defaults = dict(re.findall(r'(?m)^  -([a-z-]+).*\n    \t.*\(default "?([^")]+)"?\)$', done.stderr))
-    top, tunnel = keys(mode)
-    section = page.split(f"## Keys of the {mode}\n")[1].split("\n#")[0]
-    shown = dict(re.findall(r"(?m)^\| `([a-z-]+)` \| ([^|]*?) ?\|", section))
-    assert set(shown) - {"tunnels"} == set(top)
-    assert {k: shown[k].strip("`") for k in top if k in defaults} == {k: defaults[k] for k in top if k in defaults}
-    for key in tunnel:
-        assert f"| `{key}` | required |" in page.split("### Keys of a tunnel")[1]
-
-
-@pytest.mark.parametrize("mode", ["server", "client"])
-def test_the_page_of_configuration_says_what_a_reload_takes(mode):
-    """The man page's list is made of the table of options."""
     made = (MADE / "gotunnel.1").read_text().replace("\\-", "-").split(".SH RELOAD AND CONTROL")[1].split(".SH ")[0]
-    live = re.findall(r"(?m)^\.BR ([a-z-]+) [,;]$", made.split(f"at the {mode}\n")[1].split(" ;\n")[0] + " ;")
-    page = (ROOT / "docs/configuration.md").read_text().split(f"## Keys of the {mode}\n")[1].split("\n## ")[0]
-    shown = dict(re.findall(r"(?m)^\| `([a-z-]+)` \| [^|]*\| ([a-z ]*?) ?\|", page))
+    at_once = re.findall(r"(?m)^\.BR ([a-z-]+) [,;]$", made.split(f"at the {mode}\n")[1].split(" ;\n")[0] + " ;")
     top, tunnel = keys(mode)
-    assert {k for k in shown if shown[k] == "live"} == set(live) and live
-    assert {k for k in shown if shown[k] == "next start"} == set(top + tunnel) - set(live)
+    tables = configuration((ROOT / page).read_text())
+    shown = {**tables[mode], **(tables["tunnel"] if mode == "client" else {})}
+    assert set(tables[mode]) - {"tunnels"} == set(top) and set(tables["tunnel"]) - {"name"} == set(keys("client")[1])
+    assert {k: shown[k][0] for k in top if k in defaults} == {k: defaults[k] for k in top if k in defaults}
+    assert all(shown[k][0] == required for k in tunnel)
+    assert {k for k in shown if shown[k][1] == live} == set(at_once) and at_once
+    assert {k for k in shown if shown[k][1] == later} == set(top + tunnel) - set(at_once)
+
+
+@pytest.mark.parametrize("page,locale", [("docs/configuration.md", "C"), ("docs/configuration.zh-CN.md", "zh_CN.UTF-8")])
+def test_the_page_of_configuration_has_the_words_of_the_program(tmp_path, page, locale):
+    """Its example, what `check` says of it, and what it says of one with three mistakes."""
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r"(?ms)^```\n(.*?)^```$", text)
+    (tmp_path / "ca.crt").write_text((ROOT / "tests/vectors/certs-go/ca.crt").read_text())
+    (tmp_path / "secret").write_text("s" * 32 + "\n")
+    (tmp_path / "secret").chmod(0o600)
+    env = {**os.environ, "LC_ALL": locale}
+
+    def check(example):
+        (tmp_path / "client.yaml").write_text(example)
+        return subprocess.run([PROGRAM, "check", "client.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+
+    said = next(b for b in blocks if b.startswith("$ gotunnel check client.yaml\n")).split("\n", 1)[1]
+    assert re.sub(r"[0-9a-f]{64}", "4b1e...", check(blocks[0]).stdout) == said
+    wrong = next(b for b in blocks if b.startswith("client.yaml:2:1: "))
+    broken = blocks[0].replace("server:", "servr:").replace("ca: ca.crt", "drain: 30").replace("8080", "70000")
+    done = check(broken)
+    assert done.returncode == 2 and done.stderr == wrong
 
 
 def test_the_man_page_is_clean():
@@ -187,13 +210,13 @@ def test_the_reference_has_the_options_and_defaults_of_the_help(mode, page):
             assert shown[flag].strip("`") == default[1], flag
 
 
-@pytest.mark.parametrize("pages,least", [(READMES, 3), (REFERENCE, 15), (MIGRATING, 8)])
+@pytest.mark.parametrize("pages,least", [(READMES, 3), (REFERENCE, 14), (MIGRATING, 8)])
 def test_both_languages_have_the_same_commands(pages, least):
     """Every block of code, but for its comments and for pictures that have words in them."""
     def blocks(page):
         text = (ROOT / page).read_text()
-        found = [re.sub(r"(?m) *# .*$", "", block) for block in re.findall(r"(?ms)^ *```\n(.*?)^ *```$", text)]
-        return [block for block in found if "→" not in block and "►" not in block]
+        found = [re.sub(r"(?m) *# .*$", "", block) for block in re.findall(r"(?ms)^ *```(?:sh)?\n(.*?)^ *```$", text)]
+        return [block for block in found if not re.search("[→►]|^(?:ok|正常) ", block)]
 
     english = blocks(pages[0])
     assert len(english) >= least and english == blocks(pages[1])
