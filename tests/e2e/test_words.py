@@ -107,7 +107,7 @@ USAGE_CLIENT = (
      "错误: [Client模式] 必须提供 -secret 参数（也可以用 -secret-file 或环境变量 GOTUNNEL_SECRET）"),
     (1, ("client",),
      "error: [client mode] the flags -secret and -server are required (-secret-file or GOTUNNEL_SECRET may give the secret)",
-     "错误: [Client模式] 必须提供 -secret 和 -server 参数（密钥也可以用 -secret-file 或环境变量 GOTUNNEL_SECRET 提供）"),
+     "错误: [Client模式] 必须提供 -secret 和 -server 参数（共享密钥也可以用 -secret-file 或环境变量 GOTUNNEL_SECRET 提供）"),
     (1, ("server",),
      "error: [server mode] the flag -secret is required (or -secret-file, or GOTUNNEL_SECRET in the environment)",
      "错误: [Server模式] 必须提供 -secret 参数（也可以用 -secret-file 或环境变量 GOTUNNEL_SECRET）"),
@@ -424,7 +424,7 @@ def test_an_old_server_s_words_stand_in_brackets(lab, echo, i):
     how = {"env": {"LC_ALL": LANGUAGES[i]}, "ready": False}
     lab.client(old, 1, secret="not the secret of that server", **how).wait_log((
         "authentication failed, the server answered: wrong secret (ERROR: Invalid Secret)\n",
-        "认证失败，服务端响应: 密钥错误（ERROR: Invalid Secret）\n")[i])
+        "认证失败，服务端响应: 共享密钥错误（ERROR: Invalid Secret）\n")[i])
     with socket.create_server(("", 0)) as other:
         port = other.getsockname()[1]
         words = f"监听公网端口 :{port} 失败: listen tcp :{port}: bind: address already in use"

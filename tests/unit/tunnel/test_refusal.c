@@ -38,7 +38,7 @@ static const struct {
     struct hello_answer a;
     const char *english, *chinese;
 } rows[] = {
-    {{.error = HELLO_ERR_AUTH}, "wrong secret", "密钥错误"},
+    {{.error = HELLO_ERR_AUTH}, "wrong secret", "共享密钥错误"},
     {{.error = HELLO_ERR_TAKEN, .by = "[::1]:9"},
      "another client has the id 'laptop': [::1]:9",
      "另一个客户端正在使用标识 'laptop': [::1]:9"},
@@ -164,7 +164,7 @@ static void an_old_servers_words_stand_in_brackets(void **state)
         assert_string_equal(why.text, old[i].chinese);
     }
     refusal_old_secret(&why, "ERROR: Invalid Secret");
-    assert_string_equal(why.text, "密钥错误（ERROR: Invalid Secret）");
+    assert_string_equal(why.text, "共享密钥错误（ERROR: Invalid Secret）");
     speak("C.UTF-8");
     refusal_old_secret(&why, "ERROR: Invalid Secret");
     assert_string_equal(why.text, "wrong secret (ERROR: Invalid Secret)");
