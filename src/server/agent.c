@@ -25,10 +25,16 @@ static void agent_post(struct agent *a, struct message *m)
 
 /* ---- lines that others can cause ---- */
 
-bool agent_may_tell(const struct agent *a, struct log_budget *b)
+static bool agent_take(const struct agent *a, enum told_kind kind, unsigned *ret_left_out)
+{
+    return told_take(&a->worker->srv->told, a->claim.key, a->source, kind,
+                     loop_now(a->worker->loop), ret_left_out);
+}
+
+bool agent_may_tell(const struct agent *a, enum told_kind kind)
 {
     unsigned left_out;
-    if (!log_budget_take(b, loop_now(a->worker->loop), &left_out))
+    if (!agent_take(a, kind, &left_out))
         return false;
     if (left_out > 0)
         event_session_left_out(a->name, left_out);
@@ -39,10 +45,8 @@ bool agent_may_tell(const struct agent *a, struct log_budget *b)
    them, then one a second. */
 static bool agent_may_tell_session(const struct agent *a)
 {
-    struct worker *w = a->worker;
     unsigned left_out;
-    struct log_budget *b = &w->told_begun[hash_text(a->source) % TOLD_SOURCES];
-    if (!log_budget_take(b, loop_now(w->loop), &left_out))
+    if (!agent_take(a, TOLD_SESSION, &left_out))
         return false;
     if (left_out > 0)
         event_sessions_left_out(a->name, left_out);
@@ -52,17 +56,15 @@ static bool agent_may_tell_session(const struct agent *a)
 /* The later lines of one that began without: it may have lasted for long. */
 static bool agent_may_tell_later(const struct agent *a)
 {
-    struct worker *w = a->worker;
     unsigned left_out; /* counted where they began */
-    return !a->work.is_quiet || log_budget_take(&w->told_later[hash_text(a->source) % TOLD_SOURCES],
-                                                loop_now(w->loop), &left_out);
+    return !a->work.is_quiet || agent_take(a, TOLD_LATER, &left_out);
 }
 
 /* The same as agent_may_tell() where no line may follow that could say it. */
-static void tell_left_out(struct agent *a)
+static void tell_left_out(const struct agent *a)
 {
     unsigned left_out =
-        log_budget_left_out(&a->work.lines) + log_budget_left_out(&a->work.user_lines);
+        told_left_out(&a->worker->srv->told, a->claim.key, a->source, loop_now(a->worker->loop));
     if (left_out > 0)
         event_session_left_out(a->name, left_out);
 }
@@ -324,7 +326,7 @@ static void agent_on_tell(void *ctx, const struct life_action *act, const struct
     char text[ESCAPE_BUF];
     bool again = act->tell.again; /* the same as before, and told */
     unsigned streams = session_streams(a->work.session);
-    if (!agent_may_tell_later(a) || (has_budget(act) && !agent_may_tell(a, &a->work.lines)))
+    if (!agent_may_tell_later(a) || (has_budget(act) && !agent_may_tell(a, TOLD_LIFE)))
         return;
     switch (act->tell.what) {
     case LIFE_TELL_SUSPECTED:

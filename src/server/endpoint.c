@@ -54,7 +54,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (!r) {
         if (err == 0)
             smux_stream_close(st, loop_now(w->loop));
-        if (agent_may_tell(a, &a->work.user_lines))
+        if (agent_may_tell(a, TOLD_USERS))
             event_user_not_served(a->name, err_text(err < 0 ? err : ERR_NOMEM));
         sock_close_reset(fd);
         return;
@@ -80,7 +80,8 @@ static mtime_ms wait_for_rate(const struct endpoint *e, mtime_ms now)
     mtime_ms wait = bucket_due(&a->work.user_bucket, &rate, 1, now) - now;
     if (wait > 0 && now >= a->work.tell_rate_at && listener_has_waiting(e->listener)) {
         a->work.tell_rate_at = now + TELL_FULL_MS;
-        event_users_wait_for_rate(a->name, (unsigned)rate.per_s);
+        if (agent_may_tell(a, TOLD_USERS))
+            event_users_wait_for_rate(a->name, (unsigned)rate.per_s);
     }
     return wait;
 }
@@ -102,7 +103,8 @@ static mtime_ms endpoint_wait_before(void *ctx)
         return wait_for_rate(ctx, now);
     if (now >= a->work.tell_crowded_at) {
         a->work.tell_crowded_at = now + TELL_FULL_MS;
-        event_users_wait_for_client(a->name, of_client, of_source);
+        if (agent_may_tell(a, TOLD_USERS))
+            event_users_wait_for_client(a->name, of_client, of_source);
     }
     return LISTENER_PAUSE_MS;
 }
@@ -110,7 +112,8 @@ static mtime_ms endpoint_wait_before(void *ctx)
 static void endpoint_on_pause(void *ctx, int err)
 {
     struct endpoint *e = ctx;
-    event_port_paused(e->agent->name, err_text(err));
+    if (agent_may_tell(e->agent, TOLD_USERS))
+        event_port_paused(e->agent->name, err_text(err));
 }
 
 static void endpoint_look(struct endpoint *e, bool full)

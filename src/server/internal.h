@@ -42,6 +42,7 @@
 #include "proto/strangers.h"
 #include "proto/verdicts.h"
 #include "server/keys.h"
+#include "server/told.h"
 #include "tunnel/opening.h"
 #include "tunnel/relay.h"
 #include "tunnel/session.h"
@@ -58,8 +59,6 @@ enum {
        second at most a tenth more than the rate. */
     ENDPOINT_BURST_PART = 10,
     KEEPER_END_MS = 2000, /* so long the end of the program, once all is closed, waits for a disk */
-    /* Sources by which a worker counts the sessions it tells of, by hash: some may share one. */
-    TOLD_SOURCES = 256,
     /* "address id" and its NUL. */
     AGENT_NAME_MAX = SOCK_NAME_MAX + HELLO_ID_MAX + 2,
 };
@@ -86,8 +85,6 @@ struct worker {
     struct credentials *keys;         /* whose rights it goes by; NULL: there are none yet */
     struct relays relays;
     struct list agents;
-    struct log_budget told_begun[TOLD_SOURCES]; /* sessions that have their lines */
-    struct log_budget told_later[TOLD_SOURCES]; /* later lines of the others */
     bool full;               /* its public ports take nobody: the quota is used up */
     bool stopping;           /* no new work */
     bool ending;             /* until the last agent is gone */
@@ -214,20 +211,18 @@ struct agent_work {
     struct snapshot *options; /* whose secret its opening compares */
     struct opening *opening;
     struct session *session;
-    struct endpoint endpoint;     /* the port that its open has asked for */
-    struct list endpoints;        /* all that listen for it */
-    struct services *services;    /* NULL: a session without, or none */
-    enum session_users users;     /* what becomes of who comes, at all of them */
-    struct log_budget lines;      /* about what happens to its session again and again */
-    struct log_budget user_lines; /* about users who are not served */
-    mtime_ms tell_crowded_at;     /* it has its share of users: not logged again before */
-    mtime_ms tell_rate_at;        /* more come than -client-rate allows: the same */
-    struct bucket user_bucket;    /* new users: -client-rate */
+    struct endpoint endpoint;  /* the port that its open has asked for */
+    struct list endpoints;     /* all that listen for it */
+    struct services *services; /* NULL: a session without, or none */
+    enum session_users users;  /* what becomes of who comes, at all of them */
+    mtime_ms tell_crowded_at;  /* it has its share of users: not logged again before */
+    mtime_ms tell_rate_at;     /* more come than -client-rate allows: the same */
+    struct bucket user_bucket; /* new users: -client-rate */
     bool authenticated;
     bool has_asked;
-    bool is_quiet;   /* its source has opened so many sessions that this one has no lines */
-    bool over;       /* ended, or resume, was posted: the worker says no more of it */
-    int opened_port; /* with opened: 0: it could not be had */
+    bool is_quiet; /* its key, or source, has opened so many sessions that this one has no lines */
+    bool over;     /* ended, or resume, was posted: the worker says no more of it */
+    int opened_port;               /* with opened: 0: it could not be had */
     int connections_max, rate_max; /* of its rights; 0: none */
     unsigned cut_users;            /* with ended, when it was revoked */
     enum end_reason reason;
@@ -364,6 +359,7 @@ struct server {
     struct verdicts verdicts;      /* whose secret may be compared now */
     uv_timer_t verdicts_due;       /* runs while somebody waits for his */
     struct rng rng;                /* the system's */
+    struct told told;              /* lines that clients cause */
     struct strangers strangers;    /* lines about who has not authenticated */
     uv_timer_t strangers_sum;      /* runs when some were left out: then they are summed up */
     struct admission known_places; /* the same for sources in known: a flood of strangers, from
@@ -526,9 +522,9 @@ void agent_look_at_port(struct agent *a);
 /* The line about its session, for a person who has asked by a signal. */
 void agent_tell(const struct agent *a);
 
-/* Whether one more line about it, of those that b bounds, may be written; the line about those that
-   could not be comes first. */
-bool agent_may_tell(const struct agent *a, struct log_budget *b);
+/* Whether one more line of that kind about it may be written: its worker asks. The line about those
+   that could not be comes first. */
+bool agent_may_tell(const struct agent *a, enum told_kind kind);
 
 /* Whether -allow-ports has it; and the word for the wire why it cannot: "EADDRINUSE"; EPERM is that. */
 bool agent_may_have_port(const struct agent *a, int64_t port);

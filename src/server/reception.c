@@ -507,6 +507,7 @@ int reception_init(struct server *srv)
 {
     uint8_t key[KEYED_HASH_KEY_BYTES];
     rng_system(&srv->rng);
+    told_init(&srv->told, &srv->rng);
     make_key(&srv->rng, key);
     int err = keys_init(srv);
     if (err < 0)

@@ -346,9 +346,15 @@ static void service_on_yielded(struct message *m)
 {
     struct service *v = CONTAINER_OF(m, struct service, reports.yielded);
     struct agent *a = v->agent;
-    if (v->yields)
+    struct server *srv = a->worker->srv;
+    unsigned left_out = 0;
+    if (v->yields && told_take(&srv->told, a->claim.key, a->source, TOLD_LIFE, loop_now(&srv->loop),
+                               &left_out)) {
+        if (left_out > 0)
+            event_session_left_out(a->name, left_out);
         event_port_yielded(a->name, v->opened_port, v->yields_to_name);
-    registry_yielded(&a->worker->srv->registry, &v->claim, v->yields);
+    }
+    registry_yielded(&srv->registry, &v->claim, v->yields);
 }
 
 static void service_on_released(struct message *m)

@@ -27,11 +27,10 @@ static mtime_ms now_of(const struct agent *a)
     return loop_now(a->worker->loop);
 }
 
-/* What is said about it goes by its session's budget: who opens in a loop fills no log. */
+/* What is said about it goes by its client's budget: who opens in a loop fills no log. */
 static bool may_tell(const struct service *v)
 {
-    struct agent *a = v->agent;
-    return !a->work.is_quiet && agent_may_tell(a, &a->work.lines);
+    return !v->agent->work.is_quiet && agent_may_tell(v->agent, TOLD_LIFE);
 }
 
 static void tell_refused(const struct service *v, const struct service_why *why)

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from lib import wire, wire2
+from lib import join, wire, wire2
 from lib.procs import SECRET
 from lib.services import connect
+from lib.site import Site
 from lib.wire2 import ACK, GOAWAY, OPEN, PING, PONG, PSH, frame
 
 SECONDS = 6
@@ -189,3 +190,25 @@ def test_sessions_opened_and_closed_in_a_loop_are_bounded_lines(lab, is_v2):
     most = 61 + time.monotonic() - began
     assert 60 <= begun <= min(150, most)
     assert server.log().count("\n") < 12 * most + 30  # of all kinds
+
+
+@pytest.mark.parametrize("has_key", [True, False], ids=["key", "source"])
+def test_sessions_full_of_opens_in_a_loop_are_bounded_lines(lab, has_key):
+    """What happens in a client's sessions has one budget, not one a session: 59 tunnels each, one after the other."""
+    sessions, opens, own = 6, 59, None
+    site = Site(lab) if has_key else None
+    server = site.server if site else lab.server(threads=2)
+    if site:
+        own = wire2.ClientKey("looper", join.t_of(site.add("looper", "-ports", "0-65535", "-tunnels", "64")))
+    began = time.monotonic()
+    for _ in range(sessions):
+        c = wire2.Client(server.port, server.ca, own.a if own else SECRET, id="looper.1" if own else "looper", own=own)
+        assert c.open(port=None, window_ms=0)["ok"]
+        for svc in range(1, opens + 1):
+            c.tell(op="open", svc=svc, name=f"t{svc}", kind="tcp", port=0, bind="", ready=True)
+        for _ in range(opens):
+            assert c.told()["op"] == "opened"
+        c.tls.close()
+    server.wait_count("] session ended", sessions)
+    most = 61 + time.monotonic() - began
+    assert 60 <= server.log().count("] tunnel 't") <= most

@@ -174,6 +174,58 @@ static void a_client_that_opens_in_a_loop_fills_no_disk(void **state)
     forget(a);
 }
 
+/* One that authenticates with a key, or without one. */
+static struct agent *come_with(const char *peer, const char *key)
+{
+    static struct hello_request open;
+    static const uint8_t sid[HELLO_SID_BYTES] = {7};
+    struct opening_ask asked = {.is_v2 = true, .sid = sid, .open = &open};
+    struct agent *a = kit_agent('a', peer);
+    (void)snprintf(a->source, sizeof a->source, "%.*s", (int)strcspn(peer, ":"), peer);
+    agent_init(a);
+    kit_run(&a->orders.begin);
+    open = (struct hello_request){.id = "nas"};
+    (void)strncpy(open.key, key, sizeof open.key - 1);
+    a->work.opening->cfg.ops->on_asked(a, &asked);
+    kit_run(&a->orders.accept);
+    *kit.did = *kit.lines = '\0';
+    kit.openings_count = 0;
+    return a;
+}
+
+/* So many lines of cuts it has, if it cuts again and again. */
+static unsigned cut_for_long(struct agent *a)
+{
+    for (int i = 0; i < 2 * LOG_BUDGET_BURST; i++)
+        cut_and_resume(a);
+    unsigned n = kit_count("");
+    over(a, END_PEER);
+    forget(a);
+    *kit.did = *kit.lines = '\0';
+    return n;
+}
+
+/* Nor one that begins anew whenever the lines of its session are used up. */
+static void all_sessions_of_a_key_have_one_budget(void **state)
+{
+    (void)state;
+    assert_int_equal(cut_for_long(come_with("192.0.2.1:4711", "nas")), LOG_BUDGET_BURST);
+    assert_int_equal(cut_for_long(come_with("192.0.2.1:4712", "nas")), 0);
+    assert_int_equal(cut_for_long(come_with("192.0.2.2:4711", "nas")), 0); /* from elsewhere, too */
+    assert_int_equal(cut_for_long(come_with("192.0.2.1:4711", "laptop")), LOG_BUDGET_BURST);
+    kit.now += LOG_BUDGET_EVERY_MS;
+    assert_int_equal(cut_for_long(come_with("192.0.2.1:4713", "nas")), 1);
+}
+
+static void all_sessions_of_a_source_have_one_budget(void **state)
+{
+    (void)state;
+    assert_int_equal(cut_for_long(come_with("192.0.2.1:4711", "")), LOG_BUDGET_BURST);
+    assert_int_equal(cut_for_long(come_with("192.0.2.1:4712", "")), 0);
+    assert_int_equal(cut_for_long(come_with("192.0.2.2:4711", "")), LOG_BUDGET_BURST);
+    assert_int_equal(cut_for_long(come_with("192.0.2.1:4713", "nas")), LOG_BUDGET_BURST);
+}
+
 /* What a session says once is said, however much was left out before it. */
 static void what_is_said_once_needs_no_room(void **state)
 {
@@ -722,6 +774,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_client_that_cuts_in_a_loop_fills_no_disk),
         T(a_client_that_opens_in_a_loop_fills_no_disk),
+        T(all_sessions_of_a_key_have_one_budget),
+        T(all_sessions_of_a_source_have_one_budget),
         T(what_is_said_once_needs_no_room),
         T(repeats_cost_nothing),
         T(users_who_are_not_served_fill_no_disk),

@@ -21,9 +21,10 @@ void worker_full(struct worker *w)
     kit_did("full");
 }
 
-bool agent_may_tell(const struct agent *a, struct log_budget *b)
+bool agent_may_tell(const struct agent *who, enum told_kind kind)
 {
-    assert_ptr_equal(b, &a->work.user_lines);
+    assert_non_null(who);
+    assert_int_equal(kind, TOLD_USERS);
     return !silent;
 }
 
