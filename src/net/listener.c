@@ -189,13 +189,20 @@ static int listen_on(const struct sockaddr *sa, socklen_t len, const struct list
     int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (cfg->port != 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (sa->sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     set_options(fd, cfg);
-    if (bind(fd, sa, len) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
+    int errnum = bind(fd, sa, len) == 0 ? 0 : errno;
+    if (cfg->port ==
+        0) /* who asks for it before has the kernel look at half of the ports first: 2 ms each
+                           time, once these are taken. Its connections may linger all the same */
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (errnum == 0 && listen(fd, cfg->backlog > 0 ? cfg->backlog : LISTENER_BACKLOG) < 0)
+        errnum = errno;
+    if (errnum == 0)
         return fd;
-    int errnum = errno;
     (void)close(fd);
     return -errnum;
 }

@@ -43,12 +43,13 @@ struct listener_config {
     int port;           /* 0..65535; 0: the system chooses */
     int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 leaves it off */
     int batch;          /* connections accepted in a turn; 0: LISTENER_BATCH */
+    int backlog;        /* connections that wait in the kernel; 0: LISTENER_BACKLOG */
     bool for_users;     /* accepted sockets have sock_keepalive() and are sock_abortive(); who is
                            sock_is_dead() already is closed, and on_accept does not hear of it */
     size_t unsent_max;  /* sock_unsent_max() of accepted sockets; 0 leaves it */
 };
 
-/* Binds (SO_REUSEADDR) and listens. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO
+/* Binds (SO_REUSEADDR) and listens. A port of the system's choice is one of all that it may choose. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO
    with the operating system's words in why. on_* handlers may call listener_close(). */
 int listener_open(struct loop *loop, const struct listener_config *cfg,
                   const struct listener_events *ev, void *ctx, struct listener **ret,

@@ -29,9 +29,12 @@
 
 enum {
     RENEWAL_CHECK_MS = 3600 * 1000,
-    PROXY_SHARE = 4,    /* of the gate's places a quarter, where balancers are trusted */
-    PROXY_MS = 3000,    /* for a PROXY header; the time for the ClientHello begins behind it */
-    TUNNEL_BATCH = 4,   /* connections accepted in a turn: more wait in the kernel, not sessions */
+    PROXY_SHARE = 4,  /* of the gate's places a quarter, where balancers are trusted */
+    PROXY_MS = 3000,  /* for a PROXY header; the time for the ClientHello begins behind it */
+    TUNNEL_BATCH = 4, /* connections accepted in a turn: more wait in the kernel, not sessions */
+    /* Who waits in the kernel for longer than a client is patient has left when his turn comes: so a late
+       server would serve nobody. Beyond it clients send their SYN again, which costs it nothing. */
+    TUNNEL_BACKLOG = 512,
     DEFER_ACCEPT_S = 5, /* the kernel keeps connections that say nothing to itself */
 };
 
@@ -264,6 +267,7 @@ static int listen_at(struct server *srv)
         struct listener_config cfg = {.host = at.host,
                                       .port = at.port,
                                       .batch = TUNNEL_BATCH,
+                                      .backlog = TUNNEL_BACKLOG,
                                       .defer_accept_s = DEFER_ACCEPT_S};
         err = listener_open(&srv->loop, &cfg, &events, srv, &srv->tunnel_port, &why);
     }

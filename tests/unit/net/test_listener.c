@@ -220,6 +220,61 @@ static void all_addresses_are_both_families(void **state)
     owner_close(&o);
 }
 
+/* Not of the lower half alone, which the kernel fills before it looks at the other one, for 2 ms a port: once in
+   2^64 this fails. And a connection of it that is still there does not keep the port from who comes again. */
+static void a_port_of_the_systems_choice_is_any(void **state)
+{
+    enum { PORTS = 64 };
+    struct owner o[PORTS];
+    struct errmsg why = {""};
+    int low, high, upper = 0;
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "r");
+    bool is_known = f && fscanf(f, "%d %d", &low, &high) == 2 && high - low > 1000;
+    if (f)
+        (void)fclose(f);
+    if (!is_known)
+        skip();
+    for (int i = 0; i < PORTS; i++) {
+        o[i] = (struct owner){.k = *state};
+        assert_int_equal(open_at(&o[i], "127.0.0.1", 0, &why), 0);
+        upper += listener_port(o[i].l) > low + (high - low) / 2 + 1;
+    }
+    assert_true(upper > 0);
+    int port = listener_port(o[0].l), c = kit_connect(port);
+    KIT_UNTIL(o[0].k, o[0].accepted == 1);
+    listener_close(o[0].l);
+    o[0].l = NULL;
+    assert_int_equal(open_at(&o[0], "127.0.0.1", port, &why), 0);
+    (void)close(c);
+    for (int i = 0; i < PORTS; i++)
+        owner_close(&o[i]);
+}
+
+/* So many wait in the kernel; the others' SYN is not answered. */
+static void who_waits_in_the_kernel_is_bounded(void **state)
+{
+    enum { COME = 12 };
+    struct owner o = {.k = *state};
+    struct listener_config cfg = {.host = "127.0.0.1", .backlog = 4};
+    struct errmsg why = {""};
+    int fd[COME], there = 0;
+    assert_int_equal(listener_open(&o.k->loop, &cfg, &events, &o, &o.l, &why), 0);
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)listener_port(o.l))};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int i = 0; i < COME; i++) {
+        fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)connect(fd[i], (struct sockaddr *)&in,
+                      sizeof in); /* on the loopback it is there at once */
+    }
+    for (int i = 0; i < COME; i++)
+        there += sock_is_writable(fd[i]);
+    assert_in_range(there, 4, 6);
+    for (int i = 0; i < COME; i++)
+        (void)close(fd[i]);
+    owner_close(&o);
+}
+
 /* ---- refusals ---- */
 
 static void ports_out_of_range(void **state)
@@ -593,6 +648,8 @@ int main(void)
         TEST(addresses_read_as_the_original_prints_them),
         TEST(accepted_sockets_inherit_their_options),
         TEST(all_addresses_are_both_families),
+        TEST(a_port_of_the_systems_choice_is_any),
+        TEST(who_waits_in_the_kernel_is_bounded),
         TEST(ports_out_of_range),
         TEST(a_port_in_use),
         TEST(not_our_address),
