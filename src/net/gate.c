@@ -89,11 +89,17 @@ static void end(struct waiter *w, enum gate_end why)
     w->gate->ev->on_end(w->gate->ctx, why, (struct sockaddr *)&sa);
 }
 
+/* Its turn. Who has left meanwhile has used none, though nobody may have been told yet. */
 static void pass(struct waiter *w)
 {
     struct sockaddr_storage sa;
     struct gate *g = w->gate;
     int fd = w->socket.fd;
+    if (sock_has_left(fd)) {
+        handshakes_return(&g->turns, &w->turn);
+        end(w, GATE_LEFT);
+        return;
+    }
     (void)sock_sockaddr(&sa, &w->peer);
     poller_remove(g->loop, &w->socket);
     sock_wake_at(fd, 1);
@@ -123,8 +129,10 @@ static void await(struct gate *g)
     mtime_ms due = handshakes_due(&g->turns, now);
     if (due >= 0 && due < at)
         at = due;
-    if (g->room_at < at)
-        at = g->room_at;
+    mtime_ms room_at = g->room_at, free_at = handshakes_free_at(&g->turns);
+    room_at = room_at > free_at ? room_at : free_at;
+    if (room_at < at)
+        at = room_at;
     uv_timer_start(&g->timer, gate_on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
@@ -161,9 +169,11 @@ static void hold_known(struct gate *g, struct newcomer *c)
         hold(g, &c->turn, c->source);
 }
 
-/* The next one. */
+/* The next one. Of many that come at once each would look at all who wait: not while there is no turn. */
 static struct handshakes_entry *next(struct gate *g, struct newcomer *c)
 {
+    if (handshakes_free_at(&g->turns) > loop_now(g->loop))
+        return NULL;
     hold_known(g, c);
     return handshakes_next(&g->turns, loop_now(g->loop));
 }
@@ -301,8 +311,9 @@ void gate_enter(struct gate *g, int fd, const struct sockaddr *peer)
     struct client_hello_look look = look_at(fd, &over);
     if (look.verdict == CLIENT_HELLO_NOT) {
         why = GATE_NOT_TLS;
-    } else if (look.verdict == CLIENT_HELLO_MORE && over) {
-        why = GATE_LEFT;
+    } else if (over || sock_has_left(fd)) {
+        why =
+            GATE_LEFT; /* with a whole hello, too: a server that is late would serve nobody else */
     } else {
         struct newcomer c = {.fd = fd, .peer = peer};
         bool is_whole = look.verdict == CLIENT_HELLO_WHOLE;

@@ -43,7 +43,7 @@ enum gate_end {
     GATE_NOT_TLS, /* its bytes are no ClientHello */
     GATE_LATE,    /* its hello took longer than patience_ms */
     GATE_CROWDED, /* its place went to another, its turn did not come, or there was no memory */
-    GATE_LEFT,    /* the peer has closed, or the connection failed */
+    GATE_LEFT,    /* the peer has closed, or the connection failed; also behind a whole hello */
     GATE_REFUSED, /* may_pass() said so: it took no turn */
 };
 

@@ -292,6 +292,12 @@ bool sock_is_dead(int fd)
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EINTR;
 }
 
+bool sock_has_left(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
 void sock_wake_at(int fd, size_t bytes)
 {
     int n = bytes < INT_MAX ? (int)bytes : INT_MAX;

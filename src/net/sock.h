@@ -82,6 +82,9 @@ bool sock_is_writable(int fd);
 /* Whether the peer has reset it, with nothing left to read. Bytes that lie there are not taken. */
 bool sock_is_dead(int fd);
 
+/* Whether the peer has ended its direction, or all: also while bytes lie there that it sent before. */
+bool sock_has_left(int fd);
+
 /* fd is readable, to whoever waits for it, when so many bytes are there, or the end (SO_RCVLOWAT);
    1 is what it was. If they are there already an edge follows. Reading itself does not mind. A
    hint: errors are ignored on purpose. */

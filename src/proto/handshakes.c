@@ -79,6 +79,14 @@ static void pay(struct handshakes *h, const struct handshakes_entry *e, int64_t 
     h->paid_at = advanced(h->paid_at, now, h->step_us);
 }
 
+void handshakes_return(struct handshakes *h, const struct handshakes_entry *e)
+{
+    struct handshakes_source *s = &h->table[account_of(h, e->source) - h->table];
+    if (s->source == e->source)
+        s->paid_at -= h->source_step_us;
+    h->paid_at -= h->step_us;
+}
+
 /* ---- the queue ---- */
 
 void handshakes_wait(struct handshakes *h, struct handshakes_entry *e, const char *source,
@@ -149,6 +157,11 @@ struct handshakes_entry *handshakes_next(struct handshakes *h, mtime_ms now_ms)
     handshakes_leave(h, e);
     pay(h, e, now);
     return e;
+}
+
+mtime_ms handshakes_free_at(const struct handshakes *h)
+{
+    return (free_at(h->paid_at, h->step_us, h->burst_us) + 999) / 1000; /* not before */
 }
 
 mtime_ms handshakes_due(const struct handshakes *h, mtime_ms now_ms)

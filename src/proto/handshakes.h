@@ -72,12 +72,18 @@ void handshakes_wait(struct handshakes *h, struct handshakes_entry *e, const cha
 /* It waits no more, and has used nothing. Harmless if it does not wait. */
 void handshakes_leave(struct handshakes *h, struct handshakes_entry *e);
 
+/* The turn that e had just now was not used: it counts for nobody. */
+void handshakes_return(struct handshakes *h, const struct handshakes_entry *e);
+
 /* It has no turn while it is held, as one that is known may be: there is no place for it beyond. */
 void handshakes_hold(struct handshakes_entry *e, bool is_held);
 
 /* The one whose handshake begins at now: taken out of the queue, and paid for. NULL: nobody's, yet.
    now must not go back. */
 struct handshakes_entry *handshakes_next(struct handshakes *h, mtime_ms now) MUST_USE;
+
+/* When the budget of all has room for one more, whoever waits. */
+mtime_ms handshakes_free_at(const struct handshakes *h);
 
 /* When handshakes_next() has somebody, if nobody comes or leaves until then: now at the earliest. -1:
    nobody waits who is not held. */

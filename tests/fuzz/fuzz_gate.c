@@ -123,6 +123,13 @@ static bool is_readable(const struct socket *s)
     return s->over || s->failed || s->there >= s->low;
 }
 
+bool __wrap_sock_has_left(int fd);
+bool __wrap_sock_has_left(int fd)
+{
+    const struct socket *s = waiting_socket(fd);
+    return s->over || s->failed;
+}
+
 void __wrap_sock_wake_at(int fd, size_t bytes);
 void __wrap_sock_wake_at(int fd, size_t bytes)
 {
@@ -188,7 +195,7 @@ static void on_pass(void *ctx, int fd, const struct sockaddr *peer, mtime_ms wai
 {
     struct socket *s = waiting_socket(fd);
     assert(ctx == &rig && !s->source);
-    assert(verdict_of(s) == CLIENT_HELLO_WHOLE && s->low == 1);
+    assert(verdict_of(s) == CLIENT_HELLO_WHOLE && s->low == 1 && !s->over && !s->failed);
     assert(memcmp(peer, &s->peer, sizeof s->peer) == 0);
     assert(waited_ms == loop_now(&rig.loop) - s->since && waited_ms <= PATIENCE_MS);
     s->place = PASSED;
@@ -210,7 +217,7 @@ static void on_end(void *ctx, enum gate_end why, const struct sockaddr *peer)
         assert(2 * (count_waiting(NULL) + 1) >= rig.max || count_waiting(s) + 1 >= rig.max / 4);
         break;
     case GATE_LEFT:
-        assert((s->over || s->failed) && verdict_of(s) == CLIENT_HELLO_MORE);
+        assert((s->over || s->failed) && verdict_of(s) != CLIENT_HELLO_NOT);
         break;
     case GATE_REFUSED:
         abort(); /* nobody asks */

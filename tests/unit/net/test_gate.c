@@ -45,6 +45,7 @@ static struct {
     uint8_t known;   /* 192.0.2.x has authenticated; 0: nobody */
     uint8_t refused; /* 192.0.2.x may not pass; 0: all may */
     int asked;       /* whether one may */
+    int asked_room;  /* beyond the gate */
     bool is_full;    /* beyond the gate, for who is known: for ever */
 } rig;
 
@@ -82,6 +83,7 @@ static mtime_ms room_at(void *ctx, const char *source)
 {
     assert_ptr_equal(ctx, &rig);
     assert_string_equal(source, "192.0.2.200");
+    rig.asked_room++;
     return rig.is_full ? loop_now(&rig.k->loop) + 1000 : 0;
 }
 
@@ -255,17 +257,44 @@ static void who_leaves_is_forgotten(void **state)
         }
 }
 
+/* Nor does it pass with a whole hello: nobody is there to shake hands with. */
 static void who_has_left_already_does_not_wait(void **state)
 {
     int fd[2];
     struct sockaddr_in in = {.sin_family = AF_INET};
     begin(*state, 16, PATIENCE_MS);
-    kit_tcp_pair(fd);
-    (void)close(fd[0]);
-    gate_enter(rig.g, fd[1], (struct sockaddr *)&in);
+    for (int whole = 0; whole < 2; whole++) {
+        kit_tcp_pair(fd);
+        assert_true(!whole || write(fd[0], hello, HELLO) == HELLO);
+        (void)close(fd[0]);
+        gate_enter(rig.g, fd[1], (struct sockaddr *)&in);
+        assert_int_equal(rig.ended, 1 + whole);
+        assert_int_equal(rig.why, GATE_LEFT);
+        assert_int_equal(gate_waiting(rig.g) + rig.passed, 0);
+    }
+    finish();
+}
+
+/* Its turn comes before its end is told: the next one has it. */
+static void who_has_left_uses_no_turn(void **state)
+{
+    struct gate_config cfg = {16, PATIENCE_MS, 10, 10};
+    begin_with(*state, &cfg, 0);
+    int fd[3];
+    for (uint8_t i = 0; i < 3; i++)
+        fd[i] = come(1 + i, hello, HELLO);
+    assert_int_equal(rig.passed, 1);
+    (void)close(rig.fd);
+    (void)close(fd[1]);
+    (void)usleep(110000); /* a turn */
+    (void)uv_run(&rig.k->loop.uv, UV_RUN_NOWAIT);
+    assert_int_equal(rig.passed, 2);
+    assert_int_equal(rig.peer.ip[3], 3);
     assert_int_equal(rig.ended, 1);
     assert_int_equal(rig.why, GATE_LEFT);
-    assert_int_equal(gate_waiting(rig.g), 0);
+    (void)close(rig.fd);
+    (void)close(fd[0]);
+    (void)close(fd[2]);
     finish();
 }
 
@@ -410,6 +439,22 @@ static void who_is_known_passes_first(void **state)
     (void)close(rig.fd);
     assert_int_equal(rig.peer.ip[3], 200);
     for (int i = 0; i <= COUNT; i++)
+        (void)close(fd[i]);
+    finish();
+}
+
+/* Nor does whoever comes while there is no turn make it look at all who wait. */
+static void without_a_turn_nobody_is_looked_at(void **state)
+{
+    struct gate_config cfg = {16, PATIENCE_MS, 1, 1};
+    int fd[4];
+    begin_with(*state, &cfg, 200);
+    for (int i = 0; i < 4; i++)
+        fd[i] = come(200, hello, HELLO);
+    assert_int_equal(rig.passed, 1);
+    assert_int_equal(rig.asked_room, 1);
+    (void)close(rig.fd);
+    for (int i = 0; i < 4; i++)
         (void)close(fd[i]);
     finish();
 }
@@ -575,6 +620,7 @@ int main(void)
         T(what_is_not_tls_is_closed),
         T(who_leaves_is_forgotten),
         T(who_has_left_already_does_not_wait),
+        T(who_has_left_uses_no_turn),
         T(patience_ends_the_oldest_first),
         T(a_drip_does_not_stretch_it),
         T(a_full_gate_drops_of_whom_most_wait),
@@ -582,6 +628,7 @@ int main(void)
         T(waiting_for_a_turn_is_sleep),
         T(one_source_waits_while_others_pass),
         T(who_is_known_passes_first),
+        T(without_a_turn_nobody_is_looked_at),
         T(who_is_known_waits_for_room_beyond),
         T(who_waits_for_a_turn_may_leave_or_be_late),
         T(who_may_not_pass_takes_no_turn),

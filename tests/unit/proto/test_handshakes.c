@@ -185,6 +185,22 @@ static void who_leaves_has_used_nothing(void **state)
     assert_int_equal(handshakes_due(&h, now), -1);
 }
 
+/* Neither of all, nor of its source. */
+static void a_turn_that_is_returned_was_none(void **state)
+{
+    (void)state;
+    begin(1, 1);
+    for (int i = 0; i < 20; i++)
+        handshakes_wait(&h, &entries[i], names[0], false);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(next(), i);
+        handshakes_return(&h, &entries[i]);
+    }
+    assert_int_equal(next(), 10);
+    assert_int_equal(next(), -1);
+    assert_int_equal(within(5000), 5);
+}
+
 static void least_and_most(void **state)
 {
     (void)state;
@@ -361,6 +377,7 @@ int main(void)
         cmocka_unit_test(known_sources_leave_a_quarter_and_share_the_rest),
         cmocka_unit_test(the_turn_goes_to_who_has_used_least),
         cmocka_unit_test(who_leaves_has_used_nothing),
+        cmocka_unit_test(a_turn_that_is_returned_was_none),
         cmocka_unit_test(least_and_most),
         cmocka_unit_test(a_full_table_gives_nobody_more),
         cmocka_unit_test(a_fleet_comes_back_at_once),
