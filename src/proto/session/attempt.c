@@ -5,7 +5,8 @@
  *   DIALLING   the dialer tries the server's addresses (proto/path), which takes its own patience
  *   SECURING   TCP stands: TLS, and the answer, have what the path's round trip makes fair, doubled
  *   ASKED      each time it was not enough
- *   WAITING    between two, 50 ms at first, at most a second; what the attempt took counts
+ *   WAITING    between two, 50 ms at first, at most a second; what the attempt took counts. Longer where
+ *              one connection after the other ends before TLS stands: the server has too many at once
  *
  * While the connection in use is only suspected it is frozen from ASKED on: it is read no further,
  * because the server was told how far we have read. If the server's answer is lost, reading on is
@@ -85,8 +86,9 @@ mtime_ms attempt_remind_at(const struct life *l)
 
 void attempt_wait(struct life *l)
 {
+    mtime_ms most = l->turned_away >= LIFE_TURNED_AWAY ? LIFE_RETRY_CROWDED_MS : LIFE_RETRY_MOST_MS;
     mtime_ms ms = l->retry_ms > 0 ? 2 * l->retry_ms : LIFE_RETRY_FIRST_MS;
-    l->retry_ms = ms < LIFE_RETRY_MOST_MS ? ms : LIFE_RETRY_MOST_MS;
+    l->retry_ms = ms < most ? ms : most;
     mtime_ms quarter = l->retry_ms / 4;
     mtime_ms wait = l->retry_ms - quarter + rng_below(&l->rng, (uint32_t)(2 * quarter + 1));
     mtime_ms at = l->attempt_at + wait, last = last_start(l);
@@ -159,7 +161,7 @@ static void renew(struct life *l)
         l->renewed_at = l->now;
     }
     attempt_stop(l);
-    l->retry_ms = 0;
+    l->retry_ms = l->turned_away = 0;
     attempt_dial(l);
 }
 
@@ -184,6 +186,7 @@ void life_dialled(struct life *l, bool ok, mtime_ms connect_ms, mtime_ms now)
         l->attempt = LIFE_ATTEMPT_SECURING;
         l->attempt_deadline = l->now + attempt_patience(l);
     } else if (l->attempt == LIFE_ATTEMPT_DIALLING) {
+        l->turned_away = 0;
         attempt_wait(l);
     }
     life_leave(l, LIFE_IN_DIALLED, before);
@@ -223,6 +226,8 @@ static bool is_spared(const struct life *l)
 void life_secured(struct life *l, mtime_ms now)
 {
     struct life_before before = life_enter(l, now);
+    if (l->attempt == LIFE_ATTEMPT_SECURING)
+        l->turned_away = 0;
     if (l->attempt == LIFE_ATTEMPT_SECURING && is_spared(l)) {
         l->ask_at = l->suspected_at + LIFE_SPARE_MS;
         l->attempt_deadline = l->ask_at + attempt_patience(l);
@@ -288,6 +293,8 @@ void life_answered(struct life *l, enum life_answer answer, uint64_t peer_rx, mt
     bool asked = l->attempt == LIFE_ATTEMPT_ASKED;
     bool failed = l->attempt == LIFE_ATTEMPT_SECURING &&
                   (answer == LIFE_ANSWER_FAILED || answer == LIFE_ANSWER_UNKNOWN);
+    if (failed && l->turned_away < LIFE_TURNED_AWAY)
+        l->turned_away++;
     if (asked && answer == LIFE_ANSWER_ACCEPTED)
         accepted(l, peer_rx);
     else if (asked || failed)

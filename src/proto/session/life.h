@@ -66,6 +66,11 @@ enum {
     LIFE_PATIENCE_MAX_MS = 10000,
     LIFE_RETRY_FIRST_MS = 50,  /* wait between two attempts, doubled each time ... */
     LIFE_RETRY_MOST_MS = 1000, /* ... up to this: how late a heal is noticed at most */
+    /* Connections that end before TLS stands, so many in a row: the server is there, and more come than it
+       takes in. From then on up to this, or a fleet that is back at once spends the processors of both
+       ends on what is turned away. */
+    LIFE_TURNED_AWAY = 8,
+    LIFE_RETRY_CROWDED_MS = 8000,
     /* A change of the network hurries a dial that is older than this, and starts an attempt anew
        whose TCP stood for so long ... */
     LIFE_RENEW_MS = 1000,
@@ -251,6 +256,7 @@ struct life {
     mtime_ms last_start; /* the dial under way knows; MTIME_NEVER: of none */
     mtime_ms hurried_at, renewed_at;
     uint32_t answer_timeouts; /* in a row */
+    uint32_t turned_away;     /* in a row: see LIFE_TURNED_AWAY */
     mtime_ms unknown_since;   /* MTIME_NEVER: nobody has said so */
     uint32_t told_answers;    /* bit of enum life_answer */
     bool beside;              /* OPEN_BESIDE was said */

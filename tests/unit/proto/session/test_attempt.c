@@ -97,6 +97,42 @@ static void test_resumed_and_lost_again_and_again_is_no_loop(void **state)
     assert_in_range(wait_ms(&k), 37, 63);
 }
 
+/* The server is there and turns one connection after the other away: up to 8 s. As before from the first one
+   that is secured, after one that did not come about, or when the network has changed. */
+static void test_who_is_turned_away_again_and_again_comes_less_often(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct kit k;
+        lose(&k, KIT_WINDOW, 1);
+        for (int i = 0; i < LIFE_TURNED_AWAY + 4; i++) {
+            if (i > 0)
+                next_dial(&k);
+            life_dialled(&k.l, true, 1, k.now);
+            kit_drop(&k);
+            life_answered(&k.l, LIFE_ANSWER_FAILED, 0, k.now);
+            kit_drop(&k);
+            if (i < LIFE_TURNED_AWAY - 1)
+                assert_true(wait_ms(&k) <= LIFE_RETRY_MOST_MS * 5 / 4);
+        }
+        assert_in_range(wait_ms(&k), LIFE_RETRY_CROWDED_MS * 3 / 4, LIFE_RETRY_CROWDED_MS * 5 / 4);
+        if (how == 2) {
+            life_network_changed(&k.l, false, k.now);
+            assert_int_equal(k.l.attempt, LIFE_ATTEMPT_DIALLING);
+            kit_drop(&k);
+        } else {
+            next_dial(&k);
+        }
+        life_dialled(&k.l, how > 0, 1, k.now);
+        if (how > 0) {
+            life_secured(&k.l, k.now);
+            life_answered(&k.l, LIFE_ANSWER_FAILED, 0, k.now);
+        }
+        kit_drop(&k);
+        assert_true(wait_ms(&k) <= LIFE_RETRY_MOST_MS * 5 / 4);
+    }
+}
+
 /* By a quarter at the most, either way, and all of it. */
 static void test_waits_differ_by_a_quarter(void **state)
 {
@@ -959,6 +995,7 @@ int main(void)
         cmocka_unit_test(test_without_a_window_a_stranger_ends_nothing),
         cmocka_unit_test(test_without_a_window_a_server_that_stops_is_not_looked_for),
         cmocka_unit_test(test_resumed_and_lost_again_and_again_is_no_loop),
+        cmocka_unit_test(test_who_is_turned_away_again_and_again_comes_less_often),
         cmocka_unit_test(test_each_reason_is_told_once),
         cmocka_unit_test(test_tls_may_fail),
         cmocka_unit_test(test_unknown_without_connections),
