@@ -10,6 +10,7 @@
 #include "base/event.h"
 #include "base/i18n.h"
 #include "base/secure.h"
+#include "conf/diff.h"
 #include "proto/sha256.h"
 
 /* ---- which text ---- */
@@ -54,7 +55,7 @@ static int check_others(const struct client_options *o, struct errmsg *why)
         return errmsg_set(why, ERR_INVAL, "%s",
                           _("a join string has the client's own secret: leave out -secret and "
                             "-secret-file"));
-    if (option_is_given(&client_mode, c, "ca"))
+    if (options_have(&client_mode, c->given, "ca"))
         return errmsg_set(why, ERR_INVAL, "%s",
                           _("a join string says by which CA the server is known: leave out -ca"));
     if (c->legacy == LEGACY_ALLOW)

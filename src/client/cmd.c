@@ -2,26 +2,14 @@
 /* The client's command line. */
 #include "client/cmd.h"
 
-#include <string.h>
-
 #include "app/cli.h"
 #include "base/i18n.h"
 #include "client/client.h"
 
-/* Of the flags, not of a file. */
-static bool has_flag(const struct snapshot *options, const char *name)
-{
-    uint32_t given = snapshot_common(options)->given;
-    for (size_t i = 0; i < client_mode.count; i++)
-        if (given >> i & 1 && strcmp(client_mode.options[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 static bool is_said_twice(const struct snapshot *options)
 {
-    return has_flag(options, "forward") &&
-           (has_flag(options, "remote-port") || has_flag(options, "local-target"));
+    return snapshot_is_given(options, "forward") && (snapshot_is_given(options, "remote-port") ||
+                                                     snapshot_is_given(options, "local-target"));
 }
 
 /* NULL: nothing is missing. */

@@ -34,7 +34,7 @@ static bool is_flag(const char *arg)
 }
 
 /* Whether one of the flags is -name, however it is written. */
-static bool has_flag(int argc, char **argv, const char *name)
+static bool words_have_flag(int argc, char **argv, const char *name)
 {
     size_t n = strlen(name);
     for (int i = 0; i < argc; i++) {
@@ -54,8 +54,9 @@ static bool looks_like_string(const char *word)
 /* The first word, unless the string comes from elsewhere and it does not look like one. */
 static bool begins_with_string(int words, int argc, char **argv)
 {
-    bool is_elsewhere = has_flag(argc - words, argv + words, "join") ||
-                        has_flag(argc - words, argv + words, "join-file") || getenv(JOIN_VARIABLE);
+    bool is_elsewhere = words_have_flag(argc - words, argv + words, "join") ||
+                        words_have_flag(argc - words, argv + words, "join-file") ||
+                        getenv(JOIN_VARIABLE);
     return words > 0 && (!is_elsewhere || looks_like_string(argv[0]));
 }
 
@@ -88,12 +89,12 @@ static struct snapshot *begin(char *string, struct target *t, int count, int arg
     (void)snprintf(port, sizeof port, "%d", t->port);
     if (string)
         args[n++] = join, args[n++] = string;
-    if (count > 1 || (*t->name && !has_flag(argc, argv, "remote-port"))) {
+    if (count > 1 || (*t->name && !words_have_flag(argc, argv, "remote-port"))) {
         n += forwards(t, count, args + n);
     } else {
         if (*t->address)
             args[n++] = local_target, args[n++] = t->address;
-        if (t->port > 0 || !has_flag(argc, argv, "remote-port"))
+        if (t->port > 0 || !words_have_flag(argc, argv, "remote-port"))
             args[n++] = remote_port, args[n++] = port;
     }
     memcpy(args + n, argv, (size_t)argc * sizeof *argv);
@@ -172,7 +173,7 @@ static int begin_save(struct own *own, const struct snapshot *options)
 static bool quiet_log(const struct snapshot *options)
 {
     bool is_seen = isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
-    if (!is_seen || option_is_given(&join_mode, snapshot_common(options), "log-level"))
+    if (!is_seen || snapshot_is_given(options, "log-level"))
         return false;
     log_set_level(LOG_LEVEL_WARN);
     return true;

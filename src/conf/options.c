@@ -142,14 +142,6 @@ enum option_place option_place(const struct option *o, const char **ret_key)
     return OPTION_TOP;
 }
 
-bool option_is_given(const struct mode *m, const struct common_options *common, const char *name)
-{
-    for (size_t i = 0; i < m->count; i++)
-        if (common->given >> i & 1 && strcmp(m->options[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 bool option_is_path(const struct option *o)
 {
     return o->value && (strcmp(o->value, "FILE") == 0 || strcmp(o->value, "DIR") == 0);

@@ -165,8 +165,5 @@ enum option_place {
 /* *ret_key: what it is called there; its name, but in a tunnel. */
 enum option_place option_place(const struct option *o, const char **ret_key);
 
-/* Does the command line have the option of this name, which is one of m? */
-bool option_is_given(const struct mode *m, const struct common_options *common, const char *name);
-
 /* Does it name a file or a folder? */
 bool option_is_path(const struct option *o);

@@ -136,6 +136,12 @@ const struct credential *credentials_find(const struct credentials *t, const cha
     return e ? &e->c : NULL;
 }
 
+const void *credentials_rights(const struct credentials *t, const char *name)
+{
+    const struct credential *c = t && *name ? credentials_find(t, name) : NULL;
+    return c ? c->rights : NULL;
+}
+
 size_t credentials_count(const struct credentials *t)
 {
     return t->count;

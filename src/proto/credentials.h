@@ -86,6 +86,10 @@ void credentials_unref(struct credentials *t);
    strangers say. Valid while the table is. */
 const struct credential *credentials_find(const struct credentials *t, const char *name);
 
+/* What the owner knows of the client of that name, valid like the former. NULL: nothing; there is none (""
+   is nobody's name); or t is NULL. */
+const void *credentials_rights(const struct credentials *t, const char *name);
+
 /* Whether there is a client of that name, and it may come from there. */
 bool credentials_admit(const struct credentials *t, const char *name, const struct address *from);
 

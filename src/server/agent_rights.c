@@ -7,22 +7,20 @@
 #include "server/internal.h"
 
 /* NULL: the shared secret's, or of one who is about to be ended. */
-static const struct rights *rights_of(const struct agent *a)
+static const struct rights *agent_rights(const struct agent *a)
 {
-    const struct credentials *t = a->worker->keys;
-    const struct credential *c = *a->claim.key && t ? credentials_find(t, a->claim.key) : NULL;
-    return c ? c->rights : NULL;
+    return credentials_rights(a->worker->keys, a->claim.key);
 }
 
 bool agent_has_right(const struct agent *a, int64_t port)
 {
-    const struct rights *r = rights_of(a);
+    const struct rights *r = agent_rights(a);
     return !r || rights_may_have_port(r, port);
 }
 
 void agent_use_rights(struct agent *a)
 {
-    const struct rights *r = rights_of(a);
+    const struct rights *r = agent_rights(a);
     a->work.connections_max = r ? rights_limit(r, RIGHTS_CONNECTIONS, 0) : 0;
     a->work.rate_max = r ? rights_limit(r, RIGHTS_RATE, 0) : 0;
     services_allow(a, r ? rights_limit(r, RIGHTS_TUNNELS, 0) : 0);

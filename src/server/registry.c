@@ -214,9 +214,7 @@ static void refuse_for_room(struct agent *a)
 /* The rights in the file of a's client; NULL: it has none, or its key is gone, which ends it (keys.c). */
 static const struct rights *rights_of(const struct agent *a)
 {
-    const struct credential *c =
-        *a->claim.key ? credentials_find(a->worker->srv->keys, a->claim.key) : NULL;
-    return c ? c->rights : NULL;
+    return credentials_rights(a->worker->srv->keys, a->claim.key);
 }
 
 static bool may_have_port(const struct agent *a, int64_t port)
