@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "proto/hello.h"
 #include "proto/smux/internal.h"
+#include "sim/bytes.h"
 
 enum {
     WIRE = 1 << 14,    /* what a direction of the link holds */
@@ -87,13 +88,6 @@ static size_t part_of(struct carry *c, size_t most)
     if (c->quiet)
         return most;
     return 1 + pick(c, (uint32_t)(most > 24 && pick(c, 3) == 0 ? 24 : most));
-}
-
-static uint8_t byte_at(uint32_t serial, int from, uint32_t at)
-{
-    uint64_t x = (uint64_t)(at + 1) * 0x9e3779b97f4a7c15u +
-                 ((uint64_t)serial * 2 + (uint64_t)from) * 0x2545f4914f6cdd1du;
-    return (uint8_t)(x >> 41);
 }
 
 /* ---- lines ---- */
@@ -175,7 +169,7 @@ static void end_write(struct carry *c, struct visitor *v, int me)
     uint32_t left = e->to_write - e->written;
     size_t n = part_of(c, room < left ? room : left);
     for (size_t i = 0; i < n; i++)
-        p[i] = byte_at(v->serial, me, e->written + (uint32_t)i);
+        p[i] = byte_of(v->serial, me, e->written + (uint32_t)i);
     smux_stream_commit(e->st, n);
     e->written += (uint32_t)n;
 }
@@ -315,7 +309,7 @@ static void on_data(struct carry *c, struct visitor *v, int me, const struct smu
     assert(!e->fin_seen && !e->broken && e->seen + ev->len <= o->written);
     assert(me == 1 || !v->wants_ready || e->ready_heard);
     for (size_t i = 0; i < ev->len; i++)
-        assert(ev->data[i] == byte_at(v->serial, !me, e->seen + (uint32_t)i));
+        assert(ev->data[i] == byte_of(v->serial, !me, e->seen + (uint32_t)i));
     e->seen += (uint32_t)ev->len;
     e->unread += (uint32_t)ev->len;
     c->seen->bytes += ev->len;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "bytes.h"
 #include "proto/smux/internal.h"
 
 enum {
@@ -87,13 +88,6 @@ static size_t part_of(struct duo *d, size_t most)
     if (pick(d, 4) == 0 && limit > 24)
         limit = 24; /* ends inside of heads */
     return 1 + pick(d, limit);
-}
-
-/* The byte at a place of a stream's direction. */
-static uint8_t byte_at(int from, size_t i, uint64_t at)
-{
-    uint64_t x = (at + 1) * 0x9e3779b97f4a7c15u + (i * 2 + (size_t)from) * 0x2545f4914f6cdd1du;
-    return (uint8_t)(x >> 41);
 }
 
 static size_t index_of(const struct side *sd, const struct end *e)
@@ -253,7 +247,7 @@ static void end_write(struct duo *d, int me, struct end *e)
     size_t n = part_of(d, room < left ? room : (size_t)left);
     size_t i = index_of(&d->sides[me], e);
     for (size_t k = 0; k < n; k++)
-        p[k] = byte_at(me, i, e->written + k);
+        p[k] = byte_of(i, me, e->written + k);
     smux_stream_commit(e->st, n);
     e->written += n;
 }
@@ -372,7 +366,7 @@ static void on_event(struct duo *d, int me, const struct smux_event *ev)
     if (ev->type == SMUX_EV_DATA) {
         CHECK(!e->fin_seen && e->seen + ev->len <= peer->written);
         for (size_t k = 0; k < ev->len; k++)
-            CHECK(ev->data[k] == byte_at(!me, index_of(sd, e), e->seen + k));
+            CHECK(ev->data[k] == byte_of(index_of(sd, e), !me, e->seen + k));
         e->seen += ev->len;
         e->unread += ev->len;
         d->count.bytes += ev->len;

@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "bytes.h"
 #include "proto/smux/internal.h"
 
 enum {
@@ -57,12 +58,6 @@ static struct smux_budget budgets[2];
 static struct rng rng;
 static mtime_ms now;
 
-/* The byte at a place of a stream's direction. */
-static uint8_t byte_at(int from, int i, uint64_t at)
-{
-    return (uint8_t)((uint64_t)(at * 2654435761u + (uint64_t)(i * 2 + from) * 97) >> 7);
-}
-
 static int index_of(const struct side *sd, const struct end *e)
 {
     return (int)(e - sd->ends);
@@ -83,7 +78,7 @@ static void on_event(int me, const struct smux_event *ev)
     if (ev->type == SMUX_EV_DATA) {
         CHECK(!e->fin_seen && !e->reset);
         for (size_t k = 0; k < ev->len; k++)
-            CHECK(ev->data[k] == byte_at(!me, index_of(sd, e), e->seen + k));
+            CHECK(ev->data[k] == byte_of((uint64_t)index_of(sd, e), !me, e->seen + k));
         e->seen += ev->len;
         e->unread += ev->len;
         CHECK(e->unread <= SMUX_START_WINDOW + budgets[me].max);
@@ -146,7 +141,7 @@ static void write_some(int me, struct end *e)
     uint64_t left = e->to_write - e->written;
     size_t n = 1 + rng_below(&rng, (uint32_t)(room < left ? room : left));
     for (size_t k = 0; k < n; k++)
-        p[k] = byte_at(me, index_of(&sides[me], e), e->written + k);
+        p[k] = byte_of((uint64_t)index_of(&sides[me], e), me, e->written + k);
     smux_stream_commit(e->st, n);
     e->written += n;
 }

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "bytes.h"
 #include "proto/path.h"
 #include "proto/session/registry.h"
 #include "proto/smux/session.h"
@@ -533,10 +534,7 @@ static void pull(struct world *w, struct session *s, int me)
 
 static uint8_t byte_at(const struct flow *f, int from, uint64_t at)
 {
-    uint64_t x =
-        (at + 1) * 0x9e3779b97f4a7c15u +
-        (uint64_t)((f->session->id * FLOWS + (int)f->index) * 2 + from) * 0x2545f4914f6cdd1du;
-    return (uint8_t)(x >> 41);
+    return byte_of((uint64_t)(f->session->id * FLOWS + (int)f->index), from, at);
 }
 
 static void count_streams(struct world *w, struct session *s, int me)

@@ -216,7 +216,6 @@ struct lease *leases_take(struct leases *ls)
     if (l->svc != 0)
         map_del(&ls->by_svc, &l->by_svc);
     l->svc = 0;
-    l->pending = 0;
     list_del(&l->out);
     list_del(&l->node);
     if (l->state != LEASE_OVER)

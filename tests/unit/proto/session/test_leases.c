@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "said.h"
 
 /* ---- a server ---- */
 
@@ -20,7 +21,6 @@ enum { MAX = 3 };
 static struct leases ls;
 static struct lease a, b, c, d;
 static mtime_ms now;
-static char said[8192];
 
 static int start(void **state)
 {
@@ -36,16 +36,6 @@ static int stop(void **state)
     while (leases_take(&ls))
         ;
     return 0;
-}
-
-static void say(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static void say(const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    size_t n = strlen(said);
-    (void)vsnprintf(said + n, sizeof said - n, fmt, args);
-    va_end(args);
 }
 
 static void say_line(const struct service_line *l)
@@ -68,7 +58,7 @@ static const char *pulled(void)
         [LEASE_FREE] = "free",
     };
     struct lease_action act;
-    said[0] = '\0';
+    *said = '\0';
     while (leases_next(&ls, &act)) {
         if (act.kind == LEASE_SEND)
             say_line(&act.line);

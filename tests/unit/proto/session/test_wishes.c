@@ -12,13 +12,13 @@
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "said.h"
 
 /* ---- a client ---- */
 
 static struct wishes ws;
 static struct wish a, b, c, d;
 static mtime_ms now;
-static char said[4096];
 
 static void want(struct wish *w, const char *name, int32_t port)
 {
@@ -36,16 +36,6 @@ static int start(void **state)
     want(&c, "c", 3);
     want(&d, "d", 4);
     return 0;
-}
-
-static void say(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static void say(const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    size_t n = strlen(said);
-    (void)vsnprintf(said + n, sizeof said - n, fmt, args);
-    va_end(args);
 }
 
 static void say_action(const struct wish_action *act)
@@ -75,7 +65,7 @@ static void say_action(const struct wish_action *act)
 static const char *pulled(void)
 {
     struct wish_action act;
-    said[0] = '\0';
+    *said = '\0';
     while (wishes_next(&ws, &act))
         say_action(&act);
     return said;
@@ -679,6 +669,27 @@ static void chosen_ports_are_no_clash(void **state)
 
 /* ---- what may not come ---- */
 
+/* The end of one overtakes what was to be said of it, and its number is not its own any more. */
+static void nothing_is_said_of_one_that_is_gone(void **state)
+{
+    (void)state;
+    two_are_open();
+    wishes_add(&ws, &c);
+    assert_string_equal(pulled(), "open 3 c 3; ");
+    wishes_remove(&ws, &c, 500); /* its close is not pulled yet */
+    refused(3, SERVICE_ERR_TAKEN);
+    assert_string_equal(pulled(), "free c; ");
+    wishes_change(&ws, &a, false);
+    wishes_replace(&ws, &a, &d, 0);
+    closed(1, SERVICE_ERR_TAKEN);
+    assert_string_equal(pulled(), "free a; open 4 d 4; ");
+    wishes_change(&ws, &b, false);
+    refused(4, SERVICE_ERR_TAKEN);
+    closed(2, SERVICE_ERR_TAKEN); /* that is told, and its change goes with its next open */
+    assert_string_equal(pulled(), "b is closed; d is refused; ");
+    assert_false(b.wanted.ready);
+}
+
 static void lines_that_may_not_come(void **state)
 {
     (void)state;
@@ -800,6 +811,7 @@ int main(void)
         TEST(what_closes_is_bounded),
         TEST(the_order_of_the_file),
         TEST(chosen_ports_are_no_clash),
+        TEST(nothing_is_said_of_one_that_is_gone),
         TEST(lines_that_may_not_come),
         TEST(a_port_that_was_not_asked_for),
         TEST(numbers_that_are_nobodys),
