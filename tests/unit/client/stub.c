@@ -792,10 +792,23 @@ int stub_again(const char *words, void (*run)(void))
     assert_non_null(options);
     assert_int_equal(flags_parse(&client_mode, argc, argv, snapshot_draft(options), &rest, &why),
                      FLAGS_OK);
+    ((struct client_options *)snapshot_draft(options))->has_join = stub.has_join;
     assert_int_equal(snapshot_seal(options), 0);
     int status = client_main(options);
     snapshot_unref(options);
     return status;
+}
+
+/* ---- the service manager ---- */
+
+void __wrap_notify_status(struct notify *n, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void __wrap_notify_status(struct notify *n, const char *fmt, ...)
+{
+    va_list args;
+    (void)n;
+    va_start(args, fmt);
+    (void)vsnprintf(stub.status, sizeof stub.status, fmt, args);
+    va_end(args);
 }
 
 int session_say(struct session *s, const char *line, size_t n)

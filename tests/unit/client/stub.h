@@ -63,6 +63,8 @@ struct stub {
     mtime_ms tunnels_wait; /* ... rings in so long */
     mtime_ms answer_wait;  /* the timer of an open rings in so long; 0: it is not armed */
     bool is_old_server;    /* no services in its sessions */
+    bool has_join;         /* the client has its key by a join string */
+    char status[384];      /* what the service manager was told last */
     bool is_mute;          /* the server does not answer an open of a tunnel, see stub_accepted() */
     int say_err;
     struct client *client; /* that runs */

@@ -77,6 +77,7 @@ static void there_and_back(void)
     expect_diff(reload_to(THREE, ""), 2, 0, 0, 1);
     expect_said(OPEN(2, "ssh", 2222) OPEN(3, "db", 0)); /* the first stays as it is */
     assert_null(tunnels_sole(stub.client));
+    assert_non_null(strstr(stub.status, "tunnels open: 1 of 3: up")); /* the manager hears of it */
     assert_true(stub_line(s, OPENED(2, 2222)));
     assert_true(stub_line(s, OPENED(3, 4711)));
     assert_int_equal(lines_count("the server listens on"), 0);

@@ -25,8 +25,10 @@ static void both(void)
     assert_int_equal(tunnels_open(stub.client), 0);
     (void)stub_lines("");
     assert_true(stub_line(s, OPENED(2, 2222)));
+    assert_int_equal(lines_count("the tunnel is up"), 1); /* once for all of them */
     assert_int_equal(stub_lines("tunnel 'ssh': tcp://192.0.2.1:2222 -> 127.0.0.1:22"), 1);
     assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_int_equal(lines_count("the tunnel is up"), 0);
     assert_int_equal(stub_lines("tunnel 'web': tcp://192.0.2.1:8080 -> 127.0.0.1:8000"), 1);
     assert_int_equal(tunnels_open(stub.client), 2);
     expect_said("");
@@ -106,8 +108,10 @@ static void lost(void)
     stub_wait();
     s = stub_up(2);
     expect_said(OPEN(3, "web", 8080) OPEN(4, "ssh", 2222));
+    (void)stub_lines("");
     assert_true(stub_line(s, OPENED(3, 8080)));
     assert_true(stub_line(s, OPENED(4, 2222)));
+    assert_int_equal(lines_count("the tunnel is up"), 1); /* of this session */
     assert_int_equal(tunnels_open(stub.client), 2);
 }
 
@@ -404,6 +408,38 @@ static void sole(void)
     assert_int_equal(stub_lines("accepting streams and forwarding"), 1);
 }
 
+/* Who has typed the command himself reads the address last, and for one tunnel. */
+static void public_address(void)
+{
+    struct session *s = up_and_mute();
+    (void)stub_lines("");
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_int_equal(stub_lines("public address: tcp://192.0.2.1:8080 -> 127.0.0.1:8000"),
+                     stub.has_join);
+}
+
+static void no_public_address(void)
+{
+    struct session *s = stub_up(1);
+    assert_true(stub_line(s, OPENED(1, 8080)));
+    assert_int_equal(stub_lines("public address: "), 0); /* each line has its own */
+}
+
+static void run_joined(const char *words, void (*run)(void))
+{
+    stub_reset();
+    stub.has_join = true;
+    assert_int_equal(stub_again(words, run), EXIT_STATUS_OK);
+}
+
+static void a_client_that_has_joined_says_where_it_is(void **state)
+{
+    (void)state;
+    RUN(SOLE, public_address);
+    run_joined(SOLE, public_address);
+    run_joined(TWO, no_public_address);
+}
+
 static void any_port(void)
 {
     (void)up_and_mute();
@@ -493,6 +529,48 @@ static void once_ends_where_the_only_tunnel_was_never_open(void **state)
     RUN("-once " SOLE, sole_was_open);
 }
 
+/* ---- the service manager ---- */
+
+#define STATUS_SERVER "server 192.0.2.1:7000, "
+
+static void status_of_two(void)
+{
+    struct session *s = up_and_mute();
+    assert_string_equal(stub.status, STATUS_SERVER "tunnels open: 0 of 2: up, 0 connections");
+    assert_true(stub_line(s, OPENED(2, 2222)));
+    assert_string_equal(stub.status, STATUS_SERVER "tunnels open: 1 of 2: up, 0 connections");
+    assert_true(stub_line(s, CLOSED(2, "taken")));
+    assert_string_equal(stub.status, STATUS_SERVER "tunnels open: 0 of 2: up, 0 connections");
+    stub_over(s, END_PEER);
+    assert_non_null(strstr(stub.status, "no tunnel: "));
+}
+
+static void status_of_one(void)
+{
+    struct session *s = up_and_mute();
+    assert_string_equal(stub.status, "connecting to 192.0.2.1:7000"); /* nobody is served */
+    assert_true(stub_line(s, REFUSED(1, "taken")));
+    assert_non_null(strstr(stub.status, "the server refuses ("));
+    stub_tunnels_due();
+    assert_true(stub_line(s, OPENED(2, 8080)));
+    assert_string_equal(stub.status, STATUS_SERVER "public port 8080: up, 0 connections");
+}
+
+static void status_at_an_old_server(void)
+{
+    stub.is_old_server = true;
+    (void)stub_up(1);
+    assert_string_equal(stub.status, STATUS_SERVER "public port 8080: up, 0 connections");
+}
+
+static void the_manager_hears_of_each_change(void **state)
+{
+    (void)state;
+    RUN(TWO, status_of_two);
+    RUN(SOLE, status_of_one);
+    RUN(SOLE, status_at_an_old_server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +589,8 @@ int main(void)
         cmocka_unit_test(once_ends_when_all_are_refused),
         cmocka_unit_test(the_only_tunnel_is_one_of_the_session),
         cmocka_unit_test(once_ends_where_the_only_tunnel_was_never_open),
+        cmocka_unit_test(a_client_that_has_joined_says_where_it_is),
+        cmocka_unit_test(the_manager_hears_of_each_change),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stub_reset();

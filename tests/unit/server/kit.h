@@ -46,7 +46,7 @@ struct kit {
     struct session session;
     struct crowd crowd; /* of every agent's source */
     /* how the stubs answer; 0, false: well */
-    int listen_err, opening_err, stream_err, loop_err, mailbox_err, relays_err;
+    int listen_err, opening_err, stream_err, loop_err, mailbox_err, relays_err, services_err;
     bool no_relay, accept_breaks;
     enum hello_error resume_error;
     const struct credentials *judged_with; /* of opening_judge() */

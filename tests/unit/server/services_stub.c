@@ -12,7 +12,7 @@ int services_new(struct agent *a)
 {
     (void)a;
     kit_did("services");
-    return 0;
+    return kit.services_err;
 }
 
 void services_end(struct agent *a)

@@ -107,6 +107,19 @@ static void a_client_proves_itself_and_asks(void **state)
     forget(a);
 }
 
+static void without_memory_for_its_tunnels_the_session_ends(void **state)
+{
+    struct agent *a = come('a');
+    (void)state;
+    kit.services_err = ERR_NOMEM;
+    ask_session(a, "nas");
+    *kit.did = '\0';
+    kit_run(&a->orders.accept);
+    KIT_DID("accepted-portless name:192.0.2.1:4711 nas services session-close:local ");
+    over(a, END_LOCAL);
+    forget(a);
+}
+
 /* ---- what a session's life may put into the log ---- */
 
 static void cut_and_resume(struct agent *a)
@@ -780,6 +793,7 @@ int main(void)
         T(repeats_cost_nothing),
         T(users_who_are_not_served_fill_no_disk),
         T(a_client_proves_itself_and_asks),
+        T(without_memory_for_its_tunnels_the_session_ends),
         T(a_port_of_the_legacy_wire),
         T(a_line_is_judged_when_it_is_told),
         T(a_port_that_may_not_be_had),

@@ -14,8 +14,10 @@
 #include <cmocka.h>
 #include <openssl/ssl.h>
 
+#include "conf/rights.h"
 #include "proto/hash.h"
 #include "server/internal.h"
+#include "tunnel/refusal.h"
 #include "unit/lines.h"
 
 enum { WORKERS = 2, AGENTS = 8, SERVICES = 16 };
@@ -499,6 +501,84 @@ static void who_has_a_port_is_for_the_same_key_to_know(void **state)
     expect_heard("a0:yield b1:refuse a0:yield c2:refuse ");
     assert_string_equal(of_key->why.by, "");
     assert_string_equal(of_secret->why.by, "192.0.2.1:4711");
+}
+
+static void free_rights(void *rights)
+{
+    rights_free(rights);
+}
+
+/* The client `lap` has a key, and what its file says of ports, tunnels and sessions; 0: nothing. */
+static void let_lap(const char *ports, int tunnels, int sessions)
+{
+    const struct credentials_config cfg = {.rights_free = free_rights};
+    struct credentials *t = credentials_new(&cfg);
+    struct client_entry entry;
+    client_entry_init(&entry);
+    assert_int_equal(ports_parse(ports, &entry.ports), 0);
+    entry.tunnels = tunnels;
+    entry.sessions = sessions;
+    assert_int_equal(
+        credentials_add(t, &(struct credential){.name = "lap", .rights = rights_new(&entry)}), 0);
+    assert_int_equal(keys_use(&rig.srv, t, NULL), 0);
+}
+
+static struct agent *come_as_lap(const char *ip, const char *id)
+{
+    struct agent *a = come(ip);
+    (void)snprintf(a->claim.key, sizeof a->claim.key, "lap");
+    ask(a, id, CLAIM_NO_PORT, false);
+    return a;
+}
+
+static void a_key_has_the_ports_of_its_file(void **state)
+{
+    (void)state;
+    let_lap("8080-8081", 0, 0);
+    struct agent *a = come_as_lap("192.0.2.1", "lap");
+    *rig.heard = '\0';
+    (void)open_tunnel(a, 8081);
+    struct service *no = tunnel(a, 8082);
+    expect_heard("a1:refuse ");
+    assert_int_equal(no->why.error, SERVICE_ERR_RIGHT);
+    assert_string_equal(no->why.errno_word, REFUSAL_RIGHT);
+}
+
+/* In each of its sessions; one that is refused takes no place. */
+static void a_key_has_so_many_tunnels(void **state)
+{
+    (void)state;
+    let_lap("1-65535", 2, 0);
+    struct agent *a = come_as_lap("192.0.2.1", "lap"), *b = come_as_lap("192.0.2.1", "lap.2");
+    *rig.heard = '\0';
+    (void)open_tunnel(a, 8080);
+    struct service *second = open_tunnel(a, 8081);
+    for (unsigned i = 0; i < 2; i++) {
+        struct service *no = tunnel(a, 8082);
+        assert_int_equal(no->why.error, SERVICE_ERR_LIMIT);
+        say(&no->reports.gone);
+    }
+    expect_heard("a2:refuse a2:forgotten a3:refuse a3:forgotten ");
+    (void)open_tunnel(b, 8090);
+    say(&second->reports.released);
+    (void)open_tunnel(a, 8082);
+}
+
+/* Of whatever ids; one that comes again with its own takes the place of the former. */
+static void a_key_has_so_many_sessions(void **state)
+{
+    (void)state;
+    let_lap("8080", 0, 1);
+    struct agent *a = come_as_lap("192.0.2.1", "lap");
+    *rig.heard = '\0';
+    struct agent *b = come_as_lap("192.0.2.2", "lap.2");
+    expect_heard("b:refuse ");
+    assert_int_equal(b->main.refusal.answer.error, HELLO_ERR_BUSY);
+    end(a, END_PEER);
+    *rig.heard = '\0';
+    (void)come_as_lap("192.0.2.2", "lap.2");
+    assert_non_null(strstr(rig.heard, ":accept "));
+    assert_int_equal(rig.srv.sessions, 1);
 }
 
 /* Its key was good when it was judged, and is not when it asks: it ends, and nothing is opened. */
@@ -1076,6 +1156,9 @@ int main(void)
         T(sessions_and_users_share_descriptors),
         T(a_port_is_asked_for),
         T(who_has_a_port_is_for_the_same_key_to_know),
+        T(a_key_has_the_ports_of_its_file),
+        T(a_key_has_so_many_tunnels),
+        T(a_key_has_so_many_sessions),
         T(who_is_revoked_while_he_is_judged_gets_nothing),
         T(who_dies_while_asked_gives_way),
         T(what_drains_is_in_nobodys_way),

@@ -303,27 +303,71 @@ static void free_rights(void *rights)
     rights_free(rights);
 }
 
-/* The client's rights have shrunk meanwhile. */
-static void a_port_without_a_right_any_more_is_not_opened(void **state)
+/* The client is `shop`, which has a key; its file says so from now on. */
+static void let_shop(const char *ports, int tunnels)
 {
     const struct credentials_config cfg = {.rights_free = free_rights};
     struct credentials *t = credentials_new(&cfg);
     struct client_entry entry;
-    (void)state;
     client_entry_init(&entry);
-    assert_int_equal(ports_parse("99", &entry.ports), 0);
+    assert_int_equal(ports_parse(ports, &entry.ports), 0);
+    entry.tunnels = tunnels;
     const struct credential shop = {.name = "shop", .rights = rights_new(&entry)};
     assert_int_equal(credentials_add(t, &shop), 0);
     (void)snprintf(a->claim.key, sizeof a->claim.key, "shop");
-    (void)open_line(1, 8080);
-    *kit.did = '\0';
+    credentials_unref(a->worker->keys);
     a->worker->keys = t;
     agent_use_rights(a);
+}
+
+static void forget_shop(void)
+{
+    credentials_unref(a->worker->keys);
+    a->worker->keys = NULL;
+}
+
+/* The client's rights have shrunk meanwhile. */
+static void a_port_without_a_right_any_more_is_not_opened(void **state)
+{
+    (void)state;
+    (void)open_line(1, 8080);
+    *kit.did = '\0';
+    let_shop("99", 0);
     KIT_DID("");
     kit_run(&made[1]->orders.open_port);
     KIT_DID("say:{\"op\":\"refused\",\"svc\":1,\"error\":\"right\",\"errno\":\"ERIGHT\"} s1>gone ");
-    a->worker->keys = NULL;
-    credentials_unref(t);
+    forget_shop();
+}
+
+/* The same of one that listens; the others go on. */
+static void a_port_without_a_right_any_more_is_closed(void **state)
+{
+    (void)state;
+    (void)open_service(1);
+    let_shop("1-9000", 0);
+    KIT_DID("");
+    let_shop("99", 0);
+    KIT_DID("unlisten s1>released "
+            "say:{\"op\":\"closed\",\"svc\":1,\"error\":\"right\",\"errno\":\"ERIGHT\"} s1>gone ");
+    assert_int_equal(kit_count("tunnel 'web' is ended: public port 8080: "), 1);
+    forget_shop();
+}
+
+/* More of them than others have, as its file says: in a session that is there, too. */
+static void a_right_to_more_tunnels_counts_for_who_is_there(void **state)
+{
+    uint32_t n = 1;
+    (void)state;
+    let_shop("8080", LEASES_MAX + 2);
+    for (; n <= LEASES_MAX + 2; n++) {
+        *kit.did = '\0';
+        (void)open_line(n, 8080);
+        assert_null(strstr(kit.did, "refused"));
+    }
+    *kit.did = '\0';
+    (void)open_line(n, 8080);
+    assert_non_null(strstr(kit.did, "\"error\":\"limit\""));
+    forget_shop();
 }
 
 /* The same of one that listens: it is closed, and said so at both ends. */
@@ -755,6 +799,8 @@ int main(void)
         T(a_port_that_another_client_has),
         T(a_port_that_is_not_allowed_any_more_is_not_opened),
         T(a_port_without_a_right_any_more_is_not_opened),
+        T(a_port_without_a_right_any_more_is_closed),
+        T(a_right_to_more_tunnels_counts_for_who_is_there),
         T(a_port_that_is_not_allowed_any_more_is_closed),
         T(a_claim_is_of_its_session_s_key),
         T(a_close_without_users_is_at_once),
