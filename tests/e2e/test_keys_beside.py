@@ -11,7 +11,7 @@ import pytest
 from lib import join
 from lib.cutter import Cutter
 from lib.cuts import accepts
-from lib.keyed import Keyed
+from lib.keyed import Keyed, go_on_over
 from lib.procs import PROGRAM, wait_for
 from lib.services import Service, connect, free_port, read_all
 from lib.site import Site, opened
@@ -81,16 +81,7 @@ def test_both_go_on_over_cuts(lab, kind):
         b.wait_log("tunnel 'x' is refused")
         for load, port in zip(loads, ports):
             load.start(port)
-        for _ in range(3):
-            link.cut(kind)
-            for load in loads:
-                load.mark()
-            link.heal()
-            for load in loads:
-                load.wait_moved(60)
-        for load in loads:
-            load.check()
-            assert load.finish() > 0
+        go_on_over(link, loads, kind)
         assert a.log().count("tunnel 't0': tcp://") == b.log().count("tunnel 't3': tcp://") == 1
         assert "tunnel 'x': tcp://" not in b.log()  # a cut is no leaving
 

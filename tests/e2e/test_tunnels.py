@@ -9,7 +9,7 @@ import pytest
 from lib import services
 from lib.cutter import Cutter
 from lib.cuts import accepts
-from lib.keyed import Keyed
+from lib.keyed import Keyed, go_on_over
 from lib.procs import PROGRAM, SECRET, wait_for
 from lib.services import answer, free_port
 
@@ -104,16 +104,7 @@ def test_connections_of_all_tunnels_survive_a_cut(lab, kind):
         client = start(lab, server, [(f"t{i}", 0, load.port) for i, load in enumerate(loads)], port=link.port)
         for i, load in enumerate(loads):
             load.start(opened(client, f"t{i}"))
-        for _ in range(3):
-            link.cut(kind)
-            for load in loads:
-                load.mark()
-            link.heal()
-            for load in loads:
-                load.wait_moved(60)
-        for load in loads:
-            load.check()
-            assert load.finish() > 0 and load.bad == 0
+        go_on_over(link, loads, kind)
         assert client.log().count("tunnel 't0': tcp://") == 1  # nothing was asked for again
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from lib import cuts, routed, services
 from lib.cuts import Rig
-from lib.cutter import Cutter
+from lib.cutter import Balancer, Cutter
 from lib.keyed import Keyed
 from lib.procs import wait_for
 from lib.services import connect, free_port
@@ -322,23 +322,6 @@ def test_a_cut_just_shorter_than_the_window_is_survived(lab, kind, window, cut):
 
 
 # ---- 6: `unknown session` from one server ----
-
-
-class Balancer(Cutter):
-    """A link whose connections go to each of several servers in turn."""
-
-    def __init__(self, targets):
-        self.targets, self.turn = targets, 0
-        super().__init__(targets[0])
-
-    @property
-    def target(self):
-        self.turn += 1
-        return self.targets[(self.turn - 1) % len(self.targets)]
-
-    @target.setter
-    def target(self, _):
-        pass
 
 
 def several_servers(lab, n):

@@ -62,8 +62,9 @@ class Connection:
 
 
 class Cutter:
-    def __init__(self, target, record=False, address="127.0.0.1"):
-        self.target, self.record = target, record
+    def __init__(self, target, record=False, address="127.0.0.1", to="127.0.0.1"):
+        """The port of the server at the address `to`; the link is at `address`."""
+        self.to, self.target, self.record = to, target, record
         self.connections, self.all = [], []  # that are open; that ever were
         self.bytes = dict.fromkeys(SIDES, 0)
         self.cuts = 0
@@ -173,9 +174,9 @@ class Cutter:
             near, _ = self._listener.accept()
         except OSError:
             return
-        far = socket.socket()
+        far = socket.socket(_family(self.to))
         try:
-            far.connect(("127.0.0.1", self.target))
+            far.connect((self.to, self.target))
         except OSError:
             far.close()
             _reset(near)
@@ -323,14 +324,35 @@ class Cutter:
             self.connections.remove(c)
 
 
+class Balancer(Cutter):
+    """A link whose connections go to each of several servers in turn."""
+
+    def __init__(self, targets):
+        self.targets, self.turn = targets, 0
+        super().__init__(targets[0])
+
+    @property
+    def target(self):
+        self.turn += 1
+        return self.targets[(self.turn - 1) % len(self.targets)]
+
+    @target.setter
+    def target(self, _):
+        pass
+
+
+def _family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def _listener(address):
     """On a free port, which is bound by its number: else it would be lost when the socket is shut down."""
-    with socket.socket() as finder:
+    with socket.socket(_family(address)) as finder:
         finder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         finder.bind((address, 0))
-        s = socket.socket()
+        s = socket.socket(_family(address))
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(finder.getsockname())
+        s.bind(finder.getsockname()[:2])
     s.listen(128)
     s.setblocking(False)
     return s
