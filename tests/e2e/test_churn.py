@@ -15,7 +15,7 @@ from lib.cuts import accepts, fresh_id
 from lib.keyed import Keyed
 from lib.procs import SANITIZED, SECRET, wait_for
 from lib.services import Service, connect, free_port, read_all
-from lib.site import Site, opened
+from lib.site import Site, opened, put
 from lib.wire2 import ACK, PSH, UPD, WINDOW, Client
 
 pytestmark = pytest.mark.patient
@@ -187,7 +187,7 @@ SERVER_KEYS = {"allow_ports": "0-65535", "client_rate": "100000/s", "drain": "7s
 CLIENT_KEYS = {"drain": "7s", "log-level": "debug", "max-retry-interval": "9s", "resume-window": "30s"}
 
 
-def change_each(site, client, tunnels, turn):
+def change_server(site, turn):
     """One thing after the other; turn() is taken behind each."""
     for key, value in SERVER_KEYS.items():
         site.rewrite(**{key: value})
@@ -205,12 +205,34 @@ def change_each(site, client, tunnels, turn):
         site.clients(command, "another", *flags)
         assert "clients" in site.reload()
         turn()
+
+
+def change_client(site, client, tunnels, turn):
+    for ca in site.lab.server().ca, site.server.ca:  # whom it trusts from the next connection on
+        put(client.ca, ca.read_text())
+        assert "changed: certificates" in site.reload_client(client, tunnels)
+        turn()
     more = ""
     for key, value in CLIENT_KEYS.items():
         more += f"{key}: {value}\n"
         assert f"changed: {key}" in site.reload_client(client, tunnels, more)
         turn()
     client.given = (tunnels, more, client.given[2])
+
+
+def change_tunnels(site, client, tunnels, spare, turn):
+    """Those of a client whose first one is in use: beside it all, of itself the target. spare: another target."""
+    first = next(iter(tunnels))
+    for what, now in (
+            ("1 tunnel new, 0 changed, 0 closed, 2 as before", tunnels | {"new": (0, spare)}),
+            ("0 tunnels new, 1 changed, 0 closed, 2 as before", tunnels | {"new": (free_port(), spare)}),
+            ("0 tunnels new, 1 changed, 2 closed, 0 as before", {first: (tunnels[first][0], spare)}),
+            ("1 tunnel new, 1 changed, 0 closed, 0 as before", tunnels)):
+        assert what in site.reload_client(client, now)
+        turn()
+    told = site.reload_client(client, tunnels, client.given[1].replace("id: ", "id: next-"))
+    assert "'id' takes effect at the next start" in told, told
+    turn()
 
 
 def test_each_kind_of_change_across_wrk_and_ssh(lab):
@@ -220,7 +242,8 @@ def test_each_kind_of_change_across_wrk_and_ssh(lab):
     web, shell = (free_port() for _ in range(2))
     tunnels = {"web": (web, programs.nginx(lab, {"page": b"x" * 3000}))}
     client = site.client(tunnels)
-    other = site.client({"ssh": (shell, sshd.port), "more": (0, sshd.port)}, "id: shell\n")
+    shells = {"ssh": (shell, sshd.port), "more": (0, sshd.port)}
+    other = site.client(shells, "id: shell\n")
     for port in (web, shell):
         wait_for("the port to be open", lambda port=port: accepts(port))
     wrk = lab.start("wrk", programs.tool("wrk", "wrk"), "-t1", "-c20", "-d600s", "--timeout", "60s", f"http://127.0.0.1:{web}/page")
@@ -236,7 +259,9 @@ def test_each_kind_of_change_across_wrk_and_ssh(lab):
 
     try:
         turn()
-        change_each(site, client, tunnels, turn)
+        change_server(site, turn)
+        change_client(site, client, tunnels, turn)
+        change_tunnels(site, other, shells, tunnels["web"][1], turn)
         ssh.stdin.close()
         assert ssh.stdout.read() == b"" and ssh.wait(60) == 0
     finally:

@@ -71,23 +71,24 @@ class Site:
     def join(self, text, *words):
         return self.lab.start("client", PROGRAM, "join", text, *words)
 
-    def client_text(self, tunnels, more="", port=None):
+    def client_text(self, tunnels, more, port, ca):
         rows = "".join(f"  - {{name: {name}, port: {public}, target: 127.0.0.1:{target}}}\n"
                        for name, (public, target) in tunnels.items())
-        return (f"server: 127.0.0.1:{port or self.server.port}\nsecret-file: {self.folder}/secret\nca: {self.server.ca}\n"
+        return (f"server: 127.0.0.1:{port or self.server.port}\nsecret-file: {self.folder}/secret\nca: {ca}\n"
                 f"{more}tunnels:\n{rows}")
 
     def client(self, tunnels, more="", port=None):
         self.n += 1
-        file = put(self.lab.path / f"client{self.n}.yaml", self.client_text(tunnels, more, port))
+        ca = put(self.lab.path / f"client{self.n}.ca", self.server.ca.read_text())  # its own, as on another machine
+        file = put(self.lab.path / f"client{self.n}.yaml", self.client_text(tunnels, more, port, ca))
         client = self.lab.start("client", PROGRAM, "client", "-config", file)
-        client.file, client.given = file, (tunnels, more, port)
+        client.file, client.ca, client.given = file, ca, (tunnels, more, port)
         return client
 
     def reload_client(self, client, tunnels, more=None):
         """Another text of its file, and SIGHUP; what it logs, once it has said what came of it."""
         before = len(client.log())
-        put(client.file, self.client_text(tunnels, client.given[1] if more is None else more, client.given[2]))
+        put(client.file, self.client_text(tunnels, client.given[1] if more is None else more, client.given[2], client.ca))
         client.kill(signal.SIGHUP)
         wait_for("a reload of the client", lambda: "reload: " in client.log()[before:])
         return client.log()[before:]
