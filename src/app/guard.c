@@ -10,6 +10,7 @@
 void guard_begin(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    (void)setenv("UV_USE_IO_URING", "0", 1); /* libuv's own, which the cage refuses */
+    (void)setenv("UV_USE_IO_URING", "0",
+                 1); /* for some of libuv's versions; for others sandbox_begin() */
     tls_library_begin();
 }

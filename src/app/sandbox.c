@@ -102,10 +102,21 @@ static int enter(const struct sandbox_config *cfg)
 #define SANITIZED 0
 #endif
 
+static bool is_off(int choice)
+{
+    return choice == SANDBOX_OFF || (SANITIZED && choice == SANDBOX_AUTO);
+}
+
+void sandbox_begin(int choice)
+{
+    if (!is_off(choice))
+        (void)seccomp_without_uring(); /* what is missing, sandbox_enter() says */
+}
+
 int sandbox_enter(const struct sandbox_config *cfg)
 {
     int err = 0;
-    if (cfg->choice == SANDBOX_OFF || (SANITIZED && cfg->choice == SANDBOX_AUTO))
+    if (is_off(cfg->choice))
         event_sandbox_off();
     else
         err = enter(cfg);

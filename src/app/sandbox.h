@@ -52,6 +52,13 @@ struct sandbox_config {
 };
 
 /*
+ * Before the first loop is made that is there when the cage is entered, by enum sandbox_choice: libuv, since 1.45, opens
+ * an io_uring for it where the kernel lets it, and aborts when the cage refuses its use. From now on the kernel lets nobody of
+ * us. Sets no_new_privs. Without seccomp, or with SANDBOX_OFF, nothing happens.
+ */
+void sandbox_begin(int choice);
+
+/*
  * Enters the cage, says so in one line, and releases the log. 0, or negative and logged: ERR_PERM
  * where a layer is missing with SANDBOX_REQUIRE, or the owner of the state cannot be become. Then
  * the program must end: it may be in the cage in part.

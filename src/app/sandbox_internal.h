@@ -33,6 +33,9 @@ int landlock_restrict(struct landlock *l) MUST_USE;
 
 /* ---- seccomp ---- */
 
+/* io_uring is no more to be had: ENOSYS. Sets no_new_privs. 0, or a negative errno, as below. */
+int seccomp_without_uring(void) MUST_USE;
+
 /* Loads the filter for all threads; needs no_new_privs. 0, or a negative errno (-ENOSYS: the
    program was built without libseccomp). */
 int seccomp_restrict(const struct sandbox_config *cfg) MUST_USE;

@@ -379,6 +379,17 @@ static int load(scmp_filter_ctx f, int filled)
     return err > 0 ? -ESRCH : err; /* above 0: a thread that could not follow */
 }
 
+int seccomp_without_uring(void)
+{
+    scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+    if (!f)
+        return -ENOMEM;
+    int err = set_up(f, false);
+    if (err == 0)
+        err = add(f, SCMP_ACT_ERRNO(ENOSYS), &(struct rule){.call = "io_uring_setup"});
+    return load(f, err);
+}
+
 int seccomp_restrict(const struct sandbox_config *cfg)
 {
     scmp_filter_ctx first = seccomp_init(SCMP_ACT_ALLOW);
@@ -393,6 +404,11 @@ int seccomp_restrict(const struct sandbox_config *cfg)
 }
 
 #else
+
+int seccomp_without_uring(void)
+{
+    return -ENOSYS;
+}
 
 int seccomp_restrict(const struct sandbox_config *cfg)
 {

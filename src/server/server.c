@@ -378,6 +378,7 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     static const struct signals_ops ops = {
         .drain = server_drain, .end = server_end, .status = server_status, .reload = on_reload};
     bool enough = account_of_server(&srv->account, descriptors, workers > 1 ? workers + 1 : 1);
+    sandbox_begin(srv->opt->common.sandbox);
     int err = enough ? loop_init(&srv->loop) : ERR_LIMIT;
     if (err < 0)
         goto no_loop;

@@ -525,6 +525,36 @@ static void test_a_client_dials_unix_sockets_if_it_has_such_a_target(void **unus
     (void)close(l.fd), (void)close(fd), (void)close(other);
 }
 
+/* ---- before the cage ---- */
+
+enum { URING_SETUP = 425 }; /* of every machine */
+
+/* Whether an io_uring is to be had after sandbox_begin(), and a file still: 0, or an errno. */
+static int begun(int choice)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        sandbox_begin(choice);
+        if (open("/etc/passwd", O_RDONLY) < 0)
+            _exit(1);
+        _exit(syscall(URING_SETUP, 0, NULL) < 0 ? errno : 0); /* EFAULT, or EINVAL: it is there */
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_no_loop_gets_an_io_uring(void **unused)
+{
+    (void)unused;
+    int before = begun(SANDBOX_OFF);
+    if (!with_seccomp || before == ENOSYS || before == EPERM)
+        skip();
+    assert_int_equal(begun(asked), ENOSYS);
+}
+
 /* ---- what must go on ---- */
 
 static void *try_in_a_thread(void *refused)
@@ -782,6 +812,7 @@ int main(void)
         cmocka_unit_test(test_a_server_binds_its_ports_and_dials_nobody),
         cmocka_unit_test(test_a_client_dials_its_ports_and_opens_none),
         cmocka_unit_test(test_a_client_dials_unix_sockets_if_it_has_such_a_target),
+        cmocka_unit_test(test_no_loop_gets_an_io_uring),
         cmocka_unit_test(test_what_a_program_needs_goes_on),
         cmocka_unit_test(test_root_becomes_the_owner_of_the_state),
         cmocka_unit_test(test_root_becomes_nobody_who_planted_the_state),
