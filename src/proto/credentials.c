@@ -29,6 +29,7 @@ struct credentials {
     atomic_uint owners;
     struct credentials_config cfg;
     struct entry *nobodies[NOBODIES]; /* whose keys nobody has */
+    unsigned nobodies_count;          /* 1 while the table is empty: no name is to be hidden then */
     struct entry **slots;
     size_t slots_count, count; /* slots: a power of two */
 };
@@ -50,6 +51,21 @@ static int make_nobody(struct credentials *t, uint8_t i)
         err = client_key_init(&e->c.key, &s);
     secure_zero(&s, sizeof s);
     secure_zero(bytes, sizeof bytes);
+    if (err < 0) {
+        free(e); /* nothing is in it */
+        t->nobodies[i] = NULL;
+    }
+    return err;
+}
+
+/* That many of them, at least: 1 or NOBODIES. Each key costs as much as a signature. */
+static int make_nobodies(struct credentials *t, unsigned count)
+{
+    int err = 0;
+    for (unsigned i = t->nobodies_count; i < count && err == 0; i++)
+        err = t->nobodies[i] ? 0 : make_nobody(t, (uint8_t)i);
+    if (err == 0 && t->nobodies_count < count)
+        t->nobodies_count = count;
     return err;
 }
 
@@ -63,8 +79,8 @@ struct credentials *credentials_new(const struct credentials_config *cfg)
     t->slots_count = SLOTS_MIN;
     t->slots = calloc(SLOTS_MIN, sizeof(struct entry *));
     int err = t->slots ? 0 : ERR_NOMEM;
-    for (uint8_t i = 0; i < NOBODIES && err == 0; i++)
-        err = make_nobody(t, i);
+    if (err == 0)
+        err = make_nobodies(t, 1);
     if (err < 0) {
         credentials_unref(t);
         return NULL;
@@ -176,8 +192,10 @@ int credentials_add(struct credentials *t, const struct credential *c)
     if (t->count == CREDENTIALS_MAX || c->old_count > CREDENTIAL_OLD_MAX)
         return ERR_LIMIT;
     struct entry *e = calloc(1, size_of(c->old_count));
-    if (!e)
+    if (!e || make_nobodies(t, NOBODIES) < 0) {
+        free(e);
         return ERR_NOMEM;
+    }
     e->c = *c;
     memcpy(e->name, c->name, strlen(c->name));
     e->c.name = e->name;
@@ -272,7 +290,7 @@ bool credentials_admit(const struct credentials *t, const char *name, const stru
 /* Number i of those that stand in for what is not there, for the name with this hash. */
 static const struct entry *nobody_at(const struct credentials *t, uint64_t hash, unsigned i)
 {
-    return t->nobodies[((hash >> 32) + i) & (NOBODIES - 1)];
+    return t->nobodies[((hash >> 32) + i) & (t->nobodies_count - 1)];
 }
 
 /* What was found in a line. */

@@ -228,6 +228,7 @@ static void nobody_is_nobody(void **state)
     struct credentials_config cfg = {.hash_key = {1}, .nobody = {9}};
     struct credentials *t = credentials_new(&cfg);
     assert_non_null(t);
+    assert_int_equal(judge(t, "laptop", 1, 1, 0, NOW), CREDENTIALS_UNKNOWN); /* an empty table */
     add(t, &(struct credential){.name = "laptop", .key = key_of(1)});
     for (uint8_t i = 0; i < 64; i++) { /* as the table makes them */
         uint8_t bytes[HMAC_BYTES];
