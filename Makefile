@@ -4,8 +4,9 @@
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
+ARCH    ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
 
-.PHONY: all deps demo demo-cut test test-long bench bench-full bench-hostile bench-fleet install docs clean format check-format help
+.PHONY: all deps demo demo-cut test test-long test-static static image bench bench-full bench-hostile bench-fleet install docs clean format check-format help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) gotunnel
@@ -36,6 +37,20 @@ test-long:
 	@tools/deps build test
 	@tools/test --long
 
+# ARCH='amd64 arm64' is both.
+static:
+	@tools/deps build static $(if $(filter-out $(shell dpkg --print-architecture 2>/dev/null),$(ARCH)),static-cross)
+	@tools/static-sources build-static/sources
+	@for arch in $(ARCH); do tools/static $$arch || exit 1; done
+
+image: static
+	@tools/image build-static/image "$$(sed -n "s/^ *version: '\(.*\)',/\1/p" meson.build)" \
+	    $(foreach arch,$(ARCH),$(arch)=build-static/$(arch)/gotunnel)
+
+test-static:
+	@tools/deps build test static test-static
+	@/usr/bin/python3 -m pytest -q -ra -p no:cacheprovider -m 'long or not long' tests/tools/test_static.py
+
 bench bench-full bench-hostile bench-fleet:
 	@tools/deps build bench
 	@[ -f build-bench/build.ninja ] || meson setup build-bench -Dbench=true -Dtests=false
@@ -51,7 +66,7 @@ docs: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) docs
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-bench
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-bench build-static
 
 format:
 	@tools/check-format --fix .
@@ -65,6 +80,10 @@ help:
 	@echo 'make demo-cut        a download through a tunnel whose link is cut for 10 s, beside ssh -R'
 	@echo 'make test            install what is missing, build, and run every test (FUZZ=1: fuzz too)'
 	@echo 'make test-long       the tests that take hours: a thousand cuts of each kind, and more'
+	@echo 'make static          a program that needs no library: build-static/$(ARCH)/gotunnel; fetches the'
+	@echo '                     sources of its libraries once'
+	@echo 'make image           a container image of it: build-static/image (OCI), build-static/image.tar'
+	@echo 'make test-static     build both and test them'
 	@echo 'make bench           install what is missing, build, and measure beside others, a few minutes'
 	@echo "make bench-full      the same, everything (BENCH='--rounds 9': more options)"
 	@echo 'make bench-hostile   what hostile traffic does to others, half an hour'
