@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ struct command {
 };
 
 static int cmd_check(int argc, char **argv);
+static int cmd_doctor(int argc, char **argv);
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
@@ -37,6 +39,7 @@ static const struct command commands[] = {
     {"client", cmd_client, N_("run beside the service: connect it to a server")},
     {"join", cmd_join, N_("the client, by the line that the server has printed")},
     {"ctl", cmd_ctl, N_("ask a running server or client: reload, drain and others")},
+    {"doctor", cmd_doctor, N_("try the whole way, and say what is wrong on it and what to do")},
     {"check", cmd_check, N_("say what a configuration file would do, and what is wrong with it")},
     {"clients", cmd_clients, N_("make, show, change and end the clients of a server")},
     {"genkey", cmd_genkey, N_("print a new random secret for both ends")},
@@ -82,6 +85,52 @@ static int cmd_check(int argc, char **argv)
         server_check(&check, snapshot_server(options));
     snapshot_unref(options);
     return check_end(&check);
+}
+
+static int doctor_usage(int status)
+{
+    log_text(
+        _("Usage of doctor: gotunnel doctor FILE, or gotunnel doctor client|server [-flag value "
+          "...]\n"
+          "  tries what a program with this configuration file, or these flags, would do, and says "
+          "of each step how it went\n"
+          "  -json\n"
+          "    \tshow the steps as JSON, an object a line\n"));
+    return status;
+}
+
+/* The two arguments for a file stand in front of the others. */
+static int doctor_of_file(int argc, char **argv)
+{
+    static char flag[] = "-config";
+    struct config_file *f;
+    char **args = calloc((size_t)argc + 1, sizeof *args);
+    if (!args || config_file_load(argv[0], NULL, &f) < 0) {
+        free(args);
+        return EXIT_STATUS_USAGE;
+    }
+    bool is_client = config_file_mode(f) == &client_mode;
+    config_file_free(f);
+    args[0] = flag;
+    memcpy(args + 1, argv, (size_t)argc * sizeof *argv);
+    int status = is_client ? client_doctor(argc + 1, args) : server_doctor(argc + 1, args);
+    free(args);
+    return status;
+}
+
+static int cmd_doctor(int argc, char **argv)
+{
+    if (argc == 0)
+        return doctor_usage(EXIT_STATUS_USAGE);
+    if (strcmp(argv[0], "client") == 0)
+        return client_doctor(argc - 1, argv + 1);
+    if (strcmp(argv[0], "server") == 0)
+        return server_doctor(argc - 1, argv + 1);
+    if (argv[0][0] != '-')
+        return doctor_of_file(argc, argv);
+    return doctor_usage(strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "-help") == 0
+                            ? EXIT_STATUS_OK
+                            : EXIT_STATUS_USAGE);
 }
 
 static int cmd_version(int argc, char **argv)

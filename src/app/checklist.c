@@ -43,6 +43,16 @@ enum checklist_form checklist_form_of_stdout(bool wants_json)
     return checklist_form(wants_json, isatty(STDOUT_FILENO), getenv("NO_COLOR"), getenv("TERM"));
 }
 
+bool checklist_take_json(int *argc, char **argv)
+{
+    int left = 0, count = *argc;
+    for (int i = 0; i < count; i++)
+        if (strcmp(argv[i], "-json") != 0 && strcmp(argv[i], "--json") != 0)
+            argv[left++] = argv[i];
+    *argc = left;
+    return left < count;
+}
+
 /* ---- what both forms are made of ---- */
 
 /* The line so far; it never overflows, as each part has a bound. */

@@ -61,7 +61,10 @@ struct checklist_step {
 enum checklist_form checklist_form(bool wants_json, bool is_terminal, const char *no_color,
                                    const char *term);
 
-/* The same for this process's stdout. */
+/* Takes -json out of a command line, for who has it beside the flags of a mode. True: it was there. */
+bool checklist_take_json(int *argc, char **argv);
+
+/* checklist_form() for this process's stdout. */
 enum checklist_form checklist_form_of_stdout(bool wants_json);
 
 /* The step as one or two lines of text, or a line of JSON, each with its LF. Returns the length without the NUL. */

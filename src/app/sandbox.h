@@ -44,6 +44,7 @@ struct sandbox_config {
     bool dials_any; /* and whatever port a file may name later */
     bool
         dials_unix; /* unix sockets are connected to: any that has a path and whose mode allows it */
+    bool pairs;     /* pairs of sockets are made, which lead to nobody else */
     /* Files that are read again, in whatever version lies in their folders. NULL: no more. */
     const char
         *lists; /* a folder whose files a reload reads, however they are called; NULL: none */

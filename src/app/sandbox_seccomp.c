@@ -265,6 +265,9 @@ static int add_sockets(scmp_filter_ctx f, const struct sandbox_config *cfg)
         /* a target, or the cache of a resolver */
         {"socket", {IS(0, AF_UNIX), IS_TYPE(SOCK_STREAM), IS(2, 0)}, 3},
     };
+    static const struct rule pairs[] = {
+        {"socketpair", {IS(0, AF_UNIX), IS_TYPE(SOCK_STREAM), IS(2, 0)}, 3},
+    };
     /* listen() binds what is not bound: who opens no port has neither. */
     static const struct rule listening[] = {{"bind", {{0}}, 0}, {"listen", {{0}}, 0}};
     int err = add_rules(f, both, ARRAY_LEN(both));
@@ -272,6 +275,8 @@ static int add_sockets(scmp_filter_ctx f, const struct sandbox_config *cfg)
         err = add_rules(f, dialling, ARRAY_LEN(dialling));
     if (err == 0 && (cfg->resolves || cfg->dials_unix))
         err = add_rules(f, local, ARRAY_LEN(local));
+    if (err == 0 && cfg->pairs)
+        err = add_rules(f, pairs, ARRAY_LEN(pairs));
     if (err == 0 && cfg->listens)
         err = add_rules(f, listening, ARRAY_LEN(listening));
     return err;

@@ -33,6 +33,7 @@ static const char *const names[] = {
     [-ERR_NOTFOUND] = N_("not found"),
     [-ERR_BADSTATE] = N_("wrong state"),
     [-ERR_EXISTS] = N_("is there already"),
+    [-ERR_CERT_TIME] = N_("certificate not valid at this time"),
 };
 
 const char *err_name(int err)

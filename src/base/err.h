@@ -11,26 +11,27 @@
 #include "base/attr.h"
 
 enum err {
-    ERR_AGAIN = -1,     /* nothing to do now: would block, or needs more input */
-    ERR_EOF = -2,       /* the peer ended the connection in order */
-    ERR_NOMEM = -3,     /* an allocation failed */
-    ERR_PROTO = -4,     /* the peer broke the protocol */
-    ERR_LIMIT = -5,     /* a named bound was reached */
-    ERR_INVAL = -6,     /* an argument or a value in input is not valid */
-    ERR_RANGE = -7,     /* a number is well formed but out of range */
-    ERR_TIMEOUT = -8,   /* a deadline passed */
-    ERR_REFUSED = -9,   /* connection refused */
-    ERR_RESET = -10,    /* connection reset by the peer */
-    ERR_IO = -11,       /* any other failure of the operating system; errmsg has its words */
-    ERR_AUTH = -12,     /* the secret was wrong, or the peer said so */
-    ERR_CERT = -13,     /* a certificate or key is missing, damaged, expired or not trusted */
-    ERR_TLS = -14,      /* TLS failed otherwise */
-    ERR_RESOLVE = -15,  /* a name does not resolve */
-    ERR_INUSE = -16,    /* address already in use */
-    ERR_PERM = -17,     /* permission denied */
-    ERR_NOTFOUND = -18, /* no such file, flag, entry */
-    ERR_BADSTATE = -19, /* the object is in a state that does not allow this */
-    ERR_EXISTS = -20,   /* one of that name is there already */
+    ERR_AGAIN = -1,      /* nothing to do now: would block, or needs more input */
+    ERR_EOF = -2,        /* the peer ended the connection in order */
+    ERR_NOMEM = -3,      /* an allocation failed */
+    ERR_PROTO = -4,      /* the peer broke the protocol */
+    ERR_LIMIT = -5,      /* a named bound was reached */
+    ERR_INVAL = -6,      /* an argument or a value in input is not valid */
+    ERR_RANGE = -7,      /* a number is well formed but out of range */
+    ERR_TIMEOUT = -8,    /* a deadline passed */
+    ERR_REFUSED = -9,    /* connection refused */
+    ERR_RESET = -10,     /* connection reset by the peer */
+    ERR_IO = -11,        /* any other failure of the operating system; errmsg has its words */
+    ERR_AUTH = -12,      /* the secret was wrong, or the peer said so */
+    ERR_CERT = -13,      /* a certificate or key is missing, damaged, expired or not trusted */
+    ERR_TLS = -14,       /* TLS failed otherwise */
+    ERR_RESOLVE = -15,   /* a name does not resolve */
+    ERR_INUSE = -16,     /* address already in use */
+    ERR_PERM = -17,      /* permission denied */
+    ERR_NOTFOUND = -18,  /* no such file, flag, entry */
+    ERR_BADSTATE = -19,  /* the object is in a state that does not allow this */
+    ERR_EXISTS = -20,    /* one of that name is there already */
+    ERR_CERT_TIME = -21, /* a certificate is not valid at the time that this machine's clock says */
 };
 
 /* A sentence for a person: lower case, no full stop, what failed first. */

@@ -90,7 +90,7 @@ static void client_check_end(struct client *c)
     }
 }
 
-static void client_end(void *ctx)
+void client_end(void *ctx)
 {
     struct client *c = ctx;
     if (c->ended)
@@ -229,7 +229,7 @@ static void log_loss(const struct uplink *u, enum end_reason reason, const struc
         log_debug("after a rejection: %s", words);
     else if (reason == END_REFUSED)
         event_open_refused(false, words);
-    else if (reason == END_CERT)
+    else if (reason == END_CERT || reason == END_CERT_TIME)
         event_tls_untrusted(words);
     else if (reason == END_REPLACED)
         event_uplink_replaced(words);
@@ -318,6 +318,13 @@ void client_open_beside(struct client *c, struct uplink *u)
     client_open_at_once(c);
 }
 
+/* Small packets have come through, and then nothing: larger ones may get lost on the way. */
+static bool is_about_size(const struct uplink *u, enum end_reason reason)
+{
+    return u->at.family != ADDRESS_NONE && !u->was_live && !u->is_secure &&
+           (reason == END_DEADLINE || reason == END_SILENT);
+}
+
 void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reason,
                         const struct hello_answer *refusal, const struct errmsg *why)
 {
@@ -337,6 +344,7 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
     }
     if (!u->was_live && !u->is_secure)
         c->tls_failures++;
+    c->tries_small = !c->tries_small && is_about_size(u, reason);
     backoff_down(&c->backoff, loop_now(&c->loop));
     client_note_rejection(c, u, reason);
     log_loss(u, reason, why);
@@ -385,7 +393,7 @@ void client_tunnel_opened(struct client *c)
 
 bool client_tunnel_refused(struct client *c)
 {
-    if (c->was_open || !c->opt->common.once || !tunnels_all_refused(c))
+    if (c->was_open || !c->opt->common.once || !tunnels_all_refused(c) || client_is_visit(c))
         return false;
     c->status = EXIT_STATUS_REJECTED;
     event_once_over(c->status);
@@ -424,6 +432,10 @@ static int prepare(struct client *c)
         event_id_failed(why.text);
         return err == ERR_INVAL ? cli_hopeless(EXIT_STATUS_USAGE) : cli_failed(err);
     }
+    if (client_is_visit(c) && (err = identity_of_visit(c->id, c->opt, &why)) < 0) {
+        event_id_failed(why.text);
+        return cli_failed(err);
+    }
     err = client_trust(c, &why);
     if (err < 0) {
         event_client_tls_failed(why.text);
@@ -453,6 +465,7 @@ static int enter_cage(const struct client *c)
     unsigned count = c->opt->tunnels.count > 0 ? c->opt->tunnels.count : 1;
     for (unsigned i = 0; i < count; i++)
         target_cage(targets[i], &cage);
+    cage.pairs = client_is_visit(c);
     cage.control = *c->ctl.path ? c->ctl.path : NULL;
     reload_cage(c->options, &cage);
     return sandbox_enter(&cage);
@@ -465,7 +478,7 @@ static int confine(struct client *c)
     if (!account_of_client(&c->account, descriptors))
         return cli_cannot_start(ERR_LIMIT);
     event_descriptor_limit(descriptors, c->account.connections);
-    int err = ctl_bind(&c->ctl, &c->opt->common);
+    int err = client_is_visit(c) ? 0 : ctl_bind(&c->ctl, &c->opt->common);
     if (err < 0)
         return cli_failed(err);
     tcp_memory_open(&c->tcp_memory, TCP_MEMORY_FILE);

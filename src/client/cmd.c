@@ -30,24 +30,34 @@ static const char *missing(const struct snapshot *options)
              "GOTUNNEL_SECRET may give the secret)");
 }
 
+struct snapshot *client_read_options(int argc, char **argv, int *ret_status)
+{
+    struct snapshot *options = cli_begin(&client_mode, argc, argv, ret_status);
+    if (!options)
+        return NULL;
+    const char *what = missing(options);
+    const char *file = snapshot_common(options)->config;
+    if (is_said_twice(options))
+        *ret_status = cli_wrong(&client_mode, _("-forward says what is forwarded: leave out "
+                                                "-remote-port and -local-target"));
+    else if (what && *file)
+        *ret_status = cli_incomplete(&client_mode, file, snapshot_client(options)->server,
+                                     snapshot_common(options)->secret);
+    else if (what)
+        *ret_status = cli_missing(&client_mode, what);
+    else
+        return options;
+    snapshot_unref(options);
+    return NULL;
+}
+
 int cmd_client(int argc, char **argv)
 {
     int status;
-    struct snapshot *options = cli_begin(&client_mode, argc, argv, &status);
+    struct snapshot *options = client_read_options(argc, argv, &status);
     if (!options)
         return status;
-    if (is_said_twice(options)) {
-        snapshot_unref(options);
-        return cli_wrong(&client_mode, _("-forward says what is forwarded: leave out "
-                                         "-remote-port and -local-target"));
-    }
-    const char *what = missing(options);
-    const char *file = snapshot_common(options)->config;
-    if (what && *file)
-        status = cli_incomplete(&client_mode, file, snapshot_client(options)->server,
-                                snapshot_common(options)->secret);
-    else
-        status = what ? cli_missing(&client_mode, what) : client_main(options);
+    status = client_main(options);
     snapshot_unref(options);
     return status;
 }

@@ -236,6 +236,26 @@ int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, 
     return kind;
 }
 
+enum { VISIT_DIGITS_MIN = 6 }; /* so that no two visits meet */
+
+int identity_of_visit(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
+                      struct errmsg *why)
+{
+    char digits[BASE_LEN + 1];
+    const char *name = opt->has_join ? opt->join.name : "visit";
+    int room = HELLO_ID_MAX - (int)strlen(name) - 1;
+    if (room < VISIT_DIGITS_MIN)
+        return errmsg_set(why, ERR_RANGE, _("the client's name '%s' leaves no room for a visit"),
+                          name);
+    if (random_hex(digits, BASE_BYTES / 2, why) < 0)
+        return ERR_IO;
+    if (room < (int)strlen(digits))
+        digits[room] = '\0';
+    if (snprintf(ret, HELLO_ID_MAX + 1, "%s.%s", name, digits) > HELLO_ID_MAX)
+        return ERR_RANGE; /* cannot be */
+    return 0;
+}
+
 int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, struct errmsg *why)
 {
     int kind = identity_find(ret, opt, why);

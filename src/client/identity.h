@@ -38,6 +38,11 @@ enum identity_kind {
 int identity_find(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
                   struct errmsg *why) MUST_USE;
 
+/* Of somebody who visits the server while the client of these options may be there: new, and one of its key's.
+   ERR_RANGE: the key's name leaves no room for it. ERR_IO: the system has no random numbers. */
+int identity_of_visit(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
+                      struct errmsg *why) MUST_USE;
+
 /* The same for the program: 0 for every kind, of which a temporary one is warned of in the log; so is
    a doubtful place. */
 int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,

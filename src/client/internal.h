@@ -62,6 +62,7 @@ struct uplink {
     struct session *session;
     struct address at;                /* dialled last */
     bool is_secure, is_authenticated; /* how far the opening came: for the log */
+    bool is_small;                    /* its connection has small segments */
     bool was_live;
     bool has_told_up; /* that a tunnel of it is up */
     long long port;   /* the public one, of the legacy wire, which has one */
@@ -131,7 +132,8 @@ struct client {
     struct list uplinks;
     struct uplink *current; /* that serves, or is to; NULL: the next one waits for `retry` */
     unsigned tls_failures;  /* in a row, of opens */
-    unsigned rejections;    /* of our secret, in a row, by a server that is there */
+    bool tries_small; /* the next open has small segments: the last one has seen no answer in TLS */
+    unsigned rejections; /* of our secret, in a row, by a server that is there */
     mtime_ms rejection_told_at;
     bool is_quiet; /* the open that runs follows a rejection: its lines are for the debug log */
     bool was_up;   /* a session, once since the start: its server may have the id for a while */
@@ -188,6 +190,9 @@ struct end_outcome client_end_outcome(enum end_reason reason);
 /* A session, or its open, has ended so: true with -once, if no tunnel was open before. Then client.status is set,
    and said. */
 bool client_once_is_over(struct client *c, enum end_reason reason);
+
+/* A client that only visits (client/watch.h). */
+bool client_is_visit(const struct client *c);
 
 enum { CLIENT_ADDRESS_MAX = HOSTPORT_HOST_MAX + 24 };
 
@@ -321,6 +326,9 @@ void client_on_beat(void *ctx);
 void client_tell_manager(struct client *c);
 
 /* ---- client.c ---- */
+
+/* At once. Idempotent. ctx: the client. */
+void client_end(void *ctx);
 
 /* Which of its services a stream that the server opened is for; NULL: there is none any more. */
 struct service *client_service_of(const struct client *c, const struct smux_open *open);

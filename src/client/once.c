@@ -9,12 +9,26 @@
 #include "base/event.h"
 #include "client/internal.h"
 
+bool client_is_visit(const struct client *c)
+{
+    return c->watch && c->watch->is_visit;
+}
+
+/* Perhaps only large packets get lost: the next one has small ones. */
+static bool is_tried_again(const struct client *c, enum end_reason reason)
+{
+    return client_is_visit(c) && c->tls_failures == 1 &&
+           (reason == END_DEADLINE || reason == END_SILENT);
+}
+
 bool client_once_is_over(struct client *c, enum end_reason reason)
 {
-    if (!c->opt->common.once || c->was_open)
+    bool is_once = c->opt->common.once || client_is_visit(c);
+    if (!is_once || c->was_open || is_tried_again(c, reason))
         return false;
     c->status = client_end_outcome(reason).status;
-    event_once_over(c->status);
+    if (!client_is_visit(c))
+        event_once_over(c->status);
     return true;
 }
 

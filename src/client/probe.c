@@ -19,6 +19,7 @@ struct probe {
     struct poller_source source; /* fd -1: not connected */
     uv_timer_t timer;
     mtime_ms listen_ms;
+    size_t sends; /* once it has connected */
     const char *named;
     struct probe_result result;
     bool is_over, is_closed;
@@ -44,6 +45,7 @@ static void probe_on_ready(struct poller_source *source, unsigned events)
     if (n < 0 && errno == EAGAIN)
         return; /* the edge of a socket that can be written to */
     p->result.has_ended = n <= 0;
+    p->result.has_answered = n > 0;
     p->result.said[n > 0 ? n : 0] = '\0';
     p->result.said[strcspn(p->result.said, "\r\n")] = '\0';
     probe_over(p);
@@ -52,6 +54,14 @@ static void probe_on_ready(struct poller_source *source, unsigned events)
 static void probe_on_timer(uv_timer_t *t)
 {
     probe_over(t->data);
+}
+
+void probe_send(struct probe *p, size_t n)
+{
+    static const char bytes[PROBE_SENDS_MAX]; /* what it says does not matter */
+    p->sends = n;
+    if (p->source.fd >= 0 && n > 0)
+        (void)!send(p->source.fd, bytes, n, MSG_NOSIGNAL); /* what is not taken is missed there */
 }
 
 static void probe_on_dialled(void *ctx, struct dial_result *r)
@@ -63,10 +73,12 @@ static void probe_on_dialled(void *ctx, struct dial_result *r)
         p->result.err = ERR_NOMEM;
     if (r->err < 0)
         (void)dial_text(&p->result.why, r, p->named);
-    if (p->result.err < 0)
+    if (p->result.err < 0) {
         probe_over(p);
-    else
-        uv_timer_start(&p->timer, probe_on_timer, (uint64_t)p->listen_ms, 0);
+        return;
+    }
+    probe_send(p, p->sends);
+    uv_timer_start(&p->timer, probe_on_timer, (uint64_t)p->listen_ms, 0);
 }
 
 int probe_start(struct loop *loop, const struct probe_config *cfg, probe_done_fn done, void *ctx,

@@ -16,7 +16,10 @@
 #include "base/err.h"
 #include "net/loop.h"
 
-enum { PROBE_SAID_MAX = 128 }; /* bytes of what somebody says first */
+enum {
+    PROBE_SAID_MAX = 128,   /* bytes of what somebody says first */
+    PROBE_SENDS_MAX = 8192, /* less than an empty send buffer of a socket holds */
+};
 
 struct probe;
 
@@ -32,6 +35,7 @@ struct probe_result {
     int err;           /* as of dial_result; 0: somebody answers */
     struct errmsg why; /* if err < 0 */
     bool has_ended;    /* he has closed or reset the connection before he said anything */
+    bool has_answered; /* he has said something */
     char said[PROBE_SAID_MAX +
               1]; /* the first line of what he says, as it came; "": nothing in time */
 };
@@ -46,6 +50,9 @@ int probe_start(struct loop *loop, const struct probe_config *cfg, probe_done_fn
 /* Is this visitor the probe? Once it is connected its port tells: on the way its host may be translated, and
    most translators keep the port. */
 bool probe_is_from(const struct probe *p, const struct address *own);
+
+/* Sends so many bytes, up to PROBE_SENDS_MAX, as soon as it has connected; at most once. */
+void probe_send(struct probe *p, size_t n);
 
 /* Done with listening: what it has learned is told now, if it was not. */
 void probe_stop(struct probe *p);

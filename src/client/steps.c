@@ -25,10 +25,17 @@ static const struct {
     [STEP_AUTH] = {"auth", N_("client")},
 };
 
-static void show(const struct steps *s, const struct checklist_step *step)
+static void show(struct steps *s, const struct checklist_step *step)
 {
+    s->failures += step->state == CHECKLIST_FAIL;
     if (!s->is_silent)
         checklist_show(s->form, step);
+}
+
+/* Of what keeps users out while the tunnel is up. */
+static enum checklist_state trouble(const struct steps *s)
+{
+    return s->is_strict ? CHECKLIST_FAIL : CHECKLIST_WARN;
 }
 
 /* One of those that every attempt goes through: the same is not said twice. */
@@ -90,10 +97,15 @@ static void steps_on_secure(void *ctx, const struct uplink *u)
     struct steps *s = ctx;
     char detail[DETAIL_MAX], pin[2 * PIN_BYTES + 1] = "";
     const char *info = opening_tls_info(u->opening);
+    int version = (int)strcspn(info, " ");
     hex_put(pin, u->client->pin.key, sizeof u->client->pin.key);
-    (void)snprintf(detail, sizeof detail,
-                   _("%.*s, and the server's CA is that of the join string (pin %s)"),
-                   (int)strcspn(info, " "), info, pin); /* fits */
+    if (u->opt->has_join)
+        (void)snprintf(detail, sizeof detail,
+                       _("%.*s, and the server's CA is that of the join string (pin %s)"), version,
+                       info, pin); /* fits */
+    else
+        (void)snprintf(detail, sizeof detail, _("%.*s, and the server's CA is that in %s"), version,
+                       info, u->opt->ca); /* cut on purpose */
     show_row(s, STEP_TLS, CHECKLIST_OK, detail, NULL);
 }
 
@@ -101,40 +113,75 @@ static void steps_on_accepted(void *ctx, const struct uplink *u)
 {
     struct steps *s = ctx;
     char detail[DETAIL_MAX];
-    (void)snprintf(detail, sizeof detail, _("the server takes it as '%s'"),
-                   u->client->own.name); /* fits */
+    if (u->opt->has_join)
+        (void)snprintf(detail, sizeof detail, _("the server takes it as '%s'"),
+                       u->client->own.name); /* fits */
+    else
+        (void)snprintf(detail, sizeof detail, "%s", _("the server takes the secret"));
     show_row(s, STEP_AUTH, CHECKLIST_OK, detail, NULL);
+}
+
+/* With a key of its own. */
+static const char *key_hint(char out[HINT_MAX], const char *name, enum end_reason reason)
+{
+    if (reason == END_CERT)
+        (void)snprintf(out, HINT_MAX,
+                       _("a server that was set up anew has another CA: let 'gotunnel clients "
+                         "rotate %s' make a new string there; if it has moved, say where by "
+                         "-server"),
+                       name); /* fits */
+    else
+        (void)snprintf(out, HINT_MAX,
+                       _("at the server, 'gotunnel clients show %s' says whether it may come in, "
+                         "and 'gotunnel clients rotate %s' makes a new string"),
+                       name, name); /* fits */
+    return out;
+}
+
+/* What to do about an attempt that ended so; NULL: the words say it. */
+static const char *loss_hint(char out[HINT_MAX], const struct uplink *u, enum end_reason reason)
+{
+    const char *name = u->client->own.name;
+    if (*name && (reason == END_CERT || reason == END_AUTH))
+        return key_hint(out, name, reason);
+    switch (reason) {
+    case END_AUTH:
+        return _("the secret here is not the one of the server: copy it anew");
+    case END_CERT_TIME:
+        return _("set the clock of this machine right, best by NTP; if it is right, that of the "
+                 "server may be wrong");
+    case END_TLS:
+    case END_PEER:
+        return u->is_secure
+                   ? NULL
+                   : _("is that the address and port of a gotunnel server? If the server has "
+                       "another one now, add -server NAME:PORT");
+    case END_DEADLINE:
+    case END_SILENT:
+        return u->is_secure ? NULL
+                            : _("small packets come through and large ones do not (a VPN, PPPoE "
+                                "or tunnel on the way?), or no gotunnel server is there");
+    default:
+        return NULL;
+    }
 }
 
 static void steps_on_lost(void *ctx, const struct uplink *u, enum end_reason reason,
                           const char *words)
 {
     struct steps *s = ctx;
-    char detail[DETAIL_MAX], hint[HINT_MAX] = "";
+    char detail[DETAIL_MAX], hint[HINT_MAX];
     const char *name = u->client->own.name;
     if (u->at.family == ADDRESS_NONE || u->was_live)
         return; /* the dial has told; or it was up: the log has it */
-    if (!u->is_secure && reason == END_CERT)
-        (void)snprintf(hint, sizeof hint,
-                       _("a server that was set up anew has another CA: let 'gotunnel clients "
-                         "rotate %s' make a new string there; if it has moved, say where by "
-                         "-server"),
-                       name); /* fits */
-    if (reason == END_AUTH) {
+    if (reason == END_AUTH && *name) {
         (void)snprintf(detail, sizeof detail,
                        _("the server does not take the key of client %s (any more)"),
                        name); /* fits */
         words = detail;
-        (void)snprintf(hint, sizeof hint,
-                       _("at the server, 'gotunnel clients show %s' says whether it may come in, "
-                         "and 'gotunnel clients rotate %s' makes a new string"),
-                       name, name); /* fits */
     }
-    if (!u->is_secure && reason == END_TLS)
-        (void)snprintf(hint, sizeof hint, "%s",
-                       _("is that the address and port of a gotunnel server? If the server has "
-                         "another one now, add -server NAME:PORT"));
-    show_row(s, u->is_secure ? STEP_AUTH : STEP_TLS, CHECKLIST_FAIL, words, hint);
+    show_row(s, u->is_secure ? STEP_AUTH : STEP_TLS, CHECKLIST_FAIL, words,
+             loss_hint(hint, u, reason));
 }
 
 /* ---- tunnels ---- */
@@ -155,36 +202,57 @@ static const char *port_hint(char out[HINT_MAX], const struct client *c, const s
     return out;
 }
 
-static void show_answer(const struct steps *s, const struct tunnel *t)
+/* A client with our key has it, which is not told to others: who asks beside one that runs. */
+static bool is_elsewhere(const struct steps *s, const struct wish *w)
+{
+    return s->is_strict && w->state == WISH_REFUSED && w->why.error == SERVICE_ERR_TAKEN &&
+           *w->why.by && w->wanted.port > 0;
+}
+
+static void show_answer(struct steps *s, const struct tunnel *t)
 {
     const struct wish *w = &t->wish;
     char detail[DETAIL_MAX], hint[HINT_MAX] = "", text[REFUSAL_TEXT_MAX];
-    bool is_open = w->state == WISH_OPEN;
+    bool is_open = w->state == WISH_OPEN, is_ours = is_elsewhere(s, w);
     if (is_open)
         client_public_address(detail, t->client, w->port);
+    else if (is_ours)
+        (void)snprintf(detail, sizeof detail,
+                       _("%lld: a client with this key, at %s, has it open already"),
+                       (long long)w->wanted.port, w->why.by); /* fits */
     else
         (void)snprintf(detail, sizeof detail, _("public port %lld: %s"), (long long)w->wanted.port,
                        refusal_service_text(text, &w->why, w->wanted.port)); /* cut on purpose */
     const struct checklist_step step = {
         .word = "port",
-        .state = is_open ? CHECKLIST_OK : CHECKLIST_FAIL,
+        .state = is_open || is_ours ? CHECKLIST_OK : CHECKLIST_FAIL,
         .title = _("public port"),
         .name = tunnel_shown_name(t),
         .detail = detail,
-        .hint = is_open ? NULL : port_hint(hint, t->client, w),
+        .hint = is_open || is_ours ? NULL : port_hint(hint, t->client, w),
     };
     show(s, &step);
 }
 
-/* How many are open; 0 also while one has no answer yet. */
-static unsigned count_open(const struct client *c)
+/* How many can be tried; *ret_all: each has its answer. */
+static unsigned count_open(const struct steps *s, bool *ret_all)
 {
-    list_foreach (i, &c->tunnels) {
+    unsigned count = 0;
+    *ret_all = true;
+    list_foreach (i, &s->client->tunnels) {
         const struct wish *w = &LIST_ENTRY(i, struct tunnel, node)->wish;
-        if (w->state != WISH_OPEN && w->state != WISH_REFUSED)
-            return 0;
+        *ret_all &= w->state == WISH_OPEN || w->state == WISH_REFUSED;
+        count += w->state == WISH_OPEN || is_elsewhere(s, w);
     }
-    return tunnels_open(c);
+    return count;
+}
+
+/* With none that is open it is over for who wants to know, and begins anew for who wants it up. */
+static bool can_begin(const struct steps *s)
+{
+    bool all_answered;
+    unsigned count = count_open(s, &all_answered);
+    return all_answered && (count > 0 || s->is_strict);
 }
 
 static void steps_on_timer(uv_timer_t *t);
@@ -196,7 +264,7 @@ static void steps_on_answered(void *ctx, const struct tunnel *t, bool again)
         return;
     if (!again)
         show_answer(s, t);
-    if (count_open(s->client) > 0)
+    if (can_begin(s))
         uv_timer_start(&s->timer, steps_on_timer, 0, 0); /* not from inside the tunnels' call */
 }
 
@@ -205,10 +273,13 @@ static void steps_on_answered(void *ctx, const struct tunnel *t, bool again)
 static void next_checks(struct steps *s);
 
 /* NULL: nothing to do, or what is wrong says it. */
-static const char *target_hint(int err)
+static const char *target_hint(const struct steps *s, int err)
 {
     if (err == 0 || err == ERR_PERM)
         return NULL;
+    if (s->is_strict)
+        return _("start the service on this machine, or say where it is: users are cut off until "
+                 "then");
     if (err == ERR_RESOLVE)
         return _("if it is spelled wrong, end this and write it anew");
     return _("start it: the tunnel is up, and need not be started again");
@@ -227,14 +298,20 @@ static void show_target(const struct steps_check *k, const struct probe_result *
                        name); /* cut on purpose */
     const struct checklist_step step = {
         .word = "target",
-        .state = r->err == 0 ? CHECKLIST_OK : CHECKLIST_WARN,
+        .state = r->err == 0 ? CHECKLIST_OK : trouble(k->steps),
         .title = _("service"),
         .name = k->name,
         .detail = detail,
         .said = r->said,
-        .hint = target_hint(r->err),
+        .hint = target_hint(k->steps, r->err),
     };
     show(k->steps, &step);
+}
+
+const char *steps_mtu_hint(void)
+{
+    return _("a VPN, PPPoE or tunnel on the way is smaller than it says: set a smaller MTU here, "
+             "like 1400 or 1280, or let ICMP pass in the firewalls");
 }
 
 /* A connection of our own proves what it has been through: the way from here. */
@@ -244,14 +321,21 @@ static void show_reach(const struct steps_check *k, const struct probe_result *r
     struct checklist_step step = {
         .word = "reach", .title = _("reachable"), .name = k->name, .detail = detail, .hint = hint};
     client_public_address(address, k->steps->client, k->port);
-    if (k->was_visited || k->had_others) {
+    if (k->was_visited && k->echo.loop && !r->has_answered) {
+        step.state = CHECKLIST_FAIL;
+        (void)snprintf(detail, sizeof detail,
+                       _("a connection to %s came in, but no data came through: large packets get "
+                         "lost on the way (MTU black hole)"),
+                       address);
+        (void)snprintf(hint, sizeof hint, "%s", steps_mtu_hint());
+    } else if (k->was_visited || k->had_others) {
         bool is_here = sock_is_loopback(k->steps->client->server.host);
         (void)snprintf(detail, sizeof detail,
                        is_here ? _("yes, on this machine: a connection to %s came in")
                                : _("yes: a connection from here to %s came in"),
                        address);
     } else if (r->err == ERR_REFUSED || r->err == ERR_TIMEOUT) {
-        step.state = CHECKLIST_WARN;
+        step.state = trouble(k->steps);
         (void)snprintf(detail, sizeof detail, _("no, not from here: %s"), r->why.text);
         (void)snprintf(
             hint, sizeof hint,
@@ -263,10 +347,14 @@ static void show_reach(const struct steps_check *k, const struct probe_result *r
             (void)snprintf(detail, sizeof detail, _("not known, it cannot be tried from here: %s"),
                            *r->why.text ? r->why.text : err_text(r->err));
         else
-            (void)snprintf(detail, sizeof detail,
-                           _("not known: %s answers, but what was sent there did not come in here"),
-                           address);
-        (void)snprintf(hint, sizeof hint, "%s", _("try it from another machine"));
+            (void)snprintf(
+                detail, sizeof detail,
+                k->is_elsewhere
+                    ? _("%s answers; the client that has it knows what came of it")
+                    : _("not known: %s answers, but what was sent there did not come in here"),
+                address);
+        (void)snprintf(hint, sizeof hint, "%s",
+                       k->is_elsewhere && r->err == 0 ? "" : _("try it from another machine"));
     }
     show(k->steps, &step);
 }
@@ -295,6 +383,7 @@ static void steps_on_probed(void *ctx, const struct probe_result *r)
         next_checks(s);
     }
     probe_close(probe);
+    echo_end(&k->echo);
 }
 
 static int begin_check(struct steps_check *k)
@@ -318,8 +407,20 @@ static int begin_check(struct steps_check *k)
     return probe_start(&k->steps->client->loop, &cfg, steps_on_probed, k, &k->probe);
 }
 
+static void take_visit(struct steps_check *k, struct session *session, struct smux_stream *st)
+{
+    struct client *c = k->steps->client;
+    if (k->steps->is_strict && echo_begin(&k->echo, &c->relays, session, st) == 0) {
+        probe_send(k->probe, STEPS_FILL); /* it ends by what comes back */
+        return;
+    }
+    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, loop_now(&c->loop));
+    probe_stop(k->probe);
+}
+
 /* Our own connection is not the service's business. */
-static bool steps_on_visited(void *ctx, const struct service *service, const struct smux_open *open)
+static bool steps_on_visited(void *ctx, const struct service *service, struct session *session,
+                             struct smux_stream *st, const struct smux_open *open)
 {
     struct steps *s = ctx;
     for (unsigned i = 0; s->phase == STEPS_REACH && i < s->next; i++) {
@@ -330,7 +431,7 @@ static bool steps_on_visited(void *ctx, const struct service *service, const str
             open->visitor.family != ADDRESS_NONE && probe_is_from(k->probe, &open->visitor);
         k->had_others |= !k->was_visited;
         if (k->was_visited) {
-            probe_stop(k->probe);
+            take_visit(k, session, st);
             return true;
         }
     }
@@ -339,7 +440,7 @@ static bool steps_on_visited(void *ctx, const struct service *service, const str
 
 /* ---- the end ---- */
 
-static void show_public(const struct steps *s)
+static void show_public(struct steps *s)
 {
     char value[CLIENT_ADDRESS_MAX + 8], address[CLIENT_ADDRESS_MAX];
     list_foreach (i, &s->client->tunnels) {
@@ -359,15 +460,19 @@ static void show_public(const struct steps *s)
 /* A session that was lost meanwhile begins it anew. */
 static void finish(struct steps *s)
 {
+    bool all_answered;
     uv_timer_stop(&s->timer);
-    if (!s->is_silent && tunnels_open(s->client) == 0) {
+    if (!s->is_silent && !s->is_strict && count_open(s, &all_answered) == 0) {
         s->phase = STEPS_OPENING;
         return;
     }
     s->phase = STEPS_DONE;
-    show_public(s);
+    if (!s->is_strict)
+        show_public(s);
     if (s->log_is_quiet)
         log_set_level((enum log_level)s->client->opt->common.log_level);
+    if (s->done)
+        s->done(s);
 }
 
 static bool is_saving(const struct steps *s)
@@ -421,11 +526,14 @@ static void begin_checks(struct steps *s)
     s->count = s->next = s->running = 0;
     list_foreach (i, &s->client->tunnels) {
         const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
-        if (t->wish.state == WISH_OPEN && s->count < TARGETS_MAX && !s->is_silent)
-            s->checks[s->count++] = (struct steps_check){.steps = s,
-                                                         .service = t->service,
-                                                         .name = tunnel_shown_name(t),
-                                                         .port = t->wish.port};
+        bool is_open = t->wish.state == WISH_OPEN, is_other = is_elsewhere(s, &t->wish);
+        if ((is_open || is_other) && s->count < TARGETS_MAX && !s->is_silent)
+            s->checks[s->count++] =
+                (struct steps_check){.steps = s,
+                                     .service = t->service,
+                                     .name = tunnel_shown_name(t),
+                                     .port = is_open ? t->wish.port : t->wish.wanted.port,
+                                     .is_elsewhere = is_other};
     }
     if (s->saver)
         save_write(s->saver, s->client, steps_on_saved, s);
@@ -438,7 +546,7 @@ static void steps_on_timer(uv_timer_t *t)
     struct steps *s = t->data;
     if (s->phase == STEPS_SAVING)
         finish(s);
-    else if (s->phase == STEPS_OPENING && count_open(s->client) > 0)
+    else if (s->phase == STEPS_OPENING && can_begin(s))
         begin_checks(s);
 }
 
@@ -453,8 +561,10 @@ static void steps_on_begun(void *ctx, struct client *c)
 static void steps_on_ended(void *ctx)
 {
     struct steps *s = ctx;
-    for (unsigned i = 0; i < s->count; i++)
+    for (unsigned i = 0; i < s->count; i++) {
         probe_close(s->checks[i].probe);
+        echo_end(&s->checks[i].echo);
+    }
     s->phase = STEPS_DONE;
     if (s->saver)
         save_end(s->saver);

@@ -12,6 +12,7 @@
 
 #include "app/checklist.h"
 #include "base/log.h"
+#include "client/echo.h"
 #include "client/save.h"
 #include "client/watch.h"
 #include "conf/target.h"
@@ -21,6 +22,7 @@ enum {
     STEPS_DIAL_MS = 4000,  /* for a connection to a target, or to a public port */
     STEPS_SPEAK_MS = 500,  /* a target that speaks first does so within it */
     STEPS_VISIT_MS = 3000, /* from the public port to here */
+    STEPS_FILL = 4096,     /* bytes there and back: more than two full packets */
     STEPS_SAVE_MS = 5000,  /* the last lines wait so long for the files */
 };
 
@@ -38,19 +40,24 @@ struct steps_check {
     const struct service *service;
     const char *name; /* of the tunnel; "": it is the only one */
     long long port;
-    unsigned at; /* which of the target's destinations */
+    unsigned at;       /* which of the target's destinations */
+    bool is_elsewhere; /* another client with the same key has the port */
     struct probe *probe;
     bool was_visited; /* by our own connection */
     bool had_others;  /* by somebody, while we tried */
+    struct echo echo; /* of a visit that sees whether large packets pass */
 };
 
-/* Zeroed but for the first four fields; must outlive the client. */
+/* Zeroed but for the first six fields; must outlive the client. */
 struct steps {
     enum checklist_form form;
-    bool is_silent;      /* nothing is shown or tried: stdout is not for us */
-    bool log_is_quiet;   /* until the last line: then it has the level of the options */
-    struct saver *saver; /* NULL: nothing is saved */
-    /* private */
+    bool is_silent;                /* nothing is shown or tried: stdout is not for us */
+    bool log_is_quiet;             /* until the last line: then it has the level of the options */
+    struct saver *saver;           /* NULL: nothing is saved */
+    bool is_strict;                /* what keeps users out is a failure, not a warning */
+    void (*done)(struct steps *s); /* the last line was shown; NULL: nobody waits for it */
+    /* private, but for reading */
+    unsigned failures; /* lines with CHECKLIST_FAIL */
     struct client *client;
     uv_timer_t timer;
     enum steps_phase phase;
@@ -62,6 +69,9 @@ struct steps {
     struct steps_check checks[TARGETS_MAX];
     unsigned count, next, running;
 };
+
+/* What to do where large packets get lost. */
+const char *steps_mtu_hint(void);
 
 /* The watch; its ctx is a struct steps. */
 extern const struct client_watch steps_watch;

@@ -55,9 +55,7 @@ static void uplink_on_stream(void *ctx, struct smux_stream *st, const struct smu
         smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
     else if (!s)
         smux_stream_reset(st, SMUX_RST_NO_SERVICE, loop_now(&c->loop));
-    else if (c->watch && c->watch->visited(c->watch_ctx, s, open))
-        smux_stream_reset(st, SMUX_RST_UNSPECIFIED, loop_now(&c->loop));
-    else
+    else if (!c->watch || !c->watch->visited(c->watch_ctx, s, u->session, st, open))
         service_serve(s, u->session, st);
 }
 
@@ -446,7 +444,9 @@ struct uplink *uplink_new(struct client *c)
                               .memory = &c->paths,
                               .patience_ms = CONNECT_MS,
                               .resolved = uplink_on_resolved,
+                              .small_mss = c->tries_small,
                               .renew = true};
+    u->is_small = c->tries_small;
     if (dial_start(&c->loop, &cfg, uplink_on_dialled, u, &u->dial) < 0) {
         uplink_reap(&u->reaper);
         return NULL;

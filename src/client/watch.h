@@ -13,12 +13,18 @@
 
 struct client;
 struct service;
+struct session;
 struct smux_open;
+struct smux_stream;
 struct tunnel;
 struct uplink;
 
 /* All are there, and must not end an uplink. ctx is the client's watch_ctx. */
 struct client_watch {
+    /* It is a visit: the same client may run beside it. So it has an id of its own, no control socket, and no
+       word for a service manager; and its first attempt stands for all, but one that large packets seem to
+       have failed, which is made again with small ones. */
+    bool is_visit;
     /* Its loop is there, and nothing was tried; the last word: what uses the loop must go now. */
     void (*begun)(void *ctx, struct client *c);
     void (*ended)(void *ctx);
@@ -32,8 +38,9 @@ struct client_watch {
     void (*lost)(void *ctx, const struct uplink *u, enum end_reason reason, const char *words);
     /* A tunnel was opened, or refused; again: for the same cause as before. */
     void (*answered)(void *ctx, const struct tunnel *t, bool again);
-    /* A user has come for this service. True: it was the watcher himself; the stream is to be closed. */
-    bool (*visited)(void *ctx, const struct service *s, const struct smux_open *open);
+    /* A user has come for this service. True: it was the watcher himself, who has taken or reset the stream. */
+    bool (*visited)(void *ctx, const struct service *s, struct session *session,
+                    struct smux_stream *st, const struct smux_open *open);
 };
 
 /* Calls c->watch->what(c->watch_ctx, ...), if there is one. */

@@ -104,9 +104,11 @@ static void verify_text(long code, struct errmsg *ret)
 static int verify_error(SSL *ssl, long code, struct errmsg *why)
 {
     struct errmsg text;
+    bool is_time = code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID;
     if (!tls_pin_text(ssl, code, &text))
         verify_text(code, &text);
-    return errmsg_set(why, ERR_CERT, _("%s (%s)"), text.text, X509_verify_cert_error_string(code));
+    return errmsg_set(why, is_time ? ERR_CERT_TIME : ERR_CERT, _("%s (%s)"), text.text,
+                      X509_verify_cert_error_string(code));
 }
 
 /* The peer's alert about a certificate of ours. */

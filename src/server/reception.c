@@ -322,6 +322,7 @@ static enum stranger_kind kind_of(enum end_reason reason)
         return STRANGER_KINDS;
     case END_TLS:
     case END_CERT:
+    case END_CERT_TIME:
         return STRANGER_TLS_FAILED;
     case END_PROTOCOL:
         return STRANGER_SECRET_NOT;

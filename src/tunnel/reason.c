@@ -17,6 +17,7 @@ const char *end_reason_text(enum end_reason r)
         [END_DEADLINE] = N_("the other side took too long"),
         [END_TLS] = N_("the TLS handshake failed"),
         [END_CERT] = N_("the certificate was not accepted"),
+        [END_CERT_TIME] = N_("the certificate is not valid at this time"),
         [END_AUTH] = N_("the secret was rejected"),
         [END_UNPROVEN] = N_("the server does not know the secret"),
         [END_PUT_OFF] = N_("the server asks to come later"),
@@ -45,6 +46,8 @@ enum end_reason end_reason_of_error(int err, bool opening)
     switch (err) {
     case ERR_CERT:
         return END_CERT;
+    case ERR_CERT_TIME:
+        return END_CERT_TIME;
     case ERR_TLS:
     case ERR_PROTO:
     case ERR_LIMIT:

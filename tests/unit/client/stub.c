@@ -381,6 +381,13 @@ void tls_fingerprint(X509 *cert, char ret[TLS_FINGERPRINT_MAX])
     strcpy(ret, "?");
 }
 
+int identity_of_visit(char ret[HELLO_ID_MAX + 1], const struct client_options *opt,
+                      struct errmsg *why)
+{
+    (void)ret, (void)opt, (void)why;
+    return ERR_IO; /* nobody visits here */
+}
+
 int identity_get(char ret[HELLO_ID_MAX + 1], const struct client_options *opt, struct errmsg *why)
 {
     if (stub.identity_err)

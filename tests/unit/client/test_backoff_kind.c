@@ -41,7 +41,7 @@ static void a_lost_server_is_dialled_soon(void **state)
 
 static void who_is_told_no_asks_seldom(void **state)
 {
-    static const enum end_reason reasons[] = {END_CERT, END_LEGACY, END_UNPROVEN};
+    static const enum end_reason reasons[] = {END_CERT, END_CERT_TIME, END_LEGACY, END_UNPROVEN};
     (void)state;
     for (int with = 0; with <= 1; with++) {
         start(true, with);
@@ -75,8 +75,9 @@ static void an_id_that_another_has_is_waited_for(void **state)
 /* With -once the status says whom to ask: 77 the server's owner, 69 the network, 1 this machine. */
 static void each_end_has_a_status(void **state)
 {
-    static const enum end_reason rejected[] = {END_AUTH,    END_CERT,     END_UNPROVEN, END_LEGACY,
-                                               END_REFUSED, END_REPLACED, END_BLAMED};
+    static const enum end_reason rejected[] = {END_AUTH,   END_CERT,     END_UNPROVEN,
+                                               END_LEGACY, END_REFUSED,  END_REPLACED,
+                                               END_BLAMED, END_CERT_TIME};
     enum exit_status expected[END_REASONS];
     (void)state;
     for (int r = 0; r < END_REASONS; r++)

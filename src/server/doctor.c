@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The doctor of a server: looks at all that keeps clients or users out and can be seen on this machine, without
+ * changing anything; the server may run meanwhile, and then has the port that is tried here.
+ *
+ *   config --> limits --> ca, certificate --> clients --> listen --> ports --> public
+ *
+ * Whether the port can be reached from outside, only somebody there can tell: the doctor of a client.
+ */
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/address.h"
+#include "app/checklist.h"
+#include "app/cli.h"
+#include "app/ctl_ask.h"
+#include "app/limits.h"
+#include "base/i18n.h"
+#include "base/log.h"
+#include "conf/utc.h"
+#include "net/listener.h"
+#include "proto/account.h"
+#include "server/clients.h"
+#include "server/cmd.h"
+#include "server/public_address.h"
+
+enum {
+    DETAIL_MAX = 768,
+    FEW_SESSIONS = 64, /* clients at once: below it a fleet fails */
+    DAY_S = 24 * 3600,
+    CA_SOON_S = 90 * DAY_S, /* clients must get another one until then */
+    PRIVILEGED = 1024,      /* ports below need a right of the system's */
+};
+
+struct doctor {
+    const struct server_options *opt;
+    enum checklist_form form;
+    unsigned failures;
+};
+
+static void show(struct doctor *d, const char *word, enum checklist_state state, const char *title,
+                 const char *detail, const char *hint)
+{
+    const struct checklist_step step = {
+        .word = word, .state = state, .title = title, .detail = detail, .hint = hint};
+    d->failures += state == CHECKLIST_FAIL;
+    checklist_show(d->form, &step);
+}
+
+/* ---- descriptors ---- */
+
+static void look_at_limits(struct doctor *d)
+{
+    struct account a;
+    char detail[DETAIL_MAX];
+    const char *hint = _("raise the limit: ulimit -n in a shell, LimitNOFILE= in a unit");
+    unsigned long long limit = limits_raise();
+    if (!account_of_server(&a, limit, limits_threads(d->opt->common.threads, limit))) {
+        (void)snprintf(detail, sizeof detail, _("the limit of %llu is too low, %d is the least"),
+                       limit, ACCOUNT_DESCRIPTORS_MIN); /* fits */
+        show(d, "limits", CHECKLIST_FAIL, _("descriptors"), detail, hint);
+        return;
+    }
+    bool is_few = a.sessions_max < FEW_SESSIONS;
+    (void)snprintf(
+        detail, sizeof detail,
+        _("clients at once: %u; connections of users beside one of them: %u (limit %llu)"),
+        a.sessions_max, account_users(&a, 1), limit); /* fits */
+    show(d, "limits", is_few ? CHECKLIST_WARN : CHECKLIST_OK, _("descriptors"), detail,
+         is_few ? hint : NULL);
+}
+
+/* ---- certificates ---- */
+
+/* The caller's; NULL: it is not there, or cannot be read. */
+static X509 *read_cert(const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    BIO *bio = n > 0 && n < (int)sizeof path ? BIO_new_file(path, "r") : NULL;
+    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    BIO_free(bio);
+    ERR_clear_error();
+    return cert;
+}
+
+/* Seconds from now until then; negative: it was before. */
+static long long until(const ASN1_TIME *then)
+{
+    int days = 0, seconds = 0;
+    if (ASN1_TIME_diff(&days, &seconds, NULL, then) != 1)
+        return 0;
+    return (long long)days * DAY_S + seconds;
+}
+
+static const char *cert_hint(bool is_ca, long long from, long long to)
+{
+    if (from > 0)
+        return _("is the clock of this machine right? The certificate begins later");
+    if (to <= 0 && is_ca)
+        return _("clients refuse the server from now on: move the folder away, so that the next "
+                 "start makes new certificates, and give clients the new CA");
+    if (to <= 0)
+        return _("a running server renews it by itself: start it, or look at its log");
+    return _("clients need another CA until then: plan a change");
+}
+
+static void show_cert(struct doctor *d, const char *word, const char *title, bool is_ca,
+                      const X509 *cert)
+{
+    char detail[DETAIL_MAX], date[UTC_BUF];
+    long long from = until(X509_get0_notBefore(cert)), to = until(X509_get0_notAfter(cert));
+    bool is_bad = from > 0 || to <= 0, is_soon = is_ca && to < CA_SOON_S;
+    long long now = (long long)time(NULL);
+    (void)snprintf(detail, sizeof detail,
+                   from > 0 ? _("%s: not valid before %s") : _("%s: valid until %s"), d->opt->certs,
+                   utc_text(date, now + (from > 0 ? from : to))); /* cut on purpose */
+    show(d, word,
+         is_bad    ? CHECKLIST_FAIL
+         : is_soon ? CHECKLIST_WARN
+                   : CHECKLIST_OK,
+         title, detail, is_bad || is_soon ? cert_hint(is_ca, from, to) : NULL);
+}
+
+static void look_at_certs(struct doctor *d)
+{
+    char detail[DETAIL_MAX];
+    X509 *ca = read_cert(d->opt->certs, "ca.crt"), *cert = read_cert(d->opt->certs, "server.crt");
+    if (!ca) {
+        (void)snprintf(detail, sizeof detail, _("%s/ca.crt is not there, or cannot be read"),
+                       d->opt->certs); /* cut on purpose */
+        show(d, "ca", CHECKLIST_WARN, _("CA"), detail,
+             _("the first start makes it; if there was one, run this as the server's user"));
+    } else {
+        show_cert(d, "ca", _("CA"), true, ca);
+    }
+    if (cert)
+        show_cert(d, "certificate", _("certificate"), false, cert);
+    X509_free(ca);
+    X509_free(cert);
+}
+
+/* ---- clients ---- */
+
+static void on_broken(void *ctx, const char *line)
+{
+    struct doctor *d = ctx;
+    show(d, "client", CHECKLIST_WARN, _("client"), line,
+         _("this client alone is not let in: mend its file, or 'gotunnel clients set' it anew"));
+}
+
+static void look_at_clients(struct doctor *d)
+{
+    char place[PATH_MAX], detail[DETAIL_MAX];
+    struct errmsg why;
+    struct clients_dir dir;
+    struct clients_counts counts = {0};
+    struct credentials *all = NULL;
+    if (!clients_place(d->opt, place)) {
+        show(d, "clients", CHECKLIST_OK, _("clients"), _("all with the shared secret"), NULL);
+        return;
+    }
+    int err = clients_dir_open(&dir, place, CLIENTS_DIR_READ, &why);
+    if (err == 0) {
+        err = clients_load(&dir, NULL, on_broken, d, &all, &counts, &why);
+        clients_dir_close(&dir);
+    }
+    if (err < 0) {
+        show(d, "clients", CHECKLIST_FAIL, _("clients"), why.text, NULL);
+        return;
+    }
+    credentials_unref(all);
+    (void)snprintf(detail, sizeof detail,
+                   P_("%u client with a key in %s", "%u clients with a key in %s", counts.clients),
+                   counts.clients, place); /* cut on purpose */
+    bool is_empty = counts.clients == 0 && !*d->opt->common.secret;
+    show(d, "clients", is_empty ? CHECKLIST_WARN : CHECKLIST_OK, _("clients"), detail,
+         is_empty ? _("nobody can come in: 'gotunnel clients add NAME' makes one") : NULL);
+}
+
+/* ---- ports ---- */
+
+/* A server of ours runs here: who has the port is it. */
+static bool is_running(const struct doctor *d)
+{
+    char path[CTL_PATH_MAX + 1], state[PATH_MAX];
+    struct errmsg why;
+    int n = snprintf(state, sizeof state, "%s/..", d->opt->certs);
+    for (unsigned i = 0;
+         n > 0 && n < (int)sizeof state && ctl_server_place(d->opt->common.control, state, i, path);
+         i++) {
+        int fd = ctl_reach(path, &why);
+        if (fd >= 0)
+            (void)close(fd); /* only tried */
+        if (fd >= 0 || fd == ERR_PERM)
+            return true;
+    }
+    return false;
+}
+
+static void on_user(void *ctx, int fd, const struct sockaddr *peer)
+{
+    (void)ctx, (void)peer;
+    (void)close(fd); /* nobody runs the loop: it cannot be */
+}
+
+/* Binds as the server would, and lets go. */
+static int try_listening(const struct hostport *at, struct errmsg *why)
+{
+    static const struct listener_events events = {.on_accept = on_user};
+    const struct listener_config cfg = {.host = at->host, .port = at->port};
+    struct listener *l;
+    struct loop loop;
+    int err = loop_init(&loop);
+    if (err < 0)
+        return err;
+    err = listener_open(&loop, &cfg, &events, NULL, &l, why);
+    if (err == 0)
+        listener_close(l);
+    loop_run(&loop);
+    loop_fini(&loop);
+    return err;
+}
+
+static void look_at_port(struct doctor *d)
+{
+    struct hostport at;
+    struct errmsg why = {""};
+    char detail[DETAIL_MAX], hint[DETAIL_MAX] = "";
+    int err = address_parse_listen(d->opt->listen, &at, &why);
+    if (err == 0)
+        err = try_listening(&at, &why);
+    if (err == ERR_INUSE && is_running(d)) {
+        (void)snprintf(detail, sizeof detail, _("%s: the server that runs has it"),
+                       d->opt->listen); /* cut on purpose */
+        show(d, "listen", CHECKLIST_OK, _("tunnel port"), detail, NULL);
+        return;
+    }
+    (void)snprintf(detail, sizeof detail, "%s: %s", d->opt->listen,
+                   err == 0    ? _("free")
+                   : *why.text ? why.text
+                               : err_text(err)); /* cut on purpose */
+    if (err == ERR_INUSE)
+        (void)snprintf(hint, sizeof hint,
+                       _("another program, or a server of ours without a control socket, has it: "
+                         "'ss -ltnp sport = :%d' names it"),
+                       at.port); /* fits */
+    else if (err == ERR_PERM)
+        (void)snprintf(hint, sizeof hint, "%s",
+                       _("ports below 1024 need a right: start it as root (it gives up what it "
+                         "does not need), or give it CAP_NET_BIND_SERVICE"));
+    show(d, "listen", err == 0 ? CHECKLIST_OK : CHECKLIST_FAIL, _("tunnel port"), detail, hint);
+}
+
+/* Whoever is root here need not be who runs the server. */
+static void look_at_ports(struct doctor *d)
+{
+    char text[PORTS_BUF];
+    const struct ports *p = &d->opt->allow_ports;
+    bool has_low = false;
+    for (size_t i = 0; i < p->count; i++)
+        has_low |=
+            p->ranges[i].last > 0 && p->ranges[i].first < PRIVILEGED && p->ranges[i].last > 0;
+    if (p->count == 0)
+        (void)snprintf(text, sizeof text, "%s", _("every port that a client asks for"));
+    else
+        (void)ports_text(text, sizeof text, p); /* fits */
+    bool is_doubtful = has_low && geteuid() != 0;
+    show(d, "ports", is_doubtful ? CHECKLIST_WARN : CHECKLIST_OK, _("public ports"), text,
+         is_doubtful ? _("those below 1024 need root or CAP_NET_BIND_SERVICE at the start") : NULL);
+}
+
+static void look_at_address(struct doctor *d)
+{
+    struct address a;
+    char name[SOCK_NAME_MAX];
+    bool is_there = public_address_find(&a);
+    show(d, "public", is_there ? CHECKLIST_OK : CHECKLIST_WARN, _("public address"),
+         is_there ? address_host_text(name, &a)
+                  : _("no interface of this machine has a public address"),
+         is_there ? _("whether its port is open to the internet says 'gotunnel doctor' of a client")
+                  : _("if a router stands in front, it must forward the tunnel port and the public "
+                      "ports to here"));
+}
+
+/* ---- the command ---- */
+
+static int examine(const struct server_options *opt, bool wants_json)
+{
+    struct doctor d = {.opt = opt, .form = checklist_form_of_stdout(wants_json)};
+    log_release();
+    show(&d, "config", CHECKLIST_OK, _("configuration"),
+         *opt->common.config ? opt->common.config : _("the command line"), NULL);
+    look_at_limits(&d);
+    look_at_certs(&d);
+    look_at_clients(&d);
+    look_at_port(&d);
+    look_at_ports(&d);
+    look_at_address(&d);
+    checklist_flush();
+    return d.failures > 0 ? EXIT_STATUS_FAILED : EXIT_STATUS_OK;
+}
+
+int server_doctor(int argc, char **argv)
+{
+    bool wants_json = checklist_take_json(&argc, argv);
+    int status;
+    struct snapshot *options = server_read_options(argc, argv, &status);
+    if (!options)
+        return status;
+    status = examine(snapshot_server(options), wants_json);
+    snapshot_unref(options);
+    return status;
+}
