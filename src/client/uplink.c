@@ -362,6 +362,18 @@ static void uplink_on_accepted(void *ctx, struct session *s, const char *message
     client_uplink_up(c, u);
 }
 
+/* There is our own session, if it is being resumed. */
+static void uplink_taken(struct uplink *u)
+{
+    struct client *c = u->client;
+    path_good(&c->paths, &u->at);
+    list_foreach (n, &c->uplinks) {
+        struct uplink *o = LIST_ENTRY(n, struct uplink, node);
+        if (o->session)
+            session_taken(o->session);
+    }
+}
+
 static void uplink_on_failed(void *ctx, enum end_reason reason, const struct hello_answer *refusal,
                              const struct errmsg *why)
 {
@@ -371,7 +383,7 @@ static void uplink_on_failed(void *ctx, enum end_reason reason, const struct hel
     if (refusal && u->has_nonce)
         standing_refused(&c->standing, u->nonce);
     if (refusal && refusal->error == HELLO_ERR_TAKEN)
-        path_good(&c->paths, &u->at); /* there is our own session, if it is being resumed */
+        uplink_taken(u);
     else if (!refusal && reason != END_AUTH && reason != END_REFUSED)
         path_failed(&c->paths, &u->at);
     uplink_over(u, reason, refusal, why);

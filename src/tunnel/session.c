@@ -430,6 +430,15 @@ void session_network_changed(struct session *s, bool woke)
     session_wake(s);
 }
 
+void session_taken(struct session *s)
+{
+    if (s->closed || !s->cfg.is_v2)
+        return;
+    life_taken(&s->life, loop_now(s->cfg.loop));
+    session_act(s);
+    session_wake(s);
+}
+
 static struct life_ask ask_of(const struct session *s, const struct handover *h)
 {
     return (struct life_ask){h->epoch, h->rx, smux_session_can_resume(s->mux, h->rx)};

@@ -148,6 +148,9 @@ void session_dialled(struct session *s, int fd_or_err, mtime_ms connect_ms,
 /* The network may have changed. woke: the machine was asleep. */
 void session_network_changed(struct session *s, bool woke);
 
+/* Another open of the client was answered `taken`: see life_taken(). */
+void session_taken(struct session *s);
+
 /* ---- server ---- */
 
 /* Checks the proof, and goes on with the session over the new connection; the old one is closed.

@@ -28,7 +28,7 @@ struct session {
     struct errmsg why; /* also of the last answer to on_dial */
     uint64_t client;
     struct quota *counted_at;
-    unsigned stops, dials_answered, network_changes;
+    unsigned stops, dials_answered, network_changes, taken;
     mtime_ms drain_ms; /* of the last stop */
     int answer;        /* the last answer to on_dial: a descriptor or an error */
     /* of those that are many */

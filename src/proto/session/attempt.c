@@ -178,6 +178,16 @@ void life_network_changed(struct life *l, bool elsewhere, mtime_ms now)
     life_leave(l, LIFE_IN_NETWORK, before);
 }
 
+void life_taken(struct life *l, mtime_ms now)
+{
+    struct life_before before = life_enter(l, now);
+    if (l->attempt == LIFE_ATTEMPT_WAITING && l->unknown_since != MTIME_NEVER) {
+        l->retry_ms = 0;
+        attempt_dial(l);
+    }
+    life_leave(l, LIFE_IN_TAKEN, before);
+}
+
 void life_dialled(struct life *l, bool ok, mtime_ms connect_ms, mtime_ms now)
 {
     struct life_before before = life_enter(l, now);

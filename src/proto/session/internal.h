@@ -14,6 +14,7 @@ enum life_input {
     LIFE_IN_STOP,
     LIFE_IN_CLOSE,
     LIFE_IN_NETWORK,
+    LIFE_IN_TAKEN,
     LIFE_IN_DIALLED,
     LIFE_IN_SECURED,
     LIFE_IN_FOUND,

@@ -28,6 +28,7 @@ static const uint8_t may_become[LIFE_INPUTS][3] = {
     [LIFE_IN_STOP]         = {U | O,         U | S | O,     D | O},
     [LIFE_IN_CLOSE]        = {O,             O,             O},
     [LIFE_IN_NETWORK]      = {U | S,         S,             D},
+    [LIFE_IN_TAKEN]        = {U,             S,             D},
     [LIFE_IN_DIALLED]      = {U,             S,             D},
     [LIFE_IN_SECURED]      = {U,             S,             D},
     [LIFE_IN_FOUND]        = {U,             S | O,         D},

@@ -322,6 +322,11 @@ void life_close(struct life *l, mtime_ms now);
    source address), or the machine slept. */
 void life_network_changed(struct life *l, bool elsewhere, mtime_ms now);
 
+/* Another open of ours was answered `taken`: behind an address of the server somebody has our id, who may be this
+   very session. If somebody has said `unknown`, it is asked for at once, and soon again: an open and a resume that
+   take turns never meet the same one of two servers behind a balancer. */
+void life_taken(struct life *l, mtime_ms now);
+
 /* The result of DIAL: TCP stands, after connect_ms; or it does not, and the dialer
    has said why. */
 void life_dialled(struct life *l, bool ok, mtime_ms connect_ms, mtime_ms now);

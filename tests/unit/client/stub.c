@@ -592,6 +592,11 @@ void session_network_changed(struct session *s, bool woke)
     s->network_changes++;
 }
 
+void session_taken(struct session *s)
+{
+    s->taken++;
+}
+
 void stub_over(struct session *s, enum end_reason reason)
 {
     assert_false(s->is_over);

@@ -347,6 +347,30 @@ static void addresses(void)
     assert_int_equal(paths->good.ip[3], 5);
 }
 
+/* A session is opened beside one that is asked for, and the server has that: it hears of it. */
+static void held(void)
+{
+    const struct hello_answer taken = {.error = HELLO_ERR_TAKEN}, busy = {.error = HELLO_ERR_BUSY};
+    struct session *s = stub_up(1);
+    s->state = LIFE_DETACHED;
+    s->streams = 1;
+    stub_beside(s);
+    stub_wait();
+    stub_connected(stub_dial(), 4);
+    stub_failed(stub_opening(), END_REFUSED, &busy);
+    assert_int_equal(s->taken, 0);
+    stub_wait();
+    stub_connected(stub_dial(), 5);
+    stub_failed(stub_opening(), END_REFUSED, &taken);
+    assert_int_equal(s->taken, 1);
+}
+
+static void a_session_that_the_server_has_is_asked_for(void **state)
+{
+    (void)state;
+    RUN("", held);
+}
+
 static void an_address_that_answered_is_no_bad_one(void **state)
 {
     (void)state;
@@ -735,6 +759,7 @@ int main(void)
         cmocka_unit_test(a_wrong_secret),
         cmocka_unit_test(a_server_that_lets_wait_is_named),
         cmocka_unit_test(an_address_that_answered_is_no_bad_one),
+        cmocka_unit_test(a_session_that_the_server_has_is_asked_for),
         cmocka_unit_test(a_slow_handshake_gets_longer_each_time),
         cmocka_unit_test(a_person_who_asks_hears_the_state),
         cmocka_unit_test(a_session_that_wants_a_connection_dials),

@@ -601,6 +601,36 @@ static void test_unknown_with_connections(void **state)
     expect(&k, "close unknown");
 }
 
+/* Who is known to be there is asked for at once, and soon again: twice before the next open. */
+static void test_unknown_but_taken(void **state)
+{
+    struct kit k;
+    (void)state;
+    lose(&k, KIT_WINDOW, 2);
+    life_taken(&k.l, k.now); /* nobody has said `unknown` */
+    expect(&k, "");
+    for (int i = 0; i < 5; i++) {
+        ask(&k, 1);
+        kit_drop(&k);
+        life_answered(&k.l, LIFE_ANSWER_UNKNOWN, 0, k.now);
+        kit_drop(&k);
+        if (i < 4)
+            next_dial(&k);
+    }
+    mtime_ms late = life_deadline(&k.l);
+    assert_true(late > k.now + 300);
+    life_taken(&k.l, k.now);
+    expect(&k, "dial last=59900");
+    life_taken(&k.l, k.now); /* once at a time */
+    expect(&k, "");
+    ask(&k, 1);
+    kit_drop(&k);
+    life_answered(&k.l, LIFE_ANSWER_UNKNOWN, 0, k.now);
+    kit_drop(&k);
+    assert_in_range(life_deadline(&k.l), k.now, k.now + 2 * LIFE_RETRY_FIRST_MS);
+    assert_true(k.l.unknown_since < k.now); /* it is given up when it would have been */
+}
+
 static void test_another_address_still_has_it(void **state)
 {
     struct kit k;
@@ -1000,6 +1030,7 @@ int main(void)
         cmocka_unit_test(test_tls_may_fail),
         cmocka_unit_test(test_unknown_without_connections),
         cmocka_unit_test(test_unknown_with_connections),
+        cmocka_unit_test(test_unknown_but_taken),
         cmocka_unit_test(test_another_address_still_has_it),
         cmocka_unit_test(test_unknown_and_the_last_connection_ends),
         cmocka_unit_test(test_unknown_while_suspected),

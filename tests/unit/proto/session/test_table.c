@@ -13,7 +13,7 @@
 
 #include "kit.h"
 
-enum { WORDS = 28, DEPTH = 4 };
+enum { WORDS = 29, DEPTH = 4 };
 
 /* One of the inputs there are; time passes to the next timer, or a while. */
 static void give(struct kit *k, int word)
@@ -76,6 +76,9 @@ static void give(struct kit *k, int word)
     case 26 ... 27:
         if (l->cfg.window_ms == 0)
             life_found(l, word == 26, k->now);
+        break;
+    case 28:
+        life_taken(l, k->now);
         break;
     default:
         break;
