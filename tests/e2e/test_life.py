@@ -13,10 +13,9 @@ import time
 import pytest
 
 from lib import services
-from lib.procs import PROGRAM, SANITIZED, SECRET, rest, wait_for
+from lib.procs import PROGRAM, RELEASE_ONLY, SECRET, rest, wait_for
 from lib.services import connect, free_port, pattern, read_all, read_exactly, works
 
-RELEASE_ONLY = pytest.mark.skipif(SANITIZED, reason="memory of a sanitizer's build says nothing")
 
 
 def listens(port):

@@ -9,11 +9,10 @@ import time
 import pytest
 
 from lib import services
-from lib.procs import SANITIZED, wait_for
+from lib.procs import RELEASE_ONLY, wait_for
 from lib.services import connect, pattern, read_exactly, reset
 
 pytestmark = pytest.mark.patient
-RELEASE_ONLY = pytest.mark.skipif(SANITIZED, reason="memory of a sanitizer's build says nothing")
 SECONDS = 4
 DIALS = 128  # an eighth of 1,024 descriptors (proto/account.h)
 

@@ -2,6 +2,7 @@
 """Many tunnels in one session: each to its own target, none in the way of another, across cuts and restarts."""
 
 import contextlib
+import signal
 import socket
 
 import pytest
@@ -10,8 +11,9 @@ from lib import services
 from lib.cutter import Cutter
 from lib.cuts import accepts
 from lib.keyed import Keyed, go_on_over
-from lib.procs import PROGRAM, SECRET, wait_for
+from lib.procs import PROGRAM, RELEASE_ONLY, SECRET, wait_for
 from lib.services import answer, free_port
+from lib.site import Site, put
 
 pytestmark = pytest.mark.patient
 
@@ -147,6 +149,32 @@ def test_64_tunnels_and_not_one_more(lab):
         done = lab.run("client", "-server", "127.0.0.1:1", "-secret", SECRET, *(w for i in range(1025) for w in (
             "-forward", f"t{i}=0=127.0.0.1:1")))
         assert done.returncode == 2 and "a client has at most 1024 tunnels" in done.stderr
+
+
+@RELEASE_ONLY
+@pytest.mark.serial
+def test_a_tunnel_costs_at_most_2_kib_at_each_end(lab):
+    """Of a thousand that one client has: what 936 more of them take, one service behind each."""
+    with named("many") as service:
+        site = Site(lab)
+        put(lab.path / "join", site.add("nas", "-ports", "0-65535", "-tunnels", "1024") + "\n")
+
+        def write(n):
+            rows = "".join(f"  - {{name: t{i}, port: 0, target: 127.0.0.1:{service.port}}}\n" for i in range(n))
+            return put(lab.path / "client.yaml", f"join-file: join\ntunnels:\n{rows}")
+
+        client = lab.start("client", PROGRAM, "client", "-config", write(64))
+        client.wait_count("': tcp://", 64)
+        before = [p.status("RssAnon") for p in (site.server, client)]
+        write(1000)
+        client.kill(signal.SIGHUP)
+        client.wait_log("936 tunnels new")
+        client.wait_count("': tcp://", 1000)
+        assert answer(opened(client, "t999")) == "many"
+        for end, a, b in zip(("server", "client"), before, (p.status("RssAnon") for p in (site.server, client))):
+            each = (b - a) * 1024 / 936
+            print(f"\n{end}: {each:.0f} bytes a tunnel")
+            assert each <= 2048
 
 
 def test_an_old_server_carries_the_first(lab, three):

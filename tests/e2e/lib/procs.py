@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = Path(os.environ.get("GOTUNNEL", ROOT / "build/gotunnel")).resolve()
 PEERS = ROOT / "build/interop"
 SANITIZED = "asan" in str(PROGRAM) or "tsan" in str(PROGRAM)
+RELEASE_ONLY = pytest.mark.skipif(SANITIZED, reason="memory of a sanitizer's build says nothing")
 TSAN = "tsan" in str(PROGRAM)
 PATIENCE = 60 if SANITIZED else 30  # seconds until something that must happen has happened
 THREADS = os.environ.get("GOTUNNEL_TEST_THREADS")  # of servers that are not told; None: their default
