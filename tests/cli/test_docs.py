@@ -63,7 +63,7 @@ def test_the_man_page_has_every_key(mode):
     section = (MADE / "gotunnel.1").read_text().replace("\\-", "-").split(".SH CONFIGURATION FILE")[1].split(".SH ")[0]
     top, tunnel = keys(mode)
     shown = section.split(f"Keys of the {mode}:\n")[1].split("\n.PP")[0]
-    assert re.findall(r"(?m)^\.BR ([a-z-]+) [,.]$", shown) == top + ["tunnels"] * (mode == "client")
+    assert re.findall(r"(?m)^\.BR ([a-z-]+) [,.]$", shown) == sorted(top) + ["tunnels"] * (mode == "client")
     for key in tunnel:
         assert f".TP\n\\fB{key}\\fR\n" in section
 
@@ -210,7 +210,8 @@ def test_the_reference_has_the_options_and_defaults_of_the_help(mode, page):
             assert shown[flag].strip("`") == default[1], flag
 
 
-@pytest.mark.parametrize("pages,least", [(READMES, 3), (REFERENCE, 14), (MIGRATING, 8)])
+@pytest.mark.parametrize("pages,least", [(READMES, 3), (REFERENCE, 14), (MIGRATING, 8),
+                                         (("docs/troubleshooting.md", "docs/troubleshooting.zh-CN.md"), 4)])
 def test_both_languages_have_the_same_commands(pages, least):
     """Every block of code, but for its comments and for pictures that have words in them."""
     def blocks(page):
