@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 ARCH    ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
 
-.PHONY: all deps demo demo-cut test test-long test-static static image bench bench-full bench-hostile bench-fleet install docs clean format check-format help
+.PHONY: all deps demo demo-cut test test-long test-static static image bench bench-full bench-hostile bench-fleet install docs site clean format check-format help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) gotunnel
@@ -65,6 +65,10 @@ install: $(BUILD)/build.ninja
 docs: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) docs
 
+site:
+	@tools/deps site
+	@tools/site $(SITE)
+
 clean:
 	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-bench build-static
 
@@ -91,6 +95,7 @@ help:
 	@echo 'make install         install under PREFIX ($(PREFIX)); DESTDIR is respected;'
 	@echo '                     UNITDIR: where units of systemd go (UNITDIR=none: not at all)'
 	@echo 'make docs            the tables of keys in docs/configuration.md, from the table of options'
+	@echo 'make site            README and docs/ as static HTML in build/site (SITE=DIR: elsewhere)'
 	@echo 'make deps            install what a build needs (Debian, Ubuntu)'
 	@echo 'make format          format the C files;  make check-format only looks'
 	@echo 'make clean           remove what was built'
