@@ -66,9 +66,13 @@ static int cmd_help(int argc, char **argv)
     (void)argc, (void)argv;
     printf("%s\n\n",
            _("gotunnel exposes a TCP service behind NAT or a firewall on a public server."));
+    printf("  gotunnel up -public vps.example.com    %s\n", _("on the public host"));
+    printf("  gotunnel join gt1_... 3000             %s\n\n",
+           _("beside the service: the line that 'up' has printed, with its port"));
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         printf("  gotunnel %-8s %s\n", commands[i].name, _(commands[i].help));
     print_hint();
+    printf("%s\n", _("use 'gotunnel up -h' and 'gotunnel join -h' for the short way"));
     return EXIT_STATUS_OK;
 }
 

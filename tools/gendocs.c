@@ -40,8 +40,10 @@ static void print_roff(const char *text)
 
 static void man_options(const struct mode *m)
 {
+    const struct option *rows[OPTIONS_MAX];
+    mode_rows(m, rows);
     for (size_t i = 0; i < m->count; i++) {
-        const struct option *o = &m->options[i];
+        const struct option *o = rows[i];
         printf(".TP\n\\fB\\-");
         print_roff(o->name);
         printf(o->value ? "\\fR \\fI%s\\fR\n" : "\\fR\n", o->value);

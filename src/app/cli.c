@@ -41,12 +41,16 @@ int cli_failed(int err)
     }
 }
 
-/* Go's form, for -h. */
+/* Go's form, for -h, with examples before it. */
 int cli_help(const struct mode *m)
 {
     char head[64];
     (void)snprintf(head, sizeof head, "Usage of %s:\n", m->name); /* fits */
     log_text(head);
+    if (m->examples) {
+        log_text(m->examples);
+        log_text("\n");
+    }
     if (m == &join_mode) {
         log_text(
             _("  STRING is what the server has printed, - for standard input; then for each "
@@ -67,6 +71,10 @@ int cli_help(const struct mode *m)
     (void)flags_usage(m, text, n + 1);
     log_text(text);
     free(text);
+    if (m->also) {
+        log_text("\n");
+        log_text(_(m->also));
+    }
     return EXIT_STATUS_OK;
 }
 

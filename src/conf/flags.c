@@ -189,9 +189,11 @@ static bool is_bare(enum option_type type)
 
 size_t flags_usage(const struct mode *m, char *out, size_t room)
 {
+    const struct option *rows[OPTIONS_MAX];
     size_t len = 0;
+    mode_rows(m, rows);
     for (size_t i = 0; i < m->count; i++) {
-        const struct option *o = &m->options[i];
+        const struct option *o = rows[i];
         const char *mark = is_bare(o->type) ? "" : "\"";
         char def[128] = "";
         if (*o->def)

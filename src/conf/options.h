@@ -92,6 +92,10 @@ struct mode {
     const struct option *options;
     size_t count;
     const char *required; /* the options without which it does not start, as one writes them */
+    const char
+        *first; /* names that -h shows before the others, one blank between them; NULL: none */
+    const char *examples; /* what one types, lines of -h; NULL: none */
+    const char *also;     /* last lines of -h, translated where they are shown; NULL: none */
 };
 
 struct common_options {
@@ -154,6 +158,10 @@ struct client_options {
 extern const struct mode server_mode, client_mode, join_mode;
 
 bool mode_is_client(const struct mode *m);
+
+/* The rows in the order of -h and of the man page: m->first, then the others. ret_rows has room for
+   OPTIONS_MAX; m->count of them are written. */
+void mode_rows(const struct mode *m, const struct option **ret_rows);
 
 /* Where an option stands in a configuration file (conf/config.h). */
 enum option_place {

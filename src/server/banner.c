@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the server prints on stdout when it is ready: all a person needs to start a client. The
+ * What the server prints on stdout when it is ready: all a person needs to start a client, and first what to type. The
  * secret itself appears only on a terminal; service managers and files keep what they are given.
  * A stdout that takes nothing must not keep the server from serving: it has a thread of its own,
  * which ends with it.
@@ -30,10 +30,10 @@ static void print_head(FILE *to)
 static void print_keys_only(FILE *to, const struct server *srv)
 {
     print_head(to);
-    fprintf(to, _("Listening on: %s\n\n"), listener_address(srv->tunnel_port));
     fprintf(to, "%s\n",
             _("Make a client with its own key here, and run what this prints on its machine:"));
-    fprintf(to, "./gotunnel clients add laptop -ports 8080\n");
+    fprintf(to, "./gotunnel clients add laptop -ports 8080\n\n");
+    fprintf(to, _("Listening on: %s\n"), listener_address(srv->tunnel_port));
     fputs(RULE, to);
 }
 
@@ -41,19 +41,20 @@ static void print(FILE *to, const struct server *srv, const char *ca)
 {
     const char *secret = isatty(STDOUT_FILENO) ? srv->opt->common.secret : "<secret>";
     print_head(to);
-    fprintf(to, _("Shared secret: %s\n"), secret);
-    fprintf(to, _("Listening on: %s\n\n"), listener_address(srv->tunnel_port));
-    fprintf(to, "%s\n",
-            _("Create a file ca.crt on the client machine and copy the following into it:"));
-    fprintf(to, "%s\n", ca);
-    fprintf(to, "%s\n",
-            _("Then connect with a command like this (replace <server_ip> by the server's "
-              "real public IP):"));
+    fprintf(
+        to, "%s\n",
+        _("Beside the service run a command like this (replace <server_ip> by the server's real "
+          "public IP):"));
     fprintf(
         to,
         "./gotunnel client -server <server_ip>:%d -secret \"%s\" -ca ./ca.crt -remote-port 8080 "
-        "-local-target 127.0.0.1:80\n",
+        "-local-target 127.0.0.1:80\n\n",
         listener_port(srv->tunnel_port), secret);
+    fprintf(to, "%s\n",
+            _("Create a file ca.crt on the client machine and copy the following into it:"));
+    fprintf(to, "%s\n", ca);
+    fprintf(to, _("Shared secret: %s\n"), secret);
+    fprintf(to, _("Listening on: %s\n"), listener_address(srv->tunnel_port));
     fputs(RULE, to);
 }
 

@@ -95,7 +95,14 @@ static bool make_mode(struct up_mode *m, const char *state)
         m->rows[n] = *o;
         set_defaults(m, &m->rows[n++]);
     }
-    m->mode = (struct mode){"up", m->rows, n, "[-public NAME]"};
+    m->mode = (struct mode){
+        "up",
+        m->rows,
+        n,
+        "[-public NAME]",
+        .first = "public state",
+        .examples = "  gotunnel up -public vps.example.com\n",
+    };
     return certs > 0 && certs < (int)sizeof m->certs && control > 0;
 }
 

@@ -26,10 +26,16 @@ def run(argv, path, language="zh_CN.UTF-8"):
 
 
 def without_our_rows(text):
-    """The list of flags without those the original does not have."""
+    """The list of flags without those the original does not have, and what stands around it."""
+    text = re.sub(r"(?m)^  gotunnel .*\n|^'gotunnel up' .*\n|^更简单的办法.*\n|^\n", "", text)
     for name in OUR_ROWS:
         text = re.sub(rf"(?m)^  -{name}( string| int| duration| size)?\n    \t.*\n", "", text)
     return re.sub(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ", "YYYY/MM/DD hh:mm:ss.uuuuuu ", text)
+
+
+def rows(text):
+    """Each flag with its text; the original's are in the order of the alphabet, ours have those first without which nothing works."""
+    return sorted(re.split(r"(?m)^(?=  -)", text))
 
 
 def name(line):
@@ -58,7 +64,7 @@ def test_as_recorded(line, tmp_path):
     assert done.returncode == line["exit"]
     assert done.stdout == line["stdout"]
     if done.returncode == 0 or not line["stderr"]:
-        assert without_our_rows(done.stderr) == line["stderr"]
+        assert rows(without_our_rows(done.stderr)) == rows(line["stderr"])
     else:
         assert_error(done, line, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -85,6 +91,25 @@ def test_help(argv, tmp_path):
     done = run(argv, tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     assert "gotunnel server" in done.stdout and "gotunnel client -h" in done.stdout
+    assert done.stdout.index("gotunnel up -public") < done.stdout.index("gotunnel join gt1_...") < done.stdout.index("gotunnel server")
+    assert done.stdout.splitlines()[-1].count("gotunnel up -h") == done.stdout.splitlines()[-1].count("gotunnel join -h") == 1
+
+
+@pytest.mark.parametrize("mode,first", [("server", ["secret", "secret-file"]), ("client", ["server", "secret", "secret-file"]),
+                                        ("join", ["json", "save", "join-file"]), ("up", ["public", "state"])])
+def test_help_begins_with_what_one_types(mode, first, tmp_path):
+    """Then the flags that are needed; and the long way points to the short one."""
+    done = run([mode, "-h"], tmp_path, language="C")
+    head, example = done.stderr.splitlines()[:2]
+    assert head == f"Usage of {mode}:" and example.startswith(f"  gotunnel {mode} ")
+    shown = re.findall(r"(?m)^  -([a-z-]+)", done.stderr)
+    assert shown[:len(first)] == first
+    rest = shown[len(first):]
+    assert rest == sorted(rest)
+    if mode in ("server", "client"):
+        last = done.stderr.splitlines()[-1]
+        assert "gotunnel up" in last and "gotunnel join" in last
+    assert max(map(len, done.stderr.splitlines())) < 230
 
 
 @pytest.mark.parametrize("typed,meant", [("jion", "join"), ("check-", "check"), ("gen-key", "genkey")])

@@ -115,7 +115,7 @@ def test_how_many_threads_there_are(lab, echo, flags, wrapper, count):
 @RELEASE_ONLY
 def test_what_a_thread_takes_of_the_descriptors(lab):
     def fds_and_limit(threads):
-        server = lab.server(flags=("-threads", threads), wrapper=("prlimit", "--nofile=4000:4000"))
+        server = lab.server(flags=("-threads", threads, "-log-level", "debug"), wrapper=("prlimit", "--nofile=4000:4000"))
         wait_for("the banner to be written", lambda: "banner" not in server.threads())
         return server.fds(), int(server.match(r"up to (\d+) connections").group(1))
 

@@ -347,6 +347,26 @@ static void usage_lists_every_row(void **state)
     assert_int_equal(strlen(small), sizeof small - 1);
 }
 
+/* Those without which nothing works first, then the alphabet; each once. */
+static void usage_begins_with_what_is_needed(void **state)
+{
+    (void)state;
+    const struct option *rows[OPTIONS_MAX];
+    mode_rows(&client_mode, rows);
+    assert_string_equal(rows[0]->name, "server");
+    assert_string_equal(rows[1]->name, "secret");
+    assert_string_equal(rows[2]->name, "secret-file");
+    for (size_t i = 4; i < client_mode.count; i++)
+        assert_true(strcmp(rows[i - 1]->name, rows[i]->name) < 0);
+    mode_rows(&join_mode, rows);
+    assert_string_equal(rows[0]->name, "join-file");
+    assert_string_equal(rows[1]->name, "ca");
+    const struct mode plain = {"plain", client_mode.options, client_mode.count, ""};
+    mode_rows(&plain, rows);
+    assert_ptr_equal(rows[0], &client_mode.options[0]);
+    assert_ptr_equal(rows[plain.count - 1], &client_mode.options[plain.count - 1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +389,7 @@ int main(void)
         cmocka_unit_test(the_secret_leaves_the_command_line_d13),
         cmocka_unit_test(a_secret_that_no_line_can_carry_d12),
         cmocka_unit_test(usage_lists_every_row),
+        cmocka_unit_test(usage_begins_with_what_is_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
