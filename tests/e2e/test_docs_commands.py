@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.procs import PATIENCE, PROGRAM, ROOT, SANDBOX, wait_for
+from lib.procs import PATIENCE, PROGRAM, ROOT, SANDBOX, SANITIZED, wait_for
 
 pytestmark = pytest.mark.patient
 
@@ -116,6 +116,8 @@ class World:
                 os.killpg(p.pid, signal.SIGKILL)
                 p.wait()
                 raise
+            log = (self.path / f"{role}.log").read_text(errors="replace") if role in ("server", "client") else ""
+            assert "Sanitizer" not in log and (not log or p.returncode == 0), log
 
     def stays(self, role, line, machine, ready):
         out = self.start(role, ["sh", "-c", f"exec {line}"], machine)
@@ -134,6 +136,8 @@ class World:
     def up(self, line):
         """The server. Its string, the first time, goes to where its client is."""
         self.end("client")
+        if SANITIZED:  # they look into their own process, which the cage forbids
+            line = line.replace("-sandbox require", "-sandbox off")
         self.stays("server", line, self.server, r"\n\n  gotunnel ")
         made = self.server.path / "c1.join"
         if made.exists():
