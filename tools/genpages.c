@@ -58,19 +58,21 @@ static const struct {
     {"trusted-proxy", {"behind-a-balancer", "放在负载均衡器之后"}},
 };
 
-/* The text of an option, with a cell's own signs kept out of the table's way. */
-static void put_text(FILE *to, const char *text)
+static bool is_required(const struct option *o)
 {
-    for (; *text; text++) {
+    return strstr(o->help, "(required)") != NULL;
+}
+
+/* The text of an option, with a cell's own signs kept out of the table's way; that it is required stands in
+   another cell. */
+static void put_text(FILE *to, const struct option *o)
+{
+    const char *text = _(o->help), *end = is_required(o) ? strrchr(text, '(') : NULL;
+    for (; *text && text + 1 != end; text++) {
         if (*text == '|')
             fputc('\\', to);
         fputc(*text, to);
     }
-}
-
-static bool is_required(const struct option *o)
-{
-    return strstr(o->help, "(required)") != NULL;
 }
 
 static void put_row(FILE *to, const struct words *w, const struct option *o, const char *key,
@@ -82,7 +84,7 @@ static void put_row(FILE *to, const struct words *w, const struct option *o, con
     else if (*o->def)
         fprintf(to, "`%s` ", o->def);
     fprintf(to, "| %s | ", o->reload == RELOAD_LIVE ? w->live : w->restart);
-    put_text(to, _(o->help));
+    put_text(to, o);
     for (size_t i = 0; i < ARRAY_LEN(more); i++)
         if (strcmp(more[i].key, key) == 0)
             fprintf(to, "%s%s#%s%s", w->more, w->reference, more[i].anchors[w - all_words],
