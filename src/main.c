@@ -12,6 +12,7 @@
 #include "app/ctl_cmd.h"
 #include "app/genkey.h"
 #include "app/guard.h"
+#include "app/status_cmd.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "client/check.h"
@@ -38,6 +39,7 @@ static const struct command commands[] = {
     {"server", cmd_server, N_("run on the public host: take tunnels and open public ports")},
     {"client", cmd_client, N_("run beside the service: connect it to a server")},
     {"join", cmd_join, N_("the client, by the line that the server has printed")},
+    {"status", cmd_status, N_("show how a running server or client is, its clients and tunnels")},
     {"ctl", cmd_ctl, N_("ask a running server or client: reload, drain and others")},
     {"doctor", cmd_doctor, N_("try the whole way, and say what is wrong on it and what to do")},
     {"check", cmd_check, N_("say what a configuration file would do, and what is wrong with it")},

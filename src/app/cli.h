@@ -12,6 +12,7 @@ enum exit_status {
     EXIT_STATUS_FAILED = 1,       /* could not start */
     EXIT_STATUS_USAGE = 2,        /* the command line, or the configuration file, was wrong */
     EXIT_STATUS_UNREACHABLE = 69, /* EX_UNAVAILABLE, with -once: no server there, or a busy one */
+    EXIT_STATUS_NOT_UP = 75,      /* EX_TEMPFAIL, of status -q: it runs, and not all is up */
     EXIT_STATUS_REJECTED = 77,    /* EX_NOPERM, with -once: one end does not accept the other */
     EXIT_STATUS_CONFIG = 78, /* EX_CONFIG, for a service manager, with -once or a join string: no
                                 later start can succeed */

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "app/census_desk.h"
 #include "app/reload.h"
 #include "app/signals.h"
 #include "base/attr.h"
@@ -29,7 +30,10 @@ enum {
     CTL_CONNECTIONS = 16,   /* at once; more wait in the kernel */
     CTL_PATIENCE_MS = 5000, /* for a request, and for who does not read the answer */
     CTL_PAUSE_MS = 200,     /* after an accept() that failed */
-    CTL_PATH_MAX = 108,     /* bytes of its path, with the NUL: as the kernel's */
+    CTL_PIECE_MAX =
+        64
+        << 10, /* bytes of an answer that comes in pieces: then the next is made when they are out */
+    CTL_PATH_MAX = 108, /* bytes of its path, with the NUL: as the kernel's */
 };
 
 /* Somebody who waits for his answer. */
@@ -42,6 +46,8 @@ struct ctl_ops {
        the answer, or ctl_later() says that it follows. And a line for each that is there. */
     void (*client)(void *ctx, const char *name, struct ctl_answer *a);
     void (*clients)(void *ctx, struct ctl_answer *a);
+    /* As census_ask(). */
+    void (*census)(void *ctx, struct census_ask *a);
 };
 
 struct ctl {
@@ -83,6 +89,18 @@ void ctl_begin(struct ctl *c, struct loop *loop, const char *mode, struct signal
 struct ctl_later *ctl_later(struct ctl_answer *a);
 struct ctl_answer *ctl_later_answer(struct ctl_later *l);
 void ctl_later_end(struct ctl_later *l);
+
+/* Where an answer comes from that is too long to be made at once. */
+struct ctl_source {
+    /* Puts some more lines into a, which is empty, up to CTL_PIECE_MAX bytes or one line more. False: with them
+       it is whole. */
+    bool (*more)(struct ctl_source *s, struct ctl_answer *a);
+    /* No more is asked for. */
+    void (*over)(struct ctl_source *s);
+};
+
+/* Instead of ctl_later_end(): what has been put is followed by what s has, as fast as who asked reads it. */
+void ctl_later_stream(struct ctl_later *l, struct ctl_source *s);
 
 /* Nobody is served any more, and the file is removed, if it is still ours and we may. Its handles are
    closing. Harmless if there is none, or it is closed. */

@@ -90,3 +90,68 @@ char *ctl_ask(int fd, const struct ctl_request *req, struct errmsg *why)
                          is_asked ? _("the program has given no answer") : errno_text(errnum));
     return bytes;
 }
+
+/* ---- line by line ---- */
+
+struct lines {
+    int fd;
+    char *bytes;
+    size_t len, room;
+};
+
+/* Some bytes more. ERR_EOF: there are none. */
+static int read_more(struct lines *l)
+{
+    enum { STEP = 64 << 10 };
+    if (l->room - l->len < STEP) {
+        size_t room = l->room + STEP < 2 * l->room ? 2 * l->room : l->room + STEP;
+        char *bytes = l->len > CTL_ANSWER_MAX ? NULL : realloc(l->bytes, room);
+        if (!bytes)
+            return l->len > CTL_ANSWER_MAX ? ERR_LIMIT : ERR_NOMEM;
+        l->bytes = bytes;
+        l->room = room;
+    }
+    ssize_t n;
+    do
+        n = recv(l->fd, l->bytes + l->len, l->room - l->len, 0);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return ERR_EOF;
+    l->len += (size_t)n;
+    return 0;
+}
+
+/* The lines that are whole; what is behind the last of them stays. False: no more are wanted. */
+static bool take_lines(struct lines *l, ctl_take_line *take, void *ctx)
+{
+    char *at = l->bytes, *end = l->bytes + l->len, *lf;
+    bool more = true;
+    while (more && (lf = memchr(at, '\n', (size_t)(end - at)))) {
+        *lf = '\0';
+        more = take(ctx, at, (size_t)(lf - at));
+        at = lf + 1;
+    }
+    l->len = (size_t)(end - at);
+    memmove(l->bytes, at, l->len);
+    return more;
+}
+
+int ctl_ask_lines(int fd, const struct ctl_request *req, ctl_take_line *take, void *ctx,
+                  struct errmsg *why)
+{
+    char line[CTL_LINE_MAX];
+    struct lines l = {.fd = fd};
+    size_t n = ctl_request_put(line, req);
+    int err = 0;
+    (void)!send(fd, line, n, MSG_NOSIGNAL); /* one that is refused is told before it asks */
+    while (err == 0) {
+        err = read_more(&l);
+        if (err == 0 && !take_lines(&l, take, ctx))
+            break;
+    }
+    free(l.bytes);
+    if (err == 0)
+        return 0;
+    return errmsg_set(why, err == ERR_EOF ? ERR_IO : err, "%s",
+                      err == ERR_EOF ? _("the program has given no answer") : err_text(err));
+}

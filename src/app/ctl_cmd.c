@@ -2,7 +2,6 @@
 /* The side of `gotunnel ctl`: finds the socket, asks, and shows the answer, a row of a table for each command. */
 #include "app/ctl_cmd.h"
 
-#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,15 +10,13 @@
 
 #include "app/cli.h"
 #include "app/ctl_ask.h"
-#include "app/server_state.h"
+#include "app/ctl_find.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "conf/flags.h"
 #include "conf/utc.h"
-
-#define CLIENTS "/run/gotunnel-client" /* of our units */
 
 struct ctl_options {
     struct common_options common; /* of which nothing is used but `given` */
@@ -102,73 +99,6 @@ static bool read_line(int argc, char **argv, struct ctl_options *o, struct ctl_r
     return true;
 }
 
-/* ---- the socket ---- */
-
-struct found {
-    unsigned count;
-    char path[CTL_PATH_MAX + 1]; /* of the last one */
-    char all[1024];
-};
-
-static void look(struct found *f, const char *folder, const char *name)
-{
-    char path[CTL_PATH_MAX + 1];
-    int n = snprintf(path, sizeof path, "%s%s%s/control", folder, *name ? "/" : "", name);
-    if (n < 0 || (size_t)n >= sizeof path || access(path, F_OK) < 0)
-        return;
-    size_t len = strlen(f->all);
-    (void)snprintf(f->all + len, sizeof f->all - len, "%s%s", len > 0 ? ", " : "", path); /* cut */
-    memcpy(f->path, path, sizeof path);
-    f->count++;
-}
-
-/* Those of our units. */
-static void look_around(struct found *f)
-{
-    DIR *clients = opendir(CLIENTS);
-    look(f, CTL_SERVERS, "");
-    for (struct dirent *e; clients && (e = readdir(clients));)
-        if (e->d_name[0] != '.')
-            look(f, CLIENTS, e->d_name);
-    if (clients)
-        (void)closedir(clients); /* only read */
-}
-
-/* That of `gotunnel up`, if it runs: what a dead one has left is none. */
-static void look_in_state(struct found *f)
-{
-    char state[PATH_MAX], path[CTL_PATH_MAX + 1];
-    struct errmsg why;
-    if (!server_state_find("", false, state))
-        return;
-    int n = snprintf(path, sizeof path, "%s/control", state);
-    int fd = n > 0 && n < CTL_PATH_MAX ? ctl_reach(path, &why) : ERR_NOTFOUND;
-    if (fd >= 0)
-        (void)close(fd); /* only tried */
-    if (fd != ERR_NOTFOUND)
-        look(f, state, "");
-}
-
-/* The given one, or what a program of ours with our environment would have, or the only one there is. */
-static bool find_socket(const struct ctl_options *o, char ret[CTL_PATH_MAX + 1])
-{
-    struct common_options asked = {.control = o->control};
-    struct found f = {0};
-    bool is_given;
-    ctl_path(ret, &asked, &is_given);
-    if (*ret)
-        return true;
-    look_around(&f);
-    look_in_state(&f);
-    if (f.count == 1)
-        memcpy(ret, f.path, sizeof f.path);
-    else if (f.count > 1)
-        say(_("there are several programs, name one with -control: %s"), f.all);
-    else
-        say("%s", _("no running program was found: name its socket with -control"));
-    return f.count == 1;
-}
-
 /* ---- what is shown ---- */
 
 static void show_ping(const struct ctl_line *l)
@@ -245,10 +175,16 @@ static void show_clients(const struct ctl_line *l)
         printf("%s\n", _("no client with a key is there"));
 }
 
+static void show_status(const struct ctl_line *l)
+{
+    (void)l;
+    printf("%s\n", _("'gotunnel status' shows it, or this with -json"));
+}
+
 static void (*const shows[CTL_COMMANDS])(const struct ctl_line *l) = {
     [CTL_PING] = show_ping,       [CTL_VERSION] = show_version,     [CTL_RELOAD] = show_reload,
     [CTL_DRAIN] = show_drain,     [CTL_LOG_LEVEL] = show_log_level, [CTL_CLIENT] = show_client,
-    [CTL_CLIENTS] = show_clients,
+    [CTL_CLIENTS] = show_clients, [CTL_STATUS] = show_status,
 };
 
 /* ---- the answer ---- */
@@ -310,9 +246,11 @@ int cmd_ctl(int argc, char **argv)
     if (!read_line(argc, argv, &o, &req, &status))
         return status;
     status = EXIT_STATUS_UNREACHABLE;
-    if (!find_socket(&o, path))
-        return status;
     struct errmsg why;
+    if (!ctl_find_socket(o.control, path, &why)) {
+        say("%s", why.text);
+        return status;
+    }
     int fd = ctl_reach(path, &why);
     if (fd < 0) {
         say("%s", why.text);

@@ -24,13 +24,16 @@ struct ctl_conn {
     struct ctl_answer answer;
     size_t sent;
     bool is_closing;
-    struct ctl_later later; /* the answer follows */
+    struct ctl_later later;    /* the answer follows */
+    struct ctl_source *source; /* of what comes behind it; NULL: nothing */
 };
 
 /* ---- the end ---- */
 
 static void conn_free(struct ctl_conn *k)
 {
+    if (k->source)
+        k->source->over(k->source);
     ctl_answer_fini(&k->answer);
     free(k);
 }
@@ -89,11 +92,31 @@ static bool conn_send(struct ctl_conn *k)
     return true;
 }
 
+/* Makes the next piece; the time for reading begins anew with each. False: there is none. */
+static bool conn_refill(struct ctl_conn *k)
+{
+    struct ctl_source *s = k->source;
+    if (!s || k->answer.is_spoilt || k->sent < k->answer.len)
+        return false;
+    k->sent = k->answer.len = 0;
+    uv_timer_start(&k->time, conn_on_time, CTL_PATIENCE_MS, 0);
+    if (s->more(s, &k->answer))
+        return !k->answer.is_spoilt;
+    s->over(s);
+    k->source = NULL;
+    return !k->answer.is_spoilt;
+}
+
 static void conn_finish(struct ctl_conn *k)
 {
     if (k->answer.is_spoilt)
         k->answer.len = 0;
-    if (conn_send(k))
+    if (!conn_send(k))
+        return;
+    if (conn_refill(k))
+        uv_poll_start(&k->socket, UV_WRITABLE,
+                      conn_on_ready); /* a piece a turn: others go between */
+    else
         conn_close(k);
 }
 
@@ -117,6 +140,12 @@ void ctl_later_end(struct ctl_later *l)
         conn_finish(k);
     else if (k->handles == 0)
         conn_free(k); /* else its last handle's callback does */
+}
+
+void ctl_later_stream(struct ctl_later *l, struct ctl_source *s)
+{
+    CONTAINER_OF(l, struct ctl_conn, later)->source = s;
+    ctl_later_end(l);
 }
 
 /* What a command does last may end all of this: it comes behind. */
@@ -163,9 +192,11 @@ static void conn_on_ready(uv_poll_t *h, int status, int events)
 {
     struct ctl_conn *k = h->data;
     (void)events;
-    if (status < 0 || (k->answer.len > 0 && conn_send(k)))
+    if (status < 0)
         conn_close(k);
-    else if (k->answer.len == 0)
+    else if (k->answer.len > 0)
+        conn_finish(k);
+    else
         conn_read(k);
 }
 

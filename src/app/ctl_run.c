@@ -138,7 +138,7 @@ static void (*const runs[CTL_COMMANDS])(struct ctl *c, const struct ctl_request 
                                         struct ctl_answer *a, void (**ret_then)(struct ctl *c)) = {
     [CTL_PING] = run_ping,       [CTL_VERSION] = run_version,     [CTL_RELOAD] = run_reload,
     [CTL_DRAIN] = run_drain,     [CTL_LOG_LEVEL] = run_log_level, [CTL_CLIENT] = run_client,
-    [CTL_CLIENTS] = run_clients,
+    [CTL_CLIENTS] = run_clients, [CTL_STATUS] = ctl_run_status,
 };
 
 void ctl_run(struct ctl *c, const struct ctl_request *req, struct ctl_answer *a,

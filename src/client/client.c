@@ -50,6 +50,7 @@ static void client_close_handles(struct client *c)
     unanswered_close(c);
     if (c->watch)
         c->watch->ended(c->watch_ctx);
+    census_desk_close(&c->desk);
     ctl_close(&c->ctl);
     signals_fini(&c->signals);
 }
@@ -329,6 +330,7 @@ void client_uplink_over(struct client *c, struct uplink *u, enum end_reason reas
                         const struct hello_answer *refusal, const struct errmsg *why)
 {
     bool was_current = c->current == u;
+    client_note_end(c, u, reason, refusal);
     if (was_current)
         c->current = NULL;
     if (c->asked == u)
@@ -371,16 +373,6 @@ static void client_drop_services(struct client *c)
 {
     for (struct list *n; (n = list_first(&c->services));)
         service_free(LIST_ENTRY(n, struct service, node));
-}
-
-/* Where a session has one port a stream does not say what it is for: the first. */
-struct service *client_service_of(const struct client *c, const struct smux_open *open)
-{
-    if (open->service != 0)
-        return tunnels_service(c, open->service);
-    if (!list_empty(&c->tunnels))
-        return LIST_ENTRY(list_first(&c->tunnels), struct tunnel, node)->service;
-    return LIST_ENTRY(list_first(&c->services), struct service, node);
 }
 
 void client_tunnel_opened(struct client *c)
@@ -531,6 +523,7 @@ static int begin(struct client *c)
         event_retry_too_short();
     if (c->opt->common.threads > 1)
         event_threads_unused(c->opt->common.threads);
+    client_census_init(c);
     netwatch_start(&c->network, &c->loop, client_on_network_change, c);
     notify_begin(&c->notify, &c->loop, client_on_beat, c);
     return EXIT_STATUS_OK;

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "app/census_desk.h"
 #include "app/cli.h"
 #include "app/ctl.h"
 #include "app/notify.h"
@@ -80,7 +81,22 @@ struct tunnel {
     struct list node; /* in client->tunnels, or in client->leaving */
     struct wish wish;
     struct service *service; /* of all tunnels of its name, while it changes its port */
+    mtime_ms refused_at;     /* the last time */
     bool is_sole;            /* all there is, and of no list: its lines name none */
+};
+
+/* What a client has been through, for its census. Words are static; "": never. */
+struct client_history {
+    int64_t begun_s;     /* seconds since 1970 */
+    mtime_ms down_since; /* while there is no session */
+    const char *failed;  /* the last attempt to have one; "": it did not */
+    bool is_refused;     /* the server has said no then, or we have */
+    mtime_ms failed_at;
+    const char *broke; /* how the last one that is over ended */
+    mtime_ms broke_at;
+    uint64_t resumes; /* of all sessions */
+    uint64_t reloads, reloads_failed;
+    uint64_t refused[CENSUS_REFUSALS];
 };
 
 struct client {
@@ -129,6 +145,8 @@ struct client {
     } coming;
     struct tls_pin pin;          /* with a join string: of the server's CA, and ... */
     struct hello_credential own; /* ... what this client proves itself with */
+    struct census_desk desk;
+    struct client_history history;
     struct list uplinks;
     struct uplink *current; /* that serves, or is to; NULL: the next one waits for `retry` */
     unsigned tls_failures;  /* in a row, of opens */
@@ -291,6 +309,9 @@ bool tunnels_on_line(struct uplink *u, struct hello_text line);
 /* The service with that number; NULL: there is none. */
 struct service *tunnels_service(const struct client *c, uint32_t svc);
 
+/* Which of its services a stream that the server opened is for; NULL: there is none any more. */
+struct service *client_service_of(const struct client *c, const struct smux_open *open);
+
 /* Each has its answer, and it is no. */
 bool tunnels_all_refused(const struct client *c);
 
@@ -316,6 +337,18 @@ int tunnels_reload_prepare(void *ctx, const struct reload_plan *plan, struct err
 bool tunnels_reload_apply(void *ctx, const struct reload_plan *plan);
 void tunnels_reload_drop(void *ctx);
 
+/* ---- census.c ---- */
+
+/* On c->loop, before anybody asks; census_desk_close(&c->desk) ends it. */
+void client_census_init(struct client *c);
+
+/* Of struct ctl_ops. */
+void client_census(void *client, struct census_ask *a);
+
+/* u has ended so; still one of client.current and client.asked if it was. */
+void client_note_end(struct client *c, const struct uplink *u, enum end_reason reason,
+                     const struct hello_answer *refusal);
+
 /* ---- status.c ---- */
 
 /* The handlers of a signal, and of the service manager's beat. */
@@ -329,9 +362,6 @@ void client_tell_manager(struct client *c);
 
 /* At once. Idempotent. ctx: the client. */
 void client_end(void *ctx);
-
-/* Which of its services a stream that the server opened is for; NULL: there is none any more. */
-struct service *client_service_of(const struct client *c, const struct smux_open *open);
 
 /* A tunnel of it is open: users are served. */
 void client_tunnel_opened(struct client *c);

@@ -85,6 +85,8 @@ void client_reload(struct client *c, struct reload_result *ret)
         reload_refuse(ret, _("the program is stopping"));
     else
         (void)reload_run(c->options, parts, ARRAY_LEN(parts), c, ret);
+    c->history.reloads += ret->errors_count == 0;
+    c->history.reloads_failed += ret->errors_count > 0;
     reload_tell(ret);
 }
 
@@ -98,7 +100,8 @@ static unsigned ask_connections(void *ctx)
     return ((struct client *)ctx)->relays.count;
 }
 
-const struct ctl_ops client_ctl_ops = {.reload = ask_reload, .connections = ask_connections};
+const struct ctl_ops client_ctl_ops = {
+    .reload = ask_reload, .connections = ask_connections, .census = client_census};
 
 void client_on_reload(void *ctx)
 {

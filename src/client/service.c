@@ -35,7 +35,8 @@ struct service *service_new(struct loop *loop, struct relays *relays,
                             const struct service_config *cfg)
 {
     struct service *s = calloc(1, sizeof *s);
-    if (!s || !(s->name = strdup(cfg->name))) {
+    if (!s || !(s->name = strdup(cfg->name)) || !(s->tally = tally_new(0))) {
+        free(s ? s->name : NULL);
         free(s);
         return NULL;
     }
@@ -63,6 +64,7 @@ void service_move(struct service *s, char *name, struct destinations *to)
     s->name = name;
     s->to = to;
     s->first = s->said = 0;
+    tally_good(s->tally); /* as far as one knows */
     s->moves++;
     s->path = (struct path_memory){0};
 }
@@ -89,6 +91,7 @@ void service_free(struct service *s)
     loop_cancel(&s->start);
     list_del(&s->node);
     list_del(&s->hungry);
+    tally_give(s->tally);
     free(s->name);
     free(s->to);
     free(s);
@@ -191,6 +194,39 @@ static enum smux_reset_code reason_of(int err)
     }
 }
 
+static void service_note_failed(struct service *s, int err)
+{
+    enum tally_error error = TALLY_UNREACHABLE;
+    switch (err) {
+    case ERR_REFUSED:
+        error = TALLY_REFUSED;
+        break;
+    case ERR_TIMEOUT:
+        error = TALLY_TIMEOUT;
+        break;
+    case ERR_RESET:
+        error = TALLY_RESET;
+        break;
+    case ERR_RESOLVE:
+        error = TALLY_UNKNOWN;
+        break;
+    case ERR_LIMIT:
+    case ERR_NOMEM:
+        error = TALLY_BUSY;
+        break;
+    default:
+        break;
+    }
+    tally_bad(s->tally, error, loop_now(s->loop));
+}
+
+static void service_note_good(struct service *s, mtime_ms took)
+{
+    tally_good(s->tally);
+    if (s->shared)
+        histogram_add(&s->shared->took, took);
+}
+
 static int service_dial(struct pending_dial *p);
 
 /* Begins with the next destination. False: there is none, no time, or it is us who are short. */
@@ -213,10 +249,12 @@ static void service_on_dialled(void *ctx, struct dial_result *result)
         if (service_dial_next(p, result->err))
             return;
         relay_set_pending(r, NULL);
+        service_note_failed(s, result->err);
         service_complain(s, why.text);
         relay_reset(r, reason_of(result->err));
     } else {
         relay_set_pending(r, NULL);
+        service_note_good(s, loop_now(s->loop) - (p->deadline - s->limits.dial_ms));
         if (p->moves == s->moves)
             service_prefer(s, p->at);
         path_good(&s->path, &result->address);
@@ -258,6 +296,7 @@ static void service_start_dial(struct pending_dial *p)
     struct service *s = p->service;
     int err = service_dial(p);
     if (err < 0) {
+        service_note_failed(s, err);
         service_complain(s, err_text(err));
         relay_reset(p->relay, reason_of(err)); /* ends in service_on_cancel */
         return;
@@ -298,12 +337,14 @@ void service_serve(struct service *s, struct session *session, struct smux_strea
         p && !quota_is_full(s->relays->quota) ? relay_new(s->relays, session, st) : NULL;
     if (!r) {
         free(p);
+        tally_bad(s->tally, TALLY_BUSY, loop_now(s->loop));
         smux_stream_reset(st, SMUX_RST_BUSY, loop_now(s->loop));
         return;
     }
     p->pending.on_cancel = service_on_cancel;
     p->service = s;
     p->relay = r;
+    relay_count_at(r, s->tally);
     p->deadline = loop_now(s->loop) + s->limits.dial_ms;
     list_init(&p->node);
     list_push(&s->waiting, &p->node);

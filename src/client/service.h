@@ -17,7 +17,9 @@
 #include "base/list.h"
 #include "conf/destination.h"
 #include "net/loop.h"
+#include "proto/histogram.h"
 #include "proto/path.h"
+#include "proto/tally.h"
 #include "tunnel/relay.h"
 
 enum {
@@ -33,7 +35,8 @@ enum {
    but for max, and hungry by list_init(). */
 struct service_dials {
     unsigned max, now;
-    struct list hungry; /* services that wait for one to end, in their order */
+    struct histogram took; /* those that came to their target */
+    struct list hungry;    /* services that wait for one to end, in their order */
 };
 
 struct service_limits {
@@ -55,6 +58,7 @@ struct service {
     struct destinations *to;
     struct service_limits limits;
     struct list node; /* the owner's */
+    struct tally *tally;
     /* private */
     unsigned owners;
     struct service_dials *shared;

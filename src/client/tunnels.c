@@ -97,6 +97,8 @@ static void tell_closed(const struct tunnel *t, bool again)
 
 static void tell(struct tunnel *t, enum wish_tell what, bool again)
 {
+    if (what != WISH_TELL_OPENED)
+        t->refused_at = loop_now(&t->client->loop);
     if (what != WISH_TELL_CLOSED) /* first: the client may end by it */
         CLIENT_WATCH(t->client, answered, t, again);
     switch (what) {
@@ -244,6 +246,16 @@ struct service *tunnels_service(const struct client *c, uint32_t svc)
 }
 
 /* ---- questions ---- */
+
+/* Where a session has one port a stream does not say what it is for: the first. */
+struct service *client_service_of(const struct client *c, const struct smux_open *open)
+{
+    if (open->service != 0)
+        return tunnels_service(c, open->service);
+    if (!list_empty(&c->tunnels))
+        return LIST_ENTRY(list_first(&c->tunnels), struct tunnel, node)->service;
+    return LIST_ENTRY(list_first(&c->services), struct service, node);
+}
 
 bool tunnels_all_refused(const struct client *c)
 {

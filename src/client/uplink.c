@@ -51,12 +51,15 @@ static void uplink_on_stream(void *ctx, struct smux_stream *st, const struct smu
     struct uplink *u = ctx;
     struct client *c = u->client;
     struct service *s = client_service_of(c, open);
-    if (signals_stop_asked(&c->signals))
+    if (signals_stop_asked(&c->signals)) {
+        c->history.refused[CENSUS_STOPPING]++;
         smux_stream_reset(st, SMUX_RST_SHUTDOWN, loop_now(&c->loop));
-    else if (!s)
+    } else if (!s) {
+        c->history.refused[CENSUS_NO_TUNNEL]++;
         smux_stream_reset(st, SMUX_RST_NO_SERVICE, loop_now(&c->loop));
-    else if (!c->watch || !c->watch->visited(c->watch_ctx, s, u->session, st, open))
+    } else if (!c->watch || !c->watch->visited(c->watch_ctx, s, u->session, st, open)) {
         service_serve(s, u->session, st);
+    }
 }
 
 static bool uplink_on_line(void *ctx, struct hello_text line)
@@ -201,6 +204,7 @@ static void uplink_on_tell(void *ctx, const struct life_action *a, const struct 
         break;
     case LIFE_TELL_RESUMED:
         u->n_reasons = 0;
+        c->history.resumes++;
         path_good(&c->paths, &u->at);
         event_uplink_resumed(again, (double)a->tell.ms / 1000, streams);
         client_uplink_back(c, u);

@@ -22,6 +22,7 @@ const struct ctl_row ctl_rows[CTL_COMMANDS] = {
     [CTL_CLIENT] = {"client", "name",
                     N_("server: read the file of this client again, or end it if it has none")},
     [CTL_CLIENTS] = {"clients", NULL, N_("server: list the clients with a key that are there")},
+    [CTL_STATUS] = {"status", NULL, N_("what gotunnel status shows, as it comes")},
 };
 
 enum ctl_command ctl_find(const char *name)
@@ -189,6 +190,17 @@ void ctl_put_words(struct ctl_answer *a, const char *key, const char *const *wor
         put_string(a, words[i]);
     }
     put(a, "]");
+}
+
+void ctl_put_line(struct ctl_answer *a, const char *line, size_t n)
+{
+    assert(!a->in_line);
+    char *at = make_room(a, n + 1);
+    if (!at)
+        return;
+    memcpy(at, line, n);
+    at[n] = '\n';
+    a->len += n + 1;
 }
 
 void ctl_end_line(struct ctl_answer *a)

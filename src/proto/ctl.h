@@ -30,6 +30,7 @@ enum ctl_command {
     CTL_LOG_LEVEL,
     CTL_CLIENT,
     CTL_CLIENTS,
+    CTL_STATUS,
     CTL_COMMANDS,
 };
 
@@ -87,6 +88,9 @@ void ctl_put_text(struct ctl_answer *a, const char *key, const char *text);
 void ctl_put_number(struct ctl_answer *a, const char *key, long long n);
 void ctl_put_truth(struct ctl_answer *a, const char *key, bool truth);
 void ctl_put_words(struct ctl_answer *a, const char *key, const char *const *words, unsigned count);
+
+/* A line of n bytes that somebody else has made, without its line feed; none is being made. */
+void ctl_put_line(struct ctl_answer *a, const char *line, size_t n);
 
 /* The line is whole. */
 void ctl_end_line(struct ctl_answer *a);

@@ -400,7 +400,8 @@ static void agent_on_accept(struct message *m)
         event_port_accepting(a->name, listener_address(l));
     }
     endpoints_users(a, SESSION_USERS_ADMIT);
-    if (!has_port && services_new(a) < 0)
+    a->work.tally = has_port ? tally_new(0) : NULL;
+    if (has_port ? !a->work.tally : services_new(a) < 0)
         session_close(s, END_LOCAL, NULL);
     if (quota_is_full(a->worker->relays.quota))
         worker_full(a->worker);
@@ -528,6 +529,7 @@ static void agent_on_forgotten(struct message *m)
     struct worker *w = a->worker;
     list_del(&a->work.node);
     snapshot_unref(a->work.options);
+    tally_give(a->work.tally);
     free(a);
     worker_agent_gone(w);
 }

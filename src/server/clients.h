@@ -15,6 +15,8 @@
 #include "proto/credentials.h"
 #include "server/clients_dir.h"
 
+struct ctl_answer;
+
 struct clients_counts {
     unsigned clients; /* in the table */
     unsigned broken;  /* files that could not be read */
@@ -55,3 +57,8 @@ enum { CLIENTS_LINES_MAX = 20 };
  */
 int clients_take(const struct server_options *opt, const struct credentials *former,
                  struct credentials **ret) MUST_USE;
+
+/* ---- clients_live.c: of struct ctl_ops ---- */
+
+void server_client(void *srv, const char *name, struct ctl_answer *a);
+void server_clients(void *srv, struct ctl_answer *a);

@@ -42,6 +42,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     char user[SOCK_NAME_MAX];
 
     if (!a->work.session || a->work.users == SESSION_USERS_REFUSE) {
+        w->census.refused[w->stopping ? CENSUS_STOPPING : CENSUS_NOBODY_THERE]++;
         sock_close_reset(fd); /* nobody knows when, or whether, the client comes back */
         return;
     }
@@ -54,6 +55,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (!r) {
         if (err == 0)
             smux_stream_close(st, loop_now(w->loop));
+        w->census.refused[CENSUS_NO_ROOM]++;
         if (agent_may_tell(a, TOLD_USERS))
             event_user_not_served(a->name, err_text(err < 0 ? err : ERR_NOMEM));
         sock_close_reset(fd);
@@ -64,8 +66,10 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     relay_set_source(r, hash_text(sock_source(user, addr)));
     relay_bound_unsent(r);
     if (e->service) {
-        relay_set_service(r, e->service->key);
+        relay_count_at(r, e->service->tally);
         services_count(e->service);
+    } else {
+        relay_count_at(r, a->work.tally);
     }
     relay_attach(r, fd);
     if (quota_is_full(w->relays.quota))

@@ -40,7 +40,9 @@
 #include "proto/session/registry.h"
 #include "proto/session/waiting.h"
 #include "proto/strangers.h"
+#include "proto/tally.h"
 #include "proto/verdicts.h"
+#include "server/census.h"
 #include "server/keys.h"
 #include "server/told.h"
 #include "tunnel/opening.h"
@@ -109,6 +111,7 @@ struct worker {
     struct message uses_options;
     struct message uses_keys;
     struct message gone; /* the last thing it says */
+    struct worker_census census;
 };
 
 /* What is exposed for a client: one public TCP port. Users who come become streams of its session. */
@@ -147,11 +150,12 @@ struct service {
     struct lease lease;
     struct list of_agent; /* in agent->work.services->all, until gone is posted */
     struct endpoint endpoint;
-    uint32_t key;     /* what its relays know it by: never used again in the session */
-    uint32_t streams; /* that run */
-    int opened_port;  /* with opened; 0: it could not be had */
-    bool yields;      /* with yielded */
-    bool over;        /* gone was posted */
+    uint32_t key;        /* what its relays know it by: never used again in the session */
+    struct tally *tally; /* with that key */
+    uint32_t streams;    /* that run */
+    int opened_port;     /* with opened; 0: it could not be had */
+    bool yields;         /* with yielded */
+    bool over;           /* gone was posted */
 
     /* the main thread's */
     bool counts;                         /* as one of its session's */
@@ -214,6 +218,7 @@ struct agent_work {
     struct endpoint endpoint;  /* the port that its open has asked for */
     struct list endpoints;     /* all that listen for it */
     struct services *services; /* NULL: a session without, or none */
+    struct tally *tally;       /* of a session without; NULL: of another one */
     enum session_users users;  /* what becomes of who comes, at all of them */
     mtime_ms tell_crowded_at;  /* it has its share of users: not logged again before */
     mtime_ms tell_rate_at;     /* more come than -client-rate allows: the same */
@@ -372,6 +377,7 @@ struct server {
     uint32_t sessions;         /* that count in it */
     uint32_t tunnels;          /* the same of their services, but the first of each session */
     mtime_ms tell_sessions_at; /* "no room for more sessions": the same */
+    struct server_census census;
     bool draining, ended, has_clients; /* the last: there was a folder for them at the start */
 };
 
@@ -388,11 +394,6 @@ void server_limit_gates(struct server *srv);
 
 /* A gate for balancers, with its place in srv->account. 0 or ERR_NOMEM. */
 int server_open_proxy_gate(struct server *srv, struct proxy_gate **ret) MUST_USE;
-
-/* ---- clients_live.c: of struct ctl_ops ---- */
-
-void server_client(void *srv, const char *name, struct ctl_answer *a);
-void server_clients(void *srv, struct ctl_answer *a);
 
 /* ---- reload.c ---- */
 

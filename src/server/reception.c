@@ -77,6 +77,7 @@ static struct stranger stranger_of(const struct agent *a)
 static void tell(struct server *srv, enum stranger_kind kind, const struct stranger *s,
                  const char *why)
 {
+    srv->census.failures[kind]++;
     if (!may_tell(srv, kind, s->source))
         return;
     switch (kind) {
@@ -374,7 +375,9 @@ static void log_end_of_stranger(struct agent *a)
         return;
     }
     const char *words = end_text(text, a->work.reason, &a->work.why);
-    if (is_known(srv, a->source) && !is_for_a_person(a->work.reason))
+    bool is_guess = is_known(srv, a->source) && !is_for_a_person(a->work.reason);
+    srv->census.failures[kind] += is_guess; /* the others are counted with their line */
+    if (is_guess)
         log_debug("a connection from %s ended before it said what for: %s", a->peer, words);
     else
         tell(srv, kind, &s, words);

@@ -167,5 +167,7 @@ void server_reload(struct server *srv, struct reload_result *ret)
         reload_refuse(ret, _("the program is stopping"));
     else
         (void)reload_run(srv->options, parts, ARRAY_LEN(parts), srv, ret);
+    srv->census.reloads += ret->errors_count == 0;
+    srv->census.reloads_failed += ret->errors_count > 0;
     reload_tell(ret);
 }

@@ -56,6 +56,7 @@ static void close_handles(struct server *srv)
     uv_close((uv_handle_t *)&srv->renewal, NULL);
     notify_end(&srv->notify);
     reception_fini(srv);
+    census_desk_close(&srv->census.desk);
     ctl_close(&srv->ctl);
     signals_fini(&srv->signals);
 }
@@ -169,7 +170,8 @@ static unsigned ask_connections(void *ctx)
 static const struct ctl_ops ctl_ops = {.reload = ask_reload,
                                        .connections = ask_connections,
                                        .client = server_client,
-                                       .clients = server_clients};
+                                       .clients = server_clients,
+                                       .census = server_census};
 
 static void on_reload(void *ctx)
 {
@@ -396,6 +398,7 @@ static int begin(struct server *srv, uint64_t descriptors, unsigned workers)
     srv->memory = limits_memory(srv->opt->common.memory) / workers;
     list_init(&srv->agents);
     owners_init(srv);
+    census_init(srv);
     uv_timer_init(&srv->loop.uv, &srv->renewal);
     srv->renewal.data = srv;
     uv_timer_start(&srv->renewal, on_renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);

@@ -227,16 +227,24 @@ static void service_on_yield(struct message *m)
     }
 }
 
+static void service_free(struct service *v)
+{
+    tally_give(v->tally);
+    free(v);
+}
+
 static void service_on_forgotten(struct message *m)
 {
-    free(CONTAINER_OF(m, struct service, orders.forgotten));
+    service_free(CONTAINER_OF(m, struct service, orders.forgotten));
 }
 
 static struct service *service_new(struct services *ss)
 {
     struct service *v = calloc(1, sizeof *v);
-    if (!v)
+    if (!v || !(v->tally = tally_new(ss->last_key + 1))) {
+        free(v);
         return NULL;
+    }
     v->agent = ss->agent;
     v->key = ++ss->last_key;
     v->claim.is_tunnel = true;
@@ -266,7 +274,7 @@ static bool open_one(struct services *ss, const struct service_line *line)
     if (leases_open(&ss->leases, line, &v->lease, now_of(ss->agent)) == 0)
         return true;
     list_del(&v->of_agent);
-    free(v);
+    service_free(v);
     session_close(ss->agent->work.session, END_PROTOCOL, NULL);
     return false;
 }

@@ -192,6 +192,7 @@ static void init_messages(struct worker *w)
     message_init(&w->uses_options, on_uses_options);
     message_init(&w->uses_keys, on_uses_keys);
     message_init(&w->gone, on_gone);
+    census_init_worker(w);
 }
 
 static int begin_thread(struct worker *w, struct errmsg *why)
@@ -247,6 +248,7 @@ void worker_fini(struct worker *w)
     if (w->loop == &w->own)
         (void)pthread_join(w->thread, NULL); /* cannot fail: it is ours, and joined once */
     mailbox_fini(&w->in);
+    census_part_free(w->census.part); /* it was there to count, and nobody to add it up */
     if (w->takes_keys)
         credentials_unref(w->next_keys); /* it was not there to take them; NULL: it did */
     credentials_unref(w->keys);

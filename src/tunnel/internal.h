@@ -71,6 +71,14 @@ struct session {
     struct iovec gather[SESSION_GATHER_MAX];
     int gather_n;
 
+    struct session_history {
+        mtime_ms up_at, drains_at;     /* since then, if it is */
+        enum session_break now_broken; /* NONE: it is not */
+        enum session_break broke;      /* the last that is over */
+        mtime_ms broke_at, gap_ms;
+        uint32_t resumes;
+    } history;
+
     struct session_control *control; /* NULL: without services */
     struct candidate *candidate;     /* client: the connection that is tried */
     bool frozen;                     /* the resume is out: the connection in use is not read */
@@ -102,6 +110,11 @@ void session_note_drained(struct session *s);
 
 /* Life hears how many connections run: before it is told what it decides by that. */
 void session_count_streams(struct session *s);
+
+/* ---- session_facts.c ---- */
+
+/* Something was told of it: a->kind is LIFE_TELL. */
+void session_note(struct session *s, const struct life_action *a);
 
 /* ---- session_control.c ---- */
 

@@ -36,6 +36,20 @@ const char *end_reason_text(enum end_reason r)
     return _(text[r]);
 }
 
+const char *end_reason_word(enum end_reason r)
+{
+    static const char *const words[END_REASONS] = {
+        [END_PEER] = "closed",       [END_SILENT] = "silent",     [END_STALLED] = "stalled",
+        [END_PROTOCOL] = "protocol", [END_BLAMED] = "blamed",     [END_DEADLINE] = "deadline",
+        [END_TLS] = "tls",           [END_CERT] = "certificate",  [END_AUTH] = "auth",
+        [END_UNPROVEN] = "unproven", [END_PUT_OFF] = "put-off",   [END_REFUSED] = "server-refused",
+        [END_LOCAL] = "local-limit", [END_SHUTDOWN] = "shutdown", [END_LEGACY] = "legacy",
+        [END_REPLACED] = "replaced", [END_REVOKED] = "revoked",   [END_EXPIRED] = "expired",
+        [END_UNKNOWN] = "unknown",   [END_DRAINED] = "drained",   [END_MOVED] = "moved",
+    };
+    return words[r];
+}
+
 const char *end_text(char out[ESCAPE_BUF], enum end_reason r, const struct errmsg *why)
 {
     return why && *why->text ? escape_text(out, why->text, strlen(why->text)) : end_reason_text(r);

@@ -39,6 +39,9 @@ enum { END_REASONS = END_MOVED + 1 }; /* rows of a table of all */
 /* "the connection was closed by the other side" and so on, in the user's language. Static. */
 const char *end_reason_text(enum end_reason r);
 
+/* "silent" and so on, for programs. Static. */
+const char *end_reason_word(enum end_reason r);
+
 /* What to tell a person: why, escaped into out, or if it is empty the reason. */
 const char *end_text(char out[ESCAPE_BUF], enum end_reason r, const struct errmsg *why);
 

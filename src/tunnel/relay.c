@@ -80,8 +80,8 @@ static void relay_leave_session(struct relay *r)
     list_del(&r->of_session);
     r->session->relay_count--;
     session_wake(r->session); /* it may have waited for that */
-    if (r->svc != 0)
-        r->session->ops->on_relay_over(r->session->ctx, r->svc);
+    if (r->tally && r->tally->key != 0)
+        r->session->ops->on_relay_over(r->session->ctx, r->tally->key);
     r->counted_at = r->session->counted_at;
     r->session = NULL;
 }
@@ -117,6 +117,8 @@ static void relay_end(struct relay *r, bool reset)
         (void)quota_give(r->counted_at); /* whoever counts there asks */
     turn_idle(&r->reader);
     relay_late_clear(r);
+    tally_give(r->tally);
+    r->tally = NULL;
     if (r->unsent > 0)
         unsent_gone(&r->rs->unsent, r->unsent * UNSENT_FIRST);
     relay_pool_bury(r);
@@ -186,9 +188,25 @@ static const char *relay_reset_text(uint32_t code)
     return code < ARRAY_LEN(text) && text[code] ? text[code] : "for a reason not known here";
 }
 
+/* Server: what the client says of a connection that never said anything. A target that was reached may
+   reset, too, and a user who leaves is none of its business. */
+static void relay_count_reset(struct relay *r, uint32_t code)
+{
+    static const enum tally_error errors[] = {
+        [SMUX_RST_UNSPECIFIED] = TALLY_UNREACHABLE, [SMUX_RST_CONNECT_REFUSED] = TALLY_REFUSED,
+        [SMUX_RST_CONNECT_TIMEOUT] = TALLY_TIMEOUT, [SMUX_RST_BUSY] = TALLY_BUSY,
+        [SMUX_RST_NO_SERVICE] = TALLY_NO_SERVICE,
+    };
+    enum tally_error error = code < ARRAY_LEN(errors) ? errors[code] : TALLY_OK;
+    if (r->tally && !r->is_heard && error != TALLY_OK)
+        tally_bad(r->tally, error, loop_now(r->rs->loop));
+}
+
 static void relay_on_reset(struct stream_owner *o, uint32_t code)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
+    if (r->session->cfg.is_server && r->session->cfg.is_v2)
+        relay_count_reset(r, code);
     if (code != SMUX_RST_UNSPECIFIED && log_enabled(LOG_LEVEL_DEBUG))
         log_debug("[%s] stream %u was reset: %s", session_name(r->session), smux_stream_id(r->st),
                   relay_reset_text(code));
@@ -287,9 +305,9 @@ struct relay *relay_new(struct relays *rs, struct session *session, struct smux_
     return r;
 }
 
-void relay_set_service(struct relay *r, uint32_t svc)
+void relay_count_at(struct relay *r, struct tally *t)
 {
-    r->svc = svc;
+    r->tally = tally_take(t);
 }
 
 void relays_cut_service(struct session *s, uint32_t svc, enum smux_reset_code code)
@@ -298,7 +316,8 @@ void relays_cut_service(struct session *s, uint32_t svc, enum smux_reset_code co
     list_init(&cut);
     for (struct list *n = s->relays.next, *next; n != &s->relays; n = next) {
         next = n->next;
-        if (relay_of_session_node(n)->svc == svc)
+        const struct tally *t = relay_of_session_node(n)->tally;
+        if (t && t->key == svc)
             list_move(&cut, n);
     }
     for (struct list *n; (n = list_first(&cut));) { /* the owner may cut others meanwhile */

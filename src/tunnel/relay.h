@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "base/log_budget.h"
 #include "net/loop.h"
+#include "proto/histogram.h"
 #include "proto/smux/session.h"
 #include "proto/unsent.h"
 
@@ -29,6 +30,7 @@ struct dial_result;
 struct tcp_memory;
 struct waiting;
 struct session;
+struct tally;
 struct quota;
 struct relay;
 
@@ -91,10 +93,12 @@ struct relays {
     const struct tcp_memory *tcp; /* of relays_memory() */
     struct waiting *late;         /* what waits for readers that stand still */
     struct unsent unsent;         /* what the kernel may hold for users beyond UNSENT_FIRST each */
-    struct list unsent_by;       /* private: who has more than that, and is open in both directions;
+    struct list unsent_by;   /* private: who has more than that, and is open in both directions;
                                     the one that was written to longest ago first */
-    uint32_t count;              /* sockets and pending dials */
-    uint64_t received, sent;     /* bytes of all streams so far: from the peers, to them */
+    uint32_t count;          /* sockets and pending dials */
+    uint64_t received, sent; /* bytes of all streams so far: from the peers, to them */
+    struct histogram
+        gaps; /* how long users of its sessions stood still, each time one was resumed */
     struct log_budget cut_lines; /* what half-closed connections may put into the log */
     struct quota *quota;         /* of all loops: the owner stops accepting when it is full */
     void (*on_room)(void *ctx);  /* a relay of ours has made room in the quota; may be NULL */
@@ -162,11 +166,11 @@ void relay_reset(struct relay *r, enum smux_reset_code code);
    connections first. */
 void relay_set_source(struct relay *r, uint64_t source);
 
-/* It counts as one of this service of its session, which is not 0: session_ops.on_relay_over() when it
-   has ended. */
-void relay_set_service(struct relay *r, uint32_t svc);
+/* It is one of t's connections from now on, until it ends: its bytes count there. If t has a key it is of that
+   service of its session: session_ops.on_relay_over() when it has ended. Once, and before the first data. */
+void relay_count_at(struct relay *r, struct tally *t);
 
-/* Cuts those of a service that its session has, visibly as resets. */
+/* Cuts those that count at a tally with that key, of those that its session has, visibly as resets. */
 void relays_cut_service(struct session *s, uint32_t svc, enum smux_reset_code code);
 
 /* The socket that relay_attach() will bring takes UNSENT_FIRST at most before some was sent

@@ -105,6 +105,17 @@ void relay_flush_gathered(struct session *s)
         down_write_or_keep(r, s->gather, n);
 }
 
+/* Server: a connection whose target says something has come to it; the client knows better. */
+static inline void down_count(struct relay *r, size_t n)
+{
+    r->tally->received += n;
+    if (r->is_heard)
+        return;
+    r->is_heard = true;
+    if (r->session->cfg.is_server)
+        tally_good(r->tally);
+}
+
 void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n)
 {
     struct relay *r = CONTAINER_OF(o, struct relay, owner);
@@ -113,6 +124,8 @@ void relay_down_data(struct stream_owner *o, const uint8_t *p, size_t n)
         relay_flush_gathered(s);
     if (relay_has_ended(r))
         return;
+    if (r->tally)
+        down_count(r, n);
     s->gather_to = r;
     s->gather[s->gather_n++] = (struct iovec){(uint8_t *)(uintptr_t)p, n};
 }

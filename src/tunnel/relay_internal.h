@@ -5,6 +5,7 @@
 #include "base/backlog.h"
 #include "net/poller.h"
 #include "proto/session/waiting.h"
+#include "proto/tally.h"
 #include "tunnel/internal.h"
 #include "tunnel/relay.h"
 
@@ -47,14 +48,15 @@ struct relay {
                                       bounds it, and all of them rs->late */
     uint64_t source;               /* who pays for what is late; 0: not known */
     struct poller_source socket;
-    uint16_t prefix; /* bytes at the head of late that are not the stream's */
-    uint8_t up;      /* enum relay_up */
-    uint8_t down;    /* enum relay_down */
-    bool hangup;     /* the socket's end has come for sure: a short read does not mean drained */
-    uint8_t unsent;  /* how often UNSENT_FIRST the kernel may hold for it; 0: it is not bounded */
-    bool failed;     /* the socket has failed; what it said before may still be unread */
-    bool is_bulk;    /* the last read filled all the room there was */
-    uint32_t svc;    /* relay_set_service(); 0: none */
+    uint16_t prefix;   /* bytes at the head of late that are not the stream's */
+    uint8_t up;        /* enum relay_up */
+    uint8_t down;      /* enum relay_down */
+    bool hangup;       /* the socket's end has come for sure: a short read does not mean drained */
+    uint8_t unsent;    /* how often UNSENT_FIRST the kernel may hold for it; 0: it is not bounded */
+    bool failed;       /* the socket has failed; what it said before may still be unread */
+    bool is_bulk : 1;  /* the last read filled all the room there was */
+    bool is_heard : 1; /* the stream has said something */
+    struct tally *tally; /* relay_count_at(); NULL: nowhere */
 };
 
 /* With malloc's own 8 bytes that is 160, its step is 16: two pointers more cost 16 bytes of each

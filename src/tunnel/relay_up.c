@@ -142,6 +142,8 @@ enum relay_progress relay_read(struct turn_node *reader)
         smux_stream_commit(r->st, (size_t)n);
         r->session->sent += (uint64_t)n;
         r->rs->sent += (uint64_t)n;
+        if (r->tally)
+            r->tally->sent += (uint64_t)n;
         relay_pool_touch(r);
         bool drained = (size_t)n < room && !r->hangup && !r->failed;
         if (drained)

@@ -214,6 +214,7 @@ static void carry_out(struct session *s, const struct life_action *a)
         act_close(s, a->end);
         break;
     case LIFE_TELL:
+        session_note(s, a);
         s->ops->on_tell(s->ctx, a, &s->lost_why);
         break;
     case LIFE_HOLD:
@@ -368,7 +369,7 @@ int session_new(const struct session_config *cfg, struct transport *tp, struct s
     uv_timer_init(&cfg->loop->uv, &s->timer);
     s->timer.data = s;
     s->timer_at = MTIME_NEVER;
-    s->stall_since = now;
+    s->stall_since = s->history.up_at = s->history.drains_at = now;
     session_note_peer(s, tp);
     if (s->cfg.tls)
         SSL_CTX_up_ref(s->cfg.tls);

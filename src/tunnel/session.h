@@ -65,7 +65,7 @@ struct session_ops {
     void (*on_address_failed)(void *ctx);
     /* Client: a new session is to be opened now, this one serves no new users any more. Once. */
     void (*on_open_beside)(void *ctx);
-    /* One relay less of that service (relay_set_service()). May come from inside on_line. */
+    /* One relay less of that service (relay_count_at()). May come from inside on_line. */
     void (*on_relay_over)(void *ctx, uint32_t svc);
     /* Server. */
     void (*on_users)(void *ctx, enum session_users what);
@@ -161,6 +161,39 @@ enum hello_error session_resume(struct session *s, struct handover *h);
 bool session_may_lose_port(const struct session *s);
 
 /* ---- questions ---- */
+
+/* How the connection was lost, or why it was left. */
+enum session_break {
+    SESSION_BREAK_NONE,
+    SESSION_BREAK_CLOSED, /* it ended in order, without a word */
+    SESSION_BREAK_RESET,
+    SESSION_BREAK_SILENT,  /* nothing was heard, or acknowledged, for too long */
+    SESSION_BREAK_FAILED,  /* TLS, no route, memory */
+    SESSION_BREAK_NETWORK, /* client: its network has changed */
+    SESSION_BREAK_PEER,    /* the client came back over another one before this end had noticed */
+};
+
+/* "silent" and so on, for programs; "" of NONE. Static. */
+const char *session_break_word(enum session_break b);
+
+/* How it is now, and was. */
+struct session_facts {
+    enum life_state state;
+    enum life_service service;
+    mtime_ms state_ms; /* so long: DETACHED since it was given up, as its window runs */
+    mtime_ms
+        proof_ms; /* since a byte went round: all sent until then was heard of, and the peer has spoken */
+    mtime_ms window_ms; /* agreed */
+    uint32_t rtt_us;    /* 0: unknown */
+    uint32_t resumes;
+    bool is_broken;           /* what follows is of now */
+    enum session_break broke; /* the last time */
+    mtime_ms broke_ms;        /* so long ago its users began to stand still; -1: never */
+    mtime_ms gap_ms;          /* and stood for so long; -1: never, or they still do */
+    uint64_t held;            /* bytes kept for the peer */
+};
+
+void session_facts(const struct session *s, struct session_facts *ret);
 
 const char *session_name(const struct session *s); /* for the log */
 const char *session_peer(

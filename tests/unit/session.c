@@ -52,3 +52,25 @@ uint32_t session_rtt_us(const struct session *s)
 {
     return s->rtt_us;
 }
+
+bool session_is_v2(const struct session *s)
+{
+    (void)s;
+    return true;
+}
+
+void session_facts(const struct session *s, struct session_facts *ret)
+{
+    *ret = (struct session_facts){.state = s->state,
+                                  .service = s->service,
+                                  .window_ms = s->window_ms,
+                                  .rtt_us = s->rtt_us,
+                                  .broke_ms = -1,
+                                  .gap_ms = -1};
+}
+
+const char *session_break_word(enum session_break b)
+{
+    (void)b;
+    return "";
+}

@@ -51,6 +51,7 @@ struct relay {
     struct relays *relays;
     struct relay_pending *pending;
     struct smux_stream *st;
+    struct tally *tally;
     bool attached, is_reset;
     enum smux_reset_code code;
 };

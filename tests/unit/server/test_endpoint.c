@@ -38,6 +38,8 @@ static int setup(void **state)
     silent = false;
     a = kit_agent('a', "192.0.2.1:4711");
     endpoints_init(a);
+    a->work.tally = tally_new(0);
+    assert_non_null(a->work.tally);
     return 0;
 }
 
@@ -45,6 +47,7 @@ static int teardown(void **state)
 {
     (void)state;
     kit_forget(a);
+    tally_give(a->work.tally);
     free(a);
     return 0;
 }

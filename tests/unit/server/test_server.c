@@ -20,6 +20,7 @@
 #include "kit.h"
 #include "net/tls_ctx.h"
 #include "server/banner.h"
+#include "server/clients.h"
 #include "timers.h"
 
 static struct {

@@ -10,6 +10,7 @@
 
 #include "kit.h"
 #include "proto/smux/session.h"
+#include "proto/tally.h"
 #include "tunnel/internal.h"
 
 static int setup(void **state)
@@ -331,7 +332,10 @@ static struct relay *user(struct kit *k, uint32_t svc, uint32_t key)
     k->client.stream = NULL;
     assert_int_equal(session_open_stream(k->server.session, &open, &st), 0);
     struct relay *r = relay_new(&k->server.relays, k->server.session, st);
-    relay_set_service(r, key);
+    struct tally *t = tally_new(key);
+    assert_non_null(t);
+    relay_count_at(r, t);
+    tally_give(t); /* the relay has it */
     kit_join(k);
     assert_non_null(k->client.stream);
     assert_int_equal(k->client.svc, svc);
