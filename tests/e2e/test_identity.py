@@ -266,7 +266,7 @@ def test_the_server_s_lines_name_the_id_beside_the_address(lab, echo):
         time.sleep(1)
         lines = rig.server.log().splitlines()
     quiet = re.compile(r"new TLS connection from|server mode|certificate|descriptor|stopping|connects? again|^\S+ \S+ \[?127\.0\.0\.1:\d+\]? "
-                       r"connection (closed|reset)|user 127|ended before it said|wants to resume")
+                       r"connection (closed|reset)|user 127|ended before (it said|its ClientHello)|wants to resume")
     nameless = [x for x in lines if re.search(r"127\.0\.0\.1:\d+", x) and not quiet.search(x) and rig.id not in x and
                 "other" not in x]
     assert not nameless, "\n".join(nameless)
