@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 """A server whose clock is wrong, and is set right (or wrong) while it runs."""
 
+import datetime
 import glob
+import signal
 import subprocess
 
 import pytest
 
-from lib.procs import SANITIZED
+from lib.procs import PROGRAM, SANITIZED
 from lib.services import connect, read_exactly
+from lib.services import works as carries
+from lib.site import opened
 
 FAKETIME = sorted(glob.glob("/usr/lib*/*/faketime/libfaketime.so.1") + glob.glob("/usr/lib*/faketime/libfaketime.so.1"))
 pytestmark = [
@@ -92,3 +96,28 @@ def test_a_ca_of_the_future_is_named_once_and_not_replaced(lab, echo):
     clock.set(1000)  # the clock was right, and is again
     lab.client(server, echo.port, ready=False)
     server.wait_log("the CA certificate is valid again")
+
+
+@pytest.mark.long
+def test_a_key_that_is_over_by_the_right_clock(lab, echo):
+    """Server and clients are 1000 days behind; set right, a key that ended 500 days ago opens nothing within a minute, its
+    session and tunnels are over, and another one's go on."""
+    (lab.path / "clients").mkdir(mode=0o700)
+    clock = Clock(lab, -1000)
+    server = lab.server(env=clock.env)
+    clients = {}
+    for name, days in (("old", -500), ("new", 500)):
+        until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
+        done = lab.run("clients", "add", name, "-state", lab.path, "-public", f"127.0.0.1:{server.port}", "-ports", "0-65535",
+                       "-expires", until.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        assert done.returncode == 0, done.stderr
+    server.kill(signal.SIGHUP)
+    server.wait_count("clients with a key in", 2)
+    for name in "old", "new":
+        clients[name] = lab.start(name, PROGRAM, "join", (lab.path / f"{name}.join").read_text().strip(), f"a={echo.port}@0",
+                                  f"b={echo.port}@0", "-sandbox", "off", env=clock.env)  # it reads the clock's file
+        assert carries(opened(clients[name], "a"))
+    clock.set(0)
+    clients["old"].wait_log("the server does not take the key of client old", timeout=90)
+    server.wait_log("session ended: its key was revoked")
+    assert carries(opened(clients["new"], "a")) and "revoked" not in clients["new"].log()
