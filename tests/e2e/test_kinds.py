@@ -210,7 +210,7 @@ def test_a_half_closed_connection_is_silent_for_300_s_at_most(lab, silence):
         client = site.join(text, f"s=unix:{lab.path}/slow.sock@{public}", "other=127.0.0.1:1@0")
         assert opened(client, "s") == public
         got = half_closed_for(silence, public)
-    cut = "half closed, and silent for 300 seconds"
+    cut = "half closed, and silent for"  # 300 seconds, or too long where the other end was first
     if silence < 300:
         assert got == b"answer" and not any(cut in p.log() for p in (site.server, client))
     else:

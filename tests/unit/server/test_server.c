@@ -527,7 +527,8 @@ static void script_ready(void)
     struct listener *l = &kit.listener;
     KIT_DID("loop mailbox listen:7000 cage banner loop-run ");
     assert_int_equal(l->cfg.defer_accept_s, 5);
-    assert_int_equal(l->cfg.batch, 4); /* no more accepts a turn: a flood stops nobody who is served */
+    assert_int_equal(l->cfg.batch,
+                     4); /* no more accepts a turn: a flood stops nobody who is served */
     assert_false(l->cfg.for_users);
     assert_int_equal(rig.srv->account.own, ACCOUNT_OWN_MIN); /* one loop */
     assert_int_equal(quota_max(&rig.srv->connections), account_users(&rig.srv->account, 0));
