@@ -132,6 +132,15 @@ int cli_cannot_start(int err)
     return EXIT_STATUS_FAILED;
 }
 
+/* The form that the log has from now on; where it cannot have that, the one it has. */
+static void set_log_format(const struct common_options *common)
+{
+    int err = log_set_format((enum log_format)common->log_format);
+    if (err < 0)
+        event_log_not_journal(err == ERR_NOTFOUND ? _("the standard error is not the journal")
+                                                  : err_text(err));
+}
+
 /* A join string is a secret, and is not shown. */
 static int left_over(const struct mode *m, const char *arg)
 {
@@ -225,9 +234,13 @@ static bool read_options(const struct mode *m, int argc, char **argv, struct sna
         *ret_status = cli_cannot_start(ERR_NOMEM);
         return false;
     }
+    if (snapshot_is_given(draft, "log-format")) /* what is wrong with a file has it, too */
+        set_log_format(common);
     if (!read_config(m, common, ret_file, ret_status))
         return false;
     log_set_level((enum log_level)common->log_level);
+    if (!snapshot_is_given(draft, "log-format"))
+        set_log_format(common);
     if (error.repeated)
         event_flag_repeated(error.repeated);
     return find_credential(m, common, ret_status);

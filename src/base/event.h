@@ -5,9 +5,9 @@
  *
  *     event_session_ended(name, why);
  *
- * which counts it, and writes its line if the level is wanted. The compiler checks the types, and
- * the text against them. event_table[] says the same as data, for other forms of a log and for
- * counters. Words stay as they are in events.def, in small letters, so that one search finds the
+ * which counts it, and writes its line if the level is wanted, in the form that is wanted (base/log.h). The
+ * compiler checks the types, and the text against them. event_table[] says the same as data: the other
+ * forms of the log are made by it, and docs/events.md (tools/genevents.c). Words stay as they are in events.def, in small letters, so that one search finds the
  * row and every use.
  *
  * Bytes that came from a peer go through escape_text() first, as ever. What strangers or users can
@@ -22,6 +22,7 @@
 
 /* Kinds of fields: the type of the parameter, its name alone, and its place in the table. */
 #define EVENT_PARAM_TEXT(name)    const char *name
+#define EVENT_PARAM_CLIENT(name)  const char *name /* an agent's: "ADDRESS ID", or "ADDRESS" */
 #define EVENT_PARAM_COUNT(name)   unsigned name
 #define EVENT_PARAM_NUMBER(name)  int name
 #define EVENT_PARAM_PORT(name)    long long name /* as a user wrote it, also out of range */
@@ -30,6 +31,7 @@
 #define EVENT_PARAM_SECONDS(name) double name
 
 #define EVENT_ARG_TEXT(name)    name
+#define EVENT_ARG_CLIENT(name)  name
 #define EVENT_ARG_COUNT(name)   name
 #define EVENT_ARG_NUMBER(name)  name
 #define EVENT_ARG_PORT(name)    name
@@ -39,6 +41,7 @@
 
 /* clang-format off */
 #define EVENT_FIELD_TEXT(name)     {#name, EVENT_KIND_TEXT}
+#define EVENT_FIELD_CLIENT(name)   {#name, EVENT_KIND_CLIENT}
 #define EVENT_FIELD_COUNT(name)    {#name, EVENT_KIND_COUNT}
 #define EVENT_FIELD_NUMBER(name)   {#name, EVENT_KIND_NUMBER}
 #define EVENT_FIELD_PORT(name)     {#name, EVENT_KIND_PORT}
@@ -57,6 +60,7 @@
 
 enum event_kind {
     EVENT_KIND_TEXT = 1, /* 0: no field */
+    EVENT_KIND_CLIENT,
     EVENT_KIND_COUNT,
     EVENT_KIND_NUMBER,
     EVENT_KIND_PORT,
@@ -74,34 +78,34 @@ enum event_kind {
  */
 /* clang-format off */
 #define EVENT0(w, l, t) \
-    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (void), log_line(LOG_LEVEL_##l, EVENT_SAY_##t), ({0}))
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (void), event_say(this_event, LOG_LEVEL_##l, EVENT_SAY_##t), ({0}))
 #define EVENT1(w, l, t, a) \
-    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (EVENT_PARAM_##a), log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a), \
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (EVENT_PARAM_##a), event_say(this_event, LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a), \
           (EVENT_FIELD_##a))
 #define EVENT2(w, l, t, a, b) \
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (EVENT_PARAM_##a, EVENT_PARAM_##b), \
-          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
+          event_say(this_event, LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b))
 #define EVENT3(w, l, t, a, b, c) \
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c), \
-          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
+          event_say(this_event, LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c))
 #define EVENT4(w, l, t, a, b, c, d) \
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d), \
-          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d), \
+          event_say(this_event, LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d))
 #define EVENT5(w, l, t, a, b, c, d, e) \
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e), \
-          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+          event_say(this_event, LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
                    EVENT_ARG_##e), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e))
 #define EVENT6(w, l, t, a, b, c, d, e, f) \
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e, \
            EVENT_PARAM_##f), \
-          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+          event_say(this_event, LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
                    EVENT_ARG_##e, EVENT_ARG_##f), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e, \
            EVENT_FIELD_##f))
@@ -109,7 +113,7 @@ enum event_kind {
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, \
           (EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c, EVENT_PARAM_##d, EVENT_PARAM_##e, \
            EVENT_PARAM_##f, EVENT_PARAM_##g), \
-          log_line(LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
+          event_say(this_event, LOG_LEVEL_##l, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c, EVENT_ARG_##d, \
                    EVENT_ARG_##e, EVENT_ARG_##f, EVENT_ARG_##g), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c, EVENT_FIELD_##d, EVENT_FIELD_##e, \
            EVENT_FIELD_##f, EVENT_FIELD_##g))
@@ -117,27 +121,27 @@ enum event_kind {
 /* About a stranger: "event=word src=address" stands before the text, whatever the language. */
 #define EVENT_STRANGER1(w, l, t, a) \
     EVENT(stranger_##w, LOG_LEVEL_##l, EVENT_TEXT_##t, (const char *src, EVENT_PARAM_##a), \
-          event_stranger_line(LOG_LEVEL_##l, #w, src, EVENT_SAY_##t, EVENT_ARG_##a), \
+          event_stranger_line(this_event, LOG_LEVEL_##l, #w, src, EVENT_SAY_##t, EVENT_ARG_##a), \
           ({"src", EVENT_KIND_TEXT}, EVENT_FIELD_##a))
 #define EVENT_STRANGER2(w, l, t, a, b) \
     EVENT(stranger_##w, LOG_LEVEL_##l, EVENT_TEXT_##t, (const char *src, EVENT_PARAM_##a, EVENT_PARAM_##b), \
-          event_stranger_line(LOG_LEVEL_##l, #w, src, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
+          event_stranger_line(this_event, LOG_LEVEL_##l, #w, src, EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
           ({"src", EVENT_KIND_TEXT}, EVENT_FIELD_##a, EVENT_FIELD_##b))
 
 /* The same, said again: for the debug log. */
 #define EVENT_AGAIN_LEVEL(l) again ? LOG_LEVEL_DEBUG : LOG_LEVEL_##l
 #define EVENT_AGAIN0(w, l, t) \
-    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again), log_line(EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t), ({0}))
+    EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again), event_say(this_event, EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t), ({0}))
 #define EVENT_AGAIN1(w, l, t, a) \
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again, EVENT_PARAM_##a), \
-          log_line(EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a), (EVENT_FIELD_##a))
+          event_say(this_event, EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a), (EVENT_FIELD_##a))
 #define EVENT_AGAIN2(w, l, t, a, b) \
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again, EVENT_PARAM_##a, EVENT_PARAM_##b), \
-          log_line(EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
+          event_say(this_event, EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b))
 #define EVENT_AGAIN3(w, l, t, a, b, c) \
     EVENT(w, LOG_LEVEL_##l, EVENT_TEXT_##t, (bool again, EVENT_PARAM_##a, EVENT_PARAM_##b, EVENT_PARAM_##c), \
-          log_line(EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
+          event_say(this_event, EVENT_AGAIN_LEVEL(l), EVENT_SAY_##t, EVENT_ARG_##a, EVENT_ARG_##b, EVENT_ARG_##c), \
           (EVENT_FIELD_##a, EVENT_FIELD_##b, EVENT_FIELD_##c))
 /* clang-format on */
 
@@ -169,6 +173,12 @@ struct event_row {
 };
 
 extern const struct event_row event_table[EVENTS_COUNT];
+
+struct log_record;
+
+/* told(e, record) whenever e is said, whatever level is wanted: for whoever acts on events. From any thread that
+   says it; it must not log. While there is one thread; there is one for each event. */
+void event_watch(enum event e, void (*told)(enum event e, const struct log_record *r));
 
 /* How often it was said since the program began, whatever level was wanted. What a budget held
    back was not said. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The log sink. One event (base/event.h) is one line on stderr: `2006/01/02 15:04:05.000000 text`,
- * local time, as in the Go original. Only tunnel/, server/, client/ and the programs log; libraries
+ * local time, as in the Go original; or an object of JSON, or a datagram for the journal
+ * (base/log_record.h). Only tunnel/, server/, client/ and the programs log; libraries
  * below return errors. Text that came from a peer goes through escape_text() (base/escape.h) first.
  *
  * Whoever logs never waits for stderr: lines go through an outlet (base/outlet.h), whose thread
@@ -21,6 +22,27 @@ enum log_level {
     LOG_LEVEL_DEBUG,
 };
 
+enum { LOG_LINE_MAX = 2048 }; /* bytes of a line as text, time and line feed included */
+
+enum log_format {
+    LOG_FORMAT_TEXT,
+    LOG_FORMAT_JSON,    /* one object a line, whatever is said from then on */
+    LOG_FORMAT_JOURNAL, /* datagrams, if stderr is the journal (JOURNAL_STREAM) */
+};
+
+struct log_record;
+
+/* From now on lines have this form. While there is one thread, before the cage: a socket is opened. 0, or
+   ERR_NOTFOUND: stderr is not the journal, ERR_IO: it cannot be reached; the form stays as it was. */
+int log_set_format(enum log_format format) MUST_USE;
+enum log_format log_format(void);
+
+/* The same with the journal's socket at another path: for tests. */
+int log_set_journal(const char *path) MUST_USE;
+
+/* One event as data, in the form that is set, which is not text; r->at is filled in. Keeps errno. Thread-safe. */
+void log_record(struct log_record *r);
+
 /* Lines above this level are dropped. Default LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
@@ -30,7 +52,8 @@ bool log_enabled(enum log_level level);
 /* One line (one write(2), cut at 2 KiB). Keeps errno. Thread-safe. */
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Text that is no line of the log, a list of options for example, as it is, in its turn. */
+/* Text that is no line of the log, a list of options for example, as it is, in its turn; in another form than
+   text each of its lines is an event `text`. */
 void log_text(const char *text);
 
 /* A program starts: until log_release() the log makes no thread (base/outlet.h). */

@@ -35,6 +35,8 @@ struct outlet {
     /* The line that says how many texts were lost, into out; its length. NULL: it is not said. */
     size_t (*lost_line)(char *out, size_t room, unsigned lost);
     const char *name; /* of the thread */
+    /* Writes n bytes, and returns how many it took; NULL: write(). */
+    size_t (*write)(int fd, const char *text, size_t n);
     /* private; lock guards the rest */
     pthread_mutex_t lock;
     pthread_cond_t more, done;
@@ -60,6 +62,9 @@ struct outlet {
 /* Any thread: takes a copy of n bytes, to be written by one write(). Never waits for the
    descriptor, unless no thread can be made: then it writes itself. */
 void outlet_put(struct outlet *o, const char *text, size_t n);
+
+/* What is put from now on goes there, by that function: only while the outlet has no thread. */
+void outlet_redirect(struct outlet *o, int fd, size_t (*write)(int fd, const char *text, size_t n));
 
 /* Before the first text; only the calling thread uses the outlet until outlet_release(), which
    begins the thread if there is anything for it. outlet_flush() releases as well. */

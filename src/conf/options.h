@@ -106,6 +106,7 @@ struct common_options {
     const char *config;                 /* a configuration file; "": none */
     const char *control;                /* path of the control socket; "": see app/ctl.h */
     const char *secret_file;            /* "": none */
+    int log_format;                     /* enum log_format */
     int log_level;                      /* enum log_level */
     int threads;                        /* 0: as many as the program thinks best */
     int legacy;                         /* enum legacy_choice */
@@ -128,7 +129,8 @@ struct server_options {
     struct ports allow_ports;
     struct cidrs trusted_proxy; /* balancers, which say whose connection theirs is */
     struct rates handshakes;
-    int client_rate; /* new connections of users a second, of each client; 0: no limit */
+    bool log_visitors; /* a line for each connection of a user */
+    int client_rate;   /* new connections of users a second, of each client; 0: no limit */
 
     /* of `gotunnel up` alone (server/up.c); else NULL and false */
     const char *public_name; /* where clients find it; "": at an address of this machine */

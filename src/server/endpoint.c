@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is exposed for a client: a public TCP port, whose users become streams of its session. */
+#include <stdio.h>
+
 #include "base/event.h"
 #include "base/log.h"
 #include "net/sock.h"
@@ -30,6 +32,18 @@ static void say_user(struct smux_open *open, const struct service *v, int fd,
     open->visitor.scope = open->local.scope = 0;
     if (open->local.family != open->visitor.family)
         open->local = open->visitor = (struct address){0};
+}
+
+/* A tunnel without a name is called by its port. */
+static void begin_visit(const struct endpoint *e, struct relay *r, const char *user)
+{
+    const struct worker *w = e->agent->worker;
+    char port[16];
+    if (!w->opt->log_visitors)
+        return;
+    (void)snprintf(port, sizeof port, "%d", listener_port(e->listener));
+    relay_set_visit(r, visit_new(e->agent->name, e->service ? e->service->lease.wanted.name : port,
+                                 user, loop_now(w->loop)));
 }
 
 static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
@@ -64,6 +78,7 @@ static void endpoint_on_user(void *ctx, int fd, const struct sockaddr *addr)
     if (log_enabled(LOG_LEVEL_DEBUG))
         event_user_connected(a->name, sock_name(user, addr));
     relay_set_source(r, hash_text(sock_source(user, addr)));
+    begin_visit(e, r, sock_name(user, addr));
     relay_bound_unsent(r);
     if (e->service) {
         relay_count_at(r, e->service->tally);

@@ -102,6 +102,16 @@ static void relay_close_socket(struct relay *r, bool reset)
     (void)close(fd);          /* nothing can be done about a failing close */
 }
 
+static void relay_end_visit(struct relay *r)
+{
+    if (!r->has_visit)
+        return;
+    struct user_visit *v = r->visit;
+    r->has_visit = false;
+    r->source = v->source;
+    visit_over(v, &r->rs->visits, loop_now(r->rs->loop));
+}
+
 /* Closes the socket, or calls off its making, and takes the relay out of everything. */
 static void relay_end(struct relay *r, bool reset)
 {
@@ -112,6 +122,8 @@ static void relay_end(struct relay *r, bool reset)
     relay_close_socket(r, reset);
     relay_set_up(r, UP_ENDED);
     relay_set_down(r, DOWN_ENDED);
+    relay_visit_ends(r, VISIT_CLOSED);
+    relay_end_visit(r);
     relay_leave_session(r);
     if (r->counted_at)
         (void)quota_give(r->counted_at); /* whoever counts there asks */
@@ -124,10 +136,47 @@ static void relay_end(struct relay *r, bool reset)
     relay_pool_bury(r);
 }
 
+/* What a reset by us means to whoever reads of it; the other side's are told from ours before. */
+static enum visit_end visit_end_of(enum smux_reset_code code)
+{
+    switch (code) {
+    case SMUX_RST_IDLE_TIMEOUT:
+        return VISIT_HALF_CLOSED;
+    case SMUX_RST_STALLED:
+    case SMUX_RST_BUSY: /* memory is short */
+        return VISIT_STALLED;
+    case SMUX_RST_SHUTDOWN:
+        return VISIT_SHUTDOWN;
+    default:
+        return VISIT_USER_RESET;
+    }
+}
+
+static enum visit_end visit_end_there(uint32_t code)
+{
+    switch (code) {
+    case SMUX_RST_CONNECT_REFUSED:
+        return VISIT_TARGET_REFUSED;
+    case SMUX_RST_CONNECT_TIMEOUT:
+        return VISIT_TARGET_SILENT;
+    case SMUX_RST_BUSY:
+        return VISIT_BUSY;
+    case SMUX_RST_IDLE_TIMEOUT:
+        return VISIT_HALF_CLOSED;
+    case SMUX_RST_STALLED:
+        return VISIT_STALLED;
+    case SMUX_RST_SHUTDOWN:
+        return VISIT_SHUTDOWN;
+    default:
+        return VISIT_CLIENT_RESET;
+    }
+}
+
 void relay_reset(struct relay *r, enum smux_reset_code code)
 {
     if (relay_has_ended(r))
         return;
+    relay_visit_ends(r, visit_end_of(code));
     if (r->st) {
         smux_stream_reset(r->st, code, loop_now(r->rs->loop));
         r->st = NULL;
@@ -162,6 +211,7 @@ void relay_orphan(struct relay *r)
         r->st = NULL; /* of a whole one the session takes care */
     }
     if (!whole) {
+        relay_visit_ends(r, VISIT_SESSION_OVER);
         relay_reset(r, SMUX_RST_PEER_RESET);
         return;
     }
@@ -212,6 +262,7 @@ static void relay_on_reset(struct stream_owner *o, uint32_t code)
                   relay_reset_text(code));
     if (code == SMUX_RST_IDLE_TIMEOUT)
         relay_pool_log_cut(r, false);
+    relay_visit_ends(r, visit_end_there(code));
     if (r->session->gather_to == r)
         relay_flush_gathered(r->session);
     relay_reset(r, SMUX_RST_PEER_RESET);
@@ -324,6 +375,15 @@ void relays_cut_service(struct session *s, uint32_t svc, enum smux_reset_code co
         list_move(&s->relays, n);
         relay_reset(relay_of_session_node(n), code);
     }
+}
+
+void relay_set_visit(struct relay *r, struct user_visit *v)
+{
+    if (!v)
+        return;
+    v->source = r->source;
+    r->visit = v;
+    r->has_visit = true;
 }
 
 void relay_set_source(struct relay *r, uint64_t source)

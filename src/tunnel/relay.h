@@ -25,6 +25,7 @@
 #include "proto/histogram.h"
 #include "proto/smux/session.h"
 #include "proto/unsent.h"
+#include "tunnel/visit.h"
 
 struct dial_result;
 struct tcp_memory;
@@ -100,6 +101,7 @@ struct relays {
     struct histogram
         gaps; /* how long users of its sessions stood still, each time one was resumed */
     struct log_budget cut_lines; /* what half-closed connections may put into the log */
+    struct visit_lines visits;   /* the same of each connection (-log-visitors) */
     struct quota *quota;         /* of all loops: the owner stops accepting when it is full */
     void (*on_room)(void *ctx);  /* a relay of ours has made room in the quota; may be NULL */
     void (*on_empty)(void *ctx); /* our last relay is gone; may be NULL */
@@ -165,6 +167,9 @@ void relay_reset(struct relay *r, enum smux_reset_code code);
 /* source: a number that stands for "the same peer" (proto/hash.h); who has the most waiting loses
    connections first. */
 void relay_set_source(struct relay *r, uint64_t source);
+
+/* Its connection has a line when it has ended. After relay_set_source(). Takes v; NULL: nothing. */
+void relay_set_visit(struct relay *r, struct user_visit *v);
 
 /* It is one of t's connections from now on, until it ends: its bytes count there. If t has a key it is of that
    service of its session: session_ops.on_relay_over() when it has ended. Once, and before the first data. */

@@ -34,6 +34,8 @@ static ssize_t down_send(struct relay *r, struct iovec *iov, int n)
                           : sendmsg(r->socket.fd, &m, MSG_NOSIGNAL);
     if (sent < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    if (r->has_visit)
+        r->visit->sent += (uint64_t)sent;
     return sent;
 }
 

@@ -46,7 +46,11 @@ struct relay {
     struct relay_pending *pending; /* NULL: it has a socket, or nobody makes one */
     struct late *late;             /* what the socket would not take; NULL: nothing. The window
                                       bounds it, and all of them rs->late */
-    uint64_t source;               /* who pays for what is late; 0: not known */
+    union {
+        uint64_t source; /* who pays for what is late; 0: not known */
+        struct user_visit
+            *visit; /* has_visit: it has a line (-log-visitors), and knows the source, too */
+    };
     struct poller_source socket;
     uint16_t prefix;   /* bytes at the head of late that are not the stream's */
     uint8_t up;        /* enum relay_up */
@@ -55,6 +59,7 @@ struct relay {
     uint8_t unsent;    /* how often UNSENT_FIRST the kernel may hold for it; 0: it is not bounded */
     bool failed;       /* the socket has failed; what it said before may still be unread */
     bool is_bulk : 1;  /* the last read filled all the room there was */
+    bool has_visit : 1;
     bool is_heard : 1; /* the stream has said something */
     struct tally *tally; /* relay_count_at(); NULL: nowhere */
 };
@@ -93,6 +98,18 @@ void relay_socket_failed(struct relay *r);
 /* Tells the socket of the stream's end once everything is written; closes when both directions are
    done. */
 void relay_check_end(struct relay *r);
+
+static inline uint64_t relay_source(const struct relay *r)
+{
+    return r->has_visit ? r->visit->source : r->source;
+}
+
+/* How its visit ends, unless that is known. */
+static inline void relay_visit_ends(struct relay *r, enum visit_end how)
+{
+    if (r->has_visit && r->visit->end == VISIT_OPEN)
+        r->visit->end = how;
+}
 
 /* ---- relay_up.c ---- */
 

@@ -56,7 +56,7 @@ static void late_check(struct relays *rs)
 void relay_late_count(struct relay *r)
 {
     uint64_t held = r->late->bytes.cap + (uint64_t)r->unsent * UNSENT_FIRST;
-    waiting_put(r->rs->late, &r->late->entry, r->source, held, 1);
+    waiting_put(r->rs->late, &r->late->entry, relay_source(r), held, 1);
     late_check(r->rs);
 }
 

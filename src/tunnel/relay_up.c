@@ -144,6 +144,8 @@ enum relay_progress relay_read(struct turn_node *reader)
         r->rs->sent += (uint64_t)n;
         if (r->tally)
             r->tally->sent += (uint64_t)n;
+        if (r->has_visit)
+            r->visit->received += (uint64_t)n;
         relay_pool_touch(r);
         bool drained = (size_t)n < room && !r->hangup && !r->failed;
         if (drained)

@@ -19,9 +19,9 @@
 #define STAMP_LEN (sizeof "2006/01/02 15:04:05.000000 " - 1)
 
 static const char *const conversion[] = {
-    [EVENT_KIND_TEXT] = "%s",      [EVENT_KIND_COUNT] = "%u",   [EVENT_KIND_NUMBER] = "%d",
-    [EVENT_KIND_PORT] = "%lld",    [EVENT_KIND_LIMIT] = "%llu", [EVENT_KIND_BYTES] = "%llu",
-    [EVENT_KIND_SECONDS] = "%.1f",
+    [EVENT_KIND_TEXT] = "%s",    [EVENT_KIND_CLIENT] = "%s",    [EVENT_KIND_COUNT] = "%u",
+    [EVENT_KIND_NUMBER] = "%d",  [EVENT_KIND_PORT] = "%lld",    [EVENT_KIND_LIMIT] = "%llu",
+    [EVENT_KIND_BYTES] = "%llu", [EVENT_KIND_SECONDS] = "%.1f",
 };
 
 static void speak(const char *language)

@@ -37,10 +37,12 @@ static const char *const *values_of(const struct option *o)
         [OPTION_MEMORY] = {"17M", "18M"},
         [OPTION_RATE] = {"7", "8"},
         [OPTION_TUNNELS] = {"7=a:1", "7=a:2"},
-        [OPTION_BOOL] = {"true", "true"},
+        [OPTION_BOOL] = {"true", "false"},
     };
     static const char *const choices[] = {"never", "allow"}, *levels[] = {"warn", "error"},
-                             *cages[] = {"require", "off"};
+                             *cages[] = {"require", "off"}, *forms[] = {"json", "journal"};
+    if (o->type == OPTION_CHOICE && o->choices[0] == 't')
+        return forms;
     if (o->type == OPTION_CHOICE)
         return strcmp(o->name, "legacy") == 0 ? choices : o->choices[0] == 'e' ? levels : cages;
     return of[o->type];

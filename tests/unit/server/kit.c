@@ -510,6 +510,14 @@ void relay_set_source(struct relay *r, uint64_t source)
     kit.source = source;
 }
 
+void relay_set_visit(struct relay *r, struct user_visit *v)
+{
+    (void)r;
+    if (v)
+        kit_did("visit:%s,%s,%s", v->client, v->tunnel, v->user);
+    free(v);
+}
+
 void relay_attach(struct relay *r, int fd)
 {
     (void)r;
