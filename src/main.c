@@ -12,6 +12,7 @@
 #include "app/ctl_cmd.h"
 #include "app/genkey.h"
 #include "app/guard.h"
+#include "app/notify_command.h"
 #include "app/status_cmd.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -187,6 +188,8 @@ static int run(int argc, char **argv)
         print_hint();
         return cli_hopeless(EXIT_STATUS_FAILED);
     }
+    if (argc == 2 && strcmp(argv[1], NOTIFY_HELPER_WORD) == 0)
+        return notify_helper_main(); /* begun by ourselves: no command for a person */
     const struct command *c = find(argv[1]);
     if (c)
         return c->run(argc - 2, argv + 2);

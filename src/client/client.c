@@ -21,6 +21,7 @@
 #include "app/cli.h"
 #include "app/join.h"
 #include "app/limits.h"
+#include "app/notify_command.h"
 #include "app/sandbox.h"
 #include "app/secret.h"
 #include "app/wire.h"
@@ -460,7 +461,8 @@ static int enter_cage(const struct client *c)
     cage.pairs = client_is_visit(c);
     cage.control = *c->ctl.path ? c->ctl.path : NULL;
     reload_cage(c->options, &cage);
-    return sandbox_enter(&cage);
+    int err = notify_command_begin(&c->opt->common, "client", cage.state);
+    return err < 0 ? err : sandbox_enter(&cage);
 }
 
 /* What comes before the cage, and that. */

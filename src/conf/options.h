@@ -108,6 +108,7 @@ struct common_options {
     const char *secret_file;            /* "": none */
     int log_format;                     /* enum log_format */
     int log_level;                      /* enum log_level */
+    const char *notify;                 /* a command for events (app/notify_command.h); "": none */
     int threads;                        /* 0: as many as the program thinks best */
     int legacy;                         /* enum legacy_choice */
     int sandbox;                        /* enum sandbox_choice */

@@ -18,6 +18,7 @@
 #include "app/address.h"
 #include "app/cli.h"
 #include "app/limits.h"
+#include "app/notify_command.h"
 #include "app/sandbox.h"
 #include "app/secret.h"
 #include "app/wire.h"
@@ -356,7 +357,8 @@ static int enter_cage(struct server *srv)
     char clients[PATH_MAX];
     srv->has_clients = clients_place(srv->opt, clients);
     cage.lists = srv->has_clients ? clients : NULL;
-    return sandbox_enter(&cage);
+    int err = notify_command_begin(&srv->opt->common, "server", cage.state);
+    return err < 0 ? err : sandbox_enter(&cage);
 }
 
 /* One after the other; those that run when one fails are ended by server_end(). */

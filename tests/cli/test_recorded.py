@@ -16,7 +16,7 @@ RECORDED = json.loads((ROOT / "tests/vectors/cli/flags.json").read_text())
 # What is meant to differ (docs/migrating.md).
 HELP_WORKS_AT_TOP_LEVEL = (["-h"], ["--help"], ["help"])
 OUR_FLAG = (["server", "-secret", "x", "-version"],)
-OUR_ROWS = ("allow-ports", "certs", "client-rate", "clients", "config", "control", "drain", "forward", "handshakes", "id", "join", "join-file", "legacy", "log-format", "log-level", "log-visitors", "memory", "public-bind",
+OUR_ROWS = ("allow-ports", "certs", "client-rate", "clients", "config", "control", "drain", "forward", "handshakes", "id", "join", "join-file", "legacy", "log-format", "log-level", "log-visitors", "memory", "notify", "public-bind",
             "once", "resume-window", "sandbox", "secret-file", "threads", "trusted-proxy", "version", "wait")
 
 

@@ -500,7 +500,7 @@ static int setup(void **state)
     kit.opt.listen = ":7000";
     kit.opt.clients = "";
     kit.opt.public_bind = kit.opt.certs = kit.opt.common.secret_file = kit.opt.common.config = "";
-    kit.opt.common.control = "";
+    kit.opt.common.control = kit.opt.common.notify = "";
     return 0;
 }
 
