@@ -266,11 +266,12 @@ class Program:
                 pytest.skip(f"{emulator} is not here")
             shutil.copy(shutil.which(emulator), self.root / "emulator")
             self.inside = ["/emulator", "/gotunnel"]
-        self.enter = ["chroot"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--root"]
+        is_root = os.geteuid() == 0
+        places = os.environ["PATH"] + ":/usr/sbin:/sbin"
+        self.enter = [shutil.which("chroot" if is_root else "unshare", path=places), *([] if is_root else ["--map-root-user", "--root"])]
 
     def command(self, *words):
-        separate = [] if self.enter[0] == "chroot" else ["--"]
-        return [*self.enter, str(self.root), *separate, *self.inside, *map(str, words)]
+        return [*self.enter, str(self.root), *self.inside, *map(str, words)]
 
     def ask(self, *words, **env):
         return subprocess.run(self.command(*words), env=env, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
@@ -374,6 +375,13 @@ def test_it_needs_nothing_of_the_system(program):
 
 
 @pytest.mark.long
+def test_its_bill_of_materials_names_each_library(program):
+    bill = json.loads(program.file.with_name("gotunnel.cdx.json").read_text())
+    assert {(c["name"], c["version"]) for c in bill["components"]} == {(row[0], row[1].rsplit("-", 1)[0]) for row in ROWS}
+    assert all(c["purl"].startswith("pkg:deb/debian/") and len(c["properties"]) == 2 for c in bill["components"])
+
+
+@pytest.mark.long
 def test_both_ends_run_in_an_empty_root(program, echo):
     """genkey, server and client; certificates are made and checked; the cage is there where the kernel has one."""
     secret = program.ask("genkey").stdout.strip()
@@ -402,7 +410,7 @@ def test_up_and_join_in_an_empty_root(program, echo):
 
     string = wait_for("the join string", join_string, timeout=120)
     public = free_port()
-    program.start("join", "join", string, f"127.0.0.1:{echo}", "-port", public, HOME="/home")
+    program.start("join", "join", string, f"127.0.0.1:{echo}@{public}", HOME="/home")
     wait_for("a byte through the tunnel", lambda: passes(public), timeout=120)
 
 
