@@ -257,6 +257,7 @@ HOW = (
     (r"gotunnel client -config ", from_file),
     (r"for n in .* gotunnel clients add ", fleet),
     (r"gotunnel clients ", at_server),
+    (r"gotunnel status$", at_server),
     (r"gotunnel ctl drain", drain),
     (r"gotunnel ctl ", at_server),
     (r"gotunnel (?:check|doctor) \S+\.yaml$", check),
