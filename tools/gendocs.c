@@ -12,11 +12,11 @@
 #include "conf/options.h"
 
 /* The commands of gotunnel ctl (proto/ctl.h, with which this is not linked). */
-#define CTL_WORDS "ping version reload drain log-level client clients"
+#define CTL_WORDS "ping version status reload drain log-level client clients"
 
 /* The words behind the program's name, and the flags that `gotunnel up` has beside those of the server
    (server/up.c, with which this is not linked either). */
-#define COMMANDS "up server client join ctl check clients genkey help version"
+#define COMMANDS "up server client join status ctl doctor check clients genkey help version"
 #define UP_FLAGS "-json -public -state"
 
 static const struct mode *const modes[] = {&server_mode, &client_mode};
@@ -170,7 +170,8 @@ static int bash(void)
            "        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (size_t i = 0; i < 2; i++)
         bash_mode(modes[i]);
-    printf("        check) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+    printf("        check|doctor) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+           "        status) COMPREPLY=($(compgen -W '-control -json -q -watch' -- \"$cur\")) ;;\n"
            "        clients) if ((COMP_CWORD == 2)); then\n"
            "            COMPREPLY=($(compgen -W 'add list show set rotate revoke' -- \"$cur\")); fi ;;\n");
     printf("        ctl)\n            case $prev in\n"
@@ -223,7 +224,9 @@ static int zsh(void)
         "    return\nfi\nlocal mode=$words[2]\nshift words\n((CURRENT--))\ncase $mode in\n");
     for (size_t i = 0; i < 2; i++)
         zsh_mode(modes[i]);
-    printf("    check)\n        _arguments '1:file:_files'\n        ;;\n");
+    printf("    check|doctor)\n        _arguments '1:file:_files'\n        ;;\n"
+           "    status)\n        _arguments '-control[socket]:file:_files' '-json[in JSON]' "
+           "'-q[says nothing]' '-watch[again each second]'\n        ;;\n");
     printf("    ctl)\n        _arguments '-control[socket]:file:_files' '-json[in JSON]' "
            "'1:command:(" CTL_WORDS ")' '2:level:(error warn info debug)'\n        ;;\n");
     printf("esac\n");
@@ -234,7 +237,8 @@ static int fish(void)
 {
     printf("# fish completion for gotunnel\n"
            "complete -c gotunnel -f -n __fish_use_subcommand -a '" COMMANDS "'\n"
-           "complete -c gotunnel -n '__fish_seen_subcommand_from check' -F\n"
+           "complete -c gotunnel -n '__fish_seen_subcommand_from check doctor' -F\n"
+           "complete -c gotunnel -f -n '__fish_seen_subcommand_from status' -a '-json -q -watch'\n"
            "complete -c gotunnel -f -n '__fish_seen_subcommand_from ctl' -a '" CTL_WORDS "'\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from ctl' -o control -r -F\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from ctl' -o json\n");

@@ -149,15 +149,17 @@ def test_bash_completes():
     script = f"""source {MADE / "gotunnel"}
         COMP_WORDS=(gotunnel client -local); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel server -log-level w); COMP_CWORD=3; _gotunnel; echo "${{COMPREPLY[@]}}"
-        COMP_WORDS=(gotunnel s); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel se); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel g); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel ctl re); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel ch); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel do); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel status -w); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel up -publ); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel server -stat); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\nreload\ncheck\n-public-bind -public\n\n", done.stderr
+    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\nreload\ncheck\ndoctor\n-watch\n-public-bind -public\n\n", done.stderr
 
 
 def test_files_and_directories_are_told_apart(tmp_path):
@@ -177,7 +179,7 @@ def test_files_and_directories_are_told_apart(tmp_path):
 @pytest.mark.parametrize("name", ["gotunnel", "_gotunnel", "gotunnel.fish", "gotunnel.1"])
 def test_every_command_is_named(name):
     text = (MADE / name).read_text()
-    for command in ("up", "server", "client", "join", "ctl", "check", "clients", "genkey", "help", "version"):
+    for command in ("up", "server", "client", "join", "status", "doctor", "ctl", "check", "clients", "genkey", "help", "version"):
         assert command in text
 
 
