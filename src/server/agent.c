@@ -27,7 +27,7 @@ static void agent_post(struct agent *a, struct message *m)
 
 static bool agent_take(const struct agent *a, enum told_kind kind, unsigned *ret_left_out)
 {
-    return told_take(&a->worker->srv->told, a->claim.key, a->source, kind,
+    return told_take(&a->worker->srv->told, a->who.key, a->source, kind,
                      loop_now(a->worker->loop), ret_left_out);
 }
 
@@ -64,7 +64,7 @@ static bool agent_may_tell_later(const struct agent *a)
 static void tell_left_out(const struct agent *a)
 {
     unsigned left_out =
-        told_left_out(&a->worker->srv->told, a->claim.key, a->source, loop_now(a->worker->loop));
+        told_left_out(&a->worker->srv->told, a->who.key, a->source, loop_now(a->worker->loop));
     if (left_out > 0)
         event_session_left_out(a->name, left_out);
 }
@@ -198,21 +198,21 @@ static void refuse_port(struct agent *a, int err)
 static void agent_on_asked(void *ctx, const struct opening_ask *ask)
 {
     struct agent *a = ctx;
-    struct claim *c = &a->claim;
+    struct claimant *who = &a->who;
     a->work.has_asked = true;
     a->is_v2 = ask->is_v2;
-    c->wanted = ask->is_v2 ? CLAIM_NO_PORT : ask->port;
+    a->claim.wanted = ask->is_v2 ? CLAIM_NO_PORT : ask->port;
     if (ask->is_v2) {
         const struct hello_request *open = ask->open;
-        memcpy(c->id, open->id, sizeof c->id);
-        memcpy(c->key, open->key, sizeof c->key);
+        memcpy(who->id, open->id, sizeof who->id);
+        memcpy(who->key, open->key, sizeof who->key);
         if (ask->public_key)
             memcpy(a->public_key, ask->public_key, sizeof a->public_key);
-        memcpy(c->nonce, open->nonce, sizeof c->nonce);
-        c->take = open->take;
-        c->mine = open->mine;
+        memcpy(who->nonce, open->nonce, sizeof who->nonce);
+        who->take = open->take;
+        who->mine = open->mine;
         memcpy(a->sid, ask->sid, sizeof a->sid);
-        (void)snprintf(a->name, sizeof a->name, "%s %s", a->peer, c->id);
+        (void)snprintf(a->name, sizeof a->name, "%s %s", a->peer, who->id);
         agent_on_authenticated(a);
         agent_post(a, &a->reports.asked);
         return;
@@ -446,12 +446,6 @@ static void agent_on_expire(struct message *m)
     session_close(a->work.session, END_EXPIRED, &why);
 }
 
-static void agent_on_yield(struct message *m)
-{
-    struct agent *a = CONTAINER_OF(m, struct agent, orders.yield);
-    agent_post(a, &a->reports.yielded); /* no: on the legacy wire who is away is over */
-}
-
 /* ---- a connection for a session ---- */
 
 static void agent_on_resume(void *ctx, const struct handover *h)
@@ -547,7 +541,6 @@ void agent_init(struct agent *a)
     message_init(&a->orders.refuse, agent_on_refuse);
     message_init(&a->orders.evict, agent_on_evict);
     message_init(&a->orders.revoke, agent_on_revoke);
-    message_init(&a->orders.yield, agent_on_yield);
     message_init(&a->orders.expire, agent_on_expire);
     message_init(&a->orders.attach, agent_on_attach);
     message_init(&a->orders.forgotten, agent_on_forgotten);
@@ -584,7 +577,7 @@ void agent_tell(const struct agent *a)
     const struct listener *l = a->is_v2 ? services_listener(a) : a->work.endpoint.listener;
     if (!a->work.authenticated || a->work.over)
         return; /* strangers are no sessions */
-    event_session_status(a->peer, *a->claim.id ? a->claim.id : "-", agent_state(a),
+    event_session_status(a->peer, *a->who.id ? a->who.id : "-", agent_state(a),
                          a->work.session ? session_streams(a->work.session) : 0,
                          l ? listener_address(l) : "-",
                          a->work.session ? session_received(a->work.session) : 0,

@@ -9,7 +9,7 @@
 /* NULL: the shared secret's, or of one who is about to be ended. */
 static const struct rights *agent_rights(const struct agent *a)
 {
-    return credentials_rights(a->worker->keys, a->claim.key);
+    return credentials_rights(a->worker->keys, a->who.key);
 }
 
 bool agent_has_right(const struct agent *a, int64_t port)

@@ -70,8 +70,8 @@ static void put_client(struct census_part *p, const struct agent *a)
     struct census_client *k = census_client_new(p);
     if (!k)
         return;
-    k->name = census_text(p, a->claim.key);
-    k->id = census_text(p, a->claim.id);
+    k->name = census_text(p, a->who.key);
+    k->id = census_text(p, a->who.id);
     census_put_session(p, k, a->work.session);
     if (a->work.services)
         put_services(p, k, a);

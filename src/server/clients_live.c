@@ -98,12 +98,12 @@ void server_clients(void *ctx, struct ctl_answer *a)
     unsigned sessions = 0;
     list_foreach (n, &srv->agents) {
         const struct agent *o = LIST_ENTRY(n, struct agent, main.of_server);
-        if (!o->main.is_trusted || !*o->claim.key || !o->main.has_session || o->main.is_revoked)
+        if (!o->main.is_trusted || !*o->who.key || !o->main.has_session || o->main.is_revoked)
             continue;
         if (sessions++ >= LISTED_MAX)
             continue; /* they are counted */
-        ctl_put_text(a, "client", o->claim.key);
-        ctl_put_text(a, "id", o->claim.id);
+        ctl_put_text(a, "client", o->who.key);
+        ctl_put_text(a, "id", o->who.id);
         ctl_put_text(a, "from", address_host_text(from, &o->main.at));
         ctl_put_number(a, "since", o->judged_at_s);
         ctl_end_line(a);

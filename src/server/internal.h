@@ -158,9 +158,8 @@ struct service {
     bool over;           /* gone was posted */
 
     /* the main thread's */
-    bool counts;                         /* as one of its session's */
-    char yields_to_name[AGENT_NAME_MAX]; /* who wants its port */
-    struct service_why why;              /* the worker's once refuse is posted */
+    bool counts;            /* as one of its session's */
+    struct service_why why; /* the worker's once refuse is posted */
     struct service_orders orders;
     struct service_reports reports;
 };
@@ -247,7 +246,6 @@ struct agent_orders {
     struct message refuse;
     struct message evict;  /* a newer session has its id */
     struct message revoke; /* its key is good no more */
-    struct message yield;  /* another client wants the port; answered by yielded: no */
     struct message expire; /* too much waits */
     struct message attach; /* to the target's worker: take the connection; answered by ended */
     struct message forgotten;
@@ -260,11 +258,10 @@ struct agent_reports {
     struct message auth_ok;     /* it was right */
     struct message asked;       /* the claim is filled in: answered by open_port or refuse */
     struct message opened;      /* answered by accept, or refuse */
-    struct message yielded;
-    struct message released; /* it owns neither id nor port any more */
-    struct message waits;    /* for its client, or no more */
-    struct message resume;   /* the connection wants a session */
-    struct message ended;    /* answered by forgotten */
+    struct message released;    /* it owns neither id nor port any more */
+    struct message waits;       /* for its client, or no more */
+    struct message resume;      /* the connection wants a session */
+    struct message ended;       /* answered by forgotten */
 };
 
 /*
@@ -292,7 +289,8 @@ struct agent {
     int64_t judged_at_s;      /* seconds since 1970 */
 
     /* written before asked is posted, constant then */
-    uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES]; /* of claim.key: the one that has signed */
+    uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES]; /* of who.key: the one that has signed */
+    struct claimant who;                         /* its claim's, and its services' */
     struct claim claim;                          /* the main thread's from then on */
     char name[AGENT_NAME_MAX]; /* for the log: address, and the id once it is known */
     uint8_t sid[HELLO_SID_BYTES];
@@ -476,7 +474,7 @@ void owners_init(struct server *srv);
 /* When the workers are gone. */
 void owners_fini(struct server *srv);
 
-/* The messages of a that are about it. */
+/* The messages of a that are about it, and whose claim it has. */
 void owners_init_agent(struct agent *a);
 
 /* a has ended, and is in srv->agents no more. */

@@ -70,9 +70,9 @@ void keys_give_back(struct agent *a)
 /* Until when, in seconds since 1970; 0: not at all. */
 static int64_t until(const struct agent *a)
 {
-    if (!*a->claim.key)
+    if (!*a->who.key)
         return INT64_MAX;
-    return credentials_until(a->worker->srv->keys, a->claim.key, a->public_key);
+    return credentials_until(a->worker->srv->keys, a->who.key, a->public_key);
 }
 
 bool keys_stays(const struct agent *a)
@@ -82,7 +82,7 @@ bool keys_stays(const struct agent *a)
 
 bool keys_may_come(const struct agent *a, const struct address *from)
 {
-    return !*a->claim.key || credentials_admit(a->worker->srv->keys, a->claim.key, from);
+    return !*a->who.key || credentials_admit(a->worker->srv->keys, a->who.key, from);
 }
 
 void keys_end(struct agent *a)
@@ -96,7 +96,7 @@ void keys_end(struct agent *a)
 /* Who has not proved himself is looked at when he asks. */
 static bool is_here_by_key(const struct agent *a)
 {
-    return a->main.is_trusted && *a->claim.key && !a->main.is_revoked;
+    return a->main.is_trusted && *a->who.key && !a->main.is_revoked;
 }
 
 /* Ends those who may not stay. How many had a session. */

@@ -189,7 +189,7 @@ void reception_keep_known(struct server *srv)
     list_foreach (n, &srv->agents) {
         const struct agent *a = LIST_ENTRY(n, struct agent, main.of_server);
         if (a->main.is_trusted)
-            make_known(srv, home_of(a), a->claim.id);
+            make_known(srv, home_of(a), a->who.id);
     }
 }
 
@@ -293,7 +293,7 @@ static void reception_on_auth_ok(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reports.auth_ok);
     struct server *srv = a->worker->srv;
-    make_known(srv, a->source, a->claim.id);
+    make_known(srv, a->source, a->who.id);
     a->worker->trusted++;
     a->main.is_trusted = true;
     homes_enter(&srv->homes, &a->main.home, home_of(a));
@@ -343,7 +343,7 @@ static void resumed(struct agent *a)
 {
     struct server *srv = a->worker->srv;
     struct agent *t = owners_find(srv, a->handover.sid); /* not a->target, which may be gone */
-    make_known(srv, a->source, t ? t->claim.id : "");
+    make_known(srv, a->source, t ? t->who.id : "");
     if (!t || a->handover_error != HELLO_OK)
         return;
     memcpy(t->main.seen_at, a->source, sizeof t->main.seen_at);
@@ -409,7 +409,7 @@ static void reception_on_ended(struct message *m)
     struct worker *w = a->worker;
     if (a->main.is_trusted) {
         w->trusted--;
-        make_known(w->srv, home_of(a), a->claim.id); /* it was until now */
+        make_known(w->srv, home_of(a), a->who.id); /* it was until now */
     } else {
         log_end_of_stranger(a);
         verdict_over(a, end_of(a));

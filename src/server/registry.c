@@ -62,8 +62,6 @@ static void service_act(struct service *v, const struct registry_action *act)
         tell_worker(a, &v->orders.refuse);
         break;
     case REGISTRY_YIELD:
-        (void)snprintf(v->yields_to_name, sizeof v->yields_to_name, "%s",
-                       agent_of_claim(act->by)->name);
         tell_worker(a, &v->orders.yield);
         break;
     case REGISTRY_ACCEPT:
@@ -97,8 +95,7 @@ static void owners_act(void *ctx, const struct registry_action *act)
         tell_worker(a, &a->orders.evict);
         break;
     case REGISTRY_YIELD:
-        tell_worker(a, &a->orders.yield);
-        break;
+        break; /* a claim of the legacy wire keeps its port; others have none but their services' */
     }
 }
 
@@ -214,7 +211,7 @@ static void refuse_for_room(struct agent *a)
 /* The rights in the file of a's client; NULL: it has none, or its key is gone, which ends it (keys.c). */
 static const struct rights *rights_of(const struct agent *a)
 {
-    return credentials_rights(a->worker->srv->keys, a->claim.key);
+    return credentials_rights(a->worker->srv->keys, a->who.key);
 }
 
 static bool may_have_port(const struct agent *a, int64_t port)
@@ -229,8 +226,7 @@ static int other_sessions(const struct agent *a)
     int n = 0;
     list_foreach (i, &a->worker->srv->agents) {
         const struct agent *o = LIST_ENTRY(i, struct agent, main.of_server);
-        n += o != a && o->main.counts && stays_beside(a, o) &&
-             strcmp(o->claim.key, a->claim.key) == 0;
+        n += o != a && o->main.counts && stays_beside(a, o) && strcmp(o->who.key, a->who.key) == 0;
     }
     return n;
 }
@@ -274,12 +270,6 @@ static void owners_on_opened(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reports.opened);
     registry_opened(&a->worker->srv->registry, &a->claim, a->work.opened_port);
-}
-
-static void owners_on_yielded(struct message *m)
-{
-    struct agent *a = CONTAINER_OF(m, struct agent, reports.yielded);
-    registry_yielded(&a->worker->srv->registry, &a->claim, false);
 }
 
 static void owners_on_released(struct message *m)
@@ -345,12 +335,14 @@ static void service_on_yielded(struct message *m)
     struct service *v = CONTAINER_OF(m, struct service, reports.yielded);
     struct agent *a = v->agent;
     struct server *srv = a->worker->srv;
+    struct claim *by = registry_waiter(&srv->registry, &v->claim);
     unsigned left_out = 0;
-    if (v->yields && told_take(&srv->told, a->claim.key, a->source, TOLD_LIFE, loop_now(&srv->loop),
+    if (v->yields && told_take(&srv->told, a->who.key, a->source, TOLD_LIFE, loop_now(&srv->loop),
                                &left_out)) {
         if (left_out > 0)
             event_session_left_out(a->name, left_out);
-        event_port_yielded(a->name, v->opened_port, v->yields_to_name);
+        /* who has asked for it may be gone */
+        event_port_yielded(a->name, v->opened_port, by ? agent_of_claim(by)->name : "-");
     }
     registry_yielded(&srv->registry, &v->claim, v->yields);
 }
@@ -399,9 +391,10 @@ void owners_fini(struct server *srv)
 
 void owners_init_agent(struct agent *a)
 {
+    a->claim.who = &a->who;
+    a->claim.keeps_port = true; /* on the legacy wire who is away is over */
     message_init(&a->reports.asked, owners_on_asked);
     message_init(&a->reports.opened, owners_on_opened);
-    message_init(&a->reports.yielded, owners_on_yielded);
     message_init(&a->reports.released, owners_on_released);
     message_init(&a->reports.waits, owners_on_waits);
 }

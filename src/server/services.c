@@ -248,7 +248,7 @@ static struct service *service_new(struct services *ss)
     v->agent = ss->agent;
     v->key = ++ss->last_key;
     v->claim.is_tunnel = true;
-    memcpy(v->claim.key, ss->agent->claim.key, sizeof v->claim.key);
+    v->claim.who = &ss->agent->who; /* which is there until this is gone */
     list_init(&v->of_agent);
     endpoint_init(&v->endpoint, ss->agent);
     v->endpoint.service = v;

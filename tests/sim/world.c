@@ -75,6 +75,7 @@ struct open_line {
 struct session {
     int id, proc, client;
     struct claim claim;
+    struct claimant who;
     struct conn *asker; /* not answered yet */
     int place;          /* where the client has it */
     struct end e[2];
@@ -392,7 +393,7 @@ static void end_over(struct world *w, struct session *s, int me)
     smux_session_free(e->smux);
     if (me == CLIENT) {
         s->candidate = NULL;
-        remember(&w->clients[s->client], s->claim.nonce);
+        remember(&w->clients[s->client], s->who.nonce);
     } else {
         registry_gone(&w->registries[s->proc], &s->claim);
     }
@@ -924,9 +925,9 @@ static void serve_open(struct world *w, struct conn *c)
     struct session *s = session_new(w, c->proc);
     s->client = line->client;
     s->asker = c;
-    s->claim =
-        (struct claim){.id = "laptop", .take = line->take, .mine = line->mine, .wanted = PORT};
-    memcpy(s->claim.nonce, line->nonce, sizeof line->nonce);
+    s->who = (struct claimant){.id = "laptop", .take = line->take, .mine = line->mine};
+    s->claim = (struct claim){.who = &s->who, .wanted = PORT};
+    memcpy(s->who.nonce, line->nonce, sizeof line->nonce);
     registry_ask(&w->registries[c->proc], &s->claim);
     carry_out_all(w);
 }

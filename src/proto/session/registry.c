@@ -30,7 +30,7 @@ void registry_init(struct registry *r, void (*act)(void *ctx, const struct regis
 /* Where the namesakes of c are, and a few others. */
 static const struct list *bucket_of(const struct registry *r, const struct claim *c)
 {
-    return &r->ids[hash_text(c->id) % REGISTRY_IDS];
+    return &r->ids[hash_text(c->who->id) % REGISTRY_IDS];
 }
 
 /* o NULL: for nobody any more. */
@@ -63,20 +63,27 @@ static void refuse(struct registry *r, struct claim *c, bool is_port, struct cla
 /* c may end o's session, or overtake its open: it is a new process, or the same one. */
 static bool may_replace(const struct claim *c, const struct claim *o)
 {
-    for (unsigned i = 0; i < c->mine.count; i++)
-        if (memcmp(c->mine.nonces[i], o->nonce, sizeof o->nonce) == 0)
+    const struct hello_nonces *mine = &c->who->mine;
+    for (unsigned i = 0; i < mine->count; i++)
+        if (memcmp(mine->nonces[i], o->who->nonce, sizeof o->who->nonce) == 0)
             return true;
-    return c->take;
+    return c->who->take;
 }
 
 bool claim_may_know(const struct claim *a, const struct claim *b)
 {
-    return strcmp(a->key, b->key) == 0;
+    return strcmp(a->who->key, b->who->key) == 0;
+}
+
+static bool has_id(const struct claim *c)
+{
+    return !c->is_tunnel && *c->who->id != '\0';
 }
 
 bool claim_is_namesake(const struct claim *a, const struct claim *b)
 {
-    return a != b && *a->id != '\0' && strcmp(a->id, b->id) == 0 && claim_may_know(a, b);
+    return a != b && has_id(a) && has_id(b) && strcmp(a->who->id, b->who->id) == 0 &&
+           claim_may_know(a, b);
 }
 
 static bool is_pending(const struct claim *c)
@@ -183,6 +190,8 @@ static void decide(struct registry *r, struct claim *c)
         act(r, REGISTRY_OPEN, c, NULL);
     } else if (claim_is_namesake(holder, c) && owns(holder)) {
         evict(r, holder, c); /* the port is its own: c is the first to have it then */
+    } else if (holder->state == CLAIM_SERVING && holder->keeps_port) {
+        refuse(r, c, true, holder);
     } else if (holder->state == CLAIM_SERVING) {
         ask_to_yield(r, holder, c);
     } /* else its port is being opened, or closed: whether it stays is not known yet */
@@ -217,8 +226,8 @@ void registry_ask(struct registry *r, struct claim *c)
     assert(c->state == CLAIM_NEW);
     list_push(&r->claims, &c->node);
     list_init(&c->of_id);
-    if (*c->id)
-        list_push(&r->ids[hash_text(c->id) % REGISTRY_IDS], &c->of_id);
+    if (has_id(c))
+        list_push(&r->ids[hash_text(c->who->id) % REGISTRY_IDS], &c->of_id);
     c->state = CLAIM_ASKING;
     c->port = 0;
     c->waits_for = NULL;
@@ -249,6 +258,16 @@ void registry_opened(struct registry *r, struct claim *c, int port)
         return;
     }
     has_port(r, c);
+}
+
+struct claim *registry_waiter(const struct registry *r, const struct claim *c)
+{
+    list_foreach (n, &r->claims) {
+        struct claim *w = LIST_ENTRY(n, struct claim, node);
+        if (w->waits_for == c)
+            return w;
+    }
+    return NULL;
 }
 
 void registry_yielded(struct registry *r, struct claim *c, bool yes)

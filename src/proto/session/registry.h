@@ -9,7 +9,7 @@
  *    +--refused--> RELEASED <--it drains, or its port was given away---------------+
  *                                            ENDING <--a newer one takes its place-+
  *
- * Whose id it is counts: an id below is the pair of claim.key and claim.id, so nobody can end,
+ * Whose id it is counts: an id below is the pair of key and id of a claimant, so nobody can end,
  * inherit or hear of a session of another key by the id he chooses.
  *
  * One id has one session that serves. A newer open of the id
@@ -27,8 +27,9 @@
  * the new port listens if it is another. A refused open ends nothing (but where another program opens
  * the port in the moment between the older session and the new).
  *
- * A port that another holds is asked for: its session may yield it (life_may_lose_port()). Who has
- * asked first has it first, but for the newer one of the same id, which inherits it.
+ * A port that another holds is asked for: its session may yield it (life_may_lose_port()), but for the
+ * legacy wire's, whose client has its port or is over. Who has asked first has it first, but for the
+ * newer one of the same id, which inherits it.
  */
 #pragma once
 
@@ -53,22 +54,28 @@ enum {
     REGISTRY_IDS = 256, /* buckets of ids: thousands of claims are looked through for none */
 };
 
-/* Embedded in what the owner keeps for a session, or for a tunnel of one. */
-struct claim {
-    /* set by the owner before registry_ask(), constant then */
-    char id[HELLO_ID_MAX + 1];  /* "": a tunnel's, or the legacy wire's: nobody's namesake */
+/* Who asks: what its open says. Embedded in what the owner keeps for a session. */
+struct claimant {
+    char id[HELLO_ID_MAX + 1];  /* "": the legacy wire's: nobody's namesake */
     char key[HELLO_ID_MAX + 1]; /* name of the client's own key; "": the shared secret */
     uint8_t nonce[HELLO_NONCE_BYTES];
     bool take;
-    bool is_tunnel; /* of a session; without an id */
     struct hello_nonces mine;
-    int64_t wanted; /* port; 0: any; CLAIM_NO_PORT */
+};
+
+/* Embedded in what the owner keeps for a session, or for a tunnel of one: there are many of those. */
+struct claim {
+    /* set by the owner before registry_ask(), constant then */
+    const struct claimant *who; /* of the session; constant and there until registry_gone() */
+    bool is_tunnel;  /* of the session: it asks for a port alone, and is nobody's namesake */
+    bool keeps_port; /* it yields to nobody */
+    int64_t wanted;  /* port; 0: any; CLAIM_NO_PORT */
     /* readable */
     enum claim_state state;
     int port; /* that listens; 0: none */
     /* private */
     struct list node;
-    struct list of_id; /* in a bucket; not of one without id */
+    struct list of_id; /* in a bucket; not of a tunnel, or one without id */
     struct claim *waits_for;
     bool is_asked_to_yield; /* YIELD is out */
 };
@@ -116,6 +123,9 @@ void registry_opened(struct registry *r, struct claim *c, int port);
 
 /* The answer to YIELD, one for each: the port is closed, or kept. */
 void registry_yielded(struct registry *r, struct claim *c, bool yes);
+
+/* Who has waited longest for the end, or the port, of c; NULL: nobody. */
+struct claim *registry_waiter(const struct registry *r, const struct claim *c);
 
 /* c drains: it owns neither id nor port any more. */
 void registry_released(struct registry *r, struct claim *c);

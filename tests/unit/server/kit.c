@@ -127,11 +127,11 @@ struct message_name {
 #m, offsetof(struct agent, reports.m)                                                      \
     }
 static const struct message_name of_agent[] = {
-    ORDER(begin),    ORDER(drop),    ORDER(judge),     ORDER(turn_away), ORDER(open_port),
-    ORDER(accept),   ORDER(refuse),  ORDER(evict),     ORDER(revoke),    ORDER(yield),
-    ORDER(expire),   ORDER(attach),  ORDER(forgotten), REPORT(line),     REPORT(auth_failed),
-    REPORT(auth_ok), REPORT(asked),  REPORT(opened),   REPORT(yielded),  REPORT(released),
-    REPORT(waits),   REPORT(resume), REPORT(ended),    {NULL, 0}};
+    ORDER(begin),  ORDER(drop),      ORDER(judge),     ORDER(turn_away),    ORDER(open_port),
+    ORDER(accept), ORDER(refuse),    ORDER(evict),     ORDER(revoke),       ORDER(expire),
+    ORDER(attach), ORDER(forgotten), REPORT(line),     REPORT(auth_failed), REPORT(auth_ok),
+    REPORT(asked), REPORT(opened),   REPORT(released), REPORT(waits),       REPORT(resume),
+    REPORT(ended), {NULL, 0}};
 #undef ORDER
 #undef REPORT
 #define W(m)                                                                                       \

@@ -93,9 +93,9 @@ static void a_client_proves_itself_and_asks(void **state)
     ask_session(a, "nas");
     KIT_DID("a>auth_ok a>asked ");
     assert_string_equal(a->name, "192.0.2.1:4711 nas");
-    assert_string_equal(a->claim.id, "nas");
+    assert_string_equal(a->who.id, "nas");
     assert_int_equal(a->claim.wanted, CLAIM_NO_PORT);
-    assert_true(a->claim.take);
+    assert_true(a->who.take);
     assert_int_equal(a->sid[0], 7);
     KIT_LINES("client 192.0.2.1:4711 nas passed PSK authentication\n");
     kit_run(&a->orders.accept);
@@ -401,7 +401,7 @@ static void an_original_asks(void **state)
     a->work.opening->cfg.ops->on_asked(a, &asked);
     KIT_DID("a>asked ");
     assert_string_equal(a->name, "192.0.2.1:4711");
-    assert_string_equal(a->claim.id, "");
+    assert_string_equal(a->who.id, "");
     assert_false(a->is_v2);
     *kit.lines = '\0';
     asked.err = ERR_PROTO;
@@ -460,7 +460,6 @@ static void after_ended_nothing_is_said(void **state)
     kit_run(&a->orders.accept);
     kit_run(&a->orders.refuse);
     kit_run(&a->orders.evict);
-    kit_run(&a->orders.yield);
     kit_run(&a->orders.expire);
     kit_run(&a->orders.drop);
     kit_run(&a->orders.judge);
@@ -576,19 +575,6 @@ static void who_is_dropped_has_not_asked(void **state)
 
 /* ---- the port of a session that is away ---- */
 
-/* Who is away on the legacy wire is over: whoever asks hears that it is there. */
-static void a_session_of_the_legacy_wire_yields_nothing(void **state)
-{
-    struct agent *a = serve();
-    (void)state;
-    kit_run(&a->orders.yield);
-    KIT_DID("a>yielded ");
-    over(a, END_PEER);
-    kit_run(&a->orders.yield);
-    KIT_DID("unlisten a>ended "); /* that is the answer */
-    forget(a);
-}
-
 static void who_drains_has_no_port(void **state)
 {
     struct agent *a = serve();
@@ -677,7 +663,6 @@ static void a_connection_is_given_to_its_session(void **state)
     KIT_DID("b>resume ");
     agent_close(b); /* it is on its way: this worker says no more of it */
     agent_stop(b, 1000);
-    kit_run(&b->orders.yield);
     KIT_DID("");
     b->main.target = t;
     kit.resume_error = HELLO_ERR_STALE;
@@ -807,7 +792,6 @@ int main(void)
         T(a_reload_while_a_port_is_opened),
         T(a_client_that_cannot_begin_has_ended),
         T(who_is_dropped_has_not_asked),
-        T(a_session_of_the_legacy_wire_yields_nothing),
         T(who_drains_has_no_port),
         T(what_waits_is_counted),
         T(who_is_back_does_not_expire),

@@ -85,7 +85,6 @@ HEARS(accept)
 HEARS(refuse)
 HEARS(evict)
 HEARS(revoke)
-HEARS(yield)
 HEARS(expire)
 HEARS(attach)
 
@@ -115,7 +114,6 @@ void agent_init(struct agent *a)
     message_init(&a->orders.refuse, on_refuse);
     message_init(&a->orders.evict, on_evict);
     message_init(&a->orders.revoke, on_revoke);
-    message_init(&a->orders.yield, on_yield);
     message_init(&a->orders.expire, on_expire);
     message_init(&a->orders.attach, on_attach);
     message_init(&a->orders.forgotten, on_forgotten);
@@ -216,11 +214,11 @@ static void end(struct agent *a, enum end_reason reason)
 static void ask(struct agent *a, const char *id, int port, bool take)
 {
     say(&a->reports.auth_ok);
-    (void)snprintf(a->claim.id, sizeof a->claim.id, "%s", id);
-    memset(a->claim.nonce, letter_of(a), sizeof a->claim.nonce);
+    (void)snprintf(a->who.id, sizeof a->who.id, "%s", id);
+    memset(a->who.nonce, letter_of(a), sizeof a->who.nonce);
     memset(a->sid, letter_of(a), sizeof a->sid);
     a->claim.wanted = *id ? CLAIM_NO_PORT : port;
-    a->claim.take = take;
+    a->who.take = take;
     a->is_v2 = *id;
     say(&a->reports.asked);
 }
@@ -253,6 +251,7 @@ static struct service *tunnel_new(struct agent *a, int port)
     v->key = rig.services_count++;
     rig.services[v->key] = v;
     v->agent = a;
+    v->claim.who = &a->who;
     v->claim.is_tunnel = true;
     v->claim.wanted = port;
     owners_init_service(v);
@@ -463,15 +462,13 @@ static void sessions_and_users_share_descriptors(void **state)
     assert_int_equal(quota_max(&srv->connections), 31);
 }
 
-static void a_port_is_asked_for(void **state)
+static void a_port_of_the_legacy_wire_is_kept(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1"), *b;
     serve(a, "", 8080);
     b = come("192.0.2.2");
     ask(b, "", 8080, true);
-    expect_heard("a:yield ");
-    say(&a->reports.yielded);
     expect_heard("b:refuse ");
     assert_int_equal(b->main.refusal.answer.error, HELLO_OK);
     assert_int_equal(b->main.refusal.port, 8080);
@@ -489,11 +486,10 @@ static void who_has_a_port_is_for_the_same_key_to_know(void **state)
     assert_int_equal(keys_use(&rig.srv, t, NULL), 0);
     serve(a, "nas", 0);
     struct service *has = open_tunnel(a, 8080), *of_key, *of_secret;
-    (void)snprintf(b->claim.key, sizeof b->claim.key, "lap");
+    (void)snprintf(b->who.key, sizeof b->who.key, "lap");
     serve(b, "lap", 0);
     serve(c, "nas.2", 0);
     of_key = tunnel_new(b, 8080);
-    (void)snprintf(of_key->claim.key, sizeof of_key->claim.key, "lap");
     say(&of_key->reports.asked);
     say(&has->reports.yielded);
     of_secret = tunnel(c, 8080);
@@ -526,7 +522,7 @@ static void let_lap(const char *ports, int tunnels, int sessions)
 static struct agent *come_as_lap(const char *ip, const char *id)
 {
     struct agent *a = come(ip);
-    (void)snprintf(a->claim.key, sizeof a->claim.key, "lap");
+    (void)snprintf(a->who.key, sizeof a->who.key, "lap");
     ask(a, id, CLAIM_NO_PORT, false);
     return a;
 }
@@ -586,7 +582,7 @@ static void who_is_revoked_while_he_is_judged_gets_nothing(void **state)
 {
     (void)state;
     struct agent *a = come("192.0.2.1");
-    (void)snprintf(a->claim.key, sizeof a->claim.key, "lap"); /* in no table */
+    (void)snprintf(a->who.key, sizeof a->who.key, "lap"); /* in no table */
     ask(a, "lap", 8080, true);
     expect_heard("a:revoke ");
     assert_int_equal(rig.srv.sessions, 0);
@@ -596,17 +592,16 @@ static void who_is_revoked_while_he_is_judged_gets_nothing(void **state)
 static void who_dies_while_asked_gives_way(void **state)
 {
     (void)state;
-    struct agent *a = come("192.0.2.1"), *b;
-    serve(a, "", 8080);
-    b = come("192.0.2.2");
-    ask(b, "", 8080, true);
-    expect_heard("a:yield ");
-    end(a, END_PEER);
-    expect_heard("b:open_port ");
-    end(b, END_PEER); /* and the one who opens may die as well */
-    struct agent *c = come("192.0.2.3");
-    ask(c, "", 8080, true);
-    expect_heard("c:open_port ");
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv"),
+                 *c = serve_services("192.0.2.3", "pi");
+    struct service *has = open_tunnel(a, 8080), *wants = tunnel(b, 8080);
+    expect_heard("a0:yield ");
+    say(&has->reports.gone);
+    expect_heard("a0:forgotten b1:open_port ");
+    say(&wants->reports.gone); /* and the one who opens may die as well */
+    expect_heard("b1:forgotten ");
+    (void)tunnel(c, 8080);
+    expect_heard("c2:open_port ");
 }
 
 static void what_drains_is_in_nobodys_way(void **state)
@@ -681,6 +676,20 @@ static void a_port_goes_to_the_other_client(void **state)
     say(&has->reports.released); /* once more, and harmless */
     say(&has->reports.gone);
     expect_heard("a0:forgotten ");
+}
+
+/* Who has asked for it ends before the answer. */
+static void a_port_goes_to_nobody(void **state)
+{
+    (void)state;
+    struct agent *a = serve_services("192.0.2.1", "nas"), *b = serve_services("192.0.2.2", "tv");
+    struct service *has = open_tunnel(a, 8080), *wants = tunnel(b, 8080);
+    expect_heard("a0:yield ");
+    say(&wants->reports.gone);
+    has->yields = true;
+    say(&has->reports.yielded);
+    expect_heard("b1:forgotten ");
+    assert_non_null(strstr(rig.lines, " public port 8080 goes to -: "));
 }
 
 /* Who gets which is not mixed up: two of its ports are asked for at once. */
@@ -842,8 +851,6 @@ static void ports_of_both_kinds_are_one_space(void **state)
     serve(a, "", 8080);
     b = serve_services("192.0.2.2", "tv");
     (void)tunnel(b, 8080);
-    expect_heard("a:yield ");
-    say(&a->reports.yielded);
     expect_heard("b0:refuse ");
     assert_string_equal(rig.services[0]->why.by, "192.0.2.1:4711");
 }
@@ -1154,7 +1161,7 @@ int main(void)
         T(what_drains_counts_for_its_source),
         T(who_finishes_without_a_session_is_in_the_crowd),
         T(sessions_and_users_share_descriptors),
-        T(a_port_is_asked_for),
+        T(a_port_of_the_legacy_wire_is_kept),
         T(who_has_a_port_is_for_the_same_key_to_know),
         T(a_key_has_the_ports_of_its_file),
         T(a_key_has_so_many_tunnels),
@@ -1166,6 +1173,7 @@ int main(void)
         T(a_service_is_nobodys_namesake),
         T(a_service_hears_who_has_its_port),
         T(a_port_goes_to_the_other_client),
+        T(a_port_goes_to_nobody),
         T(each_port_goes_to_who_wants_it),
         T(a_service_that_goes_gives_its_port_back),
         T(tunnels_of_a_source_leave_room_for_others),

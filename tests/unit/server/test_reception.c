@@ -664,7 +664,7 @@ static void a_known_id_has_its_turn_beside_guessers(void **state)
 {
     (void)state;
     struct agent *nas = come("203.0.113.9"), *many[8], *again;
-    (void)snprintf(nas->claim.id, sizeof nas->claim.id, "nas");
+    (void)snprintf(nas->who.id, sizeof nas->who.id, "nas");
     kit_run(&nas->reports.auth_ok);
     penalise("203.0.113.9");
     for (int i = 0; i < 8; i++) {
@@ -734,7 +734,7 @@ static void a_resume_from_elsewhere_finds_nothing(void **state)
     (void)state;
     assert_int_equal(credentials_add(t, &(struct credential){.name = "laptop"}), 0);
     assert_int_equal(keys_use(&kit.srv, t, NULL), 0);
-    (void)snprintf(a->claim.key, sizeof a->claim.key, "%s", "laptop");
+    (void)snprintf(a->who.key, sizeof a->who.key, "%s", "laptop");
     next_letter = 'b';
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         b = come(cases[i].from);

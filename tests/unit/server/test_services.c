@@ -314,7 +314,7 @@ static void let_shop(const char *ports, int tunnels)
     entry.tunnels = tunnels;
     const struct credential shop = {.name = "shop", .rights = rights_new(&entry)};
     assert_int_equal(credentials_add(t, &shop), 0);
-    (void)snprintf(a->claim.key, sizeof a->claim.key, "shop");
+    (void)snprintf(a->who.key, sizeof a->who.key, "shop");
     credentials_unref(a->worker->keys);
     a->worker->keys = t;
     agent_use_rights(a);
@@ -389,9 +389,9 @@ static void a_port_that_is_not_allowed_any_more_is_closed(void **state)
 static void a_claim_is_of_its_session_s_key(void **state)
 {
     (void)state;
-    (void)snprintf(a->claim.key, sizeof a->claim.key, "laptop");
+    (void)snprintf(a->who.key, sizeof a->who.key, "laptop");
     (void)open_line(1, 8080);
-    assert_string_equal(made[1]->claim.key, "laptop");
+    assert_string_equal(made[1]->claim.who->key, "laptop");
     assert_true(made[1]->claim.is_tunnel);
 }
 

@@ -13,8 +13,14 @@ enum { PEERS = 8, FIRST_PORT = 80, PORTS = 4, NONCES = 64 };
 
 enum answer { NOT_ANSWERED, ACCEPTED, REFUSED };
 
+/* In memory of its own, so that a late look at it is seen. */
+struct seat {
+    struct claim c;
+    struct claimant who;
+};
+
 struct peer {
-    struct claim *c; /* NULL: gone. In memory of its own, so that a late look at it is seen */
+    struct claim *c; /* of a seat; NULL: gone */
     enum answer answer;
     bool opens, yields; /* has to answer OPEN, YIELD */
     bool evicted, released;
@@ -48,8 +54,8 @@ static struct peer *peer_of(struct world *w, const struct claim *c)
 
 static bool are_namesakes(const struct peer *a, const struct peer *b)
 {
-    return a != b && a->c && b->c && *a->c->id && strcmp(a->c->id, b->c->id) == 0 &&
-           strcmp(a->c->key, b->c->key) == 0;
+    return a != b && a->c && b->c && *a->c->who->id && strcmp(a->c->who->id, b->c->who->id) == 0 &&
+           strcmp(a->c->who->key, b->c->who->key) == 0;
 }
 
 static bool is_pending(const struct peer *p)
@@ -65,9 +71,9 @@ static bool serves(const struct peer *p)
 static bool may_replace(const struct peer *p, const struct peer *older)
 {
     bool named = false;
-    for (unsigned i = 0; i < p->c->mine.count; i++)
-        named |= p->c->mine.nonces[i][0] == older->c->nonce[0];
-    return named || p->c->take;
+    for (unsigned i = 0; i < p->c->who->mine.count; i++)
+        named |= p->c->who->mine.nonces[i][0] == older->c->who->nonce[0];
+    return named || p->c->who->take;
 }
 
 /* ---- what the registry may do ---- */
@@ -166,17 +172,20 @@ static void ask(struct world *w, struct peer *p)
 {
     static const char *const ids[] = {"a", "a", "a", "b", ""};
     static const char *const keys[] = {"", "", "", "a"};
-    struct claim *c = calloc(1, sizeof *c);
-    assert(c);
+    struct seat *seat = calloc(1, sizeof *seat);
+    assert(seat);
+    struct claim *c = &seat->c;
+    struct claimant *who = &seat->who;
+    c->who = who;
     *p = (struct peer){.c = c};
-    strcpy(c->id, ids[rng_below(w->rng, 5)]);
-    strcpy(c->key, *c->id ? keys[rng_below(w->rng, 4)] : "");
-    c->nonce[0] = w->nonces = (uint8_t)((w->nonces + 1) % NONCES);
-    c->take = chance(w, 3);
+    strcpy(who->id, ids[rng_below(w->rng, 5)]);
+    strcpy(who->key, *who->id ? keys[rng_below(w->rng, 4)] : "");
+    who->nonce[0] = w->nonces = (uint8_t)((w->nonces + 1) % NONCES);
+    who->take = chance(w, 3);
     c->wanted = chance(w, 6) ? 0 : FIRST_PORT + rng_below(w->rng, PORTS);
-    c->mine.count = (uint8_t)rng_below(w->rng, HELLO_MINE_MAX + 1);
-    for (unsigned i = 0; i < c->mine.count; i++)
-        c->mine.nonces[i][0] =
+    who->mine.count = (uint8_t)rng_below(w->rng, HELLO_MINE_MAX + 1);
+    for (unsigned i = 0; i < who->mine.count; i++)
+        who->mine.nonces[i][0] =
             (uint8_t)((w->nonces + NONCES - 1 - rng_below(w->rng, PEERS)) % NONCES);
     w->asks = p;
     w->asks_overtook = false;
@@ -231,7 +240,7 @@ static void go(struct world *w, struct peer *p)
     struct claim *c = p->c;
     *p = (struct peer){0}; /* nobody may be told of it from here on */
     registry_gone(&w->r, c);
-    free(c);
+    free(CONTAINER_OF(c, struct seat, c));
 }
 
 static void check(const struct world *w)

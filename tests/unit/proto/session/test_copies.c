@@ -29,6 +29,7 @@ struct process {
 /* The server's end of a session. */
 struct end {
     struct claim c;
+    struct claimant who;
     struct process *of; /* NULL: that process is no more */
     bool answer_lost;
 };
@@ -67,15 +68,15 @@ static void on_act(void *ctx, const struct registry_action *a)
 static bool is_owner(const struct process *p)
 {
     return owner && owner->of == p && p->has_session &&
-           memcmp(p->nonce, owner->c.nonce, sizeof p->nonce) == 0;
+           memcmp(p->nonce, owner->who.nonce, sizeof p->nonce) == 0;
 }
 
 static void end_goes(struct end *e, bool tells)
 {
     struct process *p = e->of;
-    if (tells && p && p->has_session && memcmp(p->nonce, e->c.nonce, sizeof p->nonce) == 0) {
+    if (tells && p && p->has_session && memcmp(p->nonce, e->who.nonce, sizeof p->nonce) == 0) {
         p->has_session = p->resumes = false;
-        standing_over(&p->s, e->c.nonce);
+        standing_over(&p->s, e->who.nonce);
     }
     if (owner == e)
         owner = NULL;
@@ -102,16 +103,17 @@ static void ask(struct process *p, struct rng *rng, int64_t port)
     struct end *e = calloc(1, sizeof *e);
     assert_non_null(e);
     memset(&told, 0, sizeof told);
-    *e = (struct end){.of = p, .c.id = "a", .c.wanted = port};
-    memcpy(e->c.nonce, &(uint32_t){++nonces}, sizeof nonces);
-    standing_say(&p->s, &e->c.take, &e->c.mine);
-    standing_asked(&p->s, e->c.nonce);
+    *e = (struct end){.of = p, .who.id = "a", .c.wanted = port};
+    e->c.who = &e->who;
+    memcpy(e->who.nonce, &(uint32_t){++nonces}, sizeof nonces);
+    standing_say(&p->s, &e->who.take, &e->who.mine);
+    standing_asked(&p->s, e->who.nonce);
     registry_ask(&r, &e->c);
     if (told.refused) {
         struct end *by = CONTAINER_OF(told.by, struct end, c);
         assert_true(by->of != p || p->resumes); /* no ghost */
         refusals++;
-        standing_refused(&p->s, e->c.nonce);
+        standing_refused(&p->s, e->who.nonce);
         end_goes(e, false);
         return;
     }
@@ -129,10 +131,10 @@ static void ask(struct process *p, struct rng *rng, int64_t port)
         p->lost_answers++;
         return;
     }
-    standing_accepted(&p->s, e->c.nonce);
+    standing_accepted(&p->s, e->who.nonce);
     if (p->resumes) /* opened beside it: that one is given up */
         standing_resuming(&p->s, p->nonce, false);
-    memcpy(p->nonce, e->c.nonce, sizeof p->nonce);
+    memcpy(p->nonce, e->who.nonce, sizeof p->nonce);
     p->has_session = true;
     p->resumes = false;
 }

@@ -19,6 +19,7 @@
 
 struct seat {
     struct claim c;
+    struct claimant who; /* c.who from ask() on: a seat may be copied before */
     char name;
 };
 
@@ -73,21 +74,21 @@ static int begin(void **state)
 
 static struct seat seat(char name, const char *id, int64_t port)
 {
-    struct seat s = {.name = name, .c.wanted = port, .c.nonce[0] = (uint8_t)name};
-    (void)snprintf(s.c.id, sizeof s.c.id, "%s", id);
+    struct seat s = {.name = name, .c.wanted = port, .who.nonce[0] = (uint8_t)name};
+    (void)snprintf(s.who.id, sizeof s.who.id, "%s", id);
     return s;
 }
 
 static struct seat taking(char name, const char *id, int64_t port)
 {
     struct seat s = seat(name, id, port);
-    s.c.take = true;
+    s.who.take = true;
     return s;
 }
 
 static void add_mine(struct seat *s, char of)
 {
-    s->c.mine.nonces[s->c.mine.count++][0] = (uint8_t)of;
+    s->who.mine.nonces[s->who.mine.count++][0] = (uint8_t)of;
 }
 
 static struct seat naming(char name, const char *id, int64_t port, char of)
@@ -100,6 +101,7 @@ static struct seat naming(char name, const char *id, int64_t port, char of)
 
 static void ask(struct seat *s)
 {
+    s->c.who = &s->who;
     registry_ask(&r, &s->c);
 }
 
@@ -202,7 +204,7 @@ static void one_that_goes_while_its_port_opens_leaves_it_to_the_next(void **stat
 static struct seat of_key(char name, const char *key, const char *id, int64_t port)
 {
     struct seat s = taking(name, id, port);
-    (void)snprintf(s.c.key, sizeof s.c.key, "%s", key);
+    (void)snprintf(s.who.key, sizeof s.who.key, "%s", key);
     return s;
 }
 
@@ -622,6 +624,39 @@ static void a_port_is_yielded_and_its_session_said_so_before(void **state)
     expect("yield A to B; open B");
 }
 
+/* On the legacy wire a client that is away is over: nobody is asked, and nobody waits. */
+static void a_port_is_never_yielded(void **state)
+{
+    (void)state;
+    struct seat a = seat('A', "", 80), b = seat('B', "b", 80);
+    a.c.keeps_port = true;
+    ask(&a);
+    ask(&b);
+    expect("open A"); /* it may be in vain */
+    opened(&a);
+    expect("accept A; refuse B port by A");
+    gone(&b);
+    gone(&a);
+    expect("");
+}
+
+/* Who has waited longest is who gets it. */
+static void a_waiter_is_known(void **state)
+{
+    (void)state;
+    struct seat a = seat('A', "a", 80), b = seat('B', "b", 80), c = seat('C', "c", 80);
+    serve(&a);
+    assert_null(registry_waiter(&r, &a.c));
+    ask(&b);
+    ask(&c);
+    assert_ptr_equal(registry_waiter(&r, &a.c), &b.c);
+    gone(&b);
+    assert_ptr_equal(registry_waiter(&r, &a.c), &c.c);
+    gone(&c);
+    assert_null(registry_waiter(&r, &a.c));
+    expect("yield A to B");
+}
+
 static void a_port_is_kept(void **state)
 {
     (void)state;
@@ -808,6 +843,8 @@ int main(void)
         TEST(overtaken_when_its_port_listens),
         TEST(a_port_is_yielded),
         TEST(a_port_is_yielded_and_its_session_said_so_before),
+        TEST(a_port_is_never_yielded),
+        TEST(a_waiter_is_known),
         TEST(a_port_is_kept),
         TEST(the_first_to_ask_has_a_yielded_port),
         TEST(who_asked_for_a_port_goes_before_the_answer),
