@@ -14,6 +14,7 @@
 #include "base/event.h"
 #include "base/i18n.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 /* A list of words, as for a person. */
 struct words {
@@ -120,6 +121,7 @@ int sandbox_enter(const struct sandbox_config *cfg)
         event_sandbox_off();
     else
         err = enter(cfg);
+    memory_give_back(); /* what the filter and what was read before have taken: 150 to 270 KB */
     log_release();
     return err;
 }

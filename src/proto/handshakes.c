@@ -2,8 +2,7 @@
 /* The budget of handshakes: two accounts for each, the source's and that of all. */
 #include "proto/handshakes.h"
 
-#include <string.h>
-
+#include "base/memory.h"
 #include "proto/hash.h"
 
 enum { US = 1000000 };
@@ -12,7 +11,7 @@ enum { US = 1000000 };
 
 void handshakes_init(struct handshakes *h, uint32_t rate, uint32_t source_rate, uint64_t key)
 {
-    memset(h, 0, sizeof *h);
+    memory_zero(h, sizeof *h); /* its table is used page by page */
     list_init(&h->queue);
     h->key = key;
     handshakes_limit(h, rate, source_rate);

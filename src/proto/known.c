@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/memory.h"
 
 enum { TEXT_MAX = 256 }; /* a source and an id; what is longer counts by its beginning */
 
 void known_init(struct known *k, const uint8_t key[KEYED_HASH_KEY_BYTES])
 {
-    memset(k, 0, sizeof *k);
+    memory_zero(k, sizeof *k); /* its table is used page by page */
     memcpy(k->key, key, sizeof k->key);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/memory.h"
 #include "base/thread.h"
 #include "server/internal.h"
 
@@ -206,7 +207,10 @@ static int begin_thread(struct worker *w, struct errmsg *why)
 int worker_start(struct worker *w, struct server *srv, unsigned index, struct loop *loop,
                  struct errmsg *why)
 {
-    *w = (struct worker){.srv = srv, .index = index, .loop = loop ? loop : &w->own};
+    memory_zero(w, sizeof *w); /* most of it is for sessions to come */
+    w->srv = srv;
+    w->index = index;
+    w->loop = loop ? loop : &w->own;
     w->options = snapshot_ref(srv->options);
     w->opt = srv->opt;
     w->keys = srv->keys ? credentials_ref(srv->keys) : NULL;

@@ -15,6 +15,7 @@ from lib import cuts, services, wire
 from lib.procs import SANITIZED, cpu_seconds, wait_for
 from lib.services import connect, free_port, pattern, read_all, read_exactly, works
 
+REST_KIB = 1850  # with 8 threads: 1,770 were measured, of which libcrypto and libssl have 450 before they do anything
 RELEASE_ONLY = pytest.mark.skipif(SANITIZED, reason="memory and threads of a sanitizer's build say nothing")
 
 
@@ -145,7 +146,7 @@ def test_at_rest_nothing_wakes_and_little_is_held(lab):
         return switches() - before <= 2
 
     wait_for("two seconds of rest", two_seconds_of_rest)
-    assert server.status("RssAnon") < 2 << 10  # a thread at rest is a few pages
+    assert server.status("RssAnon") < REST_KIB  # a thread at rest is a few pages, and what is not used yet is none
 
 
 def test_signals_are_the_main_thread_s(lab):
