@@ -43,6 +43,14 @@ struct map_node *map_get(const struct map *m, uint32_t key)
     return n;
 }
 
+struct map_node *map_next(const struct map_node *n)
+{
+    struct map_node *o = n->next;
+    while (o && o->key != n->key)
+        o = o->next;
+    return o;
+}
+
 static void link_in(struct map *m, struct map_node *n)
 {
     struct map_node **at = &m->table[slot(m, n->key)];

@@ -33,11 +33,14 @@ void map_init(struct map *m, const struct alloc *alloc);
 /* Frees the table; the entries are the caller's. */
 void map_fini(struct map *m);
 
-/* The entry with this key, or NULL. */
+/* The entry with this key, or NULL; of several any. */
 struct map_node *map_get(const struct map *m, uint32_t key);
 
-/* Adds n under n->key, which must not be in the map. Never fails: without memory the table just
-   stays small. */
+/* Behind map_get(): another entry with the key of n, or NULL when all were seen. */
+struct map_node *map_next(const struct map_node *n);
+
+/* Adds n under n->key. Never fails: without memory the table just stays small. Several may have one
+   key, if they are few: they are looked through one by one. */
 void map_put(struct map *m, struct map_node *n);
 
 /* Takes n, which must be in the map, out of it. */

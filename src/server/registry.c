@@ -335,7 +335,7 @@ static void service_on_yielded(struct message *m)
     struct service *v = CONTAINER_OF(m, struct service, reports.yielded);
     struct agent *a = v->agent;
     struct server *srv = a->worker->srv;
-    struct claim *by = registry_waiter(&srv->registry, &v->claim);
+    struct claim *by = registry_waiter(&v->claim);
     unsigned left_out = 0;
     if (v->yields && told_take(&srv->told, a->who.key, a->source, TOLD_LIFE, loop_now(&srv->loop),
                                &left_out)) {

@@ -22,22 +22,51 @@ void registry_init(struct registry *r, void (*act)(void *ctx, const struct regis
                    void *ctx)
 {
     *r = (struct registry){.act = act, .ctx = ctx};
-    list_init(&r->claims);
-    for (unsigned i = 0; i < REGISTRY_IDS; i++)
-        list_init(&r->ids[i]);
+    map_init(&r->ids, NULL);
+    map_init(&r->ports, NULL);
 }
 
-/* Where the namesakes of c are, and a few others. */
-static const struct list *bucket_of(const struct registry *r, const struct claim *c)
+/* Where the namesakes of c are, and hardly another. */
+static uint32_t id_key(const struct claim *c)
 {
-    return &r->ids[hash_text(c->who->id) % REGISTRY_IDS];
+    uint64_t h = hash_text(c->who->id) * 31 + hash_text(c->who->key);
+    return (uint32_t)(h ^ h >> 32);
 }
 
 /* o NULL: for nobody any more. */
 static void wait_for(struct registry *r, struct claim *c, struct claim *o)
 {
-    r->waiting += (o != NULL) - (c->waits_for != NULL);
+    list_del(&c->waits);
     c->waits_for = o;
+    if (!o)
+        return;
+    struct list *at = &o->waiters; /* behind it those that have asked later */
+    while (at->prev != &o->waiters && LIST_ENTRY(at->prev, struct claim, waits)->order > c->order) {
+        at = at->prev;
+        r->looks++;
+    }
+    list_push(at, &c->waits);
+}
+
+/* What it has, or is about to have; 0: no port. */
+static int held_port(const struct claim *c)
+{
+    if (c->port != 0)
+        return c->port;
+    return c->state == CLAIM_OPENING && c->wanted > 0 ? (int)c->wanted : 0;
+}
+
+/* After each change of state or port. */
+static void hold(struct registry *r, struct claim *c)
+{
+    uint32_t port = (uint32_t)held_port(c);
+    if (port == c->by_port.key)
+        return;
+    if (c->by_port.key != 0)
+        map_del(&r->ports, &c->by_port);
+    c->by_port.key = port;
+    if (port != 0)
+        map_put(&r->ports, &c->by_port);
 }
 
 static void act(const struct registry *r, enum registry_action_kind kind, struct claim *c,
@@ -53,6 +82,7 @@ static void refuse(struct registry *r, struct claim *c, bool is_port, struct cla
     if (c->state == CLAIM_OPENING)
         c->port = (int)c->wanted;
     c->state = CLAIM_RELEASED;
+    hold(r, c);
     wait_for(r, c, NULL);
     r->act(r->ctx, &(struct registry_action){
                        .kind = REGISTRY_REFUSE, .claim = c, .by = by, .is_port = is_port});
@@ -96,42 +126,62 @@ static bool owns(const struct claim *c)
     return c->state == CLAIM_SERVING || c->state == CLAIM_ENDING;
 }
 
-/* The session that has c's id now; NULL: none. */
-static struct claim *older_of(const struct registry *r, const struct claim *c)
+/* The next namesake of c behind o; o NULL: the first. Those that had the id before come in no order. */
+static struct claim *next_namesake(struct registry *r, const struct claim *c, struct claim *o)
 {
-    list_foreach (n, bucket_of(r, c)) {
-        struct claim *o = LIST_ENTRY(n, struct claim, of_id);
-        if (claim_is_namesake(o, c) && owns(o))
+    struct map_node *n;
+    if (!has_id(c))
+        return NULL;
+    for (n = o ? map_next(&o->by_id) : map_get(&r->ids, id_key(c)); n; n = map_next(n)) {
+        o = CONTAINER_OF(n, struct claim, by_id);
+        r->looks += o != c;
+        if (claim_is_namesake(o, c))
             return o;
     }
     return NULL;
+}
+
+static bool is_before(const struct claim *a, const struct claim *b)
+{
+    return !b || a->order < b->order;
+}
+
+/* The session that has c's id now; NULL: none. */
+static struct claim *older_of(struct registry *r, const struct claim *c)
+{
+    struct claim *first = NULL;
+    for (struct claim *o = NULL; (o = next_namesake(r, c, o));)
+        if (owns(o) && is_before(o, first))
+            first = o;
+    return first;
 }
 
 /* The session or the open that has c's id, and that c may not replace; NULL: none. */
-static struct claim *taken_by(const struct registry *r, const struct claim *c)
+static struct claim *taken_by(struct registry *r, const struct claim *c)
 {
-    list_foreach (n, bucket_of(r, c)) {
-        struct claim *o = LIST_ENTRY(n, struct claim, of_id);
+    struct claim *first = NULL;
+    for (struct claim *o = NULL; (o = next_namesake(r, c, o));) {
         bool stays = is_pending(o) || o->state == CLAIM_SERVING;
-        if (claim_is_namesake(o, c) && stays && !may_replace(c, o))
-            return o;
+        if (stays && !may_replace(c, o) && is_before(o, first))
+            first = o;
     }
-    return NULL;
+    return first;
 }
 
-/* Who has, or is about to have, the port c wants; NULL: nobody here. */
-static struct claim *holder_of(const struct registry *r, const struct claim *c)
+/* Who has, or is about to have, the port c wants; NULL: nobody here. Two only where the system gave one
+   of them what the other asks it for. */
+static struct claim *holder_of(struct registry *r, const struct claim *c)
 {
-    if (c->wanted == 0)
+    struct claim *first = NULL;
+    if (c->wanted <= 0)
         return NULL;
-    list_foreach (n, &r->claims) {
-        struct claim *o = LIST_ENTRY(n, struct claim, node);
-        bool has = o->port != 0 ? o->port == c->wanted
-                                : o->state == CLAIM_OPENING && o->wanted == c->wanted;
-        if (o != c && has)
-            return o;
+    for (struct map_node *n = map_get(&r->ports, (uint32_t)c->wanted); n; n = map_next(n)) {
+        struct claim *o = CONTAINER_OF(n, struct claim, by_port);
+        r->looks++;
+        if (o != c && is_before(o, first))
+            first = o;
     }
-    return NULL;
+    return first;
 }
 
 /* ---- deciding ---- */
@@ -152,7 +202,7 @@ static void ask_to_yield(const struct registry *r, struct claim *o, struct claim
     act(r, REGISTRY_YIELD, o, by);
 }
 
-static void decide_waiting(struct registry *r, const struct claim *c);
+static void decide_waiting(struct registry *r, struct claim *c);
 
 /* c, whose port listens, has its id for itself now. Those that waited for that have waited for one
    that is OPENED, and so does none of them itself: this goes no deeper. */
@@ -184,9 +234,11 @@ static void decide(struct registry *r, struct claim *c)
     }
     struct claim *holder = holder_of(r, c);
     c->state = CLAIM_ASKING;
+    hold(r, c);
     wait_for(r, c, holder);
     if (!holder) {
         c->state = CLAIM_OPENING;
+        hold(r, c);
         act(r, REGISTRY_OPEN, c, NULL);
     } else if (claim_is_namesake(holder, c) && owns(holder)) {
         evict(r, holder, c); /* the port is its own: c is the first to have it then */
@@ -207,16 +259,20 @@ static void go_on(struct registry *r, struct claim *w)
 }
 
 /* Those that waited for c: first the one of the same id, for which c may have been ended, and which
-   inherits the port; then the others, in the order of asking. */
-static void decide_waiting(struct registry *r, const struct claim *c)
+   inherits the port; then the others, in the order of asking. Each may wait for c again. */
+static void decide_waiting(struct registry *r, struct claim *c)
 {
-    for (int others = 0; others <= 1 && r->waiting > 0; others++) {
-        list_foreach (n, &r->claims) {
-            struct claim *w = LIST_ENTRY(n, struct claim, node);
-            if (w->waits_for == c && (others || claim_is_namesake(w, c)))
-                go_on(r, w);
-        }
+    struct list waited, *n, *next;
+    list_init(&waited);
+    list_splice(&waited, &c->waiters);
+    for (n = waited.next; n != &waited; n = next) {
+        next = n->next;
+        r->looks++;
+        if (claim_is_namesake(LIST_ENTRY(n, struct claim, waits), c))
+            go_on(r, LIST_ENTRY(n, struct claim, waits));
     }
+    while ((n = list_first(&waited)))
+        go_on(r, LIST_ENTRY(n, struct claim, waits));
 }
 
 /* ---- inputs ---- */
@@ -224,50 +280,52 @@ static void decide_waiting(struct registry *r, const struct claim *c)
 void registry_ask(struct registry *r, struct claim *c)
 {
     assert(c->state == CLAIM_NEW);
-    list_push(&r->claims, &c->node);
-    list_init(&c->of_id);
-    if (has_id(c))
-        list_push(&r->ids[hash_text(c->who->id) % REGISTRY_IDS], &c->of_id);
     c->state = CLAIM_ASKING;
     c->port = 0;
-    c->waits_for = NULL;
+    c->is_here = true;
     c->is_asked_to_yield = false;
+    c->by_port.key = 0;
+    c->order = ++r->asked;
+    c->waits_for = NULL;
+    list_init(&c->waits);
+    list_init(&c->waiters);
+    r->count++;
+    if (has_id(c)) {
+        c->by_id.key = id_key(c);
+        map_put(&r->ids, &c->by_id);
+    }
     struct claim *other = taken_by(r, c);
     if (other) {
         refuse(r, c, false, other);
         return;
     }
-    list_foreach (n, bucket_of(r, c)) {
-        struct claim *o = LIST_ENTRY(n, struct claim, of_id);
-        if (claim_is_namesake(o, c) && is_pending(o))
+    for (struct claim *o = NULL; (o = next_namesake(r, c, o));)
+        if (is_pending(o))
             refuse(r, o, false, c); /* overtaken */
-    }
     decide(r, c);
 }
 
 void registry_opened(struct registry *r, struct claim *c, int port)
 {
-    bool was_overtaken = c->state == CLAIM_RELEASED && !list_empty(&c->node);
+    bool was_overtaken = c->state == CLAIM_RELEASED && c->is_here;
     if (c->state != CLAIM_OPENING && !was_overtaken)
         return;
     c->port = port;
     if (was_overtaken || port == 0) {
         c->state = CLAIM_RELEASED; /* its worker closes what it has opened */
+        hold(r, c);
         if (port == 0)
             decide_waiting(r, c);
         return;
     }
+    hold(r, c);
     has_port(r, c);
 }
 
-struct claim *registry_waiter(const struct registry *r, const struct claim *c)
+struct claim *registry_waiter(const struct claim *c)
 {
-    list_foreach (n, &r->claims) {
-        struct claim *w = LIST_ENTRY(n, struct claim, node);
-        if (w->waits_for == c)
-            return w;
-    }
-    return NULL;
+    struct list *n = list_first(&c->waiters);
+    return n ? LIST_ENTRY(n, struct claim, waits) : NULL;
 }
 
 void registry_yielded(struct registry *r, struct claim *c, bool yes)
@@ -279,9 +337,11 @@ void registry_yielded(struct registry *r, struct claim *c, bool yes)
     }
     if (c->state != CLAIM_SERVING)
         return; /* it ends, or has ended, and those that wait will have it so */
-    list_foreach (n, &r->claims) {
-        struct claim *w = LIST_ENTRY(n, struct claim, node);
-        if (w->waits_for == c && w->state == CLAIM_ASKING)
+    for (struct list *n = c->waiters.next, *next; n != &c->waiters; n = next) {
+        next = n->next;
+        struct claim *w = LIST_ENTRY(n, struct claim, waits);
+        r->looks++;
+        if (w->state == CLAIM_ASKING)
             refuse(r, w, true, c);
     }
 }
@@ -292,17 +352,21 @@ void registry_released(struct registry *r, struct claim *c)
         return;
     c->state = CLAIM_RELEASED;
     c->port = 0;
+    hold(r, c);
     decide_waiting(r, c);
 }
 
 void registry_gone(struct registry *r, struct claim *c)
 {
-    if (c->state == CLAIM_NEW || list_empty(&c->node))
+    if (c->state == CLAIM_NEW || !c->is_here)
         return;
-    list_del(&c->node);
-    list_del(&c->of_id);
+    if (has_id(c))
+        map_del(&r->ids, &c->by_id);
+    r->count--;
+    c->is_here = false;
     c->state = CLAIM_RELEASED;
     c->port = 0;
+    hold(r, c);
     wait_for(r, c, NULL);
     decide_waiting(r, c);
 }

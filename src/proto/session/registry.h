@@ -37,6 +37,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/map.h"
 #include "proto/hello.h"
 
 enum claim_state {
@@ -49,10 +50,7 @@ enum claim_state {
     CLAIM_RELEASED, /* owns neither: it drains, lost its port, was refused, or is gone */
 };
 
-enum {
-    CLAIM_NO_PORT = -1,
-    REGISTRY_IDS = 256, /* buckets of ids: thousands of claims are looked through for none */
-};
+enum { CLAIM_NO_PORT = -1 };
 
 /* Who asks: what its open says. Embedded in what the owner keeps for a session. */
 struct claimant {
@@ -74,10 +72,14 @@ struct claim {
     enum claim_state state;
     int port; /* that listens; 0: none */
     /* private */
-    struct list node;
-    struct list of_id; /* in a bucket; not of a tunnel, or one without id */
+    bool is_here;            /* it has asked, and is not gone */
+    bool is_asked_to_yield;  /* YIELD is out */
+    struct map_node by_id;   /* while it is here; not of a tunnel, or one without id */
+    struct map_node by_port; /* while it has a port, or is about to; key 0: it has none */
+    uint64_t order;          /* of asking */
     struct claim *waits_for;
-    bool is_asked_to_yield; /* YIELD is out */
+    struct list waits;   /* in its waiters */
+    struct list waiters; /* for this one, in the order of asking */
 };
 
 enum registry_action_kind {
@@ -96,10 +98,13 @@ struct registry_action {
 };
 
 struct registry {
+    /* readable */
+    uint32_t count; /* claims that have asked and are not gone */
+    uint64_t looks; /* at claims for the sake of another, so far: what a step costs, for tests */
     /* private */
-    struct list claims;            /* in the order of asking */
-    struct list ids[REGISTRY_IDS]; /* those with an id, by its hash, in the same order */
-    unsigned waiting;              /* that wait for another one */
+    struct map ids;   /* of claims by key and id: namesakes, and those whose hash is the same */
+    struct map ports; /* of claims by port */
+    uint64_t asked;   /* so far */
     void (*act)(void *ctx, const struct registry_action *a);
     void *ctx;
 };
@@ -110,7 +115,9 @@ bool claim_is_namesake(const struct claim *a, const struct claim *b);
 /* May a's client know where b's is? It has the same key, or both have the shared secret. */
 bool claim_may_know(const struct claim *a, const struct claim *b);
 
-/* act is called for each action, from inside the calls below; it must not call the registry. */
+/* act is called for each action, from inside the calls below; it must not call the registry. r must not
+   move. Nothing looks through all claims: what a call costs are namesakes and waiters of one. It holds
+   memory only while there are claims: there is no _fini. */
 void registry_init(struct registry *r, void (*act)(void *ctx, const struct registry_action *a),
                    void *ctx);
 
@@ -125,7 +132,7 @@ void registry_opened(struct registry *r, struct claim *c, int port);
 void registry_yielded(struct registry *r, struct claim *c, bool yes);
 
 /* Who has waited longest for the end, or the port, of c; NULL: nobody. */
-struct claim *registry_waiter(const struct registry *r, const struct claim *c);
+struct claim *registry_waiter(const struct claim *c);
 
 /* c drains: it owns neither id nor port any more. */
 void registry_released(struct registry *r, struct claim *c);

@@ -155,6 +155,36 @@ static void random_walk(void **state)
     map_fini(&m);
 }
 
+/* Several may have one key, among others: each is found once, also after the table has grown. */
+static void several_with_one_key(void **state)
+{
+    (void)state;
+    enum { SAME = 5, OTHERS = 200 };
+    struct map m;
+    struct map_node same[SAME], others[OTHERS];
+    map_init(&m, NULL);
+    for (uint32_t i = 0; i < OTHERS; i++) {
+        others[i].key = i + 1000;
+        map_put(&m, &others[i]);
+        if (i % (OTHERS / SAME) != 0)
+            continue;
+        same[i / (OTHERS / SAME)].key = 7;
+        map_put(&m, &same[i / (OTHERS / SAME)]);
+    }
+    for (uint32_t left = SAME; left > 0; left--) {
+        unsigned seen = 0;
+        for (struct map_node *n = map_get(&m, 7); n; n = map_next(n))
+            seen |= 1u << (n - same);
+        assert_int_equal(seen, (1u << left) - 1);
+        map_del(&m, &same[left - 1]);
+    }
+    assert_null(map_get(&m, 7));
+    assert_null(map_next(map_get(&m, 1000)));
+    for (uint32_t i = 0; i < OTHERS; i++)
+        map_del(&m, &others[i]);
+    map_fini(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_hundred_thousand_even_ids),
         cmocka_unit_test(works_without_memory),
         cmocka_unit_test(random_walk),
+        cmocka_unit_test(several_with_one_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -314,6 +314,6 @@ struct owners_seen owners_run(struct rng *rng, unsigned events)
     for (struct peer *p = w.peers; p < w.peers + PEERS; p++)
         if (p->c)
             go(&w, p);
-    assert(list_empty(&w.r.claims));
+    assert(w.r.count == 0);
     return w.seen;
 }

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -646,14 +647,14 @@ static void a_waiter_is_known(void **state)
     (void)state;
     struct seat a = seat('A', "a", 80), b = seat('B', "b", 80), c = seat('C', "c", 80);
     serve(&a);
-    assert_null(registry_waiter(&r, &a.c));
+    assert_null(registry_waiter(&a.c));
     ask(&b);
     ask(&c);
-    assert_ptr_equal(registry_waiter(&r, &a.c), &b.c);
+    assert_ptr_equal(registry_waiter(&a.c), &b.c);
     gone(&b);
-    assert_ptr_equal(registry_waiter(&r, &a.c), &c.c);
+    assert_ptr_equal(registry_waiter(&a.c), &c.c);
     gone(&c);
-    assert_null(registry_waiter(&r, &a.c));
+    assert_null(registry_waiter(&a.c));
     expect("yield A to B");
 }
 
@@ -809,6 +810,96 @@ static void whatever_they_do(void **state)
 
 #define TEST(f) cmocka_unit_test_setup(f, begin)
 
+/* ---- thousands ---- */
+
+enum { CROWD = 20000 };
+
+static void drop(void *ctx, const struct registry_action *a)
+{
+    (void)ctx, (void)a;
+}
+
+/* One of many sessions: its id, and a tunnel's port. */
+struct pair {
+    struct seat session;
+    struct claim tunnel;
+};
+
+static void begin_pair(struct pair *p, unsigned number)
+{
+    char id[16];
+    (void)snprintf(id, sizeof id, "m%u", number);
+    p->session = seat('S', id, CLAIM_NO_PORT);
+    ask(&p->session);
+    p->tunnel = (struct claim){.who = &p->session.who, .is_tunnel = true, .wanted = 1 + number};
+    registry_ask(&r, &p->tunnel);
+    registry_opened(&r, &p->tunnel, 1 + (int)number);
+    assert_int_equal(p->session.c.state, CLAIM_SERVING);
+}
+
+static void end_pair(struct pair *p)
+{
+    registry_gone(&r, &p->tunnel);
+    registry_gone(&r, &p->session.c);
+}
+
+/* What a step costs is what it is about, however many are there: counted in claims that are looked at. One
+   waits for a port all the time. */
+static void nobody_looks_through_all(void **state)
+{
+    struct pair *pairs = calloc(CROWD, sizeof *pairs), more = {.session.name = 'M'};
+    struct seat waits = seat('W', "w", 1);
+    (void)state;
+    assert_non_null(pairs);
+    registry_init(&r, drop, NULL);
+    begin_pair(&pairs[0], 0);
+    ask(&waits);
+    assert_int_equal(waits.c.state, CLAIM_ASKING);
+    for (unsigned i = 1; i < CROWD; i++)
+        begin_pair(&pairs[i], i);
+    assert_true(r.looks < CROWD / 10); /* ids whose hashes are the same */
+    uint64_t before = r.looks;
+    begin_pair(&more, CROWD + 1);
+    struct seat wants = seat('X', "x", CROWD / 2);
+    ask(&wants);
+    assert_int_equal(wants.c.state, CLAIM_ASKING);
+    registry_yielded(&r, &pairs[CROWD / 2 - 1].tunnel, true);
+    opened(&wants);
+    assert_int_equal(wants.c.state, CLAIM_SERVING);
+    gone(&wants);
+    end_pair(&more);
+    assert_true(r.looks - before < 10);
+    for (unsigned i = CROWD; i > 1; i--)
+        end_pair(&pairs[i - 1]);
+    assert_true(r.looks - before < CROWD / 10);
+    end_pair(&pairs[0]);
+    gone(&waits);
+    assert_int_equal(r.count, 0);
+    free(pairs);
+}
+
+/* Whoever waits has it in the order of asking, also when he has waited for another before. */
+static void the_order_of_asking_is_kept(void **state)
+{
+    (void)state;
+    struct seat a = seat('A', "a", 80), b = seat('B', "b", 80), c = seat('C', "c", 80),
+                d = seat('D', "d", 80);
+    serve(&a);
+    ask(&b);
+    ask(&c);
+    expect("yield A to B");
+    gone(&a);
+    expect("open B");
+    ask(&d); /* waits for B, as C does */
+    gone(&b);
+    expect("open C");
+    assert_ptr_equal(registry_waiter(&c.c), &d.c);
+    gone(&c);
+    expect("open D");
+    gone(&d);
+    assert_int_equal(r.count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -846,6 +937,8 @@ int main(void)
         TEST(a_port_is_never_yielded),
         TEST(a_waiter_is_known),
         TEST(a_port_is_kept),
+        TEST(nobody_looks_through_all),
+        TEST(the_order_of_asking_is_kept),
         TEST(the_first_to_ask_has_a_yielded_port),
         TEST(who_asked_for_a_port_goes_before_the_answer),
         TEST(who_is_asked_for_its_port_goes),
