@@ -27,8 +27,8 @@ static void agent_post(struct agent *a, struct message *m)
 
 static bool agent_take(const struct agent *a, enum told_kind kind, unsigned *ret_left_out)
 {
-    return told_take(&a->worker->srv->told, a->who.key, a->source, kind,
-                     loop_now(a->worker->loop), ret_left_out);
+    return told_take(&a->worker->srv->told, a->who.key, a->source, kind, loop_now(a->worker->loop),
+                     ret_left_out);
 }
 
 bool agent_may_tell(const struct agent *a, enum told_kind kind)

@@ -43,6 +43,7 @@
 #include "proto/tally.h"
 #include "proto/verdicts.h"
 #include "server/census.h"
+#include "server/crowds.h"
 #include "server/keys.h"
 #include "server/told.h"
 #include "tunnel/opening.h"
@@ -174,16 +175,6 @@ struct services {
     bool reads_later; /* lines wait for their time: the timer rings then */
 };
 
-/* Who shares a source: its sessions, on any worker, and users who finish without theirs. The main
-   thread's, which makes it with the first. One that nobody is in any more is the next source's:
-   none is freed before the workers are gone, which count in it. */
-struct crowd {
-    struct crowd *next; /* in srv->crowds */
-    struct quota users; /* connections of users through them; without a limit of its own */
-    unsigned sessions;
-    char source[SOCK_NAME_MAX];
-};
-
 /* What the main thread keeps of a client. */
 struct agent_main {
     struct admission_entry admission; /* while it has not asked */
@@ -198,6 +189,8 @@ struct agent_main {
     bool counts;                      /* as one of its source's sessions */
     uint32_t tunnels;                 /* its services that count */
     struct crowd *crowd;              /* then; the worker's to count in while it has a session */
+    struct key_crowd *of_key;         /* then */
+    struct map_node by_sid;           /* in srv->sids while has_session */
     struct agent *target;             /* whose session handover is for, if there is one */
     struct opening_refusal refusal;   /* the worker's once refuse is posted */
     char refused_by[HELLO_WORD_BUF];  /* the same: whose address it names in the log */
@@ -358,7 +351,11 @@ struct server {
     struct registry registry;      /* who owns an id and a port */
     struct waiting waiting;        /* what is kept for clients that are away */
     struct list agents;            /* all */
-    struct crowd *crowds;          /* all that ever were */
+    struct map crowds;             /* by source, all that ever were */
+    struct list crowds_left;       /* of them, those without sessions */
+    struct map key_crowds;         /* by key */
+    struct map sids;               /* of agents, by the number of their session */
+    uint64_t looks;                /* at one of these for the sake of another, so far: for tests */
     struct verdicts verdicts;      /* whose secret may be compared now */
     uv_timer_t verdicts_due;       /* runs while somebody waits for his */
     struct rng rng;                /* the system's */

@@ -103,39 +103,6 @@ static void owners_act(void *ctx, const struct registry_action *act)
 
 enum { TELL_SESSIONS_MS = 60000 };
 
-/* The crowd of a's source, with a in it; NULL without memory. */
-static struct crowd *crowd_join(const struct agent *a)
-{
-    struct server *srv = a->worker->srv;
-    struct crowd *c = NULL, *unused = NULL;
-    for (struct crowd *o = srv->crowds; o && !c; o = o->next) {
-        bool is_empty = o->sessions == 0 && quota_used(&o->users) == 0;
-        if (is_empty)
-            unused = o;
-        else if (strcmp(o->source, a->source) == 0)
-            c = o;
-    }
-    if (!c)
-        c = unused;
-    if (!c && (c = calloc(1, sizeof *c))) {
-        quota_init(&c->users, UINT32_MAX);
-        c->next = srv->crowds;
-        srv->crowds = c;
-    }
-    if (c) {
-        memcpy(c->source, a->source, sizeof c->source);
-        c->sessions++;
-    }
-    return c;
-}
-
-static void crowd_leave(struct agent *a)
-{
-    if (a->main.crowd)
-        a->main.crowd->sessions--;
-    a->main.crowd = NULL;
-}
-
 /* There are so many sessions and further tunnels now, which leave that much to users. */
 static void count(struct server *srv, uint32_t sessions, uint32_t tunnels)
 {
@@ -155,9 +122,11 @@ static uint32_t further_tunnels(const struct agent *a)
 static void count_tunnels(struct agent *a, uint32_t tunnels)
 {
     struct server *srv = a->worker->srv;
-    uint32_t others = srv->tunnels - further_tunnels(a);
+    uint32_t before = further_tunnels(a);
     a->main.tunnels = tunnels;
-    count(srv, srv->sessions, others + further_tunnels(a));
+    if (a->main.crowd)
+        a->main.crowd->tunnels += further_tunnels(a) - before;
+    count(srv, srv->sessions, srv->tunnels - before + further_tunnels(a));
 }
 
 static void count_sessions(struct server *srv, uint32_t sessions)
@@ -165,31 +134,45 @@ static void count_sessions(struct server *srv, uint32_t sessions)
     count(srv, sessions, srv->tunnels);
 }
 
-/* Does o's session stay beside one that a begins? One of its own id ends then, or a is refused; not
-   so when it drains, and has its id no more. */
-static bool stays_beside(const struct agent *a, const struct agent *o)
+/* What there is beside a's session and its tunnels. */
+struct others {
+    uint32_t sessions, tunnels, sessions_of_source, tunnels_of_source, sessions_of_key;
+};
+
+/* Of those that count; without who would end for a's: one of its own id, unless a is refused. One that
+   drains has its id no more, and stays. */
+static struct others others_of(const struct agent *a)
 {
-    return !claim_is_namesake(&a->claim, &o->claim) || o->claim.state == CLAIM_RELEASED;
+    struct server *srv = a->worker->srv;
+    const struct crowd *c = a->main.crowd;
+    uint32_t own = further_tunnels(a);
+    struct others n = {srv->sessions - 1, srv->tunnels - own, c->sessions - 1, c->tunnels - own,
+                       a->main.of_key->sessions - 1};
+    for (struct claim *i = NULL; (i = registry_namesake(&srv->registry, &a->claim, i));) {
+        const struct agent *o = agent_of_claim(i);
+        srv->looks++;
+        if (!o->main.counts || i->state == CLAIM_RELEASED)
+            continue;
+        n.sessions--;
+        n.sessions_of_key--;
+        n.tunnels -= further_tunnels(o);
+        if (o->main.crowd != c)
+            continue;
+        n.sessions_of_source--;
+        n.tunnels_of_source -= further_tunnels(o);
+    }
+    return n;
 }
 
 /* Is there room for a's session with its tunnels, of all and of its source, beside those that stay? */
 static bool has_room(const struct agent *a)
 {
     const struct server *srv = a->worker->srv;
-    uint32_t others = 0, of_source = 0;
-    uint32_t tunnels = further_tunnels(a), tunnels_of_source = tunnels;
-    list_foreach (n, &srv->agents) {
-        const struct agent *o = LIST_ENTRY(n, struct agent, main.of_server);
-        if (o == a || !o->main.counts || !stays_beside(a, o))
-            continue;
-        bool is_same = strcmp(o->source, a->source) == 0;
-        others++;
-        of_source += is_same;
-        tunnels += further_tunnels(o);
-        tunnels_of_source += is_same ? further_tunnels(o) : 0;
-    }
-    return account_takes_session(&srv->account, others, tunnels, quota_used(&srv->connections),
-                                 account_places(of_source, tunnels_of_source));
+    struct others n = others_of(a);
+    uint32_t own = further_tunnels(a);
+    return account_takes_session(&srv->account, n.sessions, n.tunnels + own,
+                                 quota_used(&srv->connections),
+                                 account_places(n.sessions_of_source, n.tunnels_of_source + own));
 }
 
 /* A client that asks again and again writes one line a minute. */
@@ -220,27 +203,51 @@ static bool may_have_port(const struct agent *a, int64_t port)
     return !r || rights_may_have_port(r, port);
 }
 
-/* Sessions of its key beside a, but for one of the same id. */
-static int other_sessions(const struct agent *a)
-{
-    int n = 0;
-    list_foreach (i, &a->worker->srv->agents) {
-        const struct agent *o = LIST_ENTRY(i, struct agent, main.of_server);
-        n += o != a && o->main.counts && stays_beside(a, o) && strcmp(o->who.key, a->who.key) == 0;
-    }
-    return n;
-}
-
 static bool may_have_session(const struct agent *a)
 {
     const struct rights *r = rights_of(a);
-    return !r || other_sessions(a) < rights_limit(r, RIGHTS_SESSIONS, INT_MAX);
+    return !r || others_of(a).sessions_of_key < (uint32_t)rights_limit(r, RIGHTS_SESSIONS, INT_MAX);
 }
 
 static bool may_have_tunnel(const struct agent *a)
 {
     const struct rights *r = rights_of(a);
     return !r || (int)a->main.tunnels <= rights_limit(r, RIGHTS_TUNNELS, LEASES_MAX);
+}
+
+/* ---- numbers of sessions ---- */
+
+/* Random ones of ours: hardly two begin alike. */
+static uint32_t sid_key(const uint8_t sid[HELLO_SID_BYTES])
+{
+    uint32_t key;
+    memcpy(&key, sid, sizeof key);
+    return key;
+}
+
+static void sids_put(struct agent *a)
+{
+    a->main.has_session = true;
+    a->main.by_sid.key = sid_key(a->sid);
+    map_put(&a->worker->srv->sids, &a->main.by_sid);
+}
+
+static void sids_del(struct agent *a)
+{
+    if (a->main.has_session)
+        map_del(&a->worker->srv->sids, &a->main.by_sid);
+    a->main.has_session = false;
+}
+
+struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES])
+{
+    for (struct map_node *n = map_get(&srv->sids, sid_key(sid)); n; n = map_next(n)) {
+        struct agent *a = CONTAINER_OF(n, struct agent, main.by_sid);
+        srv->looks++;
+        if (memcmp(a->sid, sid, sizeof a->sid) == 0)
+            return a;
+    }
+    return NULL;
 }
 
 /* ---- what workers say ---- */
@@ -256,13 +263,16 @@ static void owners_on_asked(struct message *m)
     }
     keys_watch(a);
     count_sessions(srv, srv->sessions + 1); /* no further user takes its place meanwhile */
-    if (!may_have_session(a) || !has_room(a) || !(a->main.crowd = crowd_join(a))) {
+    a->main.counts = crowds_join(a) == 0;
+    if (!a->main.counts || !may_have_session(a) || !has_room(a)) {
+        a->main.counts = false;
+        crowds_leave(a);
         count_sessions(srv, srv->sessions - 1);
         refuse_for_room(a);
         return;
     }
-    a->main.counts = true;
-    a->main.has_session = a->is_v2;
+    if (a->is_v2)
+        sids_put(a);
     registry_ask(&srv->registry, &a->claim);
 }
 
@@ -337,8 +347,8 @@ static void service_on_yielded(struct message *m)
     struct server *srv = a->worker->srv;
     struct claim *by = registry_waiter(&v->claim);
     unsigned left_out = 0;
-    if (v->yields && told_take(&srv->told, a->who.key, a->source, TOLD_LIFE, loop_now(&srv->loop),
-                               &left_out)) {
+    if (v->yields &&
+        told_take(&srv->told, a->who.key, a->source, TOLD_LIFE, loop_now(&srv->loop), &left_out)) {
         if (left_out > 0)
             event_session_left_out(a->name, left_out);
         /* who has asked for it may be gone */
@@ -378,15 +388,14 @@ void owners_init_service(struct service *v)
 void owners_init(struct server *srv)
 {
     registry_init(&srv->registry, owners_act, srv);
+    crowds_init(srv);
+    map_init(&srv->sids, NULL);
     waiting_init(&srv->waiting, WAITING_MAX_BYTES, WAITING_FLOOR_BYTES);
 }
 
 void owners_fini(struct server *srv)
 {
-    for (struct crowd *c; (c = srv->crowds);) {
-        srv->crowds = c->next;
-        free(c);
-    }
+    crowds_fini(srv);
 }
 
 void owners_init_agent(struct agent *a)
@@ -403,18 +412,8 @@ void owners_gone(struct agent *a)
 {
     if (a->main.counts)
         count_sessions(a->worker->srv, a->worker->srv->sessions - 1);
-    crowd_leave(a);
+    crowds_leave(a);
+    sids_del(a);
     waiting_remove(&a->worker->srv->waiting, &a->main.waiting);
     registry_gone(&a->worker->srv->registry, &a->claim);
-}
-
-/* Looked through once for each attempt to resume, which costs a handshake anyway. */
-struct agent *owners_find(struct server *srv, const uint8_t sid[HELLO_SID_BYTES])
-{
-    list_foreach (n, &srv->agents) {
-        struct agent *a = LIST_ENTRY(n, struct agent, main.of_server);
-        if (a->main.has_session && memcmp(a->sid, sid, sizeof a->sid) == 0)
-            return a;
-    }
-    return NULL;
 }

@@ -126,8 +126,7 @@ static bool owns(const struct claim *c)
     return c->state == CLAIM_SERVING || c->state == CLAIM_ENDING;
 }
 
-/* The next namesake of c behind o; o NULL: the first. Those that had the id before come in no order. */
-static struct claim *next_namesake(struct registry *r, const struct claim *c, struct claim *o)
+struct claim *registry_namesake(struct registry *r, const struct claim *c, struct claim *o)
 {
     struct map_node *n;
     if (!has_id(c))
@@ -150,7 +149,7 @@ static bool is_before(const struct claim *a, const struct claim *b)
 static struct claim *older_of(struct registry *r, const struct claim *c)
 {
     struct claim *first = NULL;
-    for (struct claim *o = NULL; (o = next_namesake(r, c, o));)
+    for (struct claim *o = NULL; (o = registry_namesake(r, c, o));)
         if (owns(o) && is_before(o, first))
             first = o;
     return first;
@@ -160,7 +159,7 @@ static struct claim *older_of(struct registry *r, const struct claim *c)
 static struct claim *taken_by(struct registry *r, const struct claim *c)
 {
     struct claim *first = NULL;
-    for (struct claim *o = NULL; (o = next_namesake(r, c, o));) {
+    for (struct claim *o = NULL; (o = registry_namesake(r, c, o));) {
         bool stays = is_pending(o) || o->state == CLAIM_SERVING;
         if (stays && !may_replace(c, o) && is_before(o, first))
             first = o;
@@ -299,7 +298,7 @@ void registry_ask(struct registry *r, struct claim *c)
         refuse(r, c, false, other);
         return;
     }
-    for (struct claim *o = NULL; (o = next_namesake(r, c, o));)
+    for (struct claim *o = NULL; (o = registry_namesake(r, c, o));)
         if (is_pending(o))
             refuse(r, o, false, c); /* overtaken */
     decide(r, c);

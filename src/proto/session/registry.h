@@ -131,6 +131,10 @@ void registry_opened(struct registry *r, struct claim *c, int port);
 /* The answer to YIELD, one for each: the port is closed, or kept. */
 void registry_yielded(struct registry *r, struct claim *c, bool yes);
 
+/* A namesake of c behind o, o NULL: the first; NULL: there is none more. c need not have asked. In no
+   order; r must not be called between two of them. */
+struct claim *registry_namesake(struct registry *r, const struct claim *c, struct claim *o);
+
 /* Who has waited longest for the end, or the port, of c; NULL: nobody. */
 struct claim *registry_waiter(const struct claim *c);
 

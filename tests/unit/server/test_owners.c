@@ -20,7 +20,7 @@
 #include "tunnel/refusal.h"
 #include "unit/lines.h"
 
-enum { WORKERS = 2, AGENTS = 8, SERVICES = 16 };
+enum { WORKERS = 2, AGENTS = 24, SERVICES = 32 };
 
 static struct {
     struct server srv;
@@ -431,6 +431,31 @@ static void who_finishes_without_a_session_is_in_the_crowd(void **state)
     serve(c, "c", 1003);
     assert_ptr_equal(c->main.crowd, crowd);
     assert_string_equal(c->main.crowd->source, "192.0.2.3");
+}
+
+/* Each of another source: who comes, opens a tunnel or resumes is not compared with all of them. */
+static void nobody_is_looked_for_among_all(void **state)
+{
+    (void)state;
+    enum { MANY = 20 };
+    char ip[INET_ADDRSTRLEN], id[8];
+    uint8_t sid[HELLO_SID_BYTES];
+    assert_true(account_of_server(&rig.srv.account, 4096, 1));
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(ip, sizeof ip, "198.51.100.%d", i);
+        (void)snprintf(id, sizeof id, "m%d", i);
+        (void)open_tunnel(serve_services(ip, id), 7000 + i);
+    }
+    rig.srv.looks = rig.srv.registry.looks = 0;
+    struct agent *a = serve_services("192.0.2.1", "nas");
+    struct service *first = open_tunnel(a, 8080), *second = open_tunnel(a, 8081);
+    memset(sid, letter_of(a), sizeof sid);
+    assert_ptr_equal(owners_find(&rig.srv, sid), a);
+    say(&first->reports.gone);
+    say(&second->reports.gone);
+    end(a, END_PEER);
+    assert_null(owners_find(&rig.srv, sid));
+    assert_true(rig.srv.looks + rig.srv.registry.looks < MANY / 2);
 }
 
 /* Descriptors are one account: what sessions take users cannot have, nor sessions what users have. */
@@ -1160,6 +1185,7 @@ int main(void)
         T(one_source_leaves_room_for_others),
         T(what_drains_counts_for_its_source),
         T(who_finishes_without_a_session_is_in_the_crowd),
+        T(nobody_is_looked_for_among_all),
         T(sessions_and_users_share_descriptors),
         T(a_port_of_the_legacy_wire_is_kept),
         T(who_has_a_port_is_for_the_same_key_to_know),
