@@ -52,15 +52,15 @@ struct relay {
             *visit; /* has_visit: it has a line (-log-visitors), and knows the source, too */
     };
     struct poller_source socket;
-    uint16_t prefix;   /* bytes at the head of late that are not the stream's */
-    uint8_t up;        /* enum relay_up */
-    uint8_t down;      /* enum relay_down */
-    bool hangup;       /* the socket's end has come for sure: a short read does not mean drained */
-    uint8_t unsent;    /* how often UNSENT_FIRST the kernel may hold for it; 0: it is not bounded */
-    bool failed;       /* the socket has failed; what it said before may still be unread */
-    bool is_bulk : 1;  /* the last read filled all the room there was */
+    uint16_t prefix;  /* bytes at the head of late that are not the stream's */
+    uint8_t up;       /* enum relay_up */
+    uint8_t down;     /* enum relay_down */
+    bool hangup;      /* the socket's end has come for sure: a short read does not mean drained */
+    uint8_t unsent;   /* how often UNSENT_FIRST the kernel may hold for it; 0: it is not bounded */
+    bool failed;      /* the socket has failed; what it said before may still be unread */
+    bool is_bulk : 1; /* the last read filled all the room there was */
     bool has_visit : 1;
-    bool is_heard : 1; /* the stream has said something */
+    bool is_heard : 1;   /* the stream has said something */
     struct tally *tally; /* relay_count_at(); NULL: nowhere */
 };
 
