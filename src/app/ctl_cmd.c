@@ -33,7 +33,8 @@ static const struct option rows[] = {
      N_("print the answer as it comes, in JSON"), RELOAD_FIXED},
 };
 
-static const struct mode ctl_mode = {"ctl", rows, ARRAY_LEN(rows), ""};
+static const struct mode ctl_mode = {
+    .name = "ctl", .options = rows, .count = ARRAY_LEN(rows), .required = ""};
 
 static void say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 

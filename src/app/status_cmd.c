@@ -40,7 +40,8 @@ static const struct option rows[] = {
      RELOAD_FIXED},
 };
 
-static const struct mode status_mode = {"status", rows, ARRAY_LEN(rows), ""};
+static const struct mode status_mode = {
+    .name = "status", .options = rows, .count = ARRAY_LEN(rows), .required = ""};
 
 static void say(const struct status_options *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -35,7 +35,8 @@ static const struct option rows[] = {
 };
 /* clang-format on */
 
-const struct mode client_entry_mode = {"clients", rows, ARRAY_LEN(rows), ""};
+const struct mode client_entry_mode = {
+    .name = "clients", .options = rows, .count = ARRAY_LEN(rows), .required = ""};
 
 #define KEY      "key"
 #define KEYS_OLD "keys-old"

@@ -284,7 +284,10 @@ static void make_mode(struct clients_mode *m, const struct word *word)
         if (!wanted[i] || word->flags & wanted[i])
             m->rows[n++] = extra_rows[i];
     (void)snprintf(m->name, sizeof m->name, "clients %s", word->name); /* fits */
-    m->mode = (struct mode){m->name, m->rows, n, word->flags & WITH_NAME ? "NAME" : ""};
+    m->mode = (struct mode){.name = m->name,
+                            .options = m->rows,
+                            .count = n,
+                            .required = word->flags & WITH_NAME ? "NAME" : ""};
 }
 
 static int usage(int status)
