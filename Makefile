@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 ARCH    ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
 
-.PHONY: all deps demo demo-cut test test-long test-static static image bench bench-full bench-hostile bench-fleet install docs site clean format check-format help
+.PHONY: all deps demo demo-cut test test-long test-static static image bench bench-full bench-hostile bench-fleet install deb docs site clean format check-format help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) gotunnel
@@ -69,8 +69,12 @@ site:
 	@tools/deps site
 	@tools/site $(SITE)
 
+deb:
+	@tools/deps build deb
+	@tools/deb build-deb
+
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-bench build-static
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-bench build-static build-deb
 
 format:
 	@tools/check-format --fix .
@@ -96,6 +100,7 @@ help:
 	@echo '                     UNITDIR: where units of systemd go (UNITDIR=none: not at all)'
 	@echo 'make docs            the tables of keys in docs/configuration.md, from the table of options'
 	@echo 'make site            README and docs/ as static HTML in build/site (SITE=DIR: elsewhere)'
+	@echo 'make deb             the Debian packages, in build-deb/'
 	@echo 'make deps            install what a build needs (Debian, Ubuntu)'
 	@echo 'make format          format the C files;  make check-format only looks'
 	@echo 'make clean           remove what was built'
