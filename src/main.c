@@ -18,10 +18,12 @@
 #include "base/log.h"
 #include "client/check.h"
 #include "client/cmd.h"
+#include "client/install.h"
 #include "conf/nearest.h"
 #include "server/check.h"
 #include "server/clients_cmd.h"
 #include "server/cmd.h"
+#include "server/install.h"
 #include "server/up.h"
 
 struct command {
@@ -33,6 +35,7 @@ struct command {
 static int cmd_check(int argc, char **argv);
 static int cmd_doctor(int argc, char **argv);
 static int cmd_help(int argc, char **argv);
+static int run_service(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
@@ -45,6 +48,7 @@ static const struct command commands[] = {
     {"doctor", cmd_doctor, N_("try the whole way, and say what is wrong on it and what to do")},
     {"check", cmd_check, N_("say what a configuration file would do, and what is wrong with it")},
     {"clients", cmd_clients, N_("make, show, change and end the clients of a server")},
+    {"service", run_service, N_("make a service of this machine of what was begun, or remove it")},
     {"genkey", cmd_genkey, N_("print a new random secret for both ends")},
     {"help", cmd_help, N_("show this list")},
     {"version", cmd_version, N_("print the version")},
@@ -138,6 +142,12 @@ static int cmd_doctor(int argc, char **argv)
     return doctor_usage(strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "-help") == 0
                             ? EXIT_STATUS_OK
                             : EXIT_STATUS_USAGE);
+}
+
+static int run_service(int argc, char **argv)
+{
+    const struct service_kind kinds[SERVICE_KINDS] = {server_service_kind, client_service_kind};
+    return cmd_service(argc, argv, kinds);
 }
 
 static int cmd_version(int argc, char **argv)

@@ -16,7 +16,7 @@
 
 /* The words behind the program's name, and the flags that `gotunnel up` has beside those of the server
    (server/up.c, with which this is not linked either). */
-#define COMMANDS "up server client join status ctl doctor check clients genkey help version"
+#define COMMANDS "up server client join status ctl doctor check clients service genkey help version"
 #define UP_FLAGS "-json -public -state"
 
 static const struct mode *const modes[] = {&server_mode, &client_mode};

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "app/flag_lines.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/i18n.h"
@@ -105,57 +106,10 @@ static void put_quoted(FILE *to, const char *text)
     fprintf(to, "\"%s\"", quoted); /* YAML takes what JSON has */
 }
 
-static const struct option *find_row(const char *name, size_t n)
-{
-    for (size_t i = 0; i < join_mode.count; i++)
-        if (strlen(join_mode.options[i].name) == n &&
-            strncmp(join_mode.options[i].name, name, n) == 0)
-            return &join_mode.options[i];
-    return NULL;
-}
-
-/* These have lines of their own. */
-static bool is_said_elsewhere(const char *name)
-{
-    return strcmp(name, "join-file") == 0 || strcmp(name, "server") == 0 || strcmp(name, "id") == 0;
-}
-
-/* Of one that is given twice the last one counts, and a file may have a key once. */
-static void drop_line(char *lines, const char *key)
-{
-    size_t n = strlen(key);
-    for (char *at = lines, *next; *at; at = next) {
-        next = strchr(at, '\n') + 1; /* each has one */
-        if (strncmp(at, key, n) != 0 || at[n] != ':')
-            continue;
-        memmove(at, next, strlen(next) + 1);
-        return;
-    }
-}
-
 int save_flag(struct saver *s, int argc, char **argv, int *ret_err)
 {
-    char value[2 * PATH_MAX], cwd[PATH_MAX] = "";
-    const char *name = argv[0] + strspn(argv[0], "-"), *key;
-    size_t n = strcspn(name, "="), used;
-    const struct option *o = find_row(name, n);
-    bool has_value = name[n] == '=', takes_next = o && o->value && !has_value && argc > 1;
-    *ret_err = 0;
-    if (!o || option_place(o, &key) != OPTION_TOP || is_said_elsewhere(o->name))
-        return takes_next ? 2 : 1;
-    const char *text = has_value ? name + n + 1 : takes_next ? argv[1] : "true";
-    bool is_relative = option_is_path(o) && *text && *text != '/' && getcwd(cwd, sizeof cwd);
-    (void)snprintf(value, sizeof value, "%s%s%s", is_relative ? cwd : "", is_relative ? "/" : "",
-                   text); /* a longer path is none */
-    char quoted[sizeof value];
-    (void)json_text_put(quoted, sizeof quoted, value);
-    drop_line(s->flags, key);
-    used = strlen(s->flags);
-    size_t put =
-        (size_t)snprintf(s->flags + used, sizeof s->flags - used, "%s: \"%s\"\n", key, quoted);
-    if (put >= sizeof s->flags - used)
-        *ret_err = ERR_LIMIT;
-    return takes_next ? 2 : 1;
+    static const char *const own_lines[] = {"join-file", "server", "id", NULL};
+    return flag_line(s->flags, sizeof s->flags, &join_mode, own_lines, argc, argv, ret_err);
 }
 
 static void put_tunnel(FILE *to, const struct tunnel *t)

@@ -25,6 +25,7 @@
 #include "server/clients_key.h"
 #include "server/public_address.h"
 #include "server/server.h"
+#include "server/up_record.h"
 
 #define FIRST_CLIENT "c1"
 
@@ -47,6 +48,7 @@ struct up {
     bool is_open; /* work.dir */
     bool is_shown, is_terminal;
     enum checklist_form form;
+    struct up_record record;
 };
 
 /* ---- the flags: those of the server, with other defaults, and some more ---- */
@@ -431,6 +433,7 @@ static void quieten(const struct snapshot *options, const struct up *up)
 static int up_run(struct up *up, struct snapshot *options)
 {
     static const struct server_guide guide = {on_identity, on_listening, on_ready};
+    struct errmsg why;
     up->opt = snapshot_server(options);
     up->work.line.name = FIRST_CLIENT;
     up->work.line.public_name = up->opt->public_name;
@@ -446,6 +449,9 @@ static int up_run(struct up *up, struct snapshot *options)
     checklist_hold();
     quieten(options, up);
     status = make_folder(up);
+    if (status == EXIT_STATUS_OK &&
+        up_record_write(&up->record, up->state, up->opt->certs, up->opt, &why) < 0)
+        status = clients_fail("%s", why.text);
     if (status == EXIT_STATUS_OK)
         status = server_main(options, &guide, up);
     if (up->is_open && up->client == UP_MADE && !up->is_shown)
@@ -464,13 +470,14 @@ int cmd_up(int argc, char **argv)
     log_hold();
     if (!server_state_find(given, true, state) || !make_mode(&mode, state))
         return clients_fail("%s", _("the server's folder is not known: -state DIR names it"));
-    struct snapshot *options = cli_begin(&mode.mode, argc, argv, &status);
-    struct up *up = options ? secure_alloc(sizeof *up) : NULL;
-    if (up) {
+    struct up *up = secure_alloc(sizeof *up);
+    int err = up ? up_record_begin(&up->record, &mode.mode, argc, argv) : ERR_NOMEM;
+    struct snapshot *options = err == 0 ? cli_begin(&mode.mode, argc, argv, &status) : NULL;
+    if (options) {
         up->is_elsewhere = *given || strcmp(state, ".") == 0;
         status = up_run(up, options);
-    } else if (options) {
-        status = cli_cannot_start(ERR_NOMEM);
+    } else if (err < 0) {
+        status = cli_cannot_start(err);
     }
     secure_free(up, sizeof *up);
     snapshot_unref(options);
