@@ -165,11 +165,13 @@ class World:
         assert f"port {port}\n" in self.ends(curl, self.server if private else self.client)
 
     def close(self):
-        for role in [*self.running]:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.end(role)
-        self.client.close()
-        self.server.close()
+        try:
+            for role in [*self.running]:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.end(role)
+        finally:  # also where one of them has not ended as it should
+            self.client.close()
+            self.server.close()
 
 
 @pytest.fixture
