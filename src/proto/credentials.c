@@ -351,6 +351,11 @@ void credentials_judge(const struct credentials *t, const struct credentials_que
     secure_zero(keys, sizeof keys);
 }
 
+bool credentials_is_guess(enum credentials_cause c)
+{
+    return c == CREDENTIALS_UNKNOWN || c == CREDENTIALS_WRONG || c == CREDENTIALS_UNSIGNED;
+}
+
 const char *credentials_cause_word(enum credentials_cause c)
 {
     static const char *const words[] = {

@@ -123,6 +123,9 @@ enum credentials_cause {
     CREDENTIALS_SOURCE, /* it may not come from there */
 };
 
+/* Whether the proof is wrong. If not, nothing was guessed: whoever said the line has a key of that client. */
+bool credentials_is_guess(enum credentials_cause c);
+
 /* What came of it. The owner wipes the keys. */
 struct credentials_verdict {
     enum credentials_cause cause;

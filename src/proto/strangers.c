@@ -21,6 +21,7 @@ const char *stranger_word(enum stranger_kind kind)
         [STRANGER_LEGACY] = "legacy",
         [STRANGER_LEFT] = "left",
         [STRANGER_UNKNOWN] = "unknown",
+        [STRANGER_KEY_OFF] = "key_off",
         [STRANGER_PROXY_NOT] = "proxy_not",
     };
     _Static_assert(ARRAY_LEN(words) == STRANGER_KINDS, "each kind has its word");

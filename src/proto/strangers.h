@@ -37,6 +37,7 @@ enum stranger_kind {
     STRANGER_LEGACY, /* it speaks the old wire only, which -legacy never forbids */
     STRANGER_LEFT,
     STRANGER_UNKNOWN,   /* it wants a session that is not here */
+    STRANGER_KEY_OFF,   /* a client of ours that is not let in: no guess */
     STRANGER_PROXY_NOT, /* a trusted balancer did not say whose connection it is */
     STRANGER_KINDS,
 };

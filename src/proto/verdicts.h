@@ -57,7 +57,7 @@ enum verdict {
 };
 
 enum verdict_end {
-    VERDICT_RIGHT,
+    VERDICT_RIGHT, /* whether or not it lets its sender in */
     VERDICT_WRONG,
     VERDICT_LEFT,    /* the sender went before he was told */
     VERDICT_DROPPED, /* we ended it: no failure */

@@ -101,9 +101,12 @@ static void agent_ended(struct agent *a, enum end_reason reason, const struct er
 
 /* ---- authentication ---- */
 
-static void agent_on_auth_failed(void *ctx)
+static void agent_on_auth_failed(void *ctx, const struct opening_barred *barred)
 {
     struct agent *a = ctx;
+    a->barred = barred ? barred->cause : CREDENTIALS_RIGHT;
+    if (barred)
+        (void)snprintf(a->claim.key, sizeof a->claim.key, "%s", barred->name);
     agent_post(a, &a->reports.auth_failed);
 }
 

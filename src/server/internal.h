@@ -247,7 +247,7 @@ struct agent_orders {
 /* From the worker to the main thread. */
 struct agent_reports {
     struct message line;        /* a secret or an open is there: answered by judge or turn_away */
-    struct message auth_failed; /* it was wrong */
+    struct message auth_failed; /* it was wrong, or its client is barred */
     struct message auth_ok;     /* it was right */
     struct message asked;       /* the claim is filled in: answered by open_port or refuse */
     struct message opened;      /* answered by accept, or refuse */
@@ -280,6 +280,8 @@ struct agent {
     /* written before judge is posted; the worker's while it has an opening */
     struct credentials *keys; /* what the line is compared with: one owner, until it has been */
     int64_t judged_at_s;      /* seconds since 1970 */
+
+    enum credentials_cause barred; /* with auth_failed, and claim.key; RIGHT: a guess */
 
     /* written before asked is posted, constant then */
     uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES]; /* of who.key: the one that has signed */

@@ -114,6 +114,9 @@ static void tell(struct server *srv, enum stranger_kind kind, const struct stran
     case STRANGER_UNKNOWN:
         event_stranger_unknown(s->host, s->peer);
         break;
+    case STRANGER_KEY_OFF:
+        event_stranger_key_off(s->host, s->peer, why);
+        break;
     case STRANGER_PROXY_NOT:
         event_stranger_proxy_not(s->host, s->peer, why);
         break;
@@ -273,10 +276,31 @@ static void verdict_over(struct agent *a, enum verdict_end how)
     tell_verdicts(srv);
 }
 
+/* Its client's key is known and not taken: a fault of ours, or of nobody, for which nobody else at its
+   source is to pay. It was told what a guesser is told. */
+static void barred(struct agent *a)
+{
+    static const char *const words[] = {
+        [CREDENTIALS_OLD] = N_("the key of client %s was replaced"),
+        [CREDENTIALS_DISABLED] = N_("client %s is disabled"),
+        [CREDENTIALS_EXPIRED] = N_("the rights of client %s have expired"),
+        [CREDENTIALS_SOURCE] = N_("client %s may not come from there"),
+    };
+    char why[ESCAPE_BUF];
+    struct stranger s = stranger_of(a);
+    (void)snprintf(why, sizeof why, _(words[a->barred]), a->claim.key); /* fits */
+    tell(a->worker->srv, STRANGER_KEY_OFF, &s, why);
+    verdict_over(a, VERDICT_RIGHT);
+}
+
 static void reception_on_auth_failed(struct message *m)
 {
     struct agent *a = CONTAINER_OF(m, struct agent, reports.auth_failed);
     struct stranger s = stranger_of(a);
+    if (a->barred != CREDENTIALS_RIGHT) {
+        barred(a);
+        return;
+    }
     tell(a->worker->srv, STRANGER_AUTH_FAILED, &s, "");
     verdict_over(a, VERDICT_WRONG);
 }

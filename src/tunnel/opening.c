@@ -55,9 +55,9 @@ void opening_ask_verdict(struct opening *o, const char *id)
     o->cfg.ops->on_line(o->cfg.ctx, id);
 }
 
-void opening_guessed(struct opening *o)
+void opening_reject(struct opening *o, const struct opening_barred *barred)
 {
-    o->cfg.ops->on_auth_failed(o->cfg.ctx);
+    o->cfg.ops->on_auth_failed(o->cfg.ctx, barred);
     o->wire->reject(o);
 }
 

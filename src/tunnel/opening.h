@@ -77,6 +77,12 @@ struct handover {
     bool is_tried; /* its proof has been looked at, which takes time */
 };
 
+/* A client with a key of its own whose proof is right, and who is not let in: he has guessed nothing. */
+struct opening_barred {
+    const char *name; /* of the client; as long as the call lasts */
+    enum credentials_cause cause;
+};
+
 struct opening_ops {
     /* Server: the client has proved itself and asks. Answer with opening_accept() or
        opening_refuse(), also later. */
@@ -86,8 +92,9 @@ struct opening_ops {
     /* Server: a whole secret, or open of this id ("": it has none), is there. Nothing is compared
        before opening_judge(); or opening_turn_away(). */
     void (*on_line)(void *ctx, const char *id);
-    /* Server: it is wrong, and the client is told so; on_failed, END_AUTH, follows. */
-    void (*on_auth_failed)(void *ctx);
+    /* Server: it is wrong, and the client is told so; on_failed, END_AUTH, follows. barred: NULL, or it is
+       right, and is told the same. */
+    void (*on_auth_failed)(void *ctx, const struct opening_barred *barred);
     /* Server: the connection is for a session: what *h has is the callee's; the opening is over. */
     void (*on_resume)(void *ctx, const struct handover *h);
     /* Client: TLS stands and the server's certificate was accepted. */

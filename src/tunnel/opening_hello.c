@@ -279,8 +279,9 @@ static bool is_of_secret(struct opening *o)
     return is_right && err == 0 && o->has_secret;
 }
 
-/* A client's own key. What was wrong is for the log of who looks for it alone. */
-static bool is_of_key(struct opening *o, const struct credentials *keys, int64_t now_s)
+/* A client's own key: RIGHT, or why it is not. */
+static enum credentials_cause judge_key(struct opening *o, const struct credentials *keys,
+                                        int64_t now_s)
 {
     struct hello_part *p = o->part;
     struct credentials_verdict v;
@@ -290,7 +291,7 @@ static bool is_of_key(struct opening *o, const struct credentials *keys, int64_t
                                      .from = &o->cfg.peer,
                                      .now_s = now_s};
     if (!keys)
-        return false;
+        return CREDENTIALS_UNKNOWN;
     credentials_judge(keys, &q, &v);
     p->keys = v.keys;
     memcpy(p->public_key, v.public_key, sizeof p->public_key);
@@ -298,15 +299,26 @@ static bool is_of_key(struct opening *o, const struct credentials *keys, int64_t
     if (v.cause != CREDENTIALS_RIGHT)
         log_debug("[%s] no proof of client '%s': %s", o->peer, p->request.key,
                   credentials_cause_word(v.cause));
-    return v.cause == CREDENTIALS_RIGHT;
+    return v.cause;
+}
+
+static bool is_right(struct opening *o, const struct credentials *keys, int64_t now_s,
+                     struct opening_barred *ret)
+{
+    struct hello_part *p = o->part;
+    *ret = (struct opening_barred){.name = p->request.key, .cause = CREDENTIALS_WRONG};
+    if (!*p->request.key)
+        return is_of_secret(o);
+    ret->cause = judge_key(o, keys, now_s);
+    return ret->cause == CREDENTIALS_RIGHT;
 }
 
 static void hello_judge(struct opening *o, const struct credentials *keys, int64_t now_s)
 {
     struct hello_part *part = o->part;
-    bool has_key = *part->request.key;
-    if (!(has_key ? is_of_key(o, keys, now_s) : is_of_secret(o))) {
-        opening_guessed(o);
+    struct opening_barred barred;
+    if (!is_right(o, keys, now_s, &barred)) {
+        opening_reject(o, credentials_is_guess(barred.cause) ? NULL : &barred);
     } else if (RAND_bytes(part->sid, sizeof part->sid) != 1) {
         opening_fail(o, END_LOCAL, NULL);
     } else {
@@ -315,7 +327,7 @@ static void hello_judge(struct opening *o, const struct credentials *keys, int64
         struct opening_ask ask = {.is_v2 = true,
                                   .sid = part->sid,
                                   .open = &part->request,
-                                  .public_key = has_key ? part->public_key : NULL};
+                                  .public_key = *part->request.key ? part->public_key : NULL};
         o->cfg.ops->on_asked(o->cfg.ctx, &ask);
     }
 }

@@ -63,8 +63,9 @@ void opening_fail(struct opening *o, enum end_reason reason, const struct errmsg
 /* Server: the peer's line is whole; id or "". The owner may have answered when this returns. */
 void opening_ask_verdict(struct opening *o, const char *id);
 
-/* The peer's proof is wrong: it is told so, and nothing it says counts any more. */
-void opening_guessed(struct opening *o);
+/* The peer's proof is wrong, or does not let him in (barred, else NULL): it is told so, and nothing it says counts any
+   more. */
+void opening_reject(struct opening *o, const struct opening_barred *barred);
 
 /* It is over, and the owner knows. */
 void opening_done(struct opening *o);

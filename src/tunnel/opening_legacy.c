@@ -475,7 +475,7 @@ static void legacy_judge(struct opening *o, const struct credentials *keys, int6
     if (is_right && o->has_secret)
         begin_control(o);
     else
-        opening_guessed(o);
+        opening_reject(o, NULL);
 }
 
 static void legacy_turn_away(struct opening *o)

@@ -143,6 +143,22 @@ def test_who_may_not_be_there_any_more_is_ended(site):
         assert answer(ports["stays"]) == "red"
 
 
+def test_a_client_that_is_disabled_makes_nobody_else_wait(live):
+    """Its key is known: that it is refused, again and again, is no guess, and its source is not penalised."""
+    off, other = made(live, "off", "-ports", "0-65535"), made(live, "other", "-ports", "0-65535")
+    live.clients("set", "off", "-disabled", *live.control)
+    with services.Service(lambda s: s.sendall(b"red")) as red:
+        for _ in range(12):
+            done = live.lab.run("client", "-join-file", off, "-forward", f"0=127.0.0.1:{red.port}", "-once")
+            assert done.returncode == 77, done.stderr
+        assert answer(opened(live.join(other, str(red.port)))) == "red"
+        live.clients("set", "off", "-unset", "disabled", *live.control)
+        assert answer(opened(live.join(off, str(red.port)))) == "red"
+    log = live.server.log()
+    assert "event=key_off src=127.0.0.1 " in log and "client off is disabled" in log
+    assert "event=penalty" not in log and "event=auth_failed" not in log
+
+
 def test_both_keys_are_live_until_the_grace_is_over(site):
     """Then the session of the old one ends; that of the new one does not."""
     file = site.add("nas", "-ports", "0-65535")

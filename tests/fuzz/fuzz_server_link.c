@@ -228,9 +228,10 @@ static void on_line(void *ctx, const char *id)
     ask_owner(c);
 }
 
-static void on_auth_failed(void *ctx)
+static void on_auth_failed(void *ctx, const struct opening_barred *barred)
 {
     struct conn *c = ctx;
+    (void)barred;
     c->verdicts++;
     assert(c->opening && c->lines == 1 && c->verdicts == 1 && c->asked == 0);
 }

@@ -324,8 +324,14 @@ static void a_line_is_judged_when_it_is_told(void **state)
     assert_string_equal(a->line_id, "nas");
     kit_run(&a->orders.judge);
     KIT_DID("judged ");
-    a->work.opening->cfg.ops->on_auth_failed(a);
+    const struct opening_barred barred = {"nas", CREDENTIALS_DISABLED};
+    a->work.opening->cfg.ops->on_auth_failed(a, NULL);
     KIT_DID("a>auth_failed ");
+    assert_int_equal(a->barred, CREDENTIALS_RIGHT);
+    a->work.opening->cfg.ops->on_auth_failed(a, &barred);
+    KIT_DID("a>auth_failed ");
+    assert_int_equal(a->barred, CREDENTIALS_DISABLED);
+    assert_string_equal(a->claim.key, "nas");
     a->work.opening->cfg.ops->on_failed(a, END_AUTH, NULL, &(struct errmsg){""});
     KIT_DID("a>ended ");
     assert_int_equal(a->work.reason, END_AUTH);

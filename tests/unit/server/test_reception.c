@@ -426,6 +426,41 @@ static void a_line_of_a_free_source_is_judged_at_once(void **state)
     over(a, END_AUTH);
 }
 
+/* A right proof of a key that is not taken, however often: its source is not penalised, and the line has other
+   words than those that a firewall acts on. */
+static void who_is_barred_has_guessed_nothing(void **state)
+{
+    static const struct {
+        enum credentials_cause cause;
+        const char *why;
+    } cases[] = {{CREDENTIALS_DISABLED, "client nas is disabled"},
+                 {CREDENTIALS_EXPIRED, "the rights of client nas have expired"},
+                 {CREDENTIALS_OLD, "the key of client nas was replaced"},
+                 {CREDENTIALS_SOURCE, "client nas may not come from there"}};
+    (void)state;
+    for (int i = 0; i < 3 * PENALTY_FAILURES; i++) {
+        char line[256];
+        struct agent *a = come("203.0.113.9");
+        quietly();
+        says_line(a, "nas");
+        KIT_DID("a>judge ");
+        a->barred = cases[i % 4].cause;
+        (void)snprintf(a->claim.key, sizeof a->claim.key, "nas");
+        kit_run(&a->reports.auth_failed);
+        if (i < 4) {
+            (void)snprintf(line, sizeof line,
+                           "event=key_off src=203.0.113.9 203.0.113.9:4711 is not let in: %s\n",
+                           cases[i].why);
+            KIT_LINES(line);
+        }
+        over(a, END_AUTH);
+    }
+    assert_int_equal(kit_count("event=penalty ") + kit_count("event=auth_failed "), 0);
+    assert_false(is_refused("203.0.113.9"));
+    fails("203.0.113.9");
+    assert_int_equal(kit_count("event=penalty "), 0); /* the first */
+}
+
 static void a_penalised_source_waits(void **state)
 {
     struct agent *many[10];
@@ -795,6 +830,7 @@ int main(void)
         T(an_unknown_session_proves_nothing),
         T(a_port_scan_fills_no_disk),
         T(a_line_of_a_free_source_is_judged_at_once),
+        T(who_is_barred_has_guessed_nothing),
         T(a_penalised_source_waits),
         T(where_descriptors_are_few_fewer_wait),
         T(who_is_held_is_told_when_another_is_over),

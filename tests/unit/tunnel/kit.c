@@ -43,9 +43,11 @@ static void on_line(void *ctx, const char *id)
         opening_judge(e->opening, e->keys, KIT_NOW_S);
 }
 
-static void on_auth_failed(void *ctx)
+static void on_auth_failed(void *ctx, const struct opening_barred *barred)
 {
-    ((struct kit_end *)ctx)->auth_failed++;
+    struct kit_end *e = ctx;
+    e->auth_failed++;
+    e->barred = barred ? barred->cause : CREDENTIALS_RIGHT;
 }
 
 static void on_resume(void *ctx, const struct handover *h)

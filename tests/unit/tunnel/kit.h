@@ -23,6 +23,7 @@ struct kit_end {
     struct session *session;
     struct transport *tp; /* the connection in use, or of the opening */
     /* what was told */
+    enum credentials_cause barred; /* with auth_failed; RIGHT: it was a guess */
     unsigned asked, lines, auth_failed, authenticated, secure, failed, accepted, resumes, closed;
     unsigned dials, cancels, addresses_failed, beside, yields, users_calls, waits;
     enum session_users users;

@@ -99,7 +99,7 @@ static void a_client_s_own_key_opens_a_session(void **state)
     }
 }
 
-/* The same answer, the same thing said to the owner, whatever is wrong. */
+/* The same answer, whatever is wrong. The owner is told whose proof was right all the same. */
 static void whatever_is_wrong_looks_alike(void **state)
 {
     (void)state;
@@ -107,8 +107,11 @@ static void whatever_is_wrong_looks_alike(void **state)
         const char *name;
         uint8_t key;
         bool no_table;
-    } cases[] = {{"nobody", 1, false}, {"lap", 2, false},  {"off", 2, false}, {"off", 1, false},
-                 {"caged", 3, false},  {"over", 4, false}, {"lap", 1, true}};
+        enum credentials_cause barred; /* RIGHT: a guess */
+    } cases[] = {{"nobody", 1, false, CREDENTIALS_RIGHT}, {"lap", 2, false, CREDENTIALS_RIGHT},
+                 {"off", 2, false, CREDENTIALS_DISABLED}, {"off", 1, false, CREDENTIALS_RIGHT},
+                 {"caged", 3, false, CREDENTIALS_SOURCE}, {"caged", 1, false, CREDENTIALS_RIGHT},
+                 {"over", 4, false, CREDENTIALS_EXPIRED}, {"lap", 1, true, CREDENTIALS_RIGHT}};
     static const char auth[] = "{\"v\":2,\"ok\":false,\"error\":\"auth\"}\n";
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         kit_fini(&kit);
@@ -122,6 +125,7 @@ static void whatever_is_wrong_looks_alike(void **state)
         kit_join(&kit);
         stub_turn(&kit.loop);
         assert_int_equal(kit.server.auth_failed, 1);
+        assert_int_equal(kit.server.barred, cases[i].barred);
         assert_int_equal(kit.server.asked, 0);
         assert_int_equal(kit.server.reason, END_AUTH);
         assert_string_equal(kit.server.why.text, "");
@@ -145,6 +149,7 @@ static void a_stolen_table_lets_nobody_in(void **state)
     stub_ready(kit.client.tp, true);
     kit_join(&kit);
     assert_int_equal(kit.server.auth_failed, 1);
+    assert_int_equal(kit.server.barred, CREDENTIALS_RIGHT); /* a guess */
     assert_int_equal(kit.server.asked, 0);
 }
 
