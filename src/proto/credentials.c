@@ -69,7 +69,22 @@ static int make_nobodies(struct credentials *t, unsigned count)
     return err;
 }
 
-struct credentials *credentials_new(const struct credentials_config *cfg)
+/* Those of another table with the same cfg. */
+static int copy_nobodies(struct credentials *t, const struct credentials *from)
+{
+    for (unsigned i = 0; i < from->nobodies_count; i++) {
+        t->nobodies[i] = calloc(1, sizeof *t->nobodies[i]);
+        if (!t->nobodies[i])
+            return ERR_NOMEM;
+        t->nobodies[i]->c.key = from->nobodies[i]->c.key;
+    }
+    t->nobodies_count = from->nobodies_count;
+    return 0;
+}
+
+/* With the keys that nobody has of another table, which has the same cfg; NULL: they are made. */
+static struct credentials *new_table(const struct credentials_config *cfg,
+                                     const struct credentials *from)
 {
     struct credentials *t = calloc(1, sizeof *t);
     if (!t)
@@ -80,12 +95,17 @@ struct credentials *credentials_new(const struct credentials_config *cfg)
     t->slots = calloc(SLOTS_MIN, sizeof(struct entry *));
     int err = t->slots ? 0 : ERR_NOMEM;
     if (err == 0)
-        err = make_nobodies(t, 1);
+        err = from ? copy_nobodies(t, from) : make_nobodies(t, 1);
     if (err < 0) {
         credentials_unref(t);
         return NULL;
     }
     return t;
+}
+
+struct credentials *credentials_new(const struct credentials_config *cfg)
+{
+    return new_table(cfg, NULL);
 }
 
 struct credentials *credentials_ref(struct credentials *t)
@@ -182,11 +202,9 @@ static void grow(struct credentials *t)
     free(old);
 }
 
-int credentials_add(struct credentials *t, const struct credential *c)
+/* Of a name with this hash. */
+static int add_hashed(struct credentials *t, const struct credential *c, uint64_t hash)
 {
-    if (!hello_id_is_valid(c->name) || strncmp(c->name, "node.", 5) == 0)
-        return ERR_INVAL;
-    uint64_t hash = hash_name(t, c->name);
     if (find(t, c->name, hash))
         return ERR_INUSE;
     if (t->count == CREDENTIALS_MAX || c->old_count > CREDENTIAL_OLD_MAX)
@@ -211,14 +229,21 @@ int credentials_add(struct credentials *t, const struct credential *c)
     return 0;
 }
 
-/* A copy of e for t; its rights are t's then. */
+int credentials_add(struct credentials *t, const struct credential *c)
+{
+    if (!hello_id_is_valid(c->name) || strncmp(c->name, "node.", 5) == 0)
+        return ERR_INVAL;
+    return add_hashed(t, c, hash_name(t, c->name));
+}
+
+/* A copy of e for t, which has the hash key of e's table; its rights are t's then. */
 static int add_copy(struct credentials *t, const struct entry *e,
                     void *(*rights_copy)(const void *rights))
 {
     struct credential c = e->c;
     if (c.rights && !(c.rights = rights_copy(c.rights)))
         return ERR_NOMEM;
-    int err = credentials_add(t, &c);
+    int err = add_hashed(t, &c, e->hash);
     if (err < 0 && c.rights && t->cfg.rights_free)
         t->cfg.rights_free(c.rights);
     secure_zero(&c.key, sizeof c.key);
@@ -228,7 +253,7 @@ static int add_copy(struct credentials *t, const struct entry *e,
 struct credentials *credentials_copy_but(const struct credentials *t, const char *name,
                                          void *(*rights_copy)(const void *rights))
 {
-    struct credentials *copy = credentials_new(&t->cfg);
+    struct credentials *copy = new_table(&t->cfg, t);
     int err = copy ? 0 : ERR_NOMEM;
     for (size_t i = 0; i < t->slots_count && err == 0; i++)
         for (const struct entry *e = t->slots[i]; e && err == 0; e = e->next)

@@ -242,7 +242,10 @@ static int run_revoke(struct clients_work *w)
     struct errmsg why;
     if (clients_dir_revoke(&w->dir, w->line.name, &why) < 0)
         return clients_fail("%s", why.text);
-    return clients_tell_revoked(w);
+    int status = clients_tell_revoked(w); /* its sessions do not wait for a disk */
+    if (clients_dir_sync(&w->dir, &why) < 0)
+        status = clients_fail("%s", why.text);
+    return status;
 }
 
 /* ---- the command line ---- */

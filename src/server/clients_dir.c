@@ -320,11 +320,16 @@ int clients_dir_revoke(const struct clients_dir *d, const char *name, struct err
     if (err < 0)
         return err;
     (void)snprintf(to, sizeof to, "%s" REVOKED, name); /* fits */
-    if (renameat(d->fd, file, d->fd, to) == 0 && file_sync_folder(d->fd) == 0)
+    if (renameat(d->fd, file, d->fd, to) == 0)
         return 0;
     if (errno == ENOENT)
         return errmsg_set(why, ERR_NOTFOUND, _("there is no client called %s"), name);
     return cannot_write(path, why);
+}
+
+int clients_dir_sync(const struct clients_dir *d, struct errmsg *why)
+{
+    return file_sync_folder(d->fd) == 0 ? 0 : cannot_write(d->path, why);
 }
 
 void clients_dir_drop(const struct clients_dir *d, const char *name)

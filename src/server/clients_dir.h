@@ -90,8 +90,11 @@ int clients_dir_replace(const struct clients_dir *d, const char *name, const cha
                         struct errmsg *why) MUST_USE;
 
 /* Renames the file to NAME.revoked, over one that is there. 0; ERR_NOTFOUND: there is none; or as
-   above. */
+   above. A server that is told reads it so at once; clients_dir_sync() is to follow. */
 int clients_dir_revoke(const struct clients_dir *d, const char *name, struct errmsg *why) MUST_USE;
+
+/* What was revoked is so on the disk, which may take long. 0, or as above. */
+int clients_dir_sync(const struct clients_dir *d, struct errmsg *why) MUST_USE;
 
 /* Removes the file of a client that was made a moment ago, and that nobody has heard of, if that can be. */
 void clients_dir_drop(const struct clients_dir *d, const char *name);

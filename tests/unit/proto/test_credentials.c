@@ -300,7 +300,10 @@ static void a_copy_lacks_one_alone(void **state)
         add(t, &(struct credential){
                    .name = name, .key = key_of(2), .old = &old, .old_count = 1, .rights = right});
     }
+    unsigned hmacs = work.hmacs;
     struct credentials *copy = credentials_copy_but(t, "n7", copy_right);
+    assert_int_equal(work.hmacs,
+                     hmacs); /* no key is made anew: somebody is to be ended by it at once */
     credentials_unref(t);
     assert_int_equal(credentials_count(copy), 99);
     assert_null(credentials_find(copy, "n7"));

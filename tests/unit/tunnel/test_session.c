@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include "kit.h"
 #include "proto/smux/frame.h"
 #include "proto/smux/session.h"
@@ -625,6 +627,43 @@ static void a_replaced_session_is_told(void **state)
     assert_int_equal(k->client.closed, 1);
 }
 
+/* Whether its client is there or away, and however many users it has: all are gone, and the owner knows it, when the
+   turn ends in which it was said. */
+static void who_is_revoked_ends_within_the_turn(void **state)
+{
+    enum { USERS = 100 };
+    for (int away = 0; away < 2; away++) {
+        struct kit *k = *state;
+        int fd[USERS][2];
+        char byte;
+        if (away) {
+            kit_fini(k);
+            kit_init(k);
+        }
+        kit_session(k, true);
+        for (int i = 0; i < USERS; i++) {
+            struct kit_stream u = kit_stream(k);
+            assert_int_equal(
+                socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd[i]), 0);
+            relay_attach(u.user, fd[i][0]);
+        }
+        kit_join(k);
+        if (away)
+            stub_fail(k->server.tp, ERR_RESET);
+        for (int i = 0; i < USERS; i++)
+            assert_true(recv(fd[i][1], &byte, 1, 0) < 0 && errno == EAGAIN);
+        session_close(k->server.session, END_REVOKED, NULL);
+        assert_int_equal(k->server.closed, 0);
+        (void)uv_run(&k->loop.uv, UV_RUN_NOWAIT); /* one */
+        assert_int_equal(k->server.closed, 1);
+        assert_int_equal(k->server.reason, END_REVOKED);
+        for (int i = 0; i < USERS; i++) {
+            assert_false(recv(fd[i][1], &byte, 1, 0) < 0 && errno == EAGAIN);
+            (void)close(fd[i][1]);
+        }
+    }
+}
+
 /* What an end has written since its peer read no more has a GOAWAY in it. */
 static bool says_goaway(struct kit *k, const struct transport *peer)
 {
@@ -726,6 +765,7 @@ int main(void)
         T(an_end_before_the_time_is_none_of_a_drain),
         T(an_idle_stop_is_at_once),
         T(a_replaced_session_is_told),
+        T(who_is_revoked_ends_within_the_turn),
         T(who_is_sent_away_does_not_answer),
         T(who_ends_it_says_so),
         T(a_late_dial_harms_nothing),
