@@ -48,7 +48,7 @@ static const struct word words[] = {
     {"add", WITH_NAME | WITH_RIGHTS | WITH_PUBLIC | TO_CHANGE | TO_TELL, clients_add,
      N_("make a client, and the join string for its machine")},
     {"list", TO_TELL, run_list, N_("show all clients and what they may do")},
-    {"show", WITH_NAME, run_show, N_("show one client")},
+    {"show", WITH_NAME | TO_TELL, run_show, N_("show one client")},
     {"set", WITH_NAME | WITH_RIGHTS | WITH_UNSET | TO_CHANGE | TO_TELL, run_set,
      N_("change what a client may do")},
     {"rotate", WITH_NAME | WITH_PUBLIC | WITH_GRACE | TO_CHANGE | TO_TELL, clients_rotate,
@@ -185,6 +185,7 @@ static int run_show(struct clients_work *w)
                is_over ? _("a former key was taken until") : _("a former key is taken until"),
                utc_text(until, e->old[i].until));
     }
+    clients_print_there(w);
     return EXIT_STATUS_OK;
 }
 

@@ -57,7 +57,8 @@ int clients_tell(const struct clients_work *w) MUST_USE;
 /* The same of one that was revoked. */
 int clients_tell_revoked(const struct clients_work *w) MUST_USE;
 
-/* Prints which clients are there, below a list. Nothing where nobody is to be asked. */
+/* Prints which clients are there, and when the others were, below a list; or of the one that the line names. Where
+   nobody is to be asked, what the server has kept. */
 void clients_print_there(const struct clients_work *w);
 
 int clients_add(struct clients_work *w) MUST_USE;

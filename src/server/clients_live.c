@@ -14,7 +14,8 @@
 #include "server/clients.h"
 #include "server/internal.h"
 
-enum { LISTED_MAX = 4000 }; /* lines of some 200 bytes, below CTL_ANSWER_MAX */
+/* Lines of some 200 bytes; with LAST_SEEN_MAX of 100 below CTL_ANSWER_MAX. */
+enum { LISTED_MAX = 3000 };
 
 /* One request, until the sessions that it ends are over. */
 struct change {
@@ -106,6 +107,11 @@ void server_clients(void *ctx, struct ctl_answer *a)
         ctl_put_text(a, "id", o->who.id);
         ctl_put_text(a, "from", address_host_text(from, &o->main.at));
         ctl_put_number(a, "since", o->judged_at_s);
+        ctl_end_line(a);
+    }
+    for (size_t i = 0; i < srv->last_seen.count; i++) {
+        ctl_put_text(a, "seen", srv->last_seen.list[i].name);
+        ctl_put_number(a, "at", srv->last_seen.list[i].at);
         ctl_end_line(a);
     }
     ctl_put_number(a, "sessions", sessions);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What `gotunnel clients` asks of a server that runs. What it asks for counts by the files alone (clients_live.c). */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,9 @@
 #include "base/i18n.h"
 #include "base/log.h"
 #include "conf/utc.h"
+#include "proto/last_seen.h"
 #include "server/clients_cmd.h"
+#include "server/seen_store.h"
 
 /* An answer of who is at path, NUL-terminated, the caller's. NULL: why has a sentence, or is empty where there is
    nobody to be asked. */
@@ -141,18 +144,64 @@ static bool is_of_folder(const struct clients_work *w, char *bytes)
     return is_ours;
 }
 
-static void print_there(char *at)
+/* ---- who is there, and who was ---- */
+
+/* Of the client that the line names, or of all that have a file. */
+static bool is_asked_for(const struct clients_work *w, const char *name)
 {
-    struct ctl_line *l;
+    char file[HELLO_ID_MAX + sizeof ".yaml"];
+    if (w->line.name)
+        return strcmp(w->line.name, name) == 0;
+    (void)snprintf(file, sizeof file, "%s.yaml", name); /* of a longer one there is none */
+    return faccessat(w->dir.fd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void print_seen(const struct clients_work *w, const char *name, int64_t at)
+{
+    char text[UTC_BUF];
+    if (at >= 0 && is_asked_for(w, name))
+        printf(_("last seen: %s at %s\n"), name, utc_text(text, at));
+}
+
+/* Who was here before, but for those who are: their names, which are known from the lines before. */
+static void print_line(const struct clients_work *w, const struct ctl_line *l,
+                       struct last_seen *here)
+{
     char since[UTC_BUF];
-    while ((l = next_line(&at))) {
-        const char *client = ctl_line_text(l, "client"), *id = ctl_line_text(l, "id");
-        const char *from = ctl_line_text(l, "from");
-        if (client && id && from)
+    const char *client = ctl_line_text(l, "client"), *id = ctl_line_text(l, "id");
+    const char *from = ctl_line_text(l, "from"), *seen = ctl_line_text(l, "seen");
+    if (client && id && from) {
+        (void)last_seen_note(here, client, 0);
+        if (!w->line.name || is_asked_for(w, client))
             printf(_("connected: %s as %s from %s since %s\n"), client, id, from,
                    utc_text(since, ctl_line_number(l, "since")));
-        ctl_line_free(l);
+    } else if (seen && last_seen_at(here, seen) < 0) {
+        print_seen(w, seen, ctl_line_number(l, "at"));
     }
+}
+
+static void print_there(const struct clients_work *w, char *at)
+{
+    struct ctl_line *l;
+    struct last_seen here = {0};
+    for (; (l = next_line(&at)); ctl_line_free(l))
+        print_line(w, l, &here);
+    last_seen_fini(&here);
+}
+
+/* Nobody is to be asked: as the server has kept it. What is wrong with that is the server's to say. */
+static void print_kept(const struct clients_work *w)
+{
+    struct errmsg why;
+    struct last_seen kept = {0};
+    int dirfd = open(w->certs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dirfd < 0)
+        return;
+    if (seen_store_read(dirfd, w->certs, &kept, &why) == 0)
+        for (size_t i = 0; i < kept.count; i++)
+            print_seen(w, kept.list[i].name, kept.list[i].at);
+    (void)close(dirfd); /* a folder */
+    last_seen_fini(&kept);
 }
 
 void clients_print_there(const struct clients_work *w)
@@ -166,8 +215,10 @@ void clients_print_there(const struct clients_work *w)
         if (*why.text)
             (void)clients_fail("%s", why.text);
         if (is_ours)
-            print_there(bytes);
+            print_there(w, bytes);
         is_over = is_ours || *why.text;
         free(bytes);
     }
+    if (!is_over)
+        print_kept(w);
 }

@@ -36,6 +36,7 @@
 #include "proto/hello.h"
 #include "proto/homes.h"
 #include "proto/known.h"
+#include "proto/last_seen.h"
 #include "proto/session/leases.h"
 #include "proto/session/registry.h"
 #include "proto/session/waiting.h"
@@ -194,6 +195,7 @@ struct agent_main {
     struct agent *target;             /* whose session handover is for, if there is one */
     struct opening_refusal refusal;   /* the worker's once refuse is posted */
     char refused_by[HELLO_WORD_BUF];  /* the same: whose address it names in the log */
+    bool is_away;                     /* its session waits for it */
     bool is_revoked;                  /* revoke was posted */
     struct keys_ending *ending;       /* who wants to know when it is over; NULL: nobody */
     struct address at;                /* where its client was last */
@@ -367,6 +369,7 @@ struct server {
     struct admission known_places; /* the same for sources in known: a flood of strangers, from
                                       however many addresses, takes none of these */
     struct known known;            /* who has authenticated in the last 24 h */
+    struct last_seen last_seen;    /* clients with keys of their own */
     struct homes homes;            /* who has a session */
     struct keeper keeper;
     mtime_ms tell_full_at;     /* "no room for more users" is not logged again before */
@@ -421,6 +424,8 @@ void reception_fini(struct server *srv);
 /* A new tunnel connection with a whole ClientHello, accepted waited_ms ago: to the worker with the
    fewest. Takes fd. */
 void reception_accept(struct server *srv, int fd, const struct sockaddr *peer, mtime_ms waited_ms);
+
+void reception_saw(struct agent *a); /* if of a client with a key: it is here, or was until now */
 
 /* Who has a session has proved itself until now: more often than once in KNOWN_MS, or a session that
    lasts longer comes back as a stranger. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is known, kept over a restart of the server: read before anybody comes, written when it has
+ * Who is known, and when clients were here last, kept over a restart of the server: read before anybody comes, written when it has
  * changed. A disk may take its time, so a thread of its own writes what the main thread has made;
  * the main thread looks now and then whether it has finished, and never waits for it but at the end.
  */
@@ -16,6 +16,7 @@
 #include "base/thread.h"
 #include "server/internal.h"
 #include "server/known_store.h"
+#include "server/seen_store.h"
 
 /* ---- a writing ---- */
 
@@ -29,7 +30,8 @@ struct keeper_write {
     char *dir;
     int err;
     struct errmsg why;
-    size_t size;
+    size_t size, seen_size;
+    char *seen; /* NULL: nobody has been seen */
     uint8_t bytes[KNOWN_FILE_MAX];
 };
 
@@ -37,6 +39,7 @@ static void write_free(struct keeper_write *w)
 {
     uv_cond_destroy(&w->over);
     uv_mutex_destroy(&w->lock);
+    free(w->seen);
     free(w->dir);
     free(w);
 }
@@ -50,11 +53,15 @@ static struct keeper_write *write_new(const struct server *srv)
     w->dirfd = srv->keeper.dirfd;
     w->dir = strdup(srv->opt->certs);
     w->size = known_file_write(&srv->known, loop_now(&srv->loop), (uint64_t)time(NULL), w->bytes);
-    if (w->dir && w->size > 0 && uv_mutex_init(&w->lock) == 0) {
+    bool is_seen = srv->last_seen.count > 0;
+    if (is_seen)
+        w->seen = last_seen_write(&srv->last_seen, &w->seen_size);
+    if (w->dir && w->size > 0 && (w->seen || !is_seen) && uv_mutex_init(&w->lock) == 0) {
         if (uv_cond_init(&w->over) == 0)
             return w;
         uv_mutex_destroy(&w->lock);
     }
+    free(w->seen);
     free(w->dir);
     free(w);
     return NULL;
@@ -64,6 +71,8 @@ static void *write_run(void *arg)
 {
     struct keeper_write *w = arg;
     int err = known_store_write(w->dirfd, w->dir, w->bytes, w->size, &w->why);
+    if (err == 0 && w->seen)
+        err = seen_store_write(w->dirfd, w->dir, w->seen, w->seen_size, &w->why);
     uv_mutex_lock(&w->lock);
     w->err = err;
     w->is_over = true;
@@ -186,6 +195,8 @@ void keeper_begin(struct server *srv)
     if (known_store_read(k->dirfd, srv->opt->certs, &srv->known, loop_now(&srv->loop),
                          (uint64_t)time(NULL), &why) < 0)
         event_known_unread(why.text);
+    if (seen_store_read(k->dirfd, srv->opt->certs, &srv->last_seen, &why) < 0)
+        event_seen_unread(why.text);
 }
 
 /* Waits for the writing under way, as write_is_over(). True: there is none any more. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/escape.h"
 #include "base/event.h"
@@ -181,6 +182,14 @@ static void make_known(struct server *srv, const char *source, const char *id)
     keeper_changed(srv, known_add(&srv->known, source, id, loop_now(&srv->loop)));
 }
 
+/* The client with a key that a is of is here, or was until now. */
+void reception_saw(struct agent *a)
+{
+    struct server *srv = a->worker->srv;
+    if (*a->claim.key)
+        keeper_changed(srv, last_seen_note(&srv->last_seen, a->claim.key, (int64_t)time(NULL)));
+}
+
 /* Where its client was last. */
 static const char *home_of(const struct agent *a)
 {
@@ -190,9 +199,12 @@ static const char *home_of(const struct agent *a)
 void reception_keep_known(struct server *srv)
 {
     list_foreach (n, &srv->agents) {
-        const struct agent *a = LIST_ENTRY(n, struct agent, main.of_server);
-        if (a->main.is_trusted)
-            make_known(srv, home_of(a), a->who.id);
+        struct agent *a = LIST_ENTRY(n, struct agent, main.of_server);
+        if (!a->main.is_trusted)
+            continue;
+        make_known(srv, home_of(a), a->who.id);
+        if (!a->main.is_away)
+            reception_saw(a);
     }
 }
 
@@ -318,6 +330,7 @@ static void reception_on_auth_ok(struct message *m)
     struct agent *a = CONTAINER_OF(m, struct agent, reports.auth_ok);
     struct server *srv = a->worker->srv;
     make_known(srv, a->source, a->who.id);
+    reception_saw(a);
     a->worker->trusted++;
     a->main.is_trusted = true;
     homes_enter(&srv->homes, &a->main.home, home_of(a));
@@ -373,6 +386,7 @@ static void resumed(struct agent *a)
     memcpy(t->main.seen_at, a->source, sizeof t->main.seen_at);
     t->main.at = a->address;
     homes_enter(&srv->homes, &t->main.home, home_of(t));
+    reception_saw(t);
 }
 
 /* What a client of ours that gives an attempt up never is: a person has to mend it, known or not. */
@@ -434,6 +448,8 @@ static void reception_on_ended(struct message *m)
     if (a->main.is_trusted) {
         w->trusted--;
         make_known(w->srv, home_of(a), a->who.id); /* it was until now */
+        if (!a->main.is_away)
+            reception_saw(a);
     } else {
         log_end_of_stranger(a);
         verdict_over(a, end_of(a));
@@ -570,4 +586,5 @@ void reception_fini(struct server *srv)
     keeper_end(srv);
     sum_up(srv);
     keys_fini(srv);
+    last_seen_fini(&srv->last_seen);
 }

@@ -293,6 +293,9 @@ static void owners_on_waits(struct message *m)
     struct agent *a = CONTAINER_OF(m, struct agent, reports.waits);
     struct waiting *w = &a->worker->srv->waiting;
     uint64_t bytes = atomic_load(&a->work.waiting_bytes);
+    if (bytes > 0 && !a->main.is_away)
+        reception_saw(a);
+    a->main.is_away = bytes > 0;
     if (bytes == 0) {
         waiting_remove(w, &a->main.waiting);
         return;

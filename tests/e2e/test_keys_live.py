@@ -227,6 +227,39 @@ def test_commands_take_effect_at_once(live):
     assert live.server.log().count("clients with a key in") == 1
 
 
+def test_when_a_client_was_last_seen(live):
+    """The server says it, and its file where none runs; so it is after a restart. Who is there is not `last seen`."""
+    file, other = made(live, "laptop", "-ports", "0-65535"), made(live, "phone", "-ports", "0-65535")
+    made(live, "never", "-ports", "0-65535")
+    with services.Service(services.echo) as echo:
+        client, stays = live.join(file, str(echo.port)), live.join(other, str(echo.port))
+        opened(client), opened(stays)
+        before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        client.stop()
+        wait_for("the end of the session", lambda: "connected: laptop" not in live.clients("list", *live.control))
+
+        def seen(*words):
+            out = live.clients(*words)
+            return dict(re.findall(r"^last seen: (\S+) at (\S+)$", out, re.M)), out.count("connected: ")
+
+        there, connected = seen("list", *live.control)
+        assert list(there) == ["laptop"] and connected == 1
+        when = datetime.datetime.fromisoformat(there["laptop"].replace("Z", "+00:00"))
+        assert before <= when <= datetime.datetime.now(datetime.timezone.utc)
+        assert seen("show", "laptop", *live.control) == (there, 0)
+        assert seen("show", "phone", *live.control) == ({}, 1)
+        assert seen("show", "never", *live.control) == ({}, 0)
+        stays.stop()
+        live.server.stop()
+        kept, connected = seen("list")
+        assert kept["laptop"] == there["laptop"] and set(kept) == {"laptop", "phone"} and connected == 0
+        again = live.lab.server(secret=None, flags=live.control)
+        again.wait_log("control socket: ")
+        assert seen("list", *live.control) == (kept, 0)
+        live.clients("revoke", "laptop", *live.control)
+        assert set(seen("list", *live.control)[0]) == {"phone"}
+
+
 def test_a_grace_ends_by_the_clock(live):
     """The session of the old key ends in that second; nobody reloads or asks. That of the new one goes on."""
     file = made(live, "nas", "-ports", "0-65535")

@@ -135,6 +135,7 @@ static int teardown(void **state)
     if (timer_is_open(&kit.srv.keeper.due))
         keeper_end(&kit.srv);
     remove_file("known");
+    remove_file("last-seen");
     (void)rmdir(dir);
     return 0;
 }
@@ -252,6 +253,35 @@ static void the_end_writes_what_is_not_written_yet(void **state)
     assert_true(is_on_disk("192.0.2.2"));
     KIT_DID("timer-close ");
     KIT_LINES("");
+}
+
+/* When clients were here is written with it: so not more often either. A damaged one says nothing, and is replaced. */
+static void when_clients_were_here_is_kept(void **state)
+{
+    char path[160];
+    (void)state;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        keeper_changed(&kit.srv, last_seen_note(&kit.srv.last_seen, "nas", 1800000000 + damaged));
+        keeper_end(&kit.srv);
+        last_seen_fini(&kit.srv.last_seen);
+        begin();
+        KIT_LINES("");
+        assert_int_equal(last_seen_at(&kit.srv.last_seen, "nas"), 1800000000 + damaged);
+        keeper_end(&kit.srv);
+        (void)snprintf(path, sizeof path, "%s/last-seen", dir);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        (void)fputs("nas 7\n", f);
+        (void)fclose(f);
+        last_seen_fini(&kit.srv.last_seen);
+        begin();
+        assert_int_equal(kit_count("when clients were here last is not known: "), 1);
+        assert_int_equal(kit_count("last-seen is damaged"), 1);
+        assert_int_equal(kit.srv.last_seen.count, 0);
+        *kit.did = '\0';
+        *kit.lines = '\0';
+    }
+    last_seen_fini(&kit.srv.last_seen);
 }
 
 static void the_next_run_knows_them_by_the_same_numbers(void **state)
@@ -391,6 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(nobody_puts_the_end_of_a_writing_off),
         T(a_new_one_is_written_at_once_and_then_once_a_minute),
+        T(when_clients_were_here_is_kept),
         T(who_only_comes_again_is_written_once_an_hour),
         T(nothing_changed_writes_nothing),
         T(the_end_writes_what_is_not_written_yet),
