@@ -64,6 +64,26 @@ bool ctl_is_at(const struct common_options *o, const char *path)
            strcmp(name_of(own), name_of(path)) == 0;
 }
 
+/* The folder of a server: `gotunnel up` has its socket there. */
+static bool is_state_folder(const char *folder)
+{
+    char certs[PATH_MAX];
+    int n = snprintf(certs, sizeof certs, "%s/certs/ca.crt", folder);
+    return n > 0 && n < (int)sizeof certs && access(certs, F_OK) == 0;
+}
+
+bool ctl_is_usual(const char *path)
+{
+    static const char clients[] = CTL_CLIENTS_RUN "/";
+    char real[PATH_MAX], folder[PATH_MAX];
+    if (realpath(path, real))
+        path = real;
+    if (strcmp(name_of(path), "control") != 0 || !real_folder(folder, path))
+        return false;
+    return strcmp(folder, CTL_SERVERS) == 0 || strncmp(folder, clients, sizeof clients - 1) == 0 ||
+           is_state_folder(folder);
+}
+
 /* ---- whose place it is ---- */
 
 /* Opens the folder, in which only we and those we trust may make a file. */

@@ -26,6 +26,10 @@
 #include "net/loop.h"
 #include "proto/ctl.h"
 
+/* The folder of the server's socket under our unit; that of the folders of clients'. */
+#define CTL_SERVERS     "/run/gotunnel-server"
+#define CTL_CLIENTS_RUN "/run/gotunnel-client"
+
 enum {
     CTL_CONNECTIONS = 16,   /* at once; more wait in the kernel */
     CTL_PATIENCE_MS = 5000, /* for a request, and for who does not read the answer */
@@ -75,6 +79,11 @@ void ctl_path(char ret[CTL_PATH_MAX + 1], const struct common_options *o, bool *
 /* Whether a program with these options has its control socket at path, which may lead there by links. Asks
    the file system. */
 bool ctl_is_at(const struct common_options *o, const char *path) MUST_USE;
+
+/* Whether path, which may lead there by links, is one of the places where programs of gotunnel have their control
+   sockets without being told: of our units, and of `gotunnel up` in the folder of its certificates. Asks the file
+   system; a place that cannot be looked into is none. */
+bool ctl_is_usual(const char *path) MUST_USE;
 
 /* Makes the socket at the path of o, if there is to be one. 0; or an error that has been logged, and the program must not
    start: only where it was asked for. c must not move from now on. One thread only. */

@@ -7,9 +7,6 @@
 #include "base/err.h"
 #include "proto/ctl.h"
 
-/* The folder of the server's socket under our unit. */
-#define CTL_SERVERS "/run/gotunnel-server"
-
 /* The n-th place, from 0, where the socket of a server may be that works in the folder state: the one given, alone; or else
    first `control` in that folder, where `gotunnel up` has it, then that of a program of ours with our environment, or of
    our unit. False: that was all. A longer path is cut. */

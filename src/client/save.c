@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -207,6 +208,17 @@ static bool read_whole(int fd, void *to, size_t n)
     return file_read_all(fd, to, n) == (ssize_t)n;
 }
 
+/* n bytes of the text; NULL: they are not there. */
+static char *take_text(const struct saver *s, size_t n)
+{
+    char *text = n < TEXT_MAX && lseek(s->text, 0, SEEK_SET) == 0 ? calloc(1, n + 1) : NULL;
+    if (text && !read_whole(s->text, text, n)) {
+        free(text);
+        text = NULL;
+    }
+    return text;
+}
+
 static _Noreturn void serve(const struct saver *s, int request, int reply)
 {
     struct reply r = {.err = 0};
@@ -215,8 +227,8 @@ static _Noreturn void serve(const struct saver *s, int request, int reply)
     for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
         (void)dup2(null, fd); /* who reads them to their end does not wait for us */
     (void)signal(SIGPIPE, SIG_IGN);
-    char *config = read_whole(request, &n, sizeof n) && n < TEXT_MAX ? calloc(1, n + 1) : NULL;
-    if (config && read_whole(request, config, n)) {
+    char *config = read_whole(request, &n, sizeof n) ? take_text(s, n) : NULL;
+    if (config) {
         write_files(s, config, &r);
         (void)!file_write_all(reply, &r, sizeof r); /* who is gone does not ask */
     }
@@ -225,22 +237,38 @@ static _Noreturn void serve(const struct saver *s, int request, int reply)
 
 /* ---- the first process ---- */
 
-int save_begin(struct saver *s, const struct join *join)
+/* The pipes to and from the other process, and the text's memory. 0, or an error, and none of them. */
+static int make_ways(struct saver *s, int to[2], int from[2])
 {
-    int to[2], from[2];
-    s->request = s->reply = -1;
-    s->source.fd = -1;
-    int err = join_encode(s->join, join, sha256);
-    if (err < 0)
-        return err;
     if (pipe2(to, O_CLOEXEC) < 0)
         return err_from_errno(errno);
     if (pipe2(from, O_CLOEXEC) < 0) {
-        err = err_from_errno(errno);
+        int err = err_from_errno(errno);
         (void)close(to[0]);
         (void)close(to[1]);
         return err;
     }
+    s->text = memfd_create("gotunnel-save", MFD_CLOEXEC);
+    if (s->text >= 0)
+        return 0;
+    int err = err_from_errno(errno);
+    for (int i = 0; i < 2; i++) {
+        (void)close(to[i]);
+        (void)close(from[i]);
+    }
+    return err;
+}
+
+int save_begin(struct saver *s, const struct join *join)
+{
+    int to[2], from[2];
+    s->request = s->reply = s->text = -1;
+    s->source.fd = -1;
+    int err = join_encode(s->join, join, sha256);
+    if (err == 0)
+        err = make_ways(s, to, from);
+    if (err < 0)
+        return err;
     pid_t pid = fork();
     err = pid < 0 ? err_from_errno(errno) : 0;
     if (pid == 0 && fork() != 0)
@@ -256,6 +284,7 @@ int save_begin(struct saver *s, const struct join *join)
     (void)close(from[1]);
     s->request = to[1];
     s->reply = from[0];
+    (void)fcntl(s->reply, F_SETFL, O_NONBLOCK);
     secure_zero(s->join, sizeof s->join);
     if (err < 0)
         save_end(s);
@@ -274,9 +303,10 @@ static void save_on_reply(struct poller_source *source, unsigned events)
     struct saver *s = CONTAINER_OF(source, struct saver, source);
     struct reply r = {.err = ERR_IO};
     (void)events;
-    if (!s->done)
+    ssize_t n = s->done ? read(source->fd, &r, sizeof r) : -1;
+    if (!s->done || (n < 0 && errno == EAGAIN))
         return;
-    if (!read_whole(source->fd, &r, sizeof r)) { /* written at once, or its end */
+    if (n != sizeof r) { /* written at once, or its end */
         r.err = ERR_IO;
         (void)snprintf(r.text, sizeof r.text, "%s", err_text(ERR_IO));
     }
@@ -295,8 +325,8 @@ static int send_config(const struct saver *s, const struct client *c)
     put_config(to, s, c);
     int err = fclose(to) == 0 && n < TEXT_MAX ? 0 : ERR_NOMEM;
     uint32_t size = (uint32_t)n;
-    if (err == 0 && (file_write_all(s->request, &size, sizeof size) < sizeof size ||
-                     file_write_all(s->request, text, n) < n))
+    if (err == 0 && (file_write_all(s->text, text, n) < n || /* memory */
+                     file_write_all(s->request, &size, sizeof size) < sizeof size))
         err = ERR_IO;
     free(text);
     return err;
@@ -313,7 +343,8 @@ void save_write(struct saver *s, struct client *c, save_done_fn done, void *ctx)
     s->source.on_ready = save_on_reply;
     r.err = send_config(s, c);
     (void)close(s->request);
-    s->request = -1;
+    (void)close(s->text);
+    s->request = s->text = -1;
     if (r.err == 0)
         r.err = poller_add(&c->loop, &s->source, s->reply);
     if (r.err == 0)
@@ -330,6 +361,8 @@ void save_end(struct saver *s)
         (void)close(s->request);
     if (s->reply >= 0)
         (void)close(s->reply);
-    s->request = s->reply = -1;
+    if (s->text >= 0)
+        (void)close(s->text);
+    s->request = s->reply = s->text = -1;
     s->done = NULL;
 }

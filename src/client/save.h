@@ -5,7 +5,8 @@
  * They are written when the tunnels are open, with the ports that they have, so that the addresses stay. By
  * then the client is in its cage (app/sandbox.h), which can write no such files; so a second process is made
  * before, which waits for the text, writes it to two places that it knows from its beginning, answers, and ends.
- * It ends with the client, too.
+ * It ends with the client, too. The text lies in memory that both have, and a few bytes say that it is there: so the
+ * client waits for nothing, whatever the other process does.
  *
  * Both files are whole or not there, for their owner alone, and never written over another.
  */
@@ -34,6 +35,7 @@ struct saver {
     /* private */
     char join[JOIN_BUF];
     int request, reply; /* to the second process, and from it; -1: none */
+    int text;           /* what it is to write; -1: none */
     struct poller_source source;
     struct loop *loop;
     save_done_fn done;

@@ -14,7 +14,7 @@
 #include "proto/hash.h"
 #include "tunnel/refusal.h"
 
-enum { DETAIL_MAX = 768, HINT_MAX = 512, TLS_VERSION_SHOWN = 16 };
+enum { DETAIL_MAX = 768, HINT_MAX = STEPS_HINT_MAX, TLS_VERSION_SHOWN = 16 };
 
 static const struct {
     const char *word, *title;
@@ -57,6 +57,8 @@ static void show_row(struct steps *s, enum step which, enum checklist_state stat
                                         .hint = hint};
     show(s, &step);
 }
+
+static void steps_on_timer(uv_timer_t *t);
 
 /* ---- the way to the server ---- */
 
@@ -119,51 +121,10 @@ static void steps_on_accepted(void *ctx, const struct uplink *u)
     else
         (void)snprintf(detail, sizeof detail, "%s", _("the server takes the secret"));
     show_row(s, STEP_AUTH, CHECKLIST_OK, detail, NULL);
-}
-
-/* With a key of its own. */
-static const char *key_hint(char out[HINT_MAX], const char *name, enum end_reason reason)
-{
-    if (reason == END_CERT)
-        (void)snprintf(out, HINT_MAX,
-                       _("a server that was set up anew has another CA: let 'gotunnel clients "
-                         "rotate %s' make a new string there; if it has moved, say where by "
-                         "-server"),
-                       name); /* fits */
-    else
-        (void)snprintf(out, HINT_MAX,
-                       _("at the server, 'gotunnel clients show %s' says whether it may come in, "
-                         "and 'gotunnel clients rotate %s' makes a new string"),
-                       name, name); /* fits */
-    return out;
-}
-
-/* What to do about an attempt that ended so; NULL: the words say it. */
-static const char *loss_hint(char out[HINT_MAX], const struct uplink *u, enum end_reason reason)
-{
-    const char *name = u->client->own.name;
-    if (*name && (reason == END_CERT || reason == END_AUTH))
-        return key_hint(out, name, reason);
-    switch (reason) {
-    case END_AUTH:
-        return _("the secret here is not the one of the server: copy it anew");
-    case END_CERT_TIME:
-        return _("set the clock of this machine right, best by NTP; if it is right, that of the "
-                 "server may be wrong");
-    case END_TLS:
-    case END_PEER:
-        return u->is_secure
-                   ? NULL
-                   : _("is that the address and port of a gotunnel server? If the server has "
-                       "another one now, add -server NAME:PORT");
-    case END_DEADLINE:
-    case END_SILENT:
-        return u->is_secure ? NULL
-                            : _("small packets come through and large ones do not (a VPN, PPPoE "
-                                "or tunnel on the way?), or no gotunnel server is there");
-    default:
-        return NULL;
-    }
+    s->is_late = false;
+    s->answer_by = loop_now(&s->client->loop) + STEPS_ANSWER_MS;
+    if (s->phase == STEPS_OPENING)
+        uv_timer_start(&s->timer, steps_on_timer, STEPS_ANSWER_MS, 0);
 }
 
 static void steps_on_lost(void *ctx, const struct uplink *u, enum end_reason reason,
@@ -172,6 +133,7 @@ static void steps_on_lost(void *ctx, const struct uplink *u, enum end_reason rea
     struct steps *s = ctx;
     char detail[DETAIL_MAX], hint[HINT_MAX];
     const char *name = u->client->own.name;
+    s->answer_by = MTIME_NEVER;
     if (u->at.family == ADDRESS_NONE || u->was_live)
         return; /* the dial has told; or it was up: the log has it */
     if (reason == END_AUTH && *name) {
@@ -181,26 +143,10 @@ static void steps_on_lost(void *ctx, const struct uplink *u, enum end_reason rea
         words = detail;
     }
     show_row(s, u->is_secure ? STEP_AUTH : STEP_TLS, CHECKLIST_FAIL, words,
-             loss_hint(hint, u, reason));
+             steps_loss_hint(hint, u, reason));
 }
 
 /* ---- tunnels ---- */
-
-static const char *port_hint(char out[HINT_MAX], const struct client *c, const struct wish *w)
-{
-    const char *word = w->why.errno_word;
-    out[0] = '\0';
-    if (w->why.error == SERVICE_ERR_RIGHT)
-        (void)snprintf(out, HINT_MAX,
-                       _("ask for a port that is allowed, as 22@PORT; at the server 'gotunnel "
-                         "clients show %s' lists them"),
-                       c->own.name); /* fits */
-    else if (w->why.error == SERVICE_ERR_TAKEN ||
-             (w->why.error == SERVICE_ERR_PORT && strcmp(word, "EADDRINUSE") == 0))
-        (void)snprintf(out, HINT_MAX, "%s",
-                       _("ask for another port, as 22@PORT, or let the server choose: 22"));
-    return out;
-}
 
 /* A client with our key has it, which is not told to others: who asks beside one that runs. */
 static bool is_elsewhere(const struct steps *s, const struct wish *w)
@@ -229,19 +175,24 @@ static void show_answer(struct steps *s, const struct tunnel *t)
         .title = _("public port"),
         .name = tunnel_shown_name(t),
         .detail = detail,
-        .hint = is_open || is_ours ? NULL : port_hint(hint, t->client, w),
+        .hint = is_open || is_ours ? NULL : steps_port_hint(hint, t->client, w),
     };
     show(s, &step);
 }
 
-/* How many can be tried; *ret_all: each has its answer. */
+static bool has_answer(const struct wish *w)
+{
+    return w->state == WISH_OPEN || w->state == WISH_REFUSED;
+}
+
+/* How many can be tried; *ret_all: each has its answer, or it is too late for that. */
 static unsigned count_open(const struct steps *s, bool *ret_all)
 {
     unsigned count = 0;
     *ret_all = true;
     list_foreach (i, &s->client->tunnels) {
         const struct wish *w = &LIST_ENTRY(i, struct tunnel, node)->wish;
-        *ret_all &= w->state == WISH_OPEN || w->state == WISH_REFUSED;
+        *ret_all &= s->is_late || has_answer(w);
         count += w->state == WISH_OPEN || is_elsewhere(s, w);
     }
     return count;
@@ -255,7 +206,29 @@ static bool can_begin(const struct steps *s)
     return all_answered && (count > 0 || s->is_strict);
 }
 
-static void steps_on_timer(uv_timer_t *t);
+/* It is asked for as before, and when it is open it is served. */
+static void show_unanswered(struct steps *s)
+{
+    char detail[DETAIL_MAX];
+    list_foreach (i, &s->client->tunnels) {
+        const struct tunnel *t = LIST_ENTRY(i, struct tunnel, node);
+        if (has_answer(&t->wish))
+            continue;
+        (void)snprintf(detail, sizeof detail,
+                       _("public port %lld: the server has not answered for %d s"),
+                       (long long)t->wish.wanted.port, STEPS_ANSWER_MS / 1000); /* fits */
+        const struct checklist_step step = {
+            .word = "port",
+            .state = s->is_strict ? CHECKLIST_FAIL : CHECKLIST_WARN,
+            .title = _("public port"),
+            .name = tunnel_shown_name(t),
+            .detail = detail,
+            .hint = _(
+                "the others go on; this one is still waited for, and the log says when it is open"),
+        };
+        show(s, &step);
+    }
+}
 
 static void steps_on_answered(void *ctx, const struct tunnel *t, bool again)
 {
@@ -541,19 +514,44 @@ static void begin_checks(struct steps *s)
     next_checks(s);
 }
 
+/* It may still come. */
+static void show_unsaved(struct steps *s)
+{
+    const struct checklist_step step = {
+        .word = "save",
+        .state = CHECKLIST_WARN,
+        .title = _("saved"),
+        .detail = _("not yet: the process that writes the files does not answer"),
+    };
+    show(s, &step);
+}
+
 static void steps_on_timer(uv_timer_t *t)
 {
     struct steps *s = t->data;
-    if (s->phase == STEPS_SAVING)
+    if (s->phase == STEPS_SAVING) {
+        show_unsaved(s);
         finish(s);
-    else if (s->phase == STEPS_OPENING && can_begin(s))
+        return;
+    }
+    if (s->phase != STEPS_OPENING)
+        return;
+    mtime_ms now = loop_now(&s->client->loop);
+    if (!can_begin(s) && !s->is_late && now >= s->answer_by) {
+        s->is_late = true;
+        show_unanswered(s);
+    }
+    if (can_begin(s))
         begin_checks(s);
+    else if (s->answer_by != MTIME_NEVER && now < s->answer_by) /* an answer, and a session's end */
+        uv_timer_start(&s->timer, steps_on_timer, (uint64_t)(s->answer_by - now), 0);
 }
 
 static void steps_on_begun(void *ctx, struct client *c)
 {
     struct steps *s = ctx;
     s->client = c;
+    s->answer_by = MTIME_NEVER;
     uv_timer_init(&c->loop.uv, &s->timer);
     s->timer.data = s;
 }

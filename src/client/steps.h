@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The checklist of `gotunnel join` (app/checklist.h): what the client comes to is shown as it happens, and
- * once each tunnel has its answer, two things are tried from here for each that is open: whether its target
+ * once each tunnel has its answer, or has waited for it long enough, two things are tried from here for each that is open: whether its target
  * answers, and whether its public port leads here. Then the public addresses are shown, and nothing any more.
  *
  *   dns, tcp, tls, auth, port --all answered, one is open--> target --> reach --> public
@@ -16,14 +16,18 @@
 #include "client/save.h"
 #include "client/watch.h"
 #include "conf/target.h"
+#include "proto/session/wishes.h"
 
 enum {
+    STEPS_HINT_MAX = 512,
     STEPS_AT_ONCE = 16,    /* probes; each has a descriptor */
     STEPS_DIAL_MS = 4000,  /* for a connection to a target, or to a public port */
     STEPS_SPEAK_MS = 500,  /* a target that speaks first does so within it */
     STEPS_VISIT_MS = 3000, /* from the public port to here */
     STEPS_FILL = 4096,     /* bytes there and back: more than two full packets */
     STEPS_SAVE_MS = 5000,  /* the last lines wait so long for the files */
+    /* A tunnel of whose open the server says nothing keeps the others waiting so long. */
+    STEPS_ANSWER_MS = 10000,
 };
 
 /* Those that are shown once, unless they change. */
@@ -61,6 +65,8 @@ struct steps {
     struct client *client;
     uv_timer_t timer;
     enum steps_phase phase;
+    mtime_ms answer_by; /* of this session; MTIME_NEVER: there is none */
+    bool is_late;       /* it is over: who is open goes on without the others */
     struct {
         bool is_told;
         enum checklist_state state;
@@ -69,6 +75,13 @@ struct steps {
     struct steps_check checks[TARGETS_MAX];
     unsigned count, next, running;
 };
+
+/* What to do about an attempt that ended so; NULL: the words say it. */
+const char *steps_loss_hint(char out[STEPS_HINT_MAX], const struct uplink *u,
+                            enum end_reason reason);
+
+/* The same about a tunnel that is refused; "": the words say it. */
+const char *steps_port_hint(char out[STEPS_HINT_MAX], const struct client *c, const struct wish *w);
 
 /* What to do where large packets get lost. */
 const char *steps_mtu_hint(void);

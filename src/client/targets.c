@@ -19,6 +19,10 @@ int target_read(const struct client_options *o, const char *text, struct destina
             free(to);
             return errmsg_set(why, ERR_INVAL, "%s", _("it is the control socket of this client"));
         }
+        if (to->at[i].path && ctl_is_usual(to->at[i].path)) {
+            free(to);
+            return errmsg_set(why, ERR_INVAL, "%s", _("it is a control socket of gotunnel"));
+        }
     }
     *ret = to;
     return 0;

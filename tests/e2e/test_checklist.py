@@ -8,13 +8,14 @@ import re
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
-from lib import join
+from lib import join, wire2
 from lib.procs import PATIENCE, PROGRAM, SANDBOX, wait_for
 from lib.services import free_port, works
 
@@ -402,6 +403,59 @@ def test_who_saves_is_gone(lab, site):
         assert saved["state"] == "fail" and saved["detail"] == "input/output error", saved
         assert not (lab.path / "my.yaml").exists()
         assert works(public_port(one(found, "public", "a")))
+
+
+def test_who_saves_is_stopped(lab, site):
+    """With more to write than a pipe holds: the client waits for nothing, says so, and its tunnels serve."""
+    file = site.add()
+    site.server.kill(signal.SIGSTOP)
+    with Counted() as web:
+        far = ",".join(f"{i}-{'x' * 63}.{'y' * 63}.example:1" for i in range(7))
+        names = [f"t{i}" for i in range(64)]
+        p = site.join(file, *(f"{n}=127.0.0.1:{web.port},{far}" for n in names), "-json", "-save", "my.yaml")
+        wait_for("the dial", lambda: any(s["step"] == "tcp" for s in steps(p.stdout())))
+        saver, = (pid for pid in savers(lab.path) if pid != p.pid)
+        os.kill(saver, signal.SIGSTOP)
+        site.server.kill(signal.SIGCONT)
+        try:
+            found = until_public(p, 64)
+            saved = one(found, "save")
+            assert saved["state"] == "warn" and "does not answer" in saved["detail"], saved
+            assert works(public_port(one(found, "public", "t63")))
+            assert not (lab.path / "my.yaml").exists()
+        finally:
+            os.kill(saver, signal.SIGCONT)
+        text = wait_for("the file", lambda: (lab.path / "my.yaml").exists() and (lab.path / "my.yaml").read_text())
+        assert len(text) > 65536 and text.count("  - name: ") == 64
+
+
+def test_one_open_that_is_never_answered(lab):
+    """It keeps the others waiting for 10 s, and no longer; when it is open it is served."""
+    server = lab.server()
+    key = wire2.ClientKey("laptop", join.T)
+    chain = lab.path / "chain.crt"  # who has a pin looks for the CA in it
+    chain.write_text((lab.path / "certs/server.crt").read_text() + (lab.path / "certs/ca.crt").read_text())
+    with wire2.Server(chain, lab.path / "certs/server.key", key.a) as hand, Counted() as web:
+        file = lab.path / "laptop.join"
+        file.write_text(join.of_server(server, port=hand.port))
+        file.chmod(0o600)
+        p = lab.start("join", PROGRAM, "join", f"a={web.port}@4711", f"b={web.port}@4712", "-json", "-join-file", file)
+        hand.open(port=4711)
+        second = hand.told()
+        assert (hand.wanted["name"], second["name"]) == ("a", "b")
+        found = wait_for("the public address", lambda: acknowledged(hand) and [s for s in steps(p.stdout()) if s["step"] == "public"]
+                         and steps(p.stdout()))
+        assert [(s["name"], s["state"]) for s in found if s["step"] == "port"] == [("a", "ok"), ("b", "warn")]
+        assert one(found, "port", "b")["detail"] == "public port 4712: the server has not answered for 10 s"
+        assert [s["name"] for s in found if s["step"] in ("target", "public")] == ["a"] * 2
+        hand.tell(op="opened", svc=second["svc"], address="127.0.0.1:4712", port=4712)
+        p.wait_log("tunnel 'b': tcp://127.0.0.1:4712 -> ")
+
+
+def acknowledged(hand):
+    """Or the client takes the connection for a dead one."""
+    hand.send(wire2.ACK, 0, struct.pack("<Q", hand.rx))
+    return True
 
 
 def test_saved_beside_a_file_that_is_there(lab, site):

@@ -186,6 +186,24 @@ def test_the_own_control_socket_is_no_target(lab, run, language, words):
         assert done.returncode == 1 and f"-local-target '{target}': {words}" in done.stderr, done.stderr
 
 
+def test_no_usual_place_of_a_control_socket_is_a_target(lab):
+    """Of `gotunnel up`: beside the certificates, also through a link. In another folder it may be anybody's."""
+    server = lab.server()
+    (lab.path / "link").symlink_to(lab.path / "control")
+
+    def said(path):
+        done = lab.run("client", "-once", "-server", f"127.0.0.1:{server.port}", "-secret", SECRET, "-ca", server.ca, "-local-target",
+                       f"unix:{path}")
+        return done.stdout + done.stderr
+
+    words = "it is a control socket of gotunnel"
+    (lab.path / "control").touch()
+    assert words in said(lab.path / "control") and words in said(lab.path / "link")
+    assert words in said("/run/gotunnel-server/control") or not Path("/run/gotunnel-server").exists()
+    (lab.path / "elsewhere").mkdir()
+    assert words not in said(lab.path / "elsewhere/control")
+
+
 # ---- several addresses ----
 
 
