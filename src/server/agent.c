@@ -106,7 +106,7 @@ static void agent_on_auth_failed(void *ctx, const struct opening_barred *barred)
     struct agent *a = ctx;
     a->barred = barred ? barred->cause : CREDENTIALS_RIGHT;
     if (barred)
-        (void)snprintf(a->claim.key, sizeof a->claim.key, "%s", barred->name);
+        (void)snprintf(a->who.key, sizeof a->who.key, "%s", barred->name);
     agent_post(a, &a->reports.auth_failed);
 }
 

@@ -283,7 +283,7 @@ struct agent {
     struct credentials *keys; /* what the line is compared with: one owner, until it has been */
     int64_t judged_at_s;      /* seconds since 1970 */
 
-    enum credentials_cause barred; /* with auth_failed, and claim.key; RIGHT: a guess */
+    enum credentials_cause barred; /* with auth_failed, and who.key; RIGHT: a guess */
 
     /* written before asked is posted, constant then */
     uint8_t public_key[CLIENT_KEY_PUBLIC_BYTES]; /* of who.key: the one that has signed */

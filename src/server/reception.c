@@ -186,8 +186,8 @@ static void make_known(struct server *srv, const char *source, const char *id)
 void reception_saw(struct agent *a)
 {
     struct server *srv = a->worker->srv;
-    if (*a->claim.key)
-        keeper_changed(srv, last_seen_note(&srv->last_seen, a->claim.key, (int64_t)time(NULL)));
+    if (*a->who.key)
+        keeper_changed(srv, last_seen_note(&srv->last_seen, a->who.key, (int64_t)time(NULL)));
 }
 
 /* Where its client was last. */
@@ -300,7 +300,7 @@ static void barred(struct agent *a)
     };
     char why[ESCAPE_BUF];
     struct stranger s = stranger_of(a);
-    (void)snprintf(why, sizeof why, _(words[a->barred]), a->claim.key); /* fits */
+    (void)snprintf(why, sizeof why, _(words[a->barred]), a->who.key); /* fits */
     tell(a->worker->srv, STRANGER_KEY_OFF, &s, why);
     verdict_over(a, VERDICT_RIGHT);
 }

@@ -331,7 +331,7 @@ static void a_line_is_judged_when_it_is_told(void **state)
     a->work.opening->cfg.ops->on_auth_failed(a, &barred);
     KIT_DID("a>auth_failed ");
     assert_int_equal(a->barred, CREDENTIALS_DISABLED);
-    assert_string_equal(a->claim.key, "nas");
+    assert_string_equal(a->who.key, "nas");
     a->work.opening->cfg.ops->on_failed(a, END_AUTH, NULL, &(struct errmsg){""});
     KIT_DID("a>ended ");
     assert_int_equal(a->work.reason, END_AUTH);

@@ -445,7 +445,7 @@ static void who_is_barred_has_guessed_nothing(void **state)
         says_line(a, "nas");
         KIT_DID("a>judge ");
         a->barred = cases[i % 4].cause;
-        (void)snprintf(a->claim.key, sizeof a->claim.key, "nas");
+        (void)snprintf(a->who.key, sizeof a->who.key, "nas");
         kit_run(&a->reports.auth_failed);
         if (i < 4) {
             (void)snprintf(line, sizeof line,
