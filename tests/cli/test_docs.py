@@ -159,7 +159,7 @@ def test_bash_completes():
         COMP_WORDS=(gotunnel server -stat); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "-local-target\nwarn\nserver\ngenkey\nreload\ncheck\ndoctor\n-watch\n-public-bind -public\n\n", done.stderr
+    assert done.stdout == "-local-target\nwarn\nserver service\ngenkey\nreload\ncheck\ndoctor\n-watch\n-public-bind -public\n\n", done.stderr
 
 
 def test_files_and_directories_are_told_apart(tmp_path):
