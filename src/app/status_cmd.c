@@ -14,6 +14,7 @@
 #include "app/cli.h"
 #include "app/ctl_ask.h"
 #include "app/ctl_find.h"
+#include "app/status_prometheus.h"
 #include "app/status_view.h"
 #include "base/columns.h"
 #include "base/i18n.h"
@@ -23,7 +24,7 @@
 struct status_options {
     struct common_options common; /* of which nothing is used but `given` */
     const char *control;
-    bool json, watch, quiet;
+    bool json, watch, quiet, prometheus;
 };
 
 static const struct option rows[] = {
@@ -35,6 +36,8 @@ static const struct option rows[] = {
      N_("print it as one JSON document"), RELOAD_FIXED},
     {"watch", OPTION_BOOL, offsetof(struct status_options, watch), "", NULL, NULL,
      N_("show it anew each second, with rates, until interrupted"), RELOAD_FIXED},
+    {"prometheus", OPTION_BOOL, offsetof(struct status_options, prometheus), "", NULL, NULL,
+     N_("print it in the text format of Prometheus"), RELOAD_FIXED},
     {"q", OPTION_BOOL, offsetof(struct status_options, quiet), "", NULL, NULL,
      N_("print nothing; exit status 0 if all is up, 75 if not, 69 if no program answers"),
      RELOAD_FIXED},
@@ -58,7 +61,7 @@ static int usage(int status)
 {
     char text[2048];
     int n = snprintf(text, sizeof text, "%s\n",
-                     _("Usage of status: gotunnel status [-json | -watch | -q]"));
+                     _("Usage of status: gotunnel status [-json | -watch | -prometheus | -q]"));
     (void)flags_usage(&status_mode, text + n, sizeof text - (size_t)n);
     log_text(text);
     return status;
@@ -71,14 +74,15 @@ static bool read_flags(int argc, char **argv, struct status_options *o, int *ret
     int rest;
     flags_defaults(&status_mode, o);
     enum flags_outcome parsed = flags_parse(&status_mode, argc, argv, o, &rest, &why);
-    bool is_too_much = parsed == FLAGS_OK && (rest < argc || o->json + o->watch + o->quiet > 1);
+    bool is_too_much =
+        parsed == FLAGS_OK && (rest < argc || o->json + o->watch + o->quiet + o->prometheus > 1);
     if (parsed == FLAGS_OK && !is_too_much)
         return true;
     o->quiet = false;
     if (parsed == FLAGS_BAD)
         say(o, "%s", why.text);
     else if (is_too_much)
-        say(o, "%s", _("'status' takes no argument, and one of -json, -watch and -q"));
+        say(o, "%s", _("'status' takes no argument, and one of -json, -watch, -prometheus and -q"));
     *ret_status = usage(parsed == FLAGS_HELP ? EXIT_STATUS_OK : EXIT_STATUS_USAGE);
     return false;
 }
@@ -108,6 +112,8 @@ static int show_once(const struct status_options *o, const char *path)
         say(o, "%s", why.text);
     } else if (o->quiet) {
         status = status_view_is_up(&v) ? EXIT_STATUS_OK : EXIT_STATUS_NOT_UP;
+    } else if (o->prometheus) {
+        status_prometheus(v.c, v.clients, stdout);
     } else if (!o->json && !status_view_print(&v, NULL, stdout)) {
         say(o, "%s", err_text(ERR_NOMEM));
         status = EXIT_STATUS_FAILED;

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -331,3 +332,31 @@ def test_requests_at_once_share_one_census(lab, echo):
                 answers.append(f.read())
     assert all(json.loads(a.splitlines()[-1]) == {"ok": True} for a in answers)
     assert len(json.loads(answers[0].splitlines()[0])["workers"]) == 2
+
+
+def test_a_monitor_can_read_it(lab, echo):
+    """What is printed for Prometheus says the same as the document; promtool finds nothing wrong with it."""
+    server = make_server(lab)
+    client = make_client(lab, server, [("red", 0, echo.port), ("blue", 0, free_port())], "-id", "shop")
+    red, blue = opened(client, "red"), opened(client, "blue")
+    answer(blue)
+    with connect(red) as user:
+        user.sendall(b"x" * 1000)
+        assert read_exactly(user, 1000) == b"x" * 1000
+        client.wait_state("target-refuses", "blue")
+        for end in server, client:
+            text = end.run("-prometheus")
+            assert text.returncode == 0, text.stderr
+            values = dict(line.rsplit(" ", 1) for line in text.stdout.splitlines() if not line.startswith("#"))
+            label = 'client="shop",tunnel='
+            assert values[f'gotunnel_bytes_total{{{label}"red",direction="in"}}'] == "1000"
+            assert values[f'gotunnel_connections{{{label}"red"}}'] == "1"
+            assert values[f'gotunnel_tunnel_up{{{label}"red"}}'] == "1" and values[f'gotunnel_tunnel_up{{{label}"blue"}}'] == "0"
+            assert values[f'gotunnel_connections_total{{{label}"blue",result="failed"}}'] == "1"
+            assert values['gotunnel_client_up{client="shop"}'] == values['gotunnel_sessions{state="up"}'] == "1"
+            tool = shutil.which("promtool")
+            if tool:
+                done = subprocess.run([tool, "check", "metrics"], input=text.stdout, capture_output=True, text=True, check=False)
+                assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    if not shutil.which("promtool"):
+        pytest.skip("promtool (Debian's prometheus) is not installed: the values were right, the format is not checked")
