@@ -293,6 +293,7 @@ static int examine(const struct server_options *opt, bool wants_json)
 {
     struct doctor d = {.opt = opt, .form = checklist_form_of_stdout(wants_json)};
     log_release();
+    checklist_hold(); /* nothing else runs: each line is written at once */
     show(&d, "config", CHECKLIST_OK, _("configuration"),
          *opt->common.config ? opt->common.config : _("the command line"), NULL);
     look_at_limits(&d);

@@ -58,7 +58,8 @@ int seen_store_write(int dirfd, const char *dir, const char *bytes, size_t n, st
     (void)unlinkat(dirfd, TMP, 0); /* what a crash has left */
     if (file_create(dirfd, TMP, 0600, bytes, n) == 0 &&
         renameat(dirfd, TMP, dirfd, SEEN_STORE_NAME) == 0) {
-        (void)file_sync_folder(dirfd); /* else the old file may be back after a power cut */
+        int err = file_sync_folder(dirfd);
+        (void)err; /* the old file may be back after a power cut */
         return 0;
     }
     int errnum = errno;

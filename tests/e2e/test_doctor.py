@@ -79,7 +79,7 @@ def test_a_client_that_runs_is_not_disturbed(lab, site, key, echo):
 
 
 def test_the_file_of_a_client_and_the_secret(lab, site, echo):
-    file = put(lab.path / "c.yaml", site.client_text({"a": (0, echo.port), "b": (0, free_port())}))
+    file = put(lab.path / "c.yaml", site.client_text({"a": (0, echo.port), "b": (0, free_port())}, "", None, site.server.ca))
     steps = doctor(lab, file, "-sandbox", SANDBOX, status=FAILED)
     assert one(steps, "config")["detail"] == str(file)
     assert one(steps, "tls")["detail"].endswith(f"the server's CA is that in {site.server.ca}")
