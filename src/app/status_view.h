@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `gotunnel status` has been told, and how it is shown. Private to it. */
+/* What a program says of itself at its control socket, and how `gotunnel status` shows it. */
 #pragma once
 
 #include <stdbool.h>

@@ -3,7 +3,7 @@
  * The doctor of a server: looks at all that keeps clients or users out and can be seen on this machine, without
  * changing anything; the server may run meanwhile, and then has the port that is tried here.
  *
- *   config --> limits --> ca, certificate --> clients --> listen --> ports --> public
+ *   config --> limits --> ca, certificate --> clients --> listen --> ports --> public --> sessions, sources
  *
  * Whether the port can be reached from outside, only somebody there can tell: the doctor of a client.
  */
@@ -11,6 +11,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "app/cli.h"
 #include "app/ctl_ask.h"
 #include "app/limits.h"
+#include "app/status_view.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "conf/utc.h"
@@ -33,6 +35,7 @@ enum {
     FEW_SESSIONS = 64, /* clients at once: below it a fleet fails */
     DAY_S = 24 * 3600,
     CA_SOON_S = 90 * DAY_S, /* clients must get another one until then */
+    CROWD = 10,             /* sessions of one address: more than a household has */
     PRIVILEGED = 1024,      /* ports below need a right of the system's */
 };
 
@@ -184,8 +187,8 @@ static void look_at_clients(struct doctor *d)
 
 /* ---- ports ---- */
 
-/* A server of ours runs here: who has the port is it. */
-static bool is_running(const struct doctor *d)
+/* A descriptor of the control socket of a server of ours that runs here; ERR_PERM: we may not ask it; ERR_NOTFOUND. */
+static int reach_server(const struct doctor *d)
 {
     char path[CTL_PATH_MAX + 1], state[PATH_MAX];
     struct errmsg why;
@@ -194,12 +197,19 @@ static bool is_running(const struct doctor *d)
          n > 0 && n < (int)sizeof state && ctl_server_place(d->opt->common.control, state, i, path);
          i++) {
         int fd = ctl_reach(path, &why);
-        if (fd >= 0)
-            (void)close(fd); /* only tried */
         if (fd >= 0 || fd == ERR_PERM)
-            return true;
+            return fd;
     }
-    return false;
+    return ERR_NOTFOUND;
+}
+
+/* Who has the port is it. */
+static bool is_running(const struct doctor *d)
+{
+    int fd = reach_server(d);
+    if (fd >= 0)
+        (void)close(fd); /* only tried */
+    return fd != ERR_NOTFOUND;
 }
 
 static void on_user(void *ctx, int fd, const struct sockaddr *peer)
@@ -287,6 +297,86 @@ static void look_at_address(struct doctor *d)
                       "ports to here"));
 }
 
+/* ---- who is there ---- */
+
+/* Without the port. The caller's; NULL without memory. */
+static char *host_of(const struct census_client *k)
+{
+    const char *colon = strrchr(k->address, ':');
+    return strndup(k->address, colon ? (size_t)(colon - k->address) : strlen(k->address));
+}
+
+static int compare_hosts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* How many of the n sorted hosts are the one that most have, which is *ret_host. */
+static unsigned largest_crowd(char *const *hosts, unsigned n, const char **ret_host)
+{
+    unsigned most = 0, run = 0;
+    for (unsigned i = 0; i < n; i++) {
+        run = i > 0 && strcmp(hosts[i], hosts[i - 1]) == 0 ? run + 1 : 1;
+        if (run > most) {
+            most = run;
+            *ret_host = hosts[i];
+        }
+    }
+    return most;
+}
+
+static void show_crowd(struct doctor *d, const char *host, unsigned crowd)
+{
+    char detail[DETAIL_MAX];
+    (void)snprintf(detail, sizeof detail,
+                   P_("%u client comes from %s", "%u clients come from %s", crowd), crowd,
+                   host); /* cut on purpose */
+    show(
+        d, "sources", CHECKLIST_WARN, _("sources"), detail,
+        _("what one of them does wrong, all are slowed down for: if a balancer or proxy is there, "
+          "let "
+          "it say whose connections they are, by PROXY and -trusted-proxy; behind a NAT it is so"));
+}
+
+static void look_at_sources(struct doctor *d, const struct status_view *v)
+{
+    const char *host = "";
+    unsigned n = 0, up = 0, crowd = 0;
+    char detail[DETAIL_MAX], **hosts = calloc(v->clients->clients_count + 1, sizeof *hosts);
+    for (const struct census_client *k = NULL; hosts && (k = census_next_client(v->clients, k));) {
+        up += k->state == CENSUS_UP;
+        if ((hosts[n] = host_of(k)))
+            n++;
+    }
+    if (hosts) {
+        qsort(hosts, n, sizeof *hosts, compare_hosts);
+        crowd = largest_crowd(hosts, n, &host);
+        (void)snprintf(detail, sizeof detail, _("sessions: %u; up: %u"), n, up); /* fits */
+        show(d, "sessions", CHECKLIST_OK, _("sessions"), detail, NULL);
+    }
+    if (crowd >= CROWD)
+        show_crowd(d, host, crowd);
+    for (unsigned i = 0; i < n; i++)
+        free(hosts[i]);
+    free(hosts);
+}
+
+/* What the server that runs says, if we may ask it. */
+static void look_at_running(struct doctor *d)
+{
+    struct status_view v = {0};
+    struct errmsg why;
+    int fd = reach_server(d);
+    if (fd < 0)
+        return;
+    if (status_view_read(&v, fd, NULL, &why) == 0)
+        look_at_sources(d, &v);
+    else
+        show(d, "sessions", CHECKLIST_WARN, _("sessions"), why.text, NULL);
+    status_view_fini(&v);
+    (void)close(fd); /* all is said */
+}
+
 /* ---- the command ---- */
 
 static int examine(const struct server_options *opt, bool wants_json)
@@ -302,6 +392,7 @@ static int examine(const struct server_options *opt, bool wants_json)
     look_at_port(&d);
     look_at_ports(&d);
     look_at_address(&d);
+    look_at_running(&d);
     checklist_flush();
     return d.failures > 0 ? EXIT_STATUS_FAILED : EXIT_STATUS_OK;
 }

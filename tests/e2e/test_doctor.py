@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from lib import netns, services
-from lib.procs import PATIENCE, PROGRAM, SANDBOX, SANITIZED, SECRET
+from lib.procs import PATIENCE, PROGRAM, SANDBOX, SANITIZED, SECRET, wait_for
 from lib.services import free_port
 from lib.site import Site, put
 
@@ -288,8 +288,23 @@ def test_a_server_that_is_well(lab, site):
     steps = doctor(lab, site.file, "-control", site.control, "-listen", f"127.0.0.1:{site.server.port}")
     found = states(steps)
     found.pop("public")  # as this machine is
-    assert found == dict.fromkeys(("config", "limits", "ca", "certificate", "clients", "listen", "ports"), "ok")
+    assert found == dict.fromkeys(("config", "limits", "ca", "certificate", "clients", "listen", "ports", "sessions"), "ok")
     assert "the server that runs has it" in one(steps, "listen")["detail"]
+
+
+def test_many_clients_of_one_address(lab, site):
+    """A balancer, perhaps, that is not trusted to say whose connections they are."""
+    def steps_of(n):
+        steps = doctor(lab, site.file, "-control", site.control, "-listen", f"127.0.0.1:{site.server.port}")
+        return steps if one(steps, "sessions")["detail"].startswith(f"sessions: {n};") else None
+
+    for i in range(10):
+        if i == 9:
+            assert "sources" not in states(wait_for("nine sessions", lambda: steps_of(9)))
+        site.client({"a": (0, free_port())}, more=f"id: box{i}\n").wait_log("the tunnel is up")
+    steps = wait_for("ten sessions", lambda: steps_of(10))  # a census is shared for a moment
+    assert one(steps, "sources")["state"] == "warn" and one(steps, "sources")["detail"] == "10 clients come from 127.0.0.1"
+    assert "-trusted-proxy" in one(steps, "sources")["hint"]
 
 
 def test_the_tunnel_port_of_a_server_is_taken(lab, site):
