@@ -8,8 +8,11 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/cli.h"
+#include "app/ctl_ask.h"
+#include "app/doctor_view.h"
 #include "app/limits.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -227,6 +230,23 @@ static const struct client_watch doctor_watch = {
 
 /* ---- the command ---- */
 
+/* The client that runs has seen the way for longer. */
+static void look_at_running(const struct doctor *d, const struct client_options *o)
+{
+    char path[CTL_PATH_MAX + 1];
+    bool is_given;
+    struct status_view v = {0};
+    struct errmsg why;
+    ctl_path(path, &o->common, &is_given);
+    int fd = *path ? ctl_reach(path, &why) : ERR_NOTFOUND;
+    if (fd < 0)
+        return; /* none runs, or it is another user's */
+    if (status_view_read(&v, fd, NULL, &why) == 0)
+        doctor_show_cuts(d->steps.form, &v);
+    status_view_fini(&v);
+    (void)close(fd); /* all is said */
+}
+
 /* With fewer descriptors than it can begin with there is nothing to try. */
 static bool has_descriptors(struct doctor *d)
 {
@@ -254,6 +274,7 @@ static int examine(struct snapshot *options, bool wants_json)
     checklist_hold();
     show(&d, "config", CHECKLIST_OK, _("configuration"),
          *o->common.config ? o->common.config : _("the command line"), NULL);
+    look_at_running(&d, o);
     int status =
         has_descriptors(&d) ? client_main_watched(options, &doctor_watch, &d) : EXIT_STATUS_FAILED;
     checklist_flush();

@@ -152,6 +152,7 @@ struct census_client *census_client_new(struct census_part *p)
     }
     k->name = k->id = k->address = k->broke = k->error = "";
     k->proof_ms = k->next_ms = k->rtt_us = k->broke_ms = k->gap_ms = k->error_ms = -1;
+    k->idle_cut_ms = -1;
     list_init(&k->tunnels);
     list_init(&k->node);
     list_push(&p->clients, &k->node);

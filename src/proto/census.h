@@ -76,7 +76,9 @@ struct census_client {
     const char
         *broke; /* word of how the connection, or the last session, was lost last; "": never */
     int64_t broke_ms;
-    int64_t gap_ms;    /* so long users stood still then; -1: they still do */
+    int64_t gap_ms; /* so long users stood still then; -1: they still do */
+    int64_t
+        idle_cut_ms; /* something on the way cuts what is idle for so long; -1: nothing was seen */
     const char *error; /* word of why the last attempt to have a session failed; "": it did not */
     int64_t error_ms;
     uint64_t held; /* bytes kept for the other end */

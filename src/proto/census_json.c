@@ -40,6 +40,7 @@ static const struct member client_members[] = {
     ROW(census_client, "broke", KIND_TEXT, broke),
     ROW(census_client, "broke_ms", KIND_AGE, broke_ms),
     ROW(census_client, "gap_ms", KIND_AGE, gap_ms),
+    ROW(census_client, "idle_cut_ms", KIND_AGE, idle_cut_ms),
     ROW(census_client, "error", KIND_TEXT, error),
     ROW(census_client, "error_ms", KIND_AGE, error_ms),
     ROW(census_client, "held_bytes", KIND_NUMBER, held),

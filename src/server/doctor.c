@@ -19,6 +19,7 @@
 #include "app/checklist.h"
 #include "app/cli.h"
 #include "app/ctl_ask.h"
+#include "app/doctor_view.h"
 #include "app/limits.h"
 #include "app/status_view.h"
 #include "base/i18n.h"
@@ -369,10 +370,12 @@ static void look_at_running(struct doctor *d)
     int fd = reach_server(d);
     if (fd < 0)
         return;
-    if (status_view_read(&v, fd, NULL, &why) == 0)
+    if (status_view_read(&v, fd, NULL, &why) == 0) {
         look_at_sources(d, &v);
-    else
+        doctor_show_cuts(d->form, &v);
+    } else {
         show(d, "sessions", CHECKLIST_WARN, _("sessions"), why.text, NULL);
+    }
     status_view_fini(&v);
     (void)close(fd); /* all is said */
 }

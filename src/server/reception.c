@@ -292,16 +292,25 @@ static void verdict_over(struct agent *a, enum verdict_end how)
    source is to pay. It was told what a guesser is told. */
 static void barred(struct agent *a)
 {
-    static const char *const words[] = {
-        [CREDENTIALS_OLD] = N_("the key of client %s was replaced"),
-        [CREDENTIALS_DISABLED] = N_("client %s is disabled"),
-        [CREDENTIALS_EXPIRED] = N_("the rights of client %s have expired"),
-        [CREDENTIALS_SOURCE] = N_("client %s may not come from there"),
-    };
-    char why[ESCAPE_BUF];
+    struct errmsg why = {""};
     struct stranger s = stranger_of(a);
-    (void)snprintf(why, sizeof why, _(words[a->barred]), a->who.key); /* fits */
-    tell(a->worker->srv, STRANGER_KEY_OFF, &s, why);
+    switch (a->barred) {
+    case CREDENTIALS_OLD:
+        (void)errmsg_set(&why, 0, _("the key of client %s was replaced"), a->who.key);
+        break;
+    case CREDENTIALS_DISABLED:
+        (void)errmsg_set(&why, 0, _("client %s is disabled"), a->who.key);
+        break;
+    case CREDENTIALS_EXPIRED:
+        (void)errmsg_set(&why, 0, _("the rights of client %s have expired"), a->who.key);
+        break;
+    case CREDENTIALS_SOURCE:
+        (void)errmsg_set(&why, 0, _("client %s may not come from there"), a->who.key);
+        break;
+    default: /* cannot be */
+        break;
+    }
+    tell(a->worker->srv, STRANGER_KEY_OFF, &s, why.text);
     verdict_over(a, VERDICT_RIGHT);
 }
 

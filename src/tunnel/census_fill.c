@@ -37,6 +37,7 @@ void census_put_session(struct census_part *p, struct census_client *k, const st
     k->broke = session_break_word(f.broke);
     k->broke_ms = f.broke_ms;
     k->gap_ms = f.gap_ms;
+    k->idle_cut_ms = f.idle_cut_ms > 0 ? f.idle_cut_ms : -1;
     k->held = f.held;
 }
 

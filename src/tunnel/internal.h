@@ -76,6 +76,7 @@ struct session {
         enum session_break now_broken; /* NONE: it is not */
         enum session_break broke;      /* the last that is over */
         mtime_ms broke_at, gap_ms;
+        mtime_ms idle_cut_ms; /* connections that were idle for so long were cut; 0: none */
         uint32_t resumes;
     } history;
 

@@ -190,7 +190,9 @@ struct session_facts {
     enum session_break broke; /* the last time */
     mtime_ms broke_ms;        /* so long ago its users began to stand still; -1: never */
     mtime_ms gap_ms;          /* and stood for so long; -1: never, or they still do */
-    uint64_t held;            /* bytes kept for the peer */
+    mtime_ms
+        idle_cut_ms; /* something on the way cuts what is idle for so long; 0: nothing was seen */
+    uint64_t held;   /* bytes kept for the peer */
 };
 
 void session_facts(const struct session *s, struct session_facts *ret);

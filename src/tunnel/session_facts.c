@@ -63,9 +63,11 @@ void session_note(struct session *s, const struct life_action *a)
     case LIFE_TELL_DRAINING:
         h->drains_at = loop_now(s->cfg.loop);
         break;
+    case LIFE_TELL_IDLE_CUT:
+        h->idle_cut_ms = a->tell.ms;
+        break;
     case LIFE_TELL_ATTEMPT:
     case LIFE_TELL_MTU:
-    case LIFE_TELL_IDLE_CUT:
     case LIFE_TELL_CUT:
         break;
     }
@@ -110,6 +112,7 @@ void session_facts(const struct session *s, struct session_facts *ret)
         .broke = h->now_broken != SESSION_BREAK_NONE ? h->now_broken : h->broke,
         .broke_ms = -1,
         .gap_ms = -1,
+        .idle_cut_ms = h->idle_cut_ms,
         .held = session_held(s),
     };
     if (ret->is_broken)

@@ -3,6 +3,7 @@
 docs/resumption.md that it shows; times are asserted at three times the figure, and what was measured is printed (pytest -s).
 Those that need hosts of their own need root (lib/routed.py), and are skipped, with the reason, elsewhere."""
 
+import json
 import re
 import socket
 import ssl
@@ -16,7 +17,7 @@ from lib import cuts, routed, services
 from lib.cuts import Rig
 from lib.cutter import Balancer, Cutter
 from lib.keyed import Keyed
-from lib.procs import wait_for
+from lib.procs import SANDBOX, wait_for
 from lib.services import connect, free_port
 
 pytestmark = pytest.mark.patient
@@ -290,8 +291,9 @@ def test_an_mtu_black_hole_is_named_when_small_segments_pass_it(lab, net):
 
 
 def test_idle_connections_that_are_cut_are_named_once(lab, net):
-    """Something on the way forgets connections that are idle for 3 s."""
-    with Site(lab, net) as site:
+    """Something on the way forgets connections that are idle for 3 s. The doctor and status know it from the client that runs."""
+    control = lab.path / "control"
+    with Site(lab, net, client_flags=("-control", control)) as site:
         net.idle_limit = 3
         quiet = 0
         for _ in range(7):
@@ -303,6 +305,14 @@ def test_idle_connections_that_are_cut_are_named_once(lab, net):
         print(f"\nlongest wait {quiet:.1f} s\n{site.client.log()[-2500:]}")
         assert 1 <= log.count("something on the way cuts connections") <= 2
         assert quiet < 15
+        assert "something on the way cuts" in site.client.log()
+        client = json.loads(lab.run("status", "-control", control, "-json").stdout)["clients"][0]
+        assert 2000 <= client["idle_cut_ms"] <= 6000
+        done = lab.run("doctor", "client", "-sandbox", SANDBOX, "-server", f"{NAME}:{site.server.port}", "-secret", site.server.secret,
+                       "-ca", site.server.ca, "-remote-port", "0", "-local-target", f"127.0.0.1:{site.load.port}", "-control",
+                       control, "-json", wrapper=net["client"].wrapper)
+        idle = [step for step in map(json.loads, done.stdout.splitlines()) if step["step"] == "idle"]
+        assert len(idle) == 1 and idle[0]["state"] == "warn" and "cuts connections" in idle[0]["detail"], done.stdout
 
 
 # ---- 5: the last moment ----
