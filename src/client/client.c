@@ -453,7 +453,7 @@ static int enter_cage(const struct client *c)
                                   .dials = {c->server.port},
                                   .dials_count = 1,
                                   .dials_any = any || c->watch, /* who tries public ports */
-                                  .dials_unix = any};
+                                  .dials_unix = any || client_is_visit(c)};
     struct destinations *const *targets = c->opt->tunnels.count > 0 ? c->targets : &c->local;
     unsigned count = c->opt->tunnels.count > 0 ? c->opt->tunnels.count : 1;
     for (unsigned i = 0; i < count; i++)

@@ -47,6 +47,8 @@ struct doctor {
     unsigned running;
     bool has_tried, is_done; /* the addresses; the steps */
     uv_timer_t patience;
+    char control[CTL_PATH_MAX + 1]; /* of the client that runs, where it would be; "": nowhere */
+    struct status_view sister;      /* what that one said at the start; {0}: there is none */
 };
 
 static void show(struct doctor *d, const char *word, enum checklist_state state, const char *title,
@@ -64,9 +66,70 @@ static void end_if_done(struct doctor *d)
         client_end(d->client);
 }
 
+/* ---- the client that runs ---- */
+
+/* What it says of itself. False: none runs, or it is another user's, or says nothing of use. */
+static bool ask_running(const struct doctor *d, struct status_view *ret)
+{
+    struct errmsg why;
+    int fd = *d->control ? ctl_reach(d->control, &why) : ERR_NOTFOUND;
+    *ret = (struct status_view){0};
+    if (fd < 0)
+        return false;
+    bool is_told = status_view_read(ret, fd, NULL, &why) == 0;
+    (void)close(fd); /* all is said */
+    if (!is_told) {
+        status_view_fini(ret);
+        *ret = (struct status_view){0};
+    }
+    return is_told;
+}
+
+/* Connections that ever came to its tunnels of that public port. */
+static uint64_t visitors_of(const struct status_view *v, long long port)
+{
+    uint64_t all = 0;
+    for (const struct census_client *k = NULL; (k = census_next_client(v->clients, k));)
+        for (const struct census_tunnel *t = NULL; (t = census_next_tunnel(k, t));)
+            all += t->port == port ? t->all : 0;
+    return all;
+}
+
+static void show_arrival(struct doctor *d, const struct steps_check *k, bool has_come)
+{
+    const struct checklist_step step = {
+        .word = "arrived",
+        .state = has_come ? CHECKLIST_OK : CHECKLIST_FAIL,
+        .title = _("arrived"),
+        .name = k->name,
+        .detail = has_come ? _("the client that runs had this connection")
+                           : _("the client that runs had no connection meanwhile"),
+        .hint = has_come
+                    ? NULL
+                    : _("another client of this key may have the port: 'gotunnel status' at the "
+                        "server names it")};
+    d->steps.failures += !has_come;
+    checklist_show(d->steps.form, &step);
+}
+
+/* Whether what was dialled at a port that it has came to it. */
+static void look_for_arrivals(struct doctor *d)
+{
+    struct status_view now;
+    if (!d->sister.c || !ask_running(d, &now))
+        return;
+    for (unsigned i = 0; i < d->steps.count; i++) {
+        const struct steps_check *k = &d->steps.checks[i];
+        if (k->is_elsewhere)
+            show_arrival(d, k, visitors_of(&now, k->port) > visitors_of(&d->sister, k->port));
+    }
+    status_view_fini(&now);
+}
+
 static void on_done(struct steps *s)
 {
     struct doctor *d = (struct doctor *)s;
+    look_for_arrivals(d);
     d->is_done = true;
     end_if_done(d);
 }
@@ -231,20 +294,12 @@ static const struct client_watch doctor_watch = {
 /* ---- the command ---- */
 
 /* The client that runs has seen the way for longer. */
-static void look_at_running(const struct doctor *d, const struct client_options *o)
+static void look_at_running(struct doctor *d, const struct client_options *o)
 {
-    char path[CTL_PATH_MAX + 1];
     bool is_given;
-    struct status_view v = {0};
-    struct errmsg why;
-    ctl_path(path, &o->common, &is_given);
-    int fd = *path ? ctl_reach(path, &why) : ERR_NOTFOUND;
-    if (fd < 0)
-        return; /* none runs, or it is another user's */
-    if (status_view_read(&v, fd, NULL, &why) == 0)
-        doctor_show_cuts(d->steps.form, &v);
-    status_view_fini(&v);
-    (void)close(fd); /* all is said */
+    ctl_path(d->control, &o->common, &is_given);
+    if (ask_running(d, &d->sister))
+        doctor_show_cuts(d->steps.form, &d->sister);
 }
 
 /* With fewer descriptors than it can begin with there is nothing to try. */
@@ -277,6 +332,7 @@ static int examine(struct snapshot *options, bool wants_json)
     look_at_running(&d, o);
     int status =
         has_descriptors(&d) ? client_main_watched(options, &doctor_watch, &d) : EXIT_STATUS_FAILED;
+    status_view_fini(&d.sister);
     checklist_flush();
     if (d.steps.failures > 0)
         return EXIT_STATUS_FAILED;

@@ -78,6 +78,18 @@ def test_a_client_that_runs_is_not_disturbed(lab, site, key, echo):
     assert client.log().count("the tunnel is up") == 1 and "taken" not in client.log()
 
 
+def test_the_client_that_runs_says_what_came_in(lab, site, key, echo):
+    """At a port that it has, its word on the doctor's connection; and where another one of its key has the port, that none came."""
+    first, second, control = free_port(), free_port(), lab.path / "client.control"
+    text = (lab.path / "c1.join").read_text().strip()
+    lab.start("client", PROGRAM, "join", text, f"{echo.port}@{first}", "-control", control).wait_log("the tunnel is up")
+    lab.start("client", PROGRAM, "join", text, f"{echo.port}@{second}").wait_log("the tunnel is up")
+    common = ("-control", control, "-local-target", f"127.0.0.1:{echo.port}")
+    assert one(doctor(lab, *key, *common, "-remote-port", first), "arrived")["state"] == "ok"
+    steps = doctor(lab, *key, *common, "-remote-port", second, status=FAILED)
+    assert one(steps, "arrived")["state"] == "fail" and one(steps, "port")["state"] == "ok"
+
+
 def test_the_file_of_a_client_and_the_secret(lab, site, echo):
     file = put(lab.path / "c.yaml", site.client_text({"a": (0, echo.port), "b": (0, free_port())}, "", None, site.server.ca))
     steps = doctor(lab, file, "-sandbox", SANDBOX, status=FAILED)
