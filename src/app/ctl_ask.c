@@ -14,7 +14,10 @@
 #include "base/file.h"
 #include "base/i18n.h"
 
-enum { ANSWER_S = 60 };
+enum {
+    ANSWER_S = 60,     /* for what waits for the disk */
+    ANSWER_SOON_S = 5, /* for all else: a program that does not answer within it stands still */
+};
 
 static bool is_there(const char *path)
 {
@@ -47,7 +50,7 @@ bool ctl_server_place(const char *given, const char *state, unsigned n, char ret
 int ctl_reach(const char *path, struct errmsg *why)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    const struct timeval patience = {.tv_sec = ANSWER_S};
+    const struct timeval patience = {.tv_sec = ANSWER_SOON_S};
     if (strlen(path) >= sizeof at.sun_path)
         return errmsg_set(why, ERR_LIMIT, _("its path has more than %d bytes"), CTL_PATH_MAX - 1);
     memcpy(at.sun_path, path, strlen(path) + 1);
@@ -63,6 +66,15 @@ int ctl_reach(const char *path, struct errmsg *why)
         return errmsg_set(why, ERR_NOTFOUND, _("no program answers at %s"), path);
     bool is_refused = errnum == EACCES || errnum == EPERM;
     return errmsg_set(why, is_refused ? ERR_PERM : ERR_IO, "%s: %s", path, errno_text(errnum));
+}
+
+/* How long it is waited for the answer to this one. */
+static void be_patient(int fd, const struct ctl_request *req)
+{
+    bool is_long = req->command == CTL_RELOAD || req->command == CTL_CLIENT;
+    const struct timeval patience = {.tv_sec = is_long ? ANSWER_S : ANSWER_SOON_S};
+    int err = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    (void)err; /* it was possible before */
 }
 
 /* NULL: it breaks off, or is too long. */
@@ -82,6 +94,7 @@ char *ctl_ask(int fd, const struct ctl_request *req, struct errmsg *why)
 {
     char line[CTL_LINE_MAX];
     size_t n = ctl_request_put(line, req);
+    be_patient(fd, req);
     bool is_asked = send(fd, line, n, MSG_NOSIGNAL) == (ssize_t)n;
     int errnum = errno;
     char *bytes = read_answer(fd); /* one that is refused is told before it asks */
@@ -115,6 +128,8 @@ static int read_more(struct lines *l)
     do
         n = recv(l->fd, l->bytes + l->len, l->room - l->len, 0);
     while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return ERR_TIMEOUT;
     if (n <= 0)
         return ERR_EOF;
     l->len += (size_t)n;
@@ -143,6 +158,7 @@ int ctl_ask_lines(int fd, const struct ctl_request *req, ctl_take_line *take, vo
     struct lines l = {.fd = fd};
     size_t n = ctl_request_put(line, req);
     int err = 0;
+    be_patient(fd, req);
     (void)!send(fd, line, n, MSG_NOSIGNAL); /* one that is refused is told before it asks */
     while (err == 0) {
         err = read_more(&l);
@@ -152,6 +168,7 @@ int ctl_ask_lines(int fd, const struct ctl_request *req, ctl_take_line *take, vo
     free(l.bytes);
     if (err == 0)
         return 0;
+    bool is_silent = err == ERR_EOF || err == ERR_TIMEOUT;
     return errmsg_set(why, err == ERR_EOF ? ERR_IO : err, "%s",
-                      err == ERR_EOF ? _("the program has given no answer") : err_text(err));
+                      is_silent ? _("the program has given no answer") : err_text(err));
 }

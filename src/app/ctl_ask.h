@@ -24,6 +24,7 @@ char *ctl_ask(int fd, const struct ctl_request *req, struct errmsg *why) MUST_US
 typedef bool ctl_take_line(void *ctx, const char *line, size_t n);
 
 /* Asks, and gives each line of the answer as it comes, of CTL_ANSWER_MAX bytes at the most, until the last one (take()
-   knows it). 0; ERR_IO: it broke off, ERR_LIMIT: a line is longer, ERR_NOMEM: with a sentence. */
+   knows it). 0; ERR_IO: it broke off, ERR_TIMEOUT: nothing comes,
+   ERR_LIMIT: a line is longer, ERR_NOMEM: with a sentence. */
 int ctl_ask_lines(int fd, const struct ctl_request *req, ctl_take_line *take, void *ctx,
                   struct errmsg *why) MUST_USE;

@@ -194,7 +194,7 @@ static void (*const shows[CTL_COMMANDS])(const struct ctl_line *l) = {
 static void show_line(const struct ctl_request *req, const struct ctl_line *l, int *ret_status)
 {
     const char *error = ctl_line_text(l, "error");
-    if (error)
+    if (error && *error)
         say("%s", error);
     if (!ctl_line_is_last(l)) {
         show_client_there(l);

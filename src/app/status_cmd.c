@@ -100,6 +100,8 @@ static int ask(const struct status_options *o, const char *path, FILE *raw, stru
     int err = status_view_read(v, fd, raw, why);
     (void)close(fd); /* all is said */
     (void)o;
+    if (err == ERR_TIMEOUT)
+        return EXIT_STATUS_UNREACHABLE;
     return err == 0 ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
 }
 

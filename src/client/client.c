@@ -458,7 +458,7 @@ static int enter_cage(const struct client *c)
     unsigned count = c->opt->tunnels.count > 0 ? c->opt->tunnels.count : 1;
     for (unsigned i = 0; i < count; i++)
         target_cage(targets[i], &cage);
-    cage.pairs = client_is_visit(c);
+    cage.pairs = c->watch; /* who visits himself */
     cage.control = *c->ctl.path ? c->ctl.path : NULL;
     reload_cage(c->options, &cage);
     int err = notify_command_begin(&c->opt->common, "client", cage.state);

@@ -294,7 +294,7 @@ static void show_reach(const struct steps_check *k, const struct probe_result *r
     struct checklist_step step = {
         .word = "reach", .title = _("reachable"), .name = k->name, .detail = detail, .hint = hint};
     client_public_address(address, k->steps->client, k->port);
-    if (k->was_visited && k->echo.loop && !r->has_answered) {
+    if (k->steps->is_strict && k->was_visited && k->echo.loop && !r->has_answered) {
         step.state = CHECKLIST_FAIL;
         (void)snprintf(detail, sizeof detail,
                        _("a connection to %s came in, but no data came through: large packets get "
@@ -383,12 +383,13 @@ static int begin_check(struct steps_check *k)
 static void take_visit(struct steps_check *k, struct session *session, struct smux_stream *st)
 {
     struct client *c = k->steps->client;
-    if (k->steps->is_strict && echo_begin(&k->echo, &c->relays, session, st) == 0) {
-        probe_send(k->probe, STEPS_FILL); /* it ends by what comes back */
-        return;
-    }
-    smux_stream_reset(st, SMUX_RST_UNSPECIFIED, loop_now(&c->loop));
-    probe_stop(k->probe);
+    int err = echo_begin(&k->echo, &c->relays, session, st); /* it ends in order, with the probe */
+    if (err < 0)
+        smux_stream_reset(st, SMUX_RST_UNSPECIFIED, loop_now(&c->loop));
+    if (err == 0 && k->steps->is_strict)
+        probe_send(k->probe, STEPS_FILL); /* that one ends by what comes back */
+    else
+        probe_stop(k->probe);
 }
 
 /* Our own connection is not the service's business. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/address.h"
@@ -130,6 +131,31 @@ static void show_cert(struct doctor *d, const char *word, const char *title, boo
          title, detail, is_bad || is_soon ? cert_hint(is_ca, from, to) : NULL);
 }
 
+static bool is_file(const char *dir, const char *name, mode_t *ret_mode)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (n < 0 || n >= (int)sizeof path || stat(path, &st) < 0)
+        return false;
+    if (ret_mode)
+        *ret_mode = st.st_mode;
+    return true;
+}
+
+/* A server does not begin with a key that others can read. */
+static void look_at_key(struct doctor *d, const char *name)
+{
+    mode_t mode;
+    char detail[DETAIL_MAX];
+    if (!is_file(d->opt->certs, name, &mode) || !(mode & 077))
+        return;
+    (void)snprintf(detail, sizeof detail, _("%s/%s has mode %04o: others can read or change it"),
+                   d->opt->certs, name, (unsigned)mode & 07777); /* cut on purpose */
+    show(d, "key", CHECKLIST_FAIL, _("key"), detail,
+         _("chmod 600: the server does not start before"));
+}
+
 static void look_at_certs(struct doctor *d)
 {
     char detail[DETAIL_MAX];
@@ -144,6 +170,12 @@ static void look_at_certs(struct doctor *d)
     }
     if (cert)
         show_cert(d, "certificate", _("certificate"), false, cert);
+    else if (ca && is_file(d->opt->certs, "server.crt", NULL))
+        show(d, "certificate", CHECKLIST_FAIL, _("certificate"),
+             _("server.crt is damaged, or cannot be read"),
+             _("remove it while ca.key is there: the next start makes another one"));
+    look_at_key(d, "ca.key");
+    look_at_key(d, "server.key");
     X509_free(ca);
     X509_free(cert);
 }

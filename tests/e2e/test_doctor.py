@@ -349,6 +349,20 @@ def test_certificates_and_the_clock_of_a_server(lab, site, days, step, words):
     assert {p: p.read_bytes() for p in before} == before
 
 
+@pytest.mark.parametrize("name,mode,text,step", [("ca.key", 0o644, None, "key"), ("server.key", 0o666, None, "key"),
+                                                 ("server.crt", 0o644, "junk", "certificate")])
+def test_files_that_stop_a_server(lab, site, name, mode, text, step):
+    site.server.stop()
+    file = site.folder / "certs" / name
+    file.chmod(mode)
+    if text:
+        file.write_text(text)
+    steps = doctor(lab, "server", *server_words(site), "-listen", "127.0.0.1:0", status=FAILED)
+    assert one(steps, step)["state"] == "fail" and name in one(steps, step)["detail"] and one(steps, step)["hint"]
+    done = lab.run("server", *server_words(site), "-listen", "127.0.0.1:0")
+    assert done.returncode != 0 and name in done.stderr
+
+
 def test_a_server_without_certificates_makes_none(lab):
     steps = doctor(lab, "server", "-sandbox", SANDBOX, "-secret", SECRET, "-listen", "127.0.0.1:0")
     assert one(steps, "ca")["state"] == "warn" and "the first start makes it" in one(steps, "ca")["hint"]

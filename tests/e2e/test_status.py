@@ -16,6 +16,7 @@ from lib.cutter import Cutter
 from lib.cuts import accepts
 from lib.procs import PROGRAM, SECRET, wait_for
 from lib.services import answer, connect, free_port, read_exactly
+from lib.site import Site
 
 pytestmark = pytest.mark.patient
 
@@ -360,3 +361,31 @@ def test_a_monitor_can_read_it(lab, echo):
                 assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     if not shutil.which("promtool"):
         pytest.skip("promtool (Debian's prometheus) is not installed: the values were right, the format is not checked")
+
+
+def test_who_tries_the_way_is_no_fault_of_the_service(lab):
+    """A silent service that nobody has visited but `join` itself: all is up at both ends, and nothing has failed."""
+    site = Site(lab)
+    text = site.add("c1", "-ports", "0-65535")
+    with services.Service(services.discard) as silent:
+        client = lab.start("client", PROGRAM, "join", text, silent.port, "-json")
+        wait_for("the last step", lambda: '"public"' in client.stdout())
+        wait_for("a census after it", lambda: tunnel_of(site)["connections"] == 0 and tunnel_of(site)["connections_total"] == 1)
+        assert tunnel_of(site)["state"] == "up" and tunnel_of(site)["connections_failed"] == 0 and tunnel_of(site)["error"] == ""
+
+
+def tunnel_of(site):
+    done = site.lab.run("status", "-control", site.control, "-json")
+    return json.loads(done.stdout)["clients"][0]["tunnels"][0]
+
+
+def test_a_program_that_stands_still(lab):
+    """Who asks for its health waits seconds, not a minute, and is told as of one that is not there."""
+    site = Site(lab)
+    site.server.kill(signal.SIGSTOP)
+    try:
+        done = lab.run("status", "-control", site.control)
+        assert done.returncode == 69 and "no answer" in done.stderr
+        assert lab.run("ctl", "-control", site.control, "ping").returncode == 1
+    finally:
+        site.server.kill(signal.SIGCONT)
