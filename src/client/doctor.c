@@ -334,9 +334,8 @@ static int examine(struct snapshot *options, bool wants_json)
         has_descriptors(&d) ? client_main_watched(options, &doctor_watch, &d) : EXIT_STATUS_FAILED;
     status_view_fini(&d.sister);
     checklist_flush();
-    if (d.steps.failures > 0)
-        return EXIT_STATUS_FAILED;
-    return status;
+    bool is_interrupted = status == EXIT_STATUS_OK && !d.is_done;
+    return d.steps.failures > 0 || is_interrupted ? EXIT_STATUS_FAILED : status;
 }
 
 int client_doctor(int argc, char **argv)

@@ -167,7 +167,7 @@ static void show_answer(struct steps *s, const struct tunnel *t)
                        _("%lld: a client with this key, at %s, has it open already"),
                        (long long)w->wanted.port, w->why.by); /* fits */
     else
-        (void)snprintf(detail, sizeof detail, _("public port %lld: %s"), (long long)w->wanted.port,
+        (void)snprintf(detail, sizeof detail, "%lld: %s", (long long)w->wanted.port,
                        refusal_service_text(text, &w->why, w->wanted.port)); /* cut on purpose */
     const struct checklist_step step = {
         .word = "port",

@@ -457,6 +457,9 @@ static int up_run(struct up *up, struct snapshot *options)
     if (up->is_open && up->client == UP_MADE && !up->is_shown)
         clients_key_undo(&up->work, up->is_terminal);
     close_folder(up);
+    if (status != EXIT_STATUS_OK && !up->is_shown)
+        show(up, "start", CHECKLIST_FAIL, _("start"),
+             _("the server has not started: the last line of the log says why"), NULL);
     checklist_flush();
     return status;
 }

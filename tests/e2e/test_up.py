@@ -196,6 +196,8 @@ def test_what_is_in_the_way_leaves_no_client_behind(lab):
         at = f"127.0.0.1:{taken.getsockname()[1]}"
         done = lab.run("up", *HERE, "-listen", at, "-state", lab.path / "state")
         assert done.returncode == 1 and at in done.stderr and "Address already in use" in done.stderr, done.stderr
+        last = json.loads(lab.run("up", *HERE, "-listen", at, "-state", lab.path / "state", "-json").stdout.splitlines()[-1])
+        assert (last["step"], last["state"]) == ("start", "fail")
     assert not (lab.path / "state/clients").exists() and not (lab.path / "c1.join").exists()
     (lab.path / "c1.join").write_text("mine\n")
     done = lab.run("up", *HERE, "-state", lab.path / "state")
