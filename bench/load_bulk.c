@@ -142,5 +142,6 @@ int load_bulk(const struct load_options *o)
     printf("{\"bytes\":%.0f,\"seconds\":%.4f,\"mb_per_s\":%.3f}\n", bytes, seconds,
            bytes / seconds / 1e6);
     load_hold(o);
+    free(b.conns);
     return 0;
 }

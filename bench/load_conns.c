@@ -95,6 +95,7 @@ int load_connect(const struct load_options *o)
     load_latency_print(seconds);
     printf(",\"seconds\":%.4f}\n", seconds);
     load_hold(o);
+    free(conns);
     return 0;
 }
 

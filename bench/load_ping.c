@@ -148,6 +148,9 @@ static int play(const struct load_options *o, int pings, int others)
     printf(",\"mb_per_s\":%.3f,\"seconds\":%.4f}\n", (double)(moved(&g) - before) / seconds / 1e6,
            seconds);
     load_hold(o);
+    free(g.conns);
+    free(g.ping);
+    free(g.pong);
     return 0;
 }
 
