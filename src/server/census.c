@@ -166,16 +166,18 @@ static void put_process(const struct server *srv, struct census *c)
     p->reloads_failed = srv->census.reloads_failed;
 }
 
-/* One that has not answered the last time either is not asked again: its message is still on its way. */
+/* One that has not answered the last time either is not asked again: its message is still on its way. At the end
+   nobody is asked: a worker that is over has no mailbox. */
 static void census_gather(void *ctx, struct census *c)
 {
     struct server *srv = ctx;
+    unsigned count = srv->ended ? 0 : srv->workers_count;
     put_process(srv, c);
     srv->census.made = c;
     srv->census.awaited = 0;
-    for (unsigned i = 0; i < srv->workers_count; i++)
+    for (unsigned i = 0; i < count; i++)
         srv->census.awaited += !srv->workers[i].census.is_asked;
-    for (unsigned i = 0; i < srv->workers_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         struct worker *w = &srv->workers[i];
         w->census.is_counting = !w->census.is_asked;
         if (w->census.is_asked) {

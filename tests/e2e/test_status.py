@@ -14,6 +14,7 @@ import pytest
 from lib import services
 from lib.cutter import Cutter
 from lib.cuts import accepts
+from lib.held import held, threads
 from lib.procs import PROGRAM, SECRET, wait_for
 from lib.services import answer, connect, free_port, read_exactly
 from lib.site import Site
@@ -333,6 +334,19 @@ def test_requests_at_once_share_one_census(lab, echo):
                 answers.append(f.read())
     assert all(json.loads(a.splitlines()[-1]) == {"ok": True} for a in answers)
     assert len(json.loads(answers[0].splitlines()[0])["workers"]) == 2
+
+
+def test_who_asks_while_the_server_ends_has_an_answer(lab):
+    """One worker is over, and takes no question any more, while another one still has something to do."""
+    server = make_server(lab, "-threads", "2")
+    pid = server.process.pid
+    with held(pid, "worker 2"):
+        server.process.kill(signal.SIGTERM)
+        wait_for("it to take nothing new", lambda: not accepts(server.process.port))
+        server.process.kill(signal.SIGTERM)
+        wait_for("the other worker to be over", lambda: "worker 1" not in threads(pid).values())
+        assert server.json()["process"]["stopping"] is True
+    assert server.process.wait() == 0
 
 
 def test_a_monitor_can_read_it(lab, echo):
