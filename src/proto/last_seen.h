@@ -23,6 +23,8 @@ enum {
     LAST_SEEN_FILE_MAX = LAST_SEEN_LINE_MAX * (LAST_SEEN_MAX + 1),
 };
 
+#define LAST_SEEN_AT_MAX INT64_C(253402300799) /* the last second of 9999, as conf/utc.h can say it */
+
 struct last_seen_entry {
     char name[HELLO_ID_MAX + 1];
     int64_t at; /* seconds since 1970 */
@@ -38,7 +40,7 @@ struct last_seen {
 
 void last_seen_fini(struct last_seen *t);
 
-/* The client was here at a time, >= 0: an earlier one than is known changes nothing. name is an id (proto/hello.h).
+/* The client was here at a time, 0 to LAST_SEEN_AT_MAX: an earlier one than is known changes nothing. name is an id (proto/hello.h).
    Returns whether it was not in the table. Without memory it is left out. */
 bool last_seen_note(struct last_seen *t, const char *name, int64_t at);
 

@@ -50,14 +50,14 @@ static void what_is_written_is_read(void **state)
     (void)state;
     for (int i = 0; i < LAST_SEEN_MAX; i++) { /* the longest file */
         (void)snprintf(name, sizeof name, "%0*d", HELLO_ID_MAX, i);
-        assert_true(last_seen_note(&t, name, 999999999999999999));
+        assert_true(last_seen_note(&t, name, LAST_SEEN_AT_MAX));
     }
     char *text = last_seen_write(&t, &n);
     assert_non_null(text);
     assert_in_range(n, 1, LAST_SEEN_FILE_MAX);
     assert_int_equal(last_seen_parse(&back, text, n), 0);
     assert_int_equal(back.count, LAST_SEEN_MAX);
-    assert_int_equal(last_seen_at(&back, name), 999999999999999999);
+    assert_int_equal(last_seen_at(&back, name), LAST_SEEN_AT_MAX);
     free(text);
     last_seen_fini(&t);
     last_seen_fini(&back);
@@ -77,6 +77,8 @@ static void a_damaged_one_changes_nothing(void **state)
         "gotunnel last-seen 1\nnas 7\n\n",
         "gotunnel last-seen 1\nnas 7\n../x 8\n",
         "gotunnel last-seen 1\nnas 7\nlaptop 9999999999999999999\n",
+        "gotunnel last-seen 1\nnas 7\nlaptop 999999999999999999\n", /* no moment that can be shown */
+        "gotunnel last-seen 1\nnas 7\nlaptop 253402300800\n",
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
