@@ -7,9 +7,12 @@
 
 #include <string.h>
 
+#include "base/escape.h"
 #include "proto/census.h"
 
 enum { PROMETHEUS_SERIES = 2000 };
+
+#define OTHER "other"
 
 /* ---- lines ---- */
 
@@ -18,17 +21,16 @@ static void head(FILE *out, const char *name, const char *type, const char *help
     (void)fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* A label's value: what is no printable text of ours cannot be there but in names. */
+/* A label's value. The format knows three escapes, one of which is for line breaks: what is no printable text,
+   which no name of ours has, is escaped before. */
 static void put_value(FILE *out, const char *value)
 {
+    char shown[ESCAPE_BUF];
     (void)fputc('"', out);
-    for (; *value; value++) {
-        if (*value == '\n')
-            (void)fputs("\\n", out);
-        else if (*value == '"' || *value == '\\')
-            (void)fprintf(out, "\\%c", *value);
-        else
-            (void)fputc(*value, out);
+    for (const char *c = escape_text(shown, value, strlen(value)); *c; c++) {
+        if (*c == '\\')
+            (void)fputc('\\', out);
+        (void)fputc(*c, out);
     }
     (void)fputc('"', out);
 }
@@ -312,6 +314,12 @@ static bool is_last_of_its_name(const struct census_client *k, const struct cens
     return true;
 }
 
+/* It is called as the sum of those that have no line: it is in it, as two lines with one name are none for a monitor. */
+static bool is_other(const struct labels *l)
+{
+    return strcmp(l->client, OTHER) == 0 && strcmp(l->tunnel, OTHER) == 0;
+}
+
 static void put_tunnels(FILE *out, const struct shown *s, const struct tunnel_row *row)
 {
     unsigned next = 0, lines = 0;
@@ -321,7 +329,8 @@ static void put_tunnels(FILE *out, const struct shown *s, const struct tunnel_ro
         next += is_shown;
         for (const struct census_tunnel *t = NULL; (t = census_next_tunnel(k, t));) {
             struct labels l = {label_of(k), *t->name ? t->name : "-", row->key, row->value};
-            if (!is_shown || lines == PROMETHEUS_SERIES || !is_last_of_its_name(k, t)) {
+            if (!is_shown || is_other(&l) || lines == PROMETHEUS_SERIES ||
+                !is_last_of_its_name(k, t)) {
                 other += row->of(t);
                 continue;
             }
@@ -330,7 +339,7 @@ static void put_tunnels(FILE *out, const struct shown *s, const struct tunnel_ro
         }
     }
     if (other > 0)
-        line(out, row->name, &(struct labels){"other", "other", row->key, row->value}, other);
+        line(out, row->name, &(struct labels){OTHER, OTHER, row->key, row->value}, other);
 }
 
 void status_prometheus(const struct census *c, const struct census_part *clients, FILE *out)

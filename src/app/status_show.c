@@ -11,6 +11,8 @@
 
 enum { BAR_CELLS = 8 };
 
+#define RATE_MAX UINT64_C(1000000000000000000) /* bytes a second: nothing is so fast */
+
 /* What others have chosen: a name, an address. */
 static void put_foreign(struct table *t, const char *text)
 {
@@ -37,19 +39,20 @@ static void print_process(const struct status_view *v, FILE *out)
 {
     const struct census_process *p = &v->c->process;
     bool is_server = strcmp(p->mode, "server") == 0;
-    char span[STATUS_TEXT_MAX], address[ESCAPE_BUF];
+    char span[STATUS_TEXT_MAX], why[STATUS_TEXT_MAX], address[ESCAPE_BUF], version[ESCAPE_BUF];
     status_span(span, (p->now_s - p->begun_s) * 1000);
     escape_text(address, p->address, strlen(p->address));
+    escape_text(version, p->version, strlen(p->version));
     if (is_server)
-        (void)fprintf(out, _("server %s, process %lld, for %s, at %s\n"), p->version,
+        (void)fprintf(out, _("server %s, process %lld, for %s, at %s\n"), version,
                       (long long)p->pid, span, *address ? address : "-");
     else
-        (void)fprintf(out, _("client %s, process %lld, for %s, of %s\n"), p->version,
+        (void)fprintf(out, _("client %s, process %lld, for %s, of %s\n"), version,
                       (long long)p->pid, span, address);
     if (p->is_stopping)
         (void)fprintf(out, "%s\n", _("it is stopping: nothing new is taken"));
     if (*p->trouble)
-        (void)fprintf(out, _("no client can connect: %s\n"), status_why(p->trouble));
+        (void)fprintf(out, _("no client can connect: %s\n"), status_why(why, p->trouble));
     if (is_server)
         (void)fprintf(
             out, _("sessions: %u, connections: %llu of %llu, not authenticated yet: %llu\n"),
@@ -151,7 +154,9 @@ static struct rate rate_of(const struct status_view *v, struct cursor *before,
 static void put_rate(struct table *t, double rate)
 {
     char bytes[STATUS_TEXT_MAX], text[STATUS_TEXT_MAX + 8];
-    (void)snprintf(text, sizeof text, "%s/s", status_bytes(bytes, (uint64_t)rate)); /* fits */
+    (void)snprintf(
+        text, sizeof text, "%s/s",
+        status_bytes(bytes, rate < (double)RATE_MAX ? (uint64_t)rate : RATE_MAX)); /* fits */
     table_put(t, text);
 }
 

@@ -156,12 +156,15 @@ static const struct {
     {"drained", N_("it had stopped, and its connections are over")},
 };
 
-const char *status_why(const char *word)
+const char *status_why(char out[STATUS_TEXT_MAX], const char *word)
 {
+    char shown[ESCAPE_BUF];
     for (size_t i = 0; i < ARRAY_LEN(whys); i++)
         if (strcmp(whys[i].word, word) == 0)
             return _(whys[i].text);
-    return word;
+    (void)snprintf(out, STATUS_TEXT_MAX, "%.200s",
+                   escape_text(shown, word, strlen(word))); /* cut on purpose */
+    return out;
 }
 
 /* What went wrong so long ago; ms is -1: of now. */
@@ -177,26 +180,26 @@ static const char *ago(char out[STATUS_TEXT_MAX], int64_t ms, const char *why)
 
 const char *status_error(char out[STATUS_TEXT_MAX], const struct census_tunnel *t)
 {
-    char why[STATUS_TEXT_MAX], detail[ESCAPE_BUF];
+    char why[STATUS_TEXT_MAX], word[STATUS_TEXT_MAX], detail[ESCAPE_BUF];
     if (!*t->error)
         return "";
     escape_text(detail, t->detail, strlen(t->detail));
-    (void)snprintf(why, sizeof why, *detail ? "%.150s (%.63s)" : "%.150s", status_why(t->error),
-                   detail);
+    (void)snprintf(why, sizeof why, *detail ? "%.150s (%.63s)" : "%.150s",
+                   status_why(word, t->error), detail);
     return ago(out, t->error_ms, why);
 }
 
 const char *status_break(char out[STATUS_TEXT_MAX], const struct census_client *k)
 {
-    char why[STATUS_TEXT_MAX];
+    char why[STATUS_TEXT_MAX], word[STATUS_TEXT_MAX];
     bool has_session = k->proof_ms >= 0;
     if (!has_session && *k->error)
-        return ago(out, k->error_ms, status_why(k->error));
+        return ago(out, k->error_ms, status_why(word, k->error));
     if (!*k->broke)
         return "";
     if (k->gap_ms < 0)
-        return ago(out, k->broke_ms, status_why(k->broke));
-    (void)snprintf(why, sizeof why, _("%.150s, resumed after %.1f s"), status_why(k->broke),
+        return ago(out, k->broke_ms, status_why(word, k->broke));
+    (void)snprintf(why, sizeof why, _("%.150s, resumed after %.1f s"), status_why(word, k->broke),
                    (double)k->gap_ms / 1000);
     return ago(out, k->broke_ms, why);
 }

@@ -22,8 +22,8 @@ const char *status_client_state(char out[STATUS_TEXT_MAX], const struct census_c
 const char *status_tunnel_state(const struct census_tunnel *t, const struct census_client *k,
                                 char out[STATUS_TEXT_MAX]);
 
-/* A sentence for a word of why; the word itself, if this version does not know it. */
-const char *status_why(const char *word);
+/* A sentence for a word of why; if this version does not know it the word itself, escaped into out. */
+const char *status_why(char out[STATUS_TEXT_MAX], const char *word);
 
 /* "12 s ago: the target refused the connection"; "" where nothing was. */
 const char *status_error(char out[STATUS_TEXT_MAX], const struct census_tunnel *t);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "app/ctl_ask.h"
+#include "base/escape.h"
 #include "base/i18n.h"
 #include "proto/census_json.h"
 
@@ -18,15 +19,30 @@ struct reading {
     char error[sizeof((struct errmsg *)0)->text]; /* the program's own */
 };
 
+/* JSON as it came, but nothing in it moves a terminal: control characters that may stand in it as they are. */
+static void put_line(FILE *out, const char *line)
+{
+    for (const unsigned char *c = (const unsigned char *)line; *c; c++)
+        if (*c == 0x7f)
+            (void)fputs("\\u007f", out);
+        else if (*c == 0xc2 && c[1] < 0xa0)
+            (void)fprintf(out, "\\u%04x", *++c);
+        else
+            (void)fputc(*c, out);
+}
+
 /* One document, whose lines are those of the answer. */
 static void print_raw(const struct reading *r, const char *line, bool is_process)
 {
     if (!r->raw)
         return;
     if (is_process)
-        (void)fprintf(r->raw, "{\"process\":%s,\n\"clients\":[", line);
+        (void)fputs("{\"process\":", r->raw);
     else
-        (void)fprintf(r->raw, "%s\n%s", r->clients > 1 ? "," : "", line);
+        (void)fputs(r->clients > 1 ? ",\n" : "\n", r->raw);
+    put_line(r->raw, line);
+    if (is_process)
+        (void)fputs(",\n\"clients\":[", r->raw);
 }
 
 /* The last line, or one that says no. False: it is another one. */
@@ -35,9 +51,11 @@ static bool take_end(struct reading *r, const char *line, size_t n)
     struct ctl_line *l = ctl_line_get(line, n);
     bool is_last = l && ctl_line_is_last(l);
     const char *error = l ? ctl_line_text(l, "error") : NULL;
+    char shown[ESCAPE_BUF];
     r->is_whole = is_last && ctl_line_truth(l, "ok") && r->has_process;
     if (is_last && error && !r->has_process)
-        (void)snprintf(r->error, sizeof r->error, "%s", error); /* cut */
+        (void)snprintf(r->error, sizeof r->error, "%s",
+                       escape_text(shown, error, strlen(error))); /* cut */
     ctl_line_free(l);
     return is_last;
 }

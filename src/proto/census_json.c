@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AGE_MAX INT64_C(1000000000000000) /* of a KIND_AGE that is read: 30,000 years in ms */
+
 enum kind {
     KIND_TEXT,
     KIND_STATE,
@@ -236,6 +238,13 @@ static const char *keep_in_census(void *owner, const char *text)
     return census_own_text(owner, text);
 }
 
+/* -1 also of what nothing of ours can be: who reads it may count with it. */
+static int64_t age_of(const json_t *v)
+{
+    json_int_t n = json_is_integer(v) ? json_integer_value(v) : -1;
+    return n >= 0 && n <= AGE_MAX ? n : -1;
+}
+
 static void take(const struct member *m, const json_t *v, void *base, keep_text *keep, void *owner)
 {
     char *at = (char *)base + m->offset;
@@ -256,7 +265,7 @@ static void take(const struct member *m, const json_t *v, void *base, keep_text 
             *(uint64_t *)at = (uint64_t)json_integer_value(v);
         break;
     case KIND_AGE:
-        *(int64_t *)at = json_is_integer(v) ? json_integer_value(v) : -1;
+        *(int64_t *)at = age_of(v);
         break;
     case KIND_BOOL:
         *(bool *)at = json_is_true(v);

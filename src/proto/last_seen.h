@@ -23,7 +23,8 @@ enum {
     LAST_SEEN_FILE_MAX = LAST_SEEN_LINE_MAX * (LAST_SEEN_MAX + 1),
 };
 
-#define LAST_SEEN_AT_MAX INT64_C(253402300799) /* the last second of 9999, as conf/utc.h can say it */
+#define LAST_SEEN_AT_MAX                                                                           \
+    INT64_C(253402300799) /* the last second of 9999, as conf/utc.h can say it */
 
 struct last_seen_entry {
     char name[HELLO_ID_MAX + 1];

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -334,6 +335,78 @@ def test_requests_at_once_share_one_census(lab, echo):
                 answers.append(f.read())
     assert all(json.loads(a.splitlines()[-1]) == {"ok": True} for a in answers)
     assert len(json.loads(answers[0].splitlines()[0])["workers"]) == 2
+
+
+class Liar:
+    """Somebody at a control socket who says whatever the test wants."""
+
+    def __init__(self, lab, *lines):
+        self.path = place(lab, "liar")
+        self.answer = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen(8)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                s, _ = self.listener.accept()
+                with s:
+                    s.recv(4096)
+                    s.sendall(self.answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.path.unlink()
+
+
+EVIL = "\x1b]0;x\x07\x9b2J\x7f\n\u202e\r#"
+
+
+def lies(mode="client"):
+    tunnel = {"name": EVIL, "address": EVIL, "target": EVIL, "state": "up", "error": EVIL, "error_detail": EVIL,
+              "error_ms": 2**63 - 1, "port": -(2**63), "bytes_in": 2**63 - 1, "bytes_out": -1}
+    client = {"kind": "client", "name": EVIL, "id": EVIL, "address": EVIL, "state": "refused", "next_ms": 2**63 - 1,
+              "broke": EVIL, "broke_ms": 2**63 - 1, "gap_ms": 2**63 - 1, "error": EVIL, "error_ms": -(2**63),
+              "rtt_us": 2**63 - 1, "tunnels": [tunnel]}
+    process = {"kind": "process", "mode": mode, "version": EVIL, "address": EVIL, "trouble": EVIL, "now": 2**63 - 1,
+               "begun": -(2**63), "refused": {EVIL: 1}, "workers": [{"silent": False, "lag_us": 2**63 - 1}]}
+    return process, client, {**client, "proof_ms": 1, "id": "nas", "error": ""}, {"ok": True}
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_a_program_that_lies_moves_no_terminal(lab, mode):
+    """Whoever has taken a program over, and is asked by root: nothing but text comes out, whatever is asked for."""
+    with Liar(lab, *lies(mode)) as liar:
+        end = End(lab, None, liar.path)
+        for flags in (), ("-json",), ("-prometheus",), ("-q",):
+            done = end.run(*flags)
+            said = done.stdout + done.stderr
+            assert done.returncode in (0, NOT_UP), said
+            assert not [c for c in said if c != "\n" and not c.isprintable() and c != "\u202e"], said
+            assert flags == ("-json",) or "\u202e" not in said
+        assert end.json()["clients"][0]["id"] == EVIL
+        text = end.run("-prometheus").stdout
+        assert all(line.startswith(("gotunnel_", "# HELP gotunnel_", "# TYPE gotunnel_")) for line in text.splitlines())
+    with Liar(lab, {"error": EVIL, "ok": False}) as liar:
+        said = End(lab, None, liar.path).run().stderr.rstrip("\n")
+        assert said.isprintable(), said
+
+
+def test_no_name_is_that_of_the_sum(lab):
+    """Two lines for one series are a fault for a monitor, which then has none of all."""
+    tunnels = [{"name": "other", "state": "up", "connections": n} for n in (1, 2)]
+    client = {"kind": "client", "id": "other", "state": "up", "tunnels": tunnels}
+    with Liar(lab, {"kind": "process", "mode": "server", "workers": []}, client, {"ok": True}) as liar:
+        lines = End(lab, None, liar.path).run("-prometheus").stdout.splitlines()
+        series = [line.rsplit(" ", 1)[0] for line in lines if not line.startswith("#")]
+        assert len(series) == len(set(series))
+        assert 'gotunnel_connections{client="other",tunnel="other"} 3' in lines
 
 
 def test_who_asks_while_the_server_ends_has_an_answer(lab):
