@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,17 +93,25 @@ static void clean_environment(void)
                                         "JOURNAL_STREAM", "CREDENTIALS_DIRECTORY"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         (void)unsetenv(names[i]);
-    for (char **e = environ; *e;) {
-        char name[128];
-        size_t n = strcspn(*e, "=");
-        if (strncmp(*e, "GOTUNNEL_", 9) != 0 || n >= sizeof name) {
-            e++;
-            continue;
-        }
-        memcpy(name, *e, n);
-        name[n] = '\0';
-        (void)unsetenv(name); /* the next one is here then */
-    }
+    char **to = environ;
+    for (char **e = environ; *e; e++) /* also what is no variable: whoever started us has made it */
+        if (strncmp(*e, "GOTUNNEL_", 9) != 0)
+            *to++ = *e;
+    *to = NULL;
+}
+
+/* Whoever started us may have left some open. */
+static void keep_no_descriptors(void)
+{
+    enum {
+        FIRST = STDERR_FILENO + 1,
+        FEW = 1024,
+        CLOEXEC = 4 /* CLOSE_RANGE_CLOEXEC: Linux 5.11 */
+    };
+    if (syscall(SYS_close_range, (unsigned)FIRST, ~0u, (unsigned)CLOEXEC) == 0)
+        return;
+    for (int i = FIRST; i < FEW; i++)
+        (void)fcntl(i, F_SETFD, FD_CLOEXEC);
 }
 
 /* In the helper to be: this program anew, with the channel as its standard input. Does not return. */
@@ -119,8 +128,7 @@ static void become_helper(int fd, const char *state, bool becomes)
     if (nowhere < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(nowhere, STDOUT_FILENO) < 0 ||
         dup2(nowhere, STDERR_FILENO) < 0 || (becomes && become(state) < 0))
         _exit(1);
-    for (int i = STDERR_FILENO + 1; i < 1024; i++)
-        (void)fcntl(i, F_SETFD, FD_CLOEXEC); /* whoever started us may have left some open */
+    keep_no_descriptors();
     (void)execv("/proc/self/exe", args);
     _exit(1);
 }

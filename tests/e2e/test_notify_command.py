@@ -4,6 +4,7 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -101,6 +102,26 @@ def test_nothing_of_ours_is_in_a_command(lab, echo, folder):
     assert not {"GOTUNNEL_SECRET", "JOURNAL_STREAM", "WATCHDOG_USEC", "NOTIFY_SOCKET"} & set(one)
     links = [line.split(" -> ")[1] for line in (folder / "fds").read_text().splitlines() if " -> " in line]
     assert [link for link in links if "/proc/" not in link and not link.startswith(str(folder))] == ["/dev/null"] * 2, links
+
+
+ODD = """
+import ctypes, os, sys
+os.dup2(os.open("/dev/null", os.O_RDONLY), 4000, inheritable=True)
+words = [w.encode() for w in sys.argv[1:]]
+given = [b"=".join(p) for p in os.environb.items()] + [b"GOTUNNEL_X", b"GOTUNNEL_SECRET_" + 200 * b"x" + b"=y"]
+ctypes.CDLL(None).execve(words[0], (ctypes.c_char_p * (len(words) + 1))(*words, None),
+                         (ctypes.c_char_p * (len(given) + 1))(*given, None))
+"""
+
+
+def test_an_odd_environment_is_none_of_a_command_s(lab, echo, folder):
+    """A word that is no variable, a long name and a high descriptor, as whoever started the program has left them."""
+    look = f"ls -l /proc/self/fd > {folder}/fds; {note(folder)}"
+    server = lab.server(flags=("-notify", look), wrapper=(sys.executable, "-c", ODD))
+    lab.client(server, echo.port)
+    one = told(folder, "up")
+    assert not [k for k in one if k.startswith("GOTUNNEL_SECRET_")] and "GOTUNNEL_X" not in one
+    assert "4000" not in (folder / "fds").read_text()
 
 
 def test_a_peer_s_words_are_a_value_and_no_command(lab, echo, folder):
