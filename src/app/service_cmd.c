@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "app/cli.h"
+#include "base/attr.h"
+#include "base/escape.h"
 #include "base/file.h"
 #include "base/i18n.h"
 #include "base/log.h"
@@ -146,6 +148,22 @@ static int check_copy(const char *copy, const struct service_plan *p, const stru
     return status;
 }
 
+/* They stand in a unit, or in a script that root runs, where some characters mean something; who chose them need not
+   be root. */
+static int check_paths(const struct service *s)
+{
+    static const char special[] = " \"'\\%$`:;";
+    const char *const paths[] = {s->exe, s->state, s->secret_file};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        for (const char *c = paths[i]; *c; c++)
+            if (strchr(special, *c) || (unsigned char)*c < ' ' || *c == 0x7f) {
+                char shown[ESCAPE_BUF];
+                return service_fail(_("%s: a service cannot have blanks or any of %s in a path"),
+                                    escape_text(shown, paths[i], strlen(paths[i])), special + 1);
+            }
+    return EXIT_STATUS_OK;
+}
+
 static int read_plan(struct service_plan *p, const struct service_kind *k, const char *named)
 {
     char found[PATH_MAX];
@@ -160,7 +178,8 @@ static int read_plan(struct service_plan *p, const struct service_kind *k, const
             _("%s: a secret stands in the file itself: put it into a file of its own, "
               "and name that behind 'secret-file'"),
             p->file);
-    return k->plan(p);
+    int status = k->plan(p);
+    return status == EXIT_STATUS_OK ? check_paths(&p->service) : status;
 }
 
 static void drop_plan(struct service_plan *p)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """gotunnel service install and remove: from `up` and `join -save` to services, and back, in a root of its own."""
 
+import json
 import os
 import shutil
 import signal
@@ -131,6 +132,20 @@ def test_a_state_of_a_user_is_served_by_that_user(booted):
     assert owner(booted, SERVER_UNIT) == 4321
     install(booted, "remove")
     assert (home / ".local/state/gotunnel/certs/ca.key").stat().st_uid == 4321
+
+
+@pytest.mark.parametrize("odd", ["a\nExecStartPre=+/bin/touch /owned", "a$(touch owned)", "a `id`", "a b", "a%h", 'a"', "a:b"])
+def test_a_path_is_no_word_of_a_unit(booted, odd):
+    """A folder, and what is written of it, can be another user's than who installs."""
+    folder = booted.root / "home/anna" / odd
+    folder.mkdir(parents=True)
+    with (booted.root / "etc/passwd").open("a") as f:
+        f.write("anna:x:4321:4321::/home/anna:/bin/sh\n")
+    os.chown(folder, 4321, 4321)
+    config = booted.root / "home/anna/server.yaml"
+    config.write_text(f"listen: 127.0.0.1:{free_port()}\ncerts: {json.dumps(f'/home/anna/{odd}/certs')}\n")
+    assert "in a path" in install(booted, "install", "server", "/home/anna/server.yaml", status=1)
+    assert files(booted) == set() and booted.calls == []
 
 
 def test_what_is_missing_or_in_the_way_is_said_and_nothing_is_written(booted):
