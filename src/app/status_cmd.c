@@ -121,6 +121,10 @@ static int show_once(const struct status_options *o, const char *path)
         status = EXIT_STATUS_FAILED;
     }
     status_view_fini(&v);
+    if (fflush(stdout) != 0 || ferror(stdout)) { /* a monitor must not take a part for all */
+        say(o, "%s", errno_text(errno));
+        status = EXIT_STATUS_FAILED;
+    }
     return status;
 }
 

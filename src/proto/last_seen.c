@@ -95,7 +95,7 @@ static bool parse_line(const char *line, size_t n, struct last_seen_entry *ret)
             return false;
         ret->at = 10 * ret->at + (blank[1 + i] - '0');
     }
-    return ret->at <= LAST_SEEN_AT_MAX && hello_id_is_valid(ret->name);
+    return ret->at <= LAST_SEEN_AT_MAX && strlen(ret->name) == name && hello_id_is_valid(ret->name);
 }
 
 /* Of each line; t is NULL to look only. */

@@ -337,6 +337,16 @@ def test_requests_at_once_share_one_census(lab, echo):
     assert len(json.loads(answers[0].splitlines()[0])["workers"]) == 2
 
 
+@pytest.mark.parametrize("form", [(), ("-json",), ("-prometheus",)])
+def test_a_disk_that_is_full_is_a_failure(lab, form):
+    """Whoever puts the answer into a file would take a part of it for all."""
+    server = make_server(lab)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([PROGRAM, "status", "-control", server.path, *form], stdout=full, stderr=subprocess.PIPE,
+                              text=True, check=False)
+    assert done.returncode == 1 and "No space left" in done.stderr
+
+
 class Liar:
     """Somebody at a control socket who says whatever the test wants."""
 

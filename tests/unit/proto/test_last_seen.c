@@ -80,7 +80,10 @@ static void a_damaged_one_changes_nothing(void **state)
         "gotunnel last-seen 1\nnas 7\nlaptop 999999999999999999\n", /* no moment that can be shown */
         "gotunnel last-seen 1\nnas 7\nlaptop 253402300800\n",
     };
+    static const char nul[] = "gotunnel last-seen 1\nna\0s 7\n";
+    struct last_seen with_nul = {0};
     (void)state;
+    assert_int_equal(last_seen_parse(&with_nul, nul, sizeof nul - 1), ERR_INVAL);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct last_seen t = {0};
         assert_int_equal(last_seen_parse(&t, texts[i], strlen(texts[i])), ERR_INVAL);
