@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,14 @@ static const char *what_of(enum event e)
     return "";
 }
 
+/* It was killed, as by a kernel without memory: nobody is told any more, which is said once. */
+static void tell_gone(void)
+{
+    static atomic_bool is_told;
+    if (!atomic_exchange(&is_told, true))
+        event_notify_failed(_("its helper has ended"));
+}
+
 /* Any thread. One that finds no room is lost: nobody waits for a command. */
 static void notify_command_tell(enum event e, const struct log_record *r)
 {
@@ -66,7 +75,9 @@ static void notify_command_tell(enum event e, const struct log_record *r)
     int n = snprintf(text, sizeof text - LOG_RECORD_MAX, "GOTUNNEL_NOTIFY=%s\nGOTUNNEL_MODE=%s\n",
                      what_of(e), mode_word);
     size_t all = (size_t)n + log_record_journal(text + n, r);
-    (void)send(channel, text, all, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (send(channel, text, all, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN &&
+        errno != ENOBUFS && errno != ENOMEM)
+        tell_gone(); /* of which nobody hears by a command */
     errno = saved;
 }
 

@@ -177,7 +177,7 @@ extern const struct event_row event_table[EVENTS_COUNT];
 struct log_record;
 
 /* told(e, record) whenever e is said, whatever level is wanted: for whoever acts on events. From any thread that
-   says it; it must not log. While there is one thread; there is one for each event. */
+   says it; it must not say e itself. While there is one thread; there is one for each event. */
 void event_watch(enum event e, void (*told)(enum event e, const struct log_record *r));
 
 /* How often it was said since the program began, whatever level was wanted. What a budget held

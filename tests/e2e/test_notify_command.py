@@ -192,6 +192,24 @@ def test_the_helper_goes_with_a_program_that_is_killed(lab, folder):
     wait_for("the end of the helper", lambda: not processes_with(mark))
 
 
+def test_a_helper_that_is_killed_is_missed(lab, folder):
+    """Once, and nothing else comes of it."""
+    mark = os.urandom(8).hex()
+    server = lab.server(flags=("-notify", note(folder)), env={"MARK": mark})
+    for pid in processes_with(mark):
+        if pid != server.pid:
+            os.kill(pid, signal.SIGKILL)
+    wait_for("its end", lambda: processes_with(mark) == [server.pid])
+    for name in "one", "two":
+        c = wire2.Client(server.port, server.ca, SECRET, id=name)
+        assert c.open(port=None, window_ms=0)["ok"]
+        c.tls.close()
+    server.wait_log("its helper has ended")
+    server.kill(signal.SIGTERM)
+    assert server.wait() == 0
+    assert server.log().count("its helper has ended") == 1 and runs(folder) == []
+
+
 def test_no_zombie_and_no_helper_without_a_command(lab, echo):
     mark = os.urandom(8).hex()
     server = lab.server(env={"MARK": mark})
