@@ -226,11 +226,17 @@ struct shown {
     unsigned count;
 };
 
-/* A session that another one with the same label follows, as it drains, has none: the newest counts. */
-static bool is_last_of_its_label(const struct census_part *clients, const struct census_client *k)
+/* A session that another one with the same label follows, as it drains, has no line: the newest counts. But one that
+   calls itself by the name of a key takes no line of who has that key. */
+static bool has_own_line(const struct census_part *clients, const struct census_client *k)
 {
+    bool has_key = *k->name;
     for (const struct census_client *n = k; (n = census_next_client(clients, n));)
-        if (strcmp(label_of(n), label_of(k)) == 0)
+        if ((*n->name || !has_key) && strcmp(label_of(n), label_of(k)) == 0)
+            return false;
+    for (const struct census_client *n = NULL;
+         !has_key && (n = census_next_client(clients, n)) && n != k;)
+        if (*n->name && strcmp(n->name, k->id) == 0)
             return false;
     return true;
 }
@@ -241,7 +247,7 @@ static void choose(struct shown *s, const struct census_part *clients)
     s->count = 0;
     for (const struct census_client *k = NULL;
          s->count < PROMETHEUS_SERIES && (k = census_next_client(clients, k));)
-        if (is_last_of_its_label(clients, k))
+        if (has_own_line(clients, k))
             s->all[s->count++] = k;
 }
 

@@ -419,6 +419,19 @@ def test_no_name_is_that_of_the_sum(lab):
         assert 'gotunnel_connections{client="other",tunnel="other"} 3' in lines
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_who_calls_itself_like_a_key_is_not_taken_for_it(lab, is_first):
+    """With the shared secret a client may have any id; the one with the key is down, and a monitor has to hear of it."""
+    process = {"kind": "process", "mode": "server", "workers": []}
+    owner = {"kind": "client", "name": "nas", "id": "nas.1", "state": "waiting", "tunnels": [{"name": "a", "state": "waiting"}]}
+    other = {"kind": "client", "name": "", "id": "nas", "state": "up", "tunnels": [{"name": "a", "state": "up"}]}
+    both = (other, owner) if is_first else (owner, other)
+    with Liar(lab, process, *both, {"ok": True}) as liar:
+        lines = End(lab, None, liar.path).run("-prometheus").stdout.splitlines()
+        assert 'gotunnel_client_up{client="nas"} 0' in lines and 'gotunnel_client_up{client="nas"} 1' not in lines
+        assert 'gotunnel_tunnel_up{client="nas",tunnel="a"} 0' in lines
+
+
 def test_who_asks_while_the_server_ends_has_an_answer(lab):
     """One worker is over, and takes no question any more, while another one still has something to do."""
     server = make_server(lab, "-threads", "2")
