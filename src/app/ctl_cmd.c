@@ -167,7 +167,7 @@ static void show_client_there(const struct ctl_line *l)
     char since[UTC_BUF];
     if (client && from)
         printf(_("%s  from %s since %s\n"), client, from,
-               utc_text(since, ctl_line_number(l, "since")));
+               utc_shown(since, ctl_line_number(l, "since")));
 }
 
 static void show_clients(const struct ctl_line *l)

@@ -64,11 +64,16 @@ int utc_parse(const char *text, int64_t *ret)
     return 0;
 }
 
+static bool is_moment(int64_t at)
+{
+    return at >= 0 && at < days_before(UTC_LAST + 1) * DAY_S;
+}
+
 const char *utc_text(char out[UTC_BUF], int64_t at)
 {
     int64_t days = at / DAY_S;
     int year = UTC_FIRST, month = 1, s = (int)(at % DAY_S);
-    assert(at >= 0 && at < days_before(UTC_LAST + 1) * DAY_S);
+    assert(is_moment(at));
     while (days_before(year + 1) <= days)
         year++;
     days -= days_before(year);
@@ -78,4 +83,9 @@ const char *utc_text(char out[UTC_BUF], int64_t at)
                    (unsigned)month % 100, (unsigned)(days + 1) % 100, (unsigned)s / 3600 % 100,
                    (unsigned)s / 60 % 60, (unsigned)s % 60); /* fits */
     return out;
+}
+
+const char *utc_shown(char out[UTC_BUF], int64_t at)
+{
+    return is_moment(at) ? utc_text(out, at) : "-";
 }

@@ -18,3 +18,6 @@ int utc_parse(const char *text, int64_t *ret) MUST_USE;
 
 /* The text of a moment, which is one that utc_parse() can give. Returns out. */
 const char *utc_text(char out[UTC_BUF], int64_t at);
+
+/* The same of what somebody else has said; "-": that is no such moment. */
+const char *utc_shown(char out[UTC_BUF], int64_t at);

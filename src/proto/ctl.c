@@ -233,12 +233,38 @@ static const json_t *json_of(const struct ctl_line *l, const char *key)
     return json_object_get(&l->json, key);
 }
 
+static bool is_plain(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if ((*c < ' ' && *c != '\n') || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0))
+            return false;
+    return true;
+}
+
+/* Who answers may have been taken over, and root asks: what would move a terminal is escaped. False: no memory. */
+static bool make_plain(json_t *v)
+{
+    char shown[ESCAPE_BUF];
+    const char *text = json_string_value(v);
+    bool is_done =
+        !text || is_plain(text) || json_string_set(v, escape_text(shown, text, strlen(text))) == 0;
+    for (size_t i = 0; i < json_array_size(v); i++)
+        is_done &= make_plain(json_array_get(v, i));
+    return is_done;
+}
+
 struct ctl_line *ctl_line_get(const char *bytes, size_t n)
 {
+    const char *key;
+    json_t *v;
+    bool is_whole = true;
     json_error_t at;
     json_t *object = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &at);
-    if (object && json_is_object(object))
-        return (struct ctl_line *)object;
+    if (json_is_object(object)) {
+        json_object_foreach(object, key, v) is_whole &= make_plain(v);
+        if (is_whole)
+            return (struct ctl_line *)object;
+    }
     json_decref(object);
     return NULL;
 }

@@ -104,7 +104,8 @@ void ctl_answer_fini(struct ctl_answer *a);
 
 struct ctl_line;
 
-/* n bytes without their line feed. NULL: they are no object, or there is no memory. */
+/* n bytes without their line feed; control characters in its text are escaped. NULL: they are no object, or there is
+   no memory. */
 struct ctl_line *ctl_line_get(const char *bytes, size_t n);
 
 /* NULL, -1, false where there is no such member, or of another kind; text lives as long as l. */

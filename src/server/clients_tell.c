@@ -160,7 +160,7 @@ static void print_seen(const struct clients_work *w, const char *name, int64_t a
 {
     char text[UTC_BUF];
     if (at >= 0 && is_asked_for(w, name))
-        printf(_("last seen: %s at %s\n"), name, utc_text(text, at));
+        printf(_("last seen: %s at %s\n"), name, utc_shown(text, at));
 }
 
 /* Who was here before, but for those who are: their names, which are known from the lines before. */
@@ -174,7 +174,7 @@ static void print_line(const struct clients_work *w, const struct ctl_line *l,
         (void)last_seen_note(here, client, 0);
         if (!w->line.name || is_asked_for(w, client))
             printf(_("connected: %s as %s from %s since %s\n"), client, id, from,
-                   utc_text(since, ctl_line_number(l, "since")));
+                   utc_shown(since, ctl_line_number(l, "since")));
     } else if (seen && last_seen_at(here, seen) < 0) {
         print_seen(w, seen, ctl_line_number(l, "at"));
     }

@@ -123,7 +123,7 @@ static void show_cert(struct doctor *d, const char *word, const char *title, boo
     long long now = (long long)time(NULL);
     (void)snprintf(detail, sizeof detail,
                    from > 0 ? _("%s: not valid before %s") : _("%s: valid until %s"), d->opt->certs,
-                   utc_text(date, now + (from > 0 ? from : to))); /* cut on purpose */
+                   utc_shown(date, now + (from > 0 ? from : to))); /* cut on purpose */
     show(d, word,
          is_bad    ? CHECKLIST_FAIL
          : is_soon ? CHECKLIST_WARN

@@ -408,6 +408,26 @@ def test_a_program_that_lies_moves_no_terminal(lab, mode):
         assert said.isprintable(), said
 
 
+def test_a_server_that_lies_of_its_clients(lab):
+    """Neither escape codes nor times that nobody can show: for whoever asks by ctl or clients."""
+    (lab.path / "clients").mkdir(mode=0o700)
+    server = make_server(lab)
+    assert lab.run("clients", "add", "nas", "-public", "127.0.0.1:1", "-state", lab.path).returncode == 0
+    folder = (lab.path / "clients").stat()
+    lies_of = [{"client": EVIL, "id": EVIL, "from": EVIL, "since": since} for since in (-(2**63), 2**63 - 1)]
+    lies_of += [{"client": "nas", "id": EVIL, "from": EVIL}, {"seen": EVIL, "at": 7}, {"seen": "nas", "at": 2**63 - 1}]
+    last = {"sessions": 2, "folder": f"{folder.st_dev:x}:{folder.st_ino:x}", "ok": True}
+    assert server.process.stop() == []
+    with Liar(lab, *lies_of, last) as liar:
+        for words in ("ctl", "-control", liar.path, "clients"), ("clients", "list", "-state", lab.path, "-control", liar.path):
+            done = lab.run(*words)
+            said = done.stdout + done.stderr
+            assert done.returncode == 0 and "since -" in said, said
+            assert not [c for c in said if c != "\n" and not c.isprintable()], said
+    with Liar(lab, {"error": EVIL, "ok": False}) as liar:
+        assert lab.run("ctl", "-control", liar.path, "reload").stderr.rstrip("\n").isprintable()
+
+
 def test_no_name_is_that_of_the_sum(lab):
     """Two lines for one series are a fault for a monitor, which then has none of all."""
     tunnels = [{"name": "other", "state": "up", "connections": n} for n in (1, 2)]
