@@ -66,7 +66,7 @@ static const char *value_of(const struct manager *m, const struct service *s, co
     const char *flags = !s->has_join ? ""
                         : is_systemd ? " -join-file ${CREDENTIALS_DIRECTORY}/client.join"
                                      : " -join-file /etc/gotunnel/client.join";
-    if (is_systemd && *s->secret_file)
+    if (is_systemd && *s->secret_file && s->is_managers)
         flags = " -secret-file ${CREDENTIALS_DIRECTORY}/server.secret";
     const struct {
         const char *key, *value;
@@ -118,8 +118,10 @@ static void put_cage(FILE *to, const struct service *s)
 {
     if (s->has_join)
         fprintf(to, "LoadCredential=client.join:/etc/gotunnel/client.join\n");
-    if (*s->secret_file)
+    if (*s->secret_file && s->is_managers)
         fprintf(to, "LoadCredential=server.secret:%s\n", s->secret_file);
+    else if (*s->secret_file) /* a user's own: what root may read is not given to who names it */
+        fprintf(to, "BindReadOnlyPaths=%s\n", s->secret_file);
     (void)fwrite(managers_common, 1, managers_common_size, to);
     if (s->is_managers) {
         fprintf(to, "StateDirectory=%s\n", s->state + strlen(SERVICE_STATES));

@@ -134,6 +134,33 @@ def test_a_state_of_a_user_is_served_by_that_user(booted):
     assert (home / ".local/state/gotunnel/certs/ca.key").stat().st_uid == 4321
 
 
+def test_a_user_s_service_is_given_no_file_of_root_s(booted):
+    """What the file of a user names as its secret systemd would read as root, now and after each boot."""
+    home = booted.root / "home/anna"
+    state = home / ".local/state/gotunnel"
+    (state / "certs").mkdir(parents=True)
+    with (booted.root / "etc/passwd").open("a") as f:
+        f.write("anna:x:4321:4321::/home/anna:/bin/sh\n")
+    (booted.root / "etc/private").write_text("a secret of root's, which is long enough\n")
+    (booted.root / "etc/private").chmod(0o600)
+    (home / "secret").write_text("a secret of anna's, which is long enough\n")
+    for secret in "/etc/private", "/home/anna/secret":
+        record = state / "up.yaml"
+        record.write_text(f"listen: 127.0.0.1:{free_port()}\ncerts: /home/anna/.local/state/gotunnel/certs\n"
+                          f"secret-file: {secret}\nlegacy: never\n")
+        for p in (home, *home.rglob("*")):
+            os.chown(p, 4321, 4321)
+        for p in record, home / "secret":
+            p.chmod(0o600)
+        sudo = {"SUDO_USER": "anna", "SUDO_UID": "4321", "SUDO_GID": "4321"}
+        if secret == "/etc/private":
+            install(booted, "install", "server", status=1, env=sudo)
+            assert files(booted) == set()
+        else:
+            install(booted, "install", "server", env=sudo)
+            assert "server.secret" not in (booted.root / "etc/systemd/system" / SERVER_UNIT).read_text()
+
+
 @pytest.mark.parametrize("odd", ["a\nExecStartPre=+/bin/touch /owned", "a$(touch owned)", "a `id`", "a b", "a%h", 'a"', "a:b"])
 def test_a_path_is_no_word_of_a_unit(booted, odd):
     """A folder, and what is written of it, can be another user's than who installs."""
