@@ -142,6 +142,7 @@ static const struct {
     {"deadline", N_("the other side took too long")},
     {"tls", N_("the TLS handshake failed")},
     {"certificate", N_("the certificate was not accepted")},
+    {"certificate-time", N_("the certificate is not valid at this time")},
     {"auth", N_("the secret or key was rejected")},
     {"unproven", N_("the server does not know the secret")},
     {"server-refused", N_("the server refuses the port")},

@@ -27,7 +27,7 @@ void client_note_end(struct client *c, const struct uplink *u, enum end_reason r
     h->failed = refusal && refusal->error != HELLO_OK ? hello_error_word(refusal->error)
                                                       : end_reason_word(reason);
     h->is_refused = reason == END_AUTH || reason == END_REFUSED || reason == END_CERT ||
-                    reason == END_UNPROVEN || reason == END_LEGACY;
+                    reason == END_CERT_TIME || reason == END_UNPROVEN || reason == END_LEGACY;
 }
 
 /* ---- tunnels ---- */

@@ -401,7 +401,7 @@ static void resumed(struct agent *a)
 /* What a client of ours that gives an attempt up never is: a person has to mend it, known or not. */
 static bool is_for_a_person(enum end_reason reason)
 {
-    return reason == END_CERT || reason == END_LEGACY;
+    return reason == END_CERT || reason == END_CERT_TIME || reason == END_LEGACY;
 }
 
 /* The line for the end of somebody who has not authenticated; the others' worker has written it.

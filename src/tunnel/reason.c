@@ -39,13 +39,17 @@ const char *end_reason_text(enum end_reason r)
 const char *end_reason_word(enum end_reason r)
 {
     static const char *const words[END_REASONS] = {
-        [END_PEER] = "closed",       [END_SILENT] = "silent",     [END_STALLED] = "stalled",
-        [END_PROTOCOL] = "protocol", [END_BLAMED] = "blamed",     [END_DEADLINE] = "deadline",
-        [END_TLS] = "tls",           [END_CERT] = "certificate",  [END_AUTH] = "auth",
-        [END_UNPROVEN] = "unproven", [END_PUT_OFF] = "put-off",   [END_REFUSED] = "server-refused",
-        [END_LOCAL] = "local-limit", [END_SHUTDOWN] = "shutdown", [END_LEGACY] = "legacy",
-        [END_REPLACED] = "replaced", [END_REVOKED] = "revoked",   [END_EXPIRED] = "expired",
-        [END_UNKNOWN] = "unknown",   [END_DRAINED] = "drained",   [END_MOVED] = "moved",
+        [END_PEER] = "closed",       [END_SILENT] = "silent",
+        [END_STALLED] = "stalled",   [END_PROTOCOL] = "protocol",
+        [END_BLAMED] = "blamed",     [END_DEADLINE] = "deadline",
+        [END_TLS] = "tls",           [END_CERT] = "certificate",
+        [END_AUTH] = "auth",         [END_UNPROVEN] = "unproven",
+        [END_PUT_OFF] = "put-off",   [END_REFUSED] = "server-refused",
+        [END_LOCAL] = "local-limit", [END_SHUTDOWN] = "shutdown",
+        [END_LEGACY] = "legacy",     [END_REPLACED] = "replaced",
+        [END_REVOKED] = "revoked",   [END_EXPIRED] = "expired",
+        [END_UNKNOWN] = "unknown",   [END_DRAINED] = "drained",
+        [END_MOVED] = "moved",       [END_CERT_TIME] = "certificate-time",
     };
     return words[r];
 }
