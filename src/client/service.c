@@ -337,7 +337,7 @@ void service_serve(struct service *s, struct session *session, struct smux_strea
         p && !quota_is_full(s->relays->quota) ? relay_new(s->relays, session, st) : NULL;
     if (!r) {
         free(p);
-        tally_bad(s->tally, TALLY_BUSY, loop_now(s->loop));
+        tally_turned_away(s->tally, TALLY_BUSY, loop_now(s->loop));
         smux_stream_reset(st, SMUX_RST_BUSY, loop_now(s->loop));
         return;
     }

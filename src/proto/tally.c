@@ -45,6 +45,12 @@ void tally_bad(struct tally *t, enum tally_error error, mtime_ms now)
         t->is_bad = true;
 }
 
+void tally_turned_away(struct tally *t, enum tally_error error, mtime_ms now)
+{
+    t->all++;
+    tally_bad(t, error, now);
+}
+
 const char *tally_word(enum tally_error error)
 {
     static const char *const words[TALLY_ERRORS] = {

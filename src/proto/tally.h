@@ -53,8 +53,11 @@ static inline void tally_good(struct tally *t)
     t->is_bad = false;
 }
 
-/* One did not. error is not TALLY_OK. */
+/* One that was taken did not. error is not TALLY_OK. */
 void tally_bad(struct tally *t, enum tally_error error, mtime_ms now);
+
+/* The same of one that was not taken: it counts among all, too. */
+void tally_turned_away(struct tally *t, enum tally_error error, mtime_ms now);
 
 /* "refused"; "" of TALLY_OK. Static. */
 const char *tally_word(enum tally_error error);

@@ -274,6 +274,8 @@ static void beyond_the_quota_there_is_no_relay(void **state)
     serve_one(&users[1]);
     assert_true(users[1].is_reset && users[1].code == SMUX_RST_BUSY);
     assert_int_equal(relays.count + started(), 0);
+    assert_int_equal(service->tally->failed, 2);
+    assert_int_equal(service->tally->all, 2); /* never fewer than have failed */
 }
 
 static void a_dial_that_cannot_begin_takes_no_place(void **state)
