@@ -280,9 +280,11 @@ static double failed_of(const struct census_tunnel *t)
     return (double)t->failed;
 }
 
+/* Of those that are over: one that runs may still fail, and a counter never falls. */
 static double served_of(const struct census_tunnel *t)
 {
-    return (double)(t->all > t->failed ? t->all - t->failed : 0);
+    uint64_t others = t->failed + t->connections;
+    return (double)(t->all > others ? t->all - others : 0);
 }
 
 static double in_of(const struct census_tunnel *t)
@@ -304,7 +306,7 @@ static double tunnel_up_of(const struct census_tunnel *t)
 static const struct tunnel_row tunnel_rows[] = {
     {"gotunnel_tunnel_up", "gauge", "1 of a tunnel that is up.", NULL, NULL, tunnel_up_of},
     {"gotunnel_connections", "gauge", "Connections of users that run.", NULL, NULL, connections_of},
-    {"gotunnel_connections_total", "counter", "Connections of users that ever were.", "result", "ok", served_of},
+    {"gotunnel_connections_total", "counter", "Connections of users that are over.", "result", "ok", served_of},
     {"gotunnel_connections_total", NULL, NULL, "result", "failed", failed_of},
     {"gotunnel_bytes_total", "counter", "Bytes to targets, and from them.", "direction", "in", in_of},
     {"gotunnel_bytes_total", NULL, NULL, "direction", "out", out_of},

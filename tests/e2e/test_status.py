@@ -484,6 +484,7 @@ def test_a_monitor_can_read_it(lab, echo):
             assert values[f'gotunnel_connections{{{label}"red"}}'] == "1"
             assert values[f'gotunnel_tunnel_up{{{label}"red"}}'] == "1" and values[f'gotunnel_tunnel_up{{{label}"blue"}}'] == "0"
             assert values[f'gotunnel_connections_total{{{label}"blue",result="failed"}}'] == "1"
+            assert values[f'gotunnel_connections_total{{{label}"red",result="ok"}}'] == "0"  # it runs, and may still fail
             assert values['gotunnel_client_up{client="shop"}'] == values['gotunnel_sessions{state="up"}'] == "1"
             tool = shutil.which("promtool")
             if tool:
