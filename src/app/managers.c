@@ -164,12 +164,14 @@ static int run_one(char *line)
     for (char *rest = line, *word; (word = strsep(&rest, " "));)
         words[n++] = word;
     words[n] = NULL;
-    if (posix_spawnp(&pid, words[0], NULL, NULL, words, environ) != 0)
+    errno =
+        posix_spawnp(&pid, words[0], NULL, NULL, words, environ); /* it says so in no other way */
+    if (errno != 0)
         return -1;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); /* as a shell has it */
 }
 
 int manager_run(const char *const commands[MANAGER_COMMANDS], const struct service *s,
@@ -177,8 +179,10 @@ int manager_run(const char *const commands[MANAGER_COMMANDS], const struct servi
 {
     for (size_t i = 0; i < MANAGER_COMMANDS && commands[i]; i++) {
         char line[MANAGER_COMMAND_MAX];
-        if (!manager_name(ret_command, MANAGER_COMMAND_MAX, commands[i], s))
+        if (!manager_name(ret_command, MANAGER_COMMAND_MAX, commands[i], s)) {
+            errno = ENAMETOOLONG;
             return -1;
+        }
         memcpy(line, ret_command, sizeof line);
         int status = run_one(line);
         if (status != 0)

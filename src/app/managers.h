@@ -54,7 +54,7 @@ bool manager_name(char *ret, size_t size, const char *text, const struct service
 /* The file for s, which the caller frees. NULL: no memory. */
 char *manager_unit(const struct manager *m, const struct service *s) MUST_USE;
 
-/* Runs the commands until one fails, with our standard output and error. 0, or its exit status, or -1: it could
-   not be run. *ret_command: which one that is. */
+/* Runs the commands until one fails, with our standard output and error. 0; or its exit status, 128 and more by a
+   signal; or -1 with errno: it could not be run. ret_command: which one that is. */
 int manager_run(const char *const commands[MANAGER_COMMANDS], const struct service *s,
                 char ret_command[MANAGER_COMMAND_MAX]) MUST_USE;

@@ -96,26 +96,31 @@ static int find_program(char ret[PATH_MAX])
 
 /* ---- what the program was told ---- */
 
-/* The file's options, with its paths as they are from anywhere. 0, or a negative error, which was said. */
+/* The file's options, with its paths as they are from anywhere. 0; or a negative error, which was said, and neither. */
 static int load(const char *path, const struct mode *m, struct config_file **ret_file,
                 struct snapshot **ret)
 {
     struct snapshot *s = NULL;
-    int err = config_file_load(path, NULL, ret_file);
+    struct config_file *file;
+    int err = config_file_load(path, NULL, &file);
     if (err < 0)
         return err;
-    if (config_file_mode(*ret_file) != m) {
+    if (config_file_mode(file) != m) {
         config_file_say(path, _("this is no file of 'gotunnel %s'"), m->name);
         err = ERR_INVAL;
     } else if (!(s = snapshot_new(m))) {
         err = ERR_NOMEM;
+        (void)cli_cannot_start(err);
     }
     if (err == 0)
-        err = config_file_apply(*ret_file, m, snapshot_draft(s));
-    if (err == 0)
+        err = config_file_apply(file, m, snapshot_draft(s));
+    if (err == 0) {
+        *ret_file = file;
         *ret = s;
-    else
+    } else {
         snapshot_unref(s);
+        config_file_free(file);
+    }
     return err;
 }
 
@@ -295,8 +300,9 @@ static int put_files(const struct place *at, const struct service_plan *p, const
 
 static int say_failed(const char *command, int status)
 {
+    int errnum = errno;
     (void)fflush(stdout);
-    return status < 0 ? service_fail(_("'%s' could not be run: %s"), command, errno_text(errno))
+    return status < 0 ? service_fail(_("'%s' could not be run: %s"), command, errno_text(errnum))
                       : service_fail(_("'%s' failed with status %d"), command, status);
 }
 

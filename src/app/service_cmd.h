@@ -3,7 +3,7 @@
  * `gotunnel service install` and `remove`: what was begun by hand, by `gotunnel up` or `gotunnel join -save`, as a
  * service of this machine, and the way back. Asks nothing.
  *
- *   who asks for it, and which manager is there --> what the program was told (service_kind.read) --> nothing of
+ *   who asks for it, and which manager is there --> what the program was told (service_kind.plan) --> nothing of
  *   it is there yet --> files --> commands of the manager; what fails takes back what was done before
  *
  * Files: SERVICE_CONFIG/MODE.yaml, a copy that begins with a line of ours; for a client with a join string
