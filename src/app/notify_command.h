@@ -7,7 +7,7 @@
  *   event --> the program, any thread --datagram, or dropped--> helper --fork, sh -c--> command
  *
  * The helper is this program anew (an exec: nothing of our memory, descriptors or secrets is in it), as the
- * user whom the program becomes. It takes of a datagram what begins with GOTUNNEL_, and runs the one
+ * user whom the program becomes. It takes of a datagram what begins with GOTUNNEL_, and MESSAGE, and runs the one
  * command that it was begun with: whoever takes the program over can choose values, and no command.
  */
 #pragma once

@@ -38,7 +38,7 @@ static struct helper {
     char command[NOTIFY_COMMAND_MAX + 1];
     struct told waiting[NOTIFY_WAITING]; /* a ring: the first one is at `first` */
     unsigned first, count;
-    unsigned left_out; /* events that found no room; the next command is told */
+    unsigned left_out; /* events that found no room, or no process; the next command is told */
     struct bucket bucket;
     pid_t running; /* 0: none */
     mtime_ms kill_at;
@@ -55,7 +55,7 @@ static mtime_ms helper_now(void)
 
 /* ---- a command ---- */
 
-/* One line of a datagram: NAME=value. Only names of ours, and none that says a secret elsewhere. */
+/* One line of a datagram: NAME=value. Only names of ours, so that nobody sets PATH; MESSAGE becomes one. */
 static void take_variable(char *line)
 {
     char renamed[16 + sizeof "GOTUNNEL_"];
@@ -118,8 +118,10 @@ static void begin_next(mtime_ms now)
         run_command(t);
     h.first = (h.first + 1) % NOTIFY_WAITING;
     h.count--;
-    if (pid < 0)
-        return;              /* as if there had been no room */
+    if (pid < 0) {
+        h.left_out++;
+        return;
+    }
     (void)setpgid(pid, pid); /* whoever is first */
     h.left_out = 0;
     h.running = pid;
