@@ -52,10 +52,14 @@ int flag_line(char *lines, size_t size, const struct mode *m, const char *const 
         return takes_next ? 2 : 1;
     const char *text = has_value ? name + n + 1 : takes_next ? argv[1] : "true";
     bool is_relative = option_is_path(o) && *text && *text != '/' && getcwd(cwd, sizeof cwd);
-    (void)snprintf(value, sizeof value, "%s%s%s", is_relative ? cwd : "", is_relative ? "/" : "",
-                   text); /* a longer path is none */
-    char quoted[sizeof value];
-    (void)json_text_put(quoted, sizeof quoted, value);
+    int len = snprintf(value, sizeof value, "%s%s%s", is_relative ? cwd : "",
+                       is_relative ? "/" : "", text);
+    char quoted[6 * sizeof value]; /* a byte becomes six at most */
+    if (len < 0 || (size_t)len >= sizeof value) {
+        *ret_err = ERR_LIMIT; /* what is cut would mean something else */
+        return takes_next ? 2 : 1;
+    }
+    (void)json_text_put(quoted, sizeof quoted, value); /* fits */
     drop_line(lines, key);
     used = strlen(lines);
     size_t put = (size_t)snprintf(lines + used, size - used, "%s: \"%s\"\n", key, quoted);
