@@ -11,8 +11,6 @@
 #include "app/server_state.h"
 #include "base/i18n.h"
 
-#define CLIENTS "/run/gotunnel-client" /* of our units */
-
 struct found {
     unsigned count;
     char path[CTL_PATH_MAX + 1]; /* of the last one */
@@ -34,11 +32,11 @@ static void look(struct found *f, const char *folder, const char *name)
 /* Those of our units. */
 static void look_around(struct found *f)
 {
-    DIR *clients = opendir(CLIENTS);
+    DIR *clients = opendir(CTL_CLIENTS_RUN);
     look(f, CTL_SERVERS, "");
     for (struct dirent *e; clients && (e = readdir(clients));)
         if (e->d_name[0] != '.')
-            look(f, CLIENTS, e->d_name);
+            look(f, CTL_CLIENTS_RUN, e->d_name);
     if (clients)
         (void)closedir(clients); /* only read */
 }

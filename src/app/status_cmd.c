@@ -90,8 +90,7 @@ static bool read_flags(int argc, char **argv, struct status_options *o, int *ret
 /* ---- asking ---- */
 
 /* An exit status; what is in v is the caller's in any case. */
-static int ask(const struct status_options *o, const char *path, FILE *raw, struct status_view *v,
-               struct errmsg *why)
+static int ask(const char *path, FILE *raw, struct status_view *v, struct errmsg *why)
 {
     *v = (struct status_view){0};
     int fd = ctl_reach(path, why);
@@ -99,7 +98,6 @@ static int ask(const struct status_options *o, const char *path, FILE *raw, stru
         return fd == ERR_PERM ? EXIT_STATUS_REJECTED : EXIT_STATUS_UNREACHABLE;
     int err = status_view_read(v, fd, raw, why);
     (void)close(fd); /* all is said */
-    (void)o;
     if (err == ERR_TIMEOUT)
         return EXIT_STATUS_UNREACHABLE;
     return err == 0 ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
@@ -109,7 +107,7 @@ static int show_once(const struct status_options *o, const char *path)
 {
     struct status_view v;
     struct errmsg why;
-    int status = ask(o, path, o->json ? stdout : NULL, &v, &why);
+    int status = ask(path, o->json ? stdout : NULL, &v, &why);
     if (status != EXIT_STATUS_OK) {
         say(o, "%s", why.text);
     } else if (o->quiet) {
@@ -167,8 +165,7 @@ static void redraw(const char *text)
 }
 
 /* One round. False: there is no more memory, or nobody reads. */
-static bool watch_round(const struct status_options *o, const char *path, bool is_terminal,
-                        struct status_view *last)
+static bool watch_round(const char *path, bool is_terminal, struct status_view *last)
 {
     struct status_view v;
     struct errmsg why;
@@ -177,7 +174,7 @@ static bool watch_round(const struct status_options *o, const char *path, bool i
     FILE *out = open_memstream(&text, &n);
     if (!out)
         return false;
-    int status = ask(o, path, NULL, &v, &why);
+    int status = ask(path, NULL, &v, &why);
     if (status == EXIT_STATUS_OK) {
         (void)status_view_print(&v, last->c ? last : NULL, out);
         status_view_fini(last);
@@ -195,7 +192,7 @@ static bool watch_round(const struct status_options *o, const char *path, bool i
     return is_whole && fflush(stdout) == 0;
 }
 
-static int watch(const struct status_options *o, const char *path)
+static int watch(const char *path)
 {
     const struct timespec second = {.tv_sec = 1};
     bool is_terminal = isatty(STDOUT_FILENO), goes_on = true;
@@ -204,7 +201,7 @@ static int watch(const struct status_options *o, const char *path)
     if (is_terminal)
         (void)fputs("\033[?25l\033[2J", stdout); /* no cursor, nothing on it */
     while (goes_on && !interrupted) {
-        goes_on = watch_round(o, path, is_terminal, &last);
+        goes_on = watch_round(path, is_terminal, &last);
         if (goes_on && !interrupted)
             (void)nanosleep(&second, NULL); /* a signal ends it */
     }
@@ -226,5 +223,5 @@ int cmd_status(int argc, char **argv)
         say(&o, "%s", why.text);
         return EXIT_STATUS_UNREACHABLE;
     }
-    return o.watch ? watch(&o, path) : show_once(&o, path);
+    return o.watch ? watch(path) : show_once(&o, path);
 }

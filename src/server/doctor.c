@@ -306,8 +306,7 @@ static void look_at_ports(struct doctor *d)
     const struct ports *p = &d->opt->allow_ports;
     bool has_low = false;
     for (size_t i = 0; i < p->count; i++)
-        has_low |=
-            p->ranges[i].last > 0 && p->ranges[i].first < PRIVILEGED && p->ranges[i].last > 0;
+        has_low |= p->ranges[i].last > 0 && p->ranges[i].first < PRIVILEGED;
     if (p->count == 0)
         (void)snprintf(text, sizeof text, "%s", _("every port that a client asks for"));
     else
