@@ -171,7 +171,11 @@ static int bash(void)
     for (size_t i = 0; i < 2; i++)
         bash_mode(modes[i]);
     printf("        check|doctor) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
-           "        status) COMPREPLY=($(compgen -W '-control -json -q -watch' -- \"$cur\")) ;;\n"
+           "        status) COMPREPLY=($(compgen -W '-control -json -prometheus -q -watch' -- \"$cur\")) ;;\n"
+           "        service) case $COMP_CWORD in\n"
+           "                2) COMPREPLY=($(compgen -W 'install remove' -- \"$cur\")) ;;\n"
+           "                3) COMPREPLY=($(compgen -W 'server client' -- \"$cur\")) ;;\n"
+           "                *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n            esac ;;\n"
            "        clients) if ((COMP_CWORD == 2)); then\n"
            "            COMPREPLY=($(compgen -W 'add list show set rotate revoke' -- \"$cur\")); fi ;;\n");
     printf("        ctl)\n            case $prev in\n"
@@ -226,7 +230,9 @@ static int zsh(void)
         zsh_mode(modes[i]);
     printf("    check|doctor)\n        _arguments '1:file:_files'\n        ;;\n"
            "    status)\n        _arguments '-control[socket]:file:_files' '-json[in JSON]' "
-           "'-q[says nothing]' '-watch[again each second]'\n        ;;\n");
+           "'-prometheus[for Prometheus]' '-q[says nothing]' '-watch[again each second]'\n        ;;\n"
+           "    service)\n        _arguments '1:word:(install remove)' '2:mode:(server client)' "
+           "'3:file:_files'\n        ;;\n");
     printf("    ctl)\n        _arguments '-control[socket]:file:_files' '-json[in JSON]' "
            "'1:command:(" CTL_WORDS ")' '2:level:(error warn info debug)'\n        ;;\n");
     printf("esac\n");
@@ -238,7 +244,8 @@ static int fish(void)
     printf("# fish completion for gotunnel\n"
            "complete -c gotunnel -f -n __fish_use_subcommand -a '" COMMANDS "'\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from check doctor' -F\n"
-           "complete -c gotunnel -f -n '__fish_seen_subcommand_from status' -a '-json -q -watch'\n"
+           "complete -c gotunnel -f -n '__fish_seen_subcommand_from status' -a '-json -prometheus -q -watch'\n"
+           "complete -c gotunnel -n '__fish_seen_subcommand_from service' -a 'install remove server client'\n"
            "complete -c gotunnel -f -n '__fish_seen_subcommand_from ctl' -a '" CTL_WORDS "'\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from ctl' -o control -r -F\n"
            "complete -c gotunnel -n '__fish_seen_subcommand_from ctl' -o json\n");

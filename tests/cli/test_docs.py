@@ -155,11 +155,14 @@ def test_bash_completes():
         COMP_WORDS=(gotunnel ch); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel do); COMP_CWORD=1; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel status -w); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel status -p); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel service in); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(gotunnel service install cl); COMP_CWORD=3; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel up -publ); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         COMP_WORDS=(gotunnel server -stat); COMP_CWORD=2; _gotunnel; echo "${{COMPREPLY[@]}}"
         """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "-local-target\nwarn\nserver service\ngenkey\nreload\ncheck\ndoctor\n-watch\n-public-bind -public\n\n", done.stderr
+    assert done.stdout == "-local-target\nwarn\nserver service\ngenkey\nreload\ncheck\ndoctor\n-watch\n-prometheus\ninstall\nclient\n-public-bind -public\n\n", done.stderr
 
 
 def test_files_and_directories_are_told_apart(tmp_path):
