@@ -10,7 +10,7 @@ from bench import fleet, lab
 
 MEMBERS = 60
 CROWD = 32  # of them with many tunnels
-A_TUNNEL_MAX = 1400  # bytes; the goal is 2,000, 1,200 were measured where each tunnel with an id of its own had 1,600
+A_TUNNEL_MAX = 1400  # bytes; the goal is 2,000, 1,320 were measured where each tunnel with an id of its own had 1,600
 
 
 @pytest.fixture
