@@ -34,10 +34,9 @@ enum {
     CTL_CONNECTIONS = 16,   /* at once; more wait in the kernel */
     CTL_PATIENCE_MS = 5000, /* for a request, and for who does not read the answer */
     CTL_PAUSE_MS = 200,     /* after an accept() that failed */
-    CTL_PIECE_MAX =
-        64
-        << 10, /* bytes of an answer that comes in pieces: then the next is made when they are out */
-    CTL_PATH_MAX = 108, /* bytes of its path, with the NUL: as the kernel's */
+    CTL_PATH_MAX = 108,     /* bytes of its path, with the NUL: as the kernel's */
+    /* Bytes of a piece of an answer that comes in pieces: the next is made when they are out. */
+    CTL_PIECE_MAX = 64 << 10,
 };
 
 /* Somebody who waits for his answer. */

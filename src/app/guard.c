@@ -11,6 +11,6 @@ void guard_begin(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     (void)setenv("UV_USE_IO_URING", "0",
-                 1); /* for some of libuv's versions; for others sandbox_begin() */
+                 1); /* not all of libuv's versions hear it: sandbox_begin() */
     tls_library_begin();
 }

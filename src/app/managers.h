@@ -35,14 +35,13 @@ struct service {
     const char *run;      /* its folder below /run */
     const char *exe;      /* the whole path of this program */
     char state[PATH_MAX]; /* the folder that it works in, a whole path */
-    bool
-        is_managers; /* which systemd makes, and gives to the service's user: one in SERVICE_STATES */
-    const char *user; /* of systemd's service; NULL: one that it makes for it alone */
-    char secret_file
-        [PATH_MAX];      /* systemd reads it for the program, or shows it to a user's; "": none */
-    bool has_join;       /* the file client.join of SERVICE_CONFIG as well */
-    bool opens_low_port; /* below 1024 */
-    bool waits;          /* a start is over when the program is ready */
+    /* systemd makes the folder, and gives it to the service's user: it is in SERVICE_STATES. */
+    bool is_managers;
+    const char *user;           /* of systemd's service; NULL: one that it makes for it alone */
+    char secret_file[PATH_MAX]; /* systemd reads it for the program, or shows it to a user's; "": none */
+    bool has_join;              /* the file client.join of SERVICE_CONFIG as well */
+    bool opens_low_port;        /* below 1024 */
+    bool waits;                 /* a start is over when the program is ready */
 };
 
 /* The one that runs this machine; NULL: none that is known. */

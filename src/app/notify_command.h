@@ -17,14 +17,14 @@
 #include "conf/options.h"
 
 enum {
-    NOTIFY_BURST = 10,         /* commands at once, then one a second */
+    NOTIFY_BURST = 10,         /* commands that begin without a wait, then one a second */
     NOTIFY_WAITING = 16,       /* events that wait for their turn: one command runs at a time */
     NOTIFY_MOST_MS = 20000,    /* then a command is killed, with its process group */
     NOTIFY_COMMAND_MAX = 4096, /* bytes of it */
 };
 
-#define NOTIFY_HELPER_WORD                                                                         \
-    "notify-helper" /* the helper's command line is "gotunnel notify-helper" */
+/* The helper's command line is "gotunnel notify-helper". */
+#define NOTIFY_HELPER_WORD "notify-helper"
 
 /*
  * Begins the helper, if o names a command: while there is one thread, before the cage (app/sandbox.h), whose

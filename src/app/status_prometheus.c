@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A census in the text format of Prometheus (0.0.4). A line for each client and tunnel up to PROMETHEUS_SERIES of them, the
- * rest added up as `other`: whoever makes clients without end fills no monitor.
+ * A census in the text format of Prometheus (0.0.4). A line for each client and each tunnel, up to PROMETHEUS_SERIES of
+ * both, and what the tunnels beyond have added up as `other`: whoever makes clients without end fills no monitor.
  */
 #include "app/status_prometheus.h"
 
@@ -192,7 +192,7 @@ static void put_states(FILE *out, const struct census_part *clients)
              &(struct labels){.key = "state", .value = census_state_word(s)}, (double)counts[s]);
 }
 
-/* Sessions of one client under one label are one series: the sum, or what the last one has. */
+/* Of several sessions with one label the newest has the series (choose()). */
 struct client_row {
     const char *name, *type, *help;
     double (*value)(const struct census_client *k);

@@ -211,7 +211,7 @@ static void put_tunnel(struct tunnels *ts, const struct census_client *k,
     char text[STATUS_TEXT_MAX];
     put_foreign(table, ts->is_server ? name_of(k) : "");
     put_foreign(table, t->name);
-    table_put(table, status_tunnel_state(t, k, text));
+    table_put(table, status_tunnel_state(text, t, k));
     put_foreign(table, t->address);
     put_foreign(table, t->target);
     put_number(table, t->connections);

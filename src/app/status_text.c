@@ -101,8 +101,8 @@ const char *status_client_state(char out[STATUS_TEXT_MAX], const struct census_c
     return _(state_texts[k->state]);
 }
 
-const char *status_tunnel_state(const struct census_tunnel *t, const struct census_client *k,
-                                char out[STATUS_TEXT_MAX])
+const char *status_tunnel_state(char out[STATUS_TEXT_MAX], const struct census_tunnel *t,
+                                const struct census_client *k)
 {
     return t->state == k->state ? status_client_state(out, k) : _(state_texts[t->state]);
 }

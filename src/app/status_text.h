@@ -19,8 +19,8 @@ const char *status_rtt(char out[STATUS_TEXT_MAX], int64_t us);
 
 /* "waiting 12 s of 60", "target refuses". */
 const char *status_client_state(char out[STATUS_TEXT_MAX], const struct census_client *k);
-const char *status_tunnel_state(const struct census_tunnel *t, const struct census_client *k,
-                                char out[STATUS_TEXT_MAX]);
+const char *status_tunnel_state(char out[STATUS_TEXT_MAX], const struct census_tunnel *t,
+                                const struct census_client *k);
 
 /* A sentence for a word of why; if this version does not know it the word itself, escaped into out. */
 const char *status_why(char out[STATUS_TEXT_MAX], const char *word);

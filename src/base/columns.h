@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Cells of a text in UTF-8. Bytes that are none count one each. Control characters count nothing: there are none in
+/* Cells of a text in UTF-8. Bytes that are not UTF-8 count one each. Control characters count nothing: there are none in
    text that is shown. */
 size_t columns_of(const char *text);
 

@@ -7,8 +7,8 @@
  *
  * which counts it, and writes its line if the level is wanted, in the form that is wanted (base/log.h). The
  * compiler checks the types, and the text against them. event_table[] says the same as data: the other
- * forms of the log are made by it, and docs/events.md (tools/genevents.c). Words stay as they are in events.def, in small letters, so that one search finds the
- * row and every use.
+ * forms of the log are made by it, and docs/events.md (tools/genevents.c). Words stay as they are in
+ * events.def, in small letters, so that one search finds the row and every use.
  *
  * Bytes that came from a peer go through escape_text() first, as ever. What strangers or users can
  * cause has a budget (base/log_budget.h, proto/strangers.h) at the caller. All of it may be used from any thread.

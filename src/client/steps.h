@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The checklist of `gotunnel join` (app/checklist.h): what the client comes to is shown as it happens, and
- * once each tunnel has its answer, or has waited for it long enough, two things are tried from here for each that is open: whether its target
- * answers, and whether its public port leads here. Then the public addresses are shown, and nothing any more.
+ * once each tunnel has its answer, or has waited for it long enough, two things are tried from here for each that is
+ * open: whether its target answers, and whether its public port leads here. Then the public addresses are shown, and
+ * nothing any more.
  *
  *   dns, tcp, tls, auth, port --all answered, one is open--> target --> reach --> public
  */

@@ -92,8 +92,7 @@ struct mode {
     const struct option *options;
     size_t count;
     const char *required; /* the options without which it does not start, as one writes them */
-    const char
-        *first; /* names that -h shows before the others, one blank between them; NULL: none */
+    const char *first;    /* names that -h shows first, one blank between them; NULL: none */
     const char *examples; /* what one types, lines of -h; NULL: none */
     const char *also;     /* last lines of -h, translated where they are shown; NULL: none */
 };

@@ -312,8 +312,7 @@ void gate_enter(struct gate *g, int fd, const struct sockaddr *peer)
     if (look.verdict == CLIENT_HELLO_NOT) {
         why = GATE_NOT_TLS;
     } else if (over || sock_has_left(fd)) {
-        why =
-            GATE_LEFT; /* with a whole hello, too: a server that is late would serve nobody else */
+        why = GATE_LEFT; /* also with a whole hello: a late server would serve nobody else */
     } else {
         struct newcomer c = {.fd = fd, .peer = peer};
         bool is_whole = look.verdict == CLIENT_HELLO_WHOLE;

@@ -195,9 +195,9 @@ static int listen_on(const struct sockaddr *sa, socklen_t len, const struct list
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     set_options(fd, cfg);
     int errnum = bind(fd, sa, len) == 0 ? 0 : errno;
-    if (cfg->port ==
-        0) /* who asks for it before has the kernel look at half of the ports first: 2 ms each
-                           time, once these are taken. Its connections may linger all the same */
+    /* Asked for before bind(), it makes the kernel look at half of the ports first: 2 ms each time, once these
+       are taken. Connections of the port may linger all the same. */
+    if (cfg->port == 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (errnum == 0 && listen(fd, cfg->backlog > 0 ? cfg->backlog : LISTENER_BACKLOG) < 0)
         errnum = errno;

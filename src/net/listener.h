@@ -49,8 +49,9 @@ struct listener_config {
     size_t unsent_max;  /* sock_unsent_max() of accepted sockets; 0 leaves it */
 };
 
-/* Binds (SO_REUSEADDR) and listens. A port of the system's choice is one of all that it may choose. 0; ERR_INUSE, ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO
-   with the operating system's words in why. on_* handlers may call listener_close(). */
+/* Binds (SO_REUSEADDR) and listens. A port of the system's choice is one of all that it may choose. 0; ERR_INUSE,
+   ERR_PERM, ERR_RANGE (port), ERR_RESOLVE, ERR_IO with the operating system's words in why. on_* handlers may call
+   listener_close(). */
 int listener_open(struct loop *loop, const struct listener_config *cfg,
                   const struct listener_events *ev, void *ctx, struct listener **ret,
                   struct errmsg *why) MUST_USE;

@@ -73,8 +73,7 @@ struct census_client {
     int64_t next_ms;   /* client, without a session: until the next attempt; -1: one runs */
     int64_t rtt_us;    /* -1: not known */
     uint64_t resumes;
-    const char
-        *broke; /* word of how the connection, or the last session, was lost last; "": never */
+    const char *broke; /* word of how its connection, or the session before, was lost; "": never */
     int64_t broke_ms;
     int64_t gap_ms; /* so long users stood still then; -1: they still do */
     int64_t
@@ -93,8 +92,8 @@ struct census_worker {
     int64_t lag_us; /* until its loop came to the question; -1: not known */
     uint64_t sessions, connections;
     uint64_t in, out;
-    uint64_t window_bytes, replay_bytes,
-        late_bytes; /* beyond what all begin with; for readers that stand still */
+    uint64_t window_bytes, replay_bytes; /* beyond what all begin with */
+    uint64_t late_bytes;                 /* for readers that stand still */
 };
 
 /* So many of each kind, with the word of it. */
@@ -116,8 +115,7 @@ enum census_refusal {
 struct census_process {
     const char *mode; /* "server", "client" */
     const char *version;
-    const char
-        *address; /* server: that listens for clients; client: of the server, as it was given */
+    const char *address; /* server: that listens for clients; client: its server, as given */
     bool is_stopping;
     const char *trouble; /* word of why no client can come; "": they can */
     int64_t pid;

@@ -8,7 +8,7 @@
 
 enum { HISTOGRAM_STEPS = 10 };
 
-/* The upper ends of the steps, in ms, each included: next to each other they are as long as people notice. */
+/* The upper ends of the steps, in ms, each included. */
 extern const mtime_ms histogram_ends[HISTOGRAM_STEPS];
 
 struct histogram {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is known, and when clients were here last, kept over a restart of the server: read before anybody comes, written when it has
- * changed. A disk may take its time, so a thread of its own writes what the main thread has made;
+ * Who is known, and when clients were here last, kept over a restart of the server: read before anybody comes,
+ * written when it has changed. A disk may take its time, so a thread of its own writes what the main thread has made;
  * the main thread looks now and then whether it has finished, and never waits for it but at the end.
  */
 #include <errno.h>

@@ -94,12 +94,11 @@ struct relays {
     const struct tcp_memory *tcp; /* of relays_memory() */
     struct waiting *late;         /* what waits for readers that stand still */
     struct unsent unsent;         /* what the kernel may hold for users beyond UNSENT_FIRST each */
-    struct list unsent_by;   /* private: who has more than that, and is open in both directions;
+    struct list unsent_by;       /* private: who has more than that, and is open in both directions;
                                     the one that was written to longest ago first */
-    uint32_t count;          /* sockets and pending dials */
-    uint64_t received, sent; /* bytes of all streams so far: from the peers, to them */
-    struct histogram
-        gaps; /* how long users of its sessions stood still, each time one was resumed */
+    uint32_t count;              /* sockets and pending dials */
+    uint64_t received, sent;     /* bytes of all streams so far: from the peers, to them */
+    struct histogram gaps;       /* how long users of sessions stood still, for each resume */
     struct log_budget cut_lines; /* what half-closed connections may put into the log */
     struct visit_lines visits;   /* the same of each connection (-log-visitors) */
     struct quota *quota;         /* of all loops: the owner stops accepting when it is full */

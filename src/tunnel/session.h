@@ -181,8 +181,8 @@ struct session_facts {
     enum life_state state;
     enum life_service service;
     mtime_ms state_ms; /* so long: DETACHED since it was given up, as its window runs */
-    mtime_ms
-        proof_ms; /* since a byte went round: all sent until then was heard of, and the peer has spoken */
+    /* Since a byte went round: all sent until then was heard of, and the peer has spoken. */
+    mtime_ms proof_ms;
     mtime_ms window_ms; /* agreed */
     uint32_t rtt_us;    /* 0: unknown */
     uint32_t resumes;
