@@ -139,7 +139,8 @@ static int cmd_doctor(int argc, char **argv)
         return server_doctor(argc - 1, argv + 1);
     if (argv[0][0] != '-')
         return doctor_of_file(argc, argv);
-    return doctor_usage(strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "-help") == 0
+    return doctor_usage(strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "-help") == 0 ||
+                                strcmp(argv[0], "--help") == 0
                             ? EXIT_STATUS_OK
                             : EXIT_STATUS_USAGE);
 }
