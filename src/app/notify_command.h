@@ -27,7 +27,7 @@ enum {
 #define NOTIFY_HELPER_WORD "notify-helper"
 
 /*
- * Begins the helper, if o names a command: while there is one thread, before the cage (app/sandbox.h), whose
+ * Begins the helper, if o names a command: while there is one thread, before sandbox_begin() and the cage (app/sandbox.h), whose
  * user is the owner of state (NULL: who we are). mode: "server" or "client", for the command. 0, or
  * negative and logged: ERR_RANGE a command that is too long, ERR_IO no process can be made.
  */

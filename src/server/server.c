@@ -357,8 +357,7 @@ static int enter_cage(struct server *srv)
     char clients[PATH_MAX];
     srv->has_clients = clients_place(srv->opt, clients);
     cage.lists = srv->has_clients ? clients : NULL;
-    int err = notify_command_begin(&srv->opt->common, "server", cage.state);
-    return err < 0 ? err : sandbox_enter(&cage);
+    return sandbox_enter(&cage);
 }
 
 /* One after the other; those that run when one fails are ended by server_end(). */
@@ -510,6 +509,9 @@ static int server_serve(struct server *srv)
     uint64_t descriptors = limits_raise();
     unsigned workers = limits_threads(opt->threads, descriptors);
     int err = certs_load(srv);
+    if (err ==
+        0) /* before sandbox_begin(), or its commands would have no_new_privs and a filter, too */
+        err = notify_command_begin(opt, "server", srv->opt->certs);
     if (err < 0)
         return cli_failed(err);
     if (begin(srv, descriptors, workers) < 0)

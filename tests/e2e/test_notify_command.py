@@ -233,6 +233,18 @@ def test_the_command_runs_as_the_user_whom_the_program_becomes(lab, echo):
     shutil.rmtree(folder)
 
 
+def test_a_command_is_bound_by_nothing_of_the_cage(lab, echo, folder):
+    """Else a program with rights of its own, as sendmail or sudo, would not have them."""
+    words = r"grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status"
+    command = f"{words} > {folder}/$GOTUNNEL_MODE.new; mv {folder}/$GOTUNNEL_MODE.new {folder}/$GOTUNNEL_MODE"
+    server = lab.server(flags=("-notify", command))
+    lab.client(server, echo.port, flags=("-notify", command))
+    ours = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(("NoNewPrivs:", "Seccomp:"))]
+    for end in "server", "client":
+        file = folder / end
+        assert wait_for(f"the command of the {end}", lambda file=file: file.exists() and file.read_text().splitlines()) == ours
+
+
 def test_a_command_that_cannot_be_is_said_at_the_start(lab):
     done = lab.run("server", "-secret", SECRET, "-listen", "127.0.0.1:0", "-notify", "x" * 5000)
     assert done.returncode != 0 and "cannot run -notify: the command is too long" in done.stderr
