@@ -461,7 +461,7 @@ static int enter_cage(const struct client *c)
     cage.pairs = c->watch; /* who visits himself */
     cage.control = *c->ctl.path ? c->ctl.path : NULL;
     reload_cage(c->options, &cage);
-    int err = notify_command_begin(&c->opt->common, "client", cage.state);
+    int err = client_is_visit(c) ? 0 : notify_command_begin(&c->opt->common, "client", cage.state);
     return err < 0 ? err : sandbox_enter(&cage);
 }
 

@@ -90,6 +90,13 @@ def test_the_client_that_runs_says_what_came_in(lab, site, key, echo):
     assert one(steps, "arrived")["state"] == "fail" and one(steps, "port")["state"] == "ok"
 
 
+def test_nobody_is_told_of_a_visit(lab, key, echo):
+    """The file of a client may have -notify: its command is for that client's own life."""
+    told = lab.path / "told"
+    doctor(lab, *key, "-local-target", f"127.0.0.1:{echo.port}", "-remote-port", "0", "-notify", f"echo >> {told}")
+    assert not told.exists()
+
+
 def test_the_file_of_a_client_and_the_secret(lab, site, echo):
     file = put(lab.path / "c.yaml", site.client_text({"a": (0, echo.port), "b": (0, free_port())}, "", None, site.server.ca))
     steps = doctor(lab, file, "-sandbox", SANDBOX, status=FAILED)
