@@ -84,9 +84,14 @@ static mtime_ms watchdog_of_environment(void)
     return us < 1000 || us > INT64_MAX ? 0 : (mtime_ms)(us / 1000);
 }
 
-void notify_init(struct notify *n)
+void notify_init_silent(struct notify *n)
 {
     *n = (struct notify){.fd = -1};
+}
+
+void notify_init(struct notify *n)
+{
+    notify_init_silent(n);
     if (!notify_is_wanted())
         return;
     const char *path = getenv("NOTIFY_SOCKET");

@@ -44,6 +44,9 @@ bool notify_is_wanted(void);
    nobody is told then. */
 void notify_init(struct notify *n);
 
+/* Whoever listens, nobody is told. In place of notify_init(). */
+void notify_init_silent(struct notify *n);
+
 /* From now on on_beat is called again and again, so that notify_alive() is in time for the
    watchdog. The timer keeps the loop running until notify_end(). */
 void notify_begin(struct notify *n, struct loop *loop, void (*on_beat)(void *ctx), void *ctx);

@@ -575,7 +575,10 @@ int client_main_watched(struct snapshot *options, const struct client_watch *wat
                        .opt = snapshot_client(options),
                        .pins = {.fd = -1},
                        .script_fd = -1};
-    notify_init(&c.notify);
+    if (client_is_visit(&c))
+        notify_init_silent(&c.notify);
+    else
+        notify_init(&c.notify);
     int err = c.opt->common.wait ? background_begin(&c.script_fd) : 0; /* no thread yet, no file */
     int status = err < 0 ? cli_cannot_start(err) : prepare(&c);
     if (status == EXIT_STATUS_OK && c.opt->common.legacy == LEGACY_AUTO)

@@ -22,8 +22,8 @@ struct uplink;
 /* All are there, and must not end an uplink. ctx is the client's watch_ctx. */
 struct client_watch {
     /* It is a visit: the same client may run beside it. So it has an id of its own, no control socket, no
-       command for what happens, and no word for a service manager; and its first attempt stands for all, but one that large packets seem to
-       have failed, which is made again with small ones. */
+       command for what happens, and no word for a service manager; and its first attempt stands for all, but one that
+       large packets seem to have failed, which is made again with small ones. */
     bool is_visit;
     /* Its loop is there, and nothing was tried; the last word: what uses the loop must go now. */
     void (*begun)(void *ctx, struct client *c);

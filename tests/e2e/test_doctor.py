@@ -91,9 +91,15 @@ def test_the_client_that_runs_says_what_came_in(lab, site, key, echo):
 
 
 def test_nobody_is_told_of_a_visit(lab, key, echo):
-    """The file of a client may have -notify: its command is for that client's own life."""
+    """The file of a client may have -notify: its command is for that client's own life, as is what a service manager hears."""
     told = lab.path / "told"
-    doctor(lab, *key, "-local-target", f"127.0.0.1:{echo.port}", "-remote-port", "0", "-notify", f"echo >> {told}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(lab.path / "manager"))
+        manager.setblocking(False)
+        doctor(lab, *key, "-local-target", f"127.0.0.1:{echo.port}", "-remote-port", "0", "-notify", f"echo >> {told}",
+               env={"NOTIFY_SOCKET": str(lab.path / "manager")})
+        with pytest.raises(BlockingIOError):
+            manager.recv(4096)
     assert not told.exists()
 
 
