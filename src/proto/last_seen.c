@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "proto/hash.h"
 
 #define HEAD "gotunnel last-seen 1\n"
 
@@ -17,22 +18,49 @@ void last_seen_fini(struct last_seen *t)
     *t = (struct last_seen){0};
 }
 
+static size_t bucket_of(const char *name)
+{
+    return (size_t)(hash_text(name) % LAST_SEEN_BUCKETS);
+}
+
 static struct last_seen_entry *find(const struct last_seen *t, const char *name)
 {
-    for (size_t i = 0; i < t->count; i++)
-        if (strcmp(t->list[i].name, name) == 0)
-            return &t->list[i];
+    for (uint32_t i = t->buckets[bucket_of(name)]; i != 0; i = t->list[i - 1].next)
+        if (strcmp(t->list[i - 1].name, name) == 0)
+            return &t->list[i - 1];
     return NULL;
+}
+
+static void link_in(struct last_seen *t, struct last_seen_entry *e)
+{
+    uint32_t *bucket = &t->buckets[bucket_of(e->name)];
+    e->next = *bucket;
+    *bucket = (uint32_t)(e - t->list) + 1;
+}
+
+static void take_out(struct last_seen *t, const struct last_seen_entry *e)
+{
+    uint32_t *at = &t->buckets[bucket_of(e->name)];
+    while (&t->list[*at - 1] != e)
+        at = &t->list[*at - 1].next;
+    *at = e->next;
+}
+
+static struct last_seen_entry *longest_ago(const struct last_seen *t)
+{
+    struct last_seen_entry *first = t->list;
+    for (size_t i = 1; i < t->count; i++)
+        first = t->list[i].at < first->at ? &t->list[i] : first;
+    return first;
 }
 
 /* A place for one more: a new one, or that of the one whose time is longest ago. NULL without memory. */
 static struct last_seen_entry *make_place(struct last_seen *t)
 {
     if (t->count == LAST_SEEN_MAX) {
-        struct last_seen_entry *first = t->list;
-        for (size_t i = 1; i < t->count; i++)
-            first = t->list[i].at < first->at ? &t->list[i] : first;
-        return first;
+        struct last_seen_entry *e = longest_ago(t);
+        take_out(t, e);
+        return e;
     }
     if (t->count == t->room) {
         size_t room = t->room > 0 ? 2 * t->room : 16;
@@ -57,6 +85,7 @@ bool last_seen_note(struct last_seen *t, const char *name, int64_t at)
         return false;
     (void)snprintf(e->name, sizeof e->name, "%s", name); /* an id fits */
     e->at = at;
+    link_in(t, e);
     return true;
 }
 

@@ -6,7 +6,8 @@
  *   gotunnel last-seen 1
  *   laptop 1800000000
  *
- * Pure, and bounded: beyond LAST_SEEN_MAX the one goes whose time is longest ago.
+ * Pure, and bounded: beyond LAST_SEEN_MAX the one goes whose time is longest ago. Who is there is looked up by name
+ * for each client again and again, so nobody is looked for among all.
  */
 #pragma once
 
@@ -20,6 +21,7 @@
 enum {
     LAST_SEEN_MAX = 4096,
     LAST_SEEN_LINE_MAX = HELLO_ID_MAX + 22, /* with blank, 20 digits and LF */
+    LAST_SEEN_BUCKETS = 1024,
     LAST_SEEN_FILE_MAX = LAST_SEEN_LINE_MAX * (LAST_SEEN_MAX + 1),
 };
 
@@ -29,6 +31,8 @@ enum {
 struct last_seen_entry {
     char name[HELLO_ID_MAX + 1];
     int64_t at; /* seconds since 1970 */
+    /* private */
+    uint32_t next; /* in its bucket: see there */
 };
 
 /* {0} is an empty one. */
@@ -37,6 +41,7 @@ struct last_seen {
     size_t count;
     /* private */
     size_t room;
+    uint32_t buckets[LAST_SEEN_BUCKETS]; /* by hash of the name: place in list + 1; 0: nobody */
 };
 
 void last_seen_fini(struct last_seen *t);

@@ -39,6 +39,18 @@ static void beyond_the_bound_the_oldest_goes(void **state)
     assert_int_equal(last_seen_at(&t, "n77"), -1);
     assert_int_equal(last_seen_at(&t, "n76"), 1076);
     assert_int_equal(last_seen_at(&t, "one-more"), 5000);
+    for (int i = 0; i < 2 * LAST_SEEN_MAX;
+         i++) { /* each has the place of the one before it in time */
+        (void)snprintf(name, sizeof name, "m%d", i);
+        assert_true(last_seen_note(&t, name, 10000 + i));
+        assert_int_equal(last_seen_at(&t, name), 10000 + i);
+    }
+    for (int i = 0; i < 2 * LAST_SEEN_MAX; i++) {
+        (void)snprintf(name, sizeof name, "m%d", i);
+        assert_int_equal(last_seen_at(&t, name), i < LAST_SEEN_MAX ? -1 : 10000 + i);
+    }
+    assert_int_equal(last_seen_at(&t, "one-more"), -1);
+    assert_int_equal(t.count, LAST_SEEN_MAX);
     last_seen_fini(&t);
 }
 
