@@ -81,11 +81,6 @@ void census_ask(struct census_desk *d, struct census_ask *a)
     loop_defer(d->loop, &d->begin);
 }
 
-void census_ask_cancel(struct census_ask *a)
-{
-    list_del(&a->node);
-}
-
 void census_desk_close(struct census_desk *d)
 {
     if (d->is_closed)

@@ -57,9 +57,6 @@ void census_desk_init(struct census_desk *d, struct loop *loop, const struct cen
 
 void census_ask(struct census_desk *d, struct census_ask *a);
 
-/* a is not asked for any more: its done() is not called. Harmless when it was. */
-void census_ask_cancel(struct census_ask *a);
-
 /* The census that gather() was given is whole. */
 void census_desk_done(struct census_desk *d);
 

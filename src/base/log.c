@@ -77,9 +77,9 @@ enum log_format log_format(void)
     return form;
 }
 
-int log_set_journal(const char *path)
+static int use_journal(void)
 {
-    int fd = journal_open(path);
+    int fd = journal_open(JOURNAL_SOCKET);
     if (fd < 0)
         return ERR_IO;
     outlet_redirect(&out, fd, journal_send);
@@ -90,7 +90,7 @@ int log_set_journal(const char *path)
 int log_set_format(enum log_format format)
 {
     if (format == LOG_FORMAT_JOURNAL && form != format)
-        return journal_is(STDERR_FILENO) ? log_set_journal(JOURNAL_SOCKET) : ERR_NOTFOUND;
+        return journal_is(STDERR_FILENO) ? use_journal() : ERR_NOTFOUND;
     form = format;
     return 0;
 }

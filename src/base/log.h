@@ -37,9 +37,6 @@ struct log_record;
 int log_set_format(enum log_format format) MUST_USE;
 enum log_format log_format(void);
 
-/* The same with the journal's socket at another path: for tests. */
-int log_set_journal(const char *path) MUST_USE;
-
 /* One event as data, in the form that is set, which is not text; r->at is filled in. Keeps errno. Thread-safe. */
 void log_record(struct log_record *r);
 

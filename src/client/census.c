@@ -68,7 +68,7 @@ static void put_tunnel(struct census_part *p, struct census_client *k, const str
                        const struct uplink *u)
 {
     const struct client *c = t->client;
-    struct census_tunnel *r = census_tunnel_new(p, k);
+    struct census_tunnel *r = census_tunnel_new(k);
     mtime_ms now = loop_now(&c->loop);
     char address[CLIENT_ADDRESS_MAX];
     bool is_first = list_first(&c->tunnels) == &t->node;

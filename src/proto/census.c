@@ -42,7 +42,7 @@ enum census_state census_state_find(const char *word)
     return s;
 }
 
-const char *census_refusal_word(enum census_refusal r)
+static const char *refusal_word(enum census_refusal r)
 {
     static const char *const words[CENSUS_REFUSALS] = {
         [CENSUS_NOBODY_THERE] = "client-away",
@@ -139,17 +139,15 @@ void census_add(struct census *c, struct census_part *p)
     list_push(&c->parts, &p->node);
     c->parts_count++;
     for (enum census_refusal r = 0; r < CENSUS_REFUSALS; r++)
-        census_count(&c->process.refused, census_refusal_word(r), p->refused[r]);
+        census_count(&c->process.refused, refusal_word(r), p->refused[r]);
     histogram_merge(&c->process.gaps, &p->gaps);
 }
 
 struct census_client *census_client_new(struct census_part *p)
 {
     struct census_client *k = calloc(1, sizeof *k);
-    if (!k) {
-        p->lacks = true;
+    if (!k)
         return NULL;
-    }
     k->name = k->id = k->address = k->broke = k->error = "";
     k->proof_ms = k->next_ms = k->rtt_us = k->broke_ms = k->gap_ms = k->error_ms = -1;
     k->idle_cut_ms = -1;
@@ -160,13 +158,11 @@ struct census_client *census_client_new(struct census_part *p)
     return k;
 }
 
-struct census_tunnel *census_tunnel_new(struct census_part *p, struct census_client *c)
+struct census_tunnel *census_tunnel_new(struct census_client *c)
 {
     struct census_tunnel *t = calloc(1, sizeof *t);
-    if (!t) {
-        p->lacks = true;
+    if (!t)
         return NULL;
-    }
     t->name = t->address = t->target = t->error = t->detail = "";
     t->error_ms = -1;
     list_init(&t->node);

@@ -134,7 +134,6 @@ struct census_part {
     uint64_t refused[CENSUS_REFUSALS];
     struct histogram gaps;
     unsigned clients_count;
-    bool lacks; /* memory did not suffice for all */
     /* private */
     struct list clients, node;
     struct census_text *texts;
@@ -161,9 +160,9 @@ void census_add(struct census *c, struct census_part *p);
 /* One that is in no census. NULL is fine. */
 void census_part_free(struct census_part *p);
 
-/* Zeroed, but for ages that are -1 and text that is "". NULL without memory, which p->lacks says. */
+/* Zeroed, but for ages that are -1 and text that is "". NULL without memory: then it is left out. */
 struct census_client *census_client_new(struct census_part *p);
-struct census_tunnel *census_tunnel_new(struct census_part *p, struct census_client *c);
+struct census_tunnel *census_tunnel_new(struct census_client *c);
 
 /* A copy that lives as long as the part, or the census; "" without memory. */
 const char *census_text(struct census_part *p, const char *text);
@@ -185,5 +184,3 @@ const struct census_tunnel *census_next_tunnel(const struct census_client *c,
 
 /* Of a tunnel whose session is so: its own state, or that of the session if that is not up. */
 enum census_state census_tunnel_state(enum census_state session, enum census_state own);
-
-const char *census_refusal_word(enum census_refusal r);

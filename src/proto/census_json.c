@@ -349,7 +349,7 @@ int census_client_read(struct census_part *p, const char *line, size_t n,
     if (k)
         take_all(client_members, ARRAY_LEN(client_members), o, k, keep_in_part, p);
     for (size_t i = 0; err == 0 && i < json_array_size(tunnels); i++) {
-        struct census_tunnel *t = census_tunnel_new(p, k);
+        struct census_tunnel *t = census_tunnel_new(k);
         if (t)
             take_all(tunnel_members, ARRAY_LEN(tunnel_members), json_array_get(tunnels, i), t,
                      keep_in_part, p);

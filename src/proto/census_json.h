@@ -11,10 +11,7 @@
 #include "base/err.h"
 #include "proto/census.h"
 
-enum {
-    CENSUS_JSON_VERSION = 1,
-    CENSUS_LINE_MAX = 1 << 20, /* bytes of a line: a client with LEASES_MOST tunnels fits */
-};
+enum { CENSUS_JSON_VERSION = 1 };
 
 /* An object without line feed, NUL-terminated, the caller's; *ret_n is its length. NULL without memory. */
 char *census_process_json(const struct census *c, size_t *ret_n);

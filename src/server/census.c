@@ -42,7 +42,7 @@ static void put_services(struct census_part *p, struct census_client *k, const s
     mtime_ms now = loop_now(a->worker->loop);
     list_foreach (n, &a->work.services->all) {
         const struct service *v = LIST_ENTRY(n, struct service, of_agent);
-        struct census_tunnel *t = census_tunnel_new(p, k);
+        struct census_tunnel *t = census_tunnel_new(k);
         if (!t)
             return;
         t->name = census_text(p, v->lease.wanted.name);
@@ -56,7 +56,7 @@ static void put_services(struct census_part *p, struct census_client *k, const s
 /* The legacy wire: the session and its port are one. */
 static void put_port(struct census_part *p, struct census_client *k, const struct agent *a)
 {
-    struct census_tunnel *t = a->work.tally ? census_tunnel_new(p, k) : NULL;
+    struct census_tunnel *t = a->work.tally ? census_tunnel_new(k) : NULL;
     if (!t)
         return;
     t->port = a->claim.wanted;

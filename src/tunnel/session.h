@@ -186,8 +186,7 @@ struct session_facts {
     mtime_ms window_ms; /* agreed */
     uint32_t rtt_us;    /* 0: unknown */
     uint32_t resumes;
-    bool is_broken;           /* what follows is of now */
-    enum session_break broke; /* the last time */
+    enum session_break broke; /* now, or the last time */
     mtime_ms broke_ms;        /* so long ago its users began to stand still; -1: never */
     mtime_ms gap_ms;          /* and stood for so long; -1: never, or they still do */
     mtime_ms

@@ -100,6 +100,7 @@ void session_facts(const struct session *s, struct session_facts *ret)
 {
     const struct session_history *h = &s->history;
     mtime_ms now = loop_now(s->cfg.loop);
+    bool is_broken = h->now_broken != SESSION_BREAK_NONE;
     *ret = (struct session_facts){
         .state = s->life.state,
         .service = s->life.service,
@@ -108,16 +109,15 @@ void session_facts(const struct session *s, struct session_facts *ret)
         .window_ms = s->cfg.window_ms,
         .rtt_us = session_rtt_us(s),
         .resumes = h->resumes,
-        .is_broken = h->now_broken != SESSION_BREAK_NONE,
-        .broke = h->now_broken != SESSION_BREAK_NONE ? h->now_broken : h->broke,
+        .broke = is_broken ? h->now_broken : h->broke,
         .broke_ms = -1,
         .gap_ms = -1,
         .idle_cut_ms = h->idle_cut_ms,
         .held = session_held(s),
     };
-    if (ret->is_broken)
+    if (is_broken) {
         ret->broke_ms = now - s->life.gap_since;
-    else if (h->broke != SESSION_BREAK_NONE) {
+    } else if (h->broke != SESSION_BREAK_NONE) {
         ret->broke_ms = now - h->broke_at;
         ret->gap_ms = h->gap_ms;
     }

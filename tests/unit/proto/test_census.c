@@ -18,7 +18,7 @@ static struct census *sample(void)
     struct census *c = census_new();
     struct census_part *p = census_part_new(), *silent = census_part_new();
     struct census_client *k = census_client_new(p);
-    struct census_tunnel *t = census_tunnel_new(p, k);
+    struct census_tunnel *t = census_tunnel_new(k);
     char name[] = "lap\"top";
     c->process.mode = "server";
     c->process.connections = 7;
