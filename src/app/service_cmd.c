@@ -318,6 +318,16 @@ static int start(const struct place *at, const struct service *s)
     return EXIT_STATUS_FAILED;
 }
 
+/* Its file is gone: systemd knows a unit until it looks anew. */
+static void forget(const struct place *at, const struct service *s)
+{
+    static const char *const reload[MANAGER_COMMANDS] = {"systemctl daemon-reload"};
+    char command[MANAGER_COMMAND_MAX];
+    (void)fflush(stdout);
+    if (strcmp(at->manager->name, "systemd") == 0)
+        (void)!manager_run(reload, s, command); /* what it says, it has said */
+}
+
 static int run_install(const struct service_kind *k, const char *file)
 {
     static struct service_plan p;
@@ -337,6 +347,7 @@ static int run_install(const struct service_kind *k, const char *file)
             status = start(&at, &p.service);
         if (status != EXIT_STATUS_OK) {
             remove_files(&at, false);
+            forget(&at, &p.service);
             if (k->undo)
                 k->undo(p.options);
             (void)service_fail("%s", _("nothing was installed: what was written is removed"));
@@ -384,10 +395,7 @@ static int run_remove(const struct service_kind *k, const char *file)
     else
         undo(k, at.path[CONFIG_FILE]);
     remove_files(&at, true);
-    (void)fflush(stdout);
-    static const char *const reload[MANAGER_COMMANDS] = {"systemctl daemon-reload"};
-    if (strcmp(at.manager->name, "systemd") == 0)
-        (void)!manager_run(reload, &s, command); /* it forgets the unit a little later */
+    forget(&at, &s);
     return EXIT_STATUS_OK;
 }
 
