@@ -2,6 +2,7 @@
 """`gotunnel status` at both ends against the truth, above all in states that are broken."""
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -16,13 +17,14 @@ from lib import services
 from lib.cutter import Cutter
 from lib.cuts import accepts
 from lib.held import held, threads
-from lib.procs import PROGRAM, SECRET, wait_for
+from lib.procs import PROGRAM, SANITIZED, SECRET, wait_for
 from lib.services import answer, connect, free_port, read_exactly
 from lib.site import Site
 
 pytestmark = pytest.mark.patient
 
 NOT_UP, UNREACHABLE, REJECTED = 75, 69, 77
+FAKETIME = sorted(glob.glob("/usr/lib*/*/faketime/libfaketime.so.1") + glob.glob("/usr/lib*/faketime/libfaketime.so.1"))
 
 
 class End:
@@ -463,6 +465,21 @@ def test_who_asks_while_the_server_ends_has_an_answer(lab):
         wait_for("the other worker to be over", lambda: "worker 1" not in threads(pid).values())
         assert server.json()["process"]["stopping"] is True
     assert server.process.wait() == 0
+
+
+@pytest.mark.skipif(not FAKETIME, reason="faketime is not installed")
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer wants to be loaded first")
+def test_a_client_whose_clock_is_wrong_says_so(lab):
+    server = make_server(lab)
+    path = place(lab, "client")
+    client = lab.start("client", PROGRAM, "client", "-server", f"127.0.0.1:{server.process.port}", "-secret", SECRET, "-ca",
+                       server.process.ca, "-control", path,
+                       env={"LD_PRELOAD": FAKETIME[0], "FAKETIME": "+1000d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    client.wait_log(f"control socket: {path}")
+    client = End(lab, client, path)
+    client.wait_state("refused")
+    assert client.client()["error"] == "certificate-time" and client.quiet() == NOT_UP
+    assert "the certificate is not valid at this time" in client.text()
 
 
 def test_a_monitor_can_read_it(lab, echo):
