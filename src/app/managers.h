@@ -37,11 +37,12 @@ struct service {
     char state[PATH_MAX]; /* the folder that it works in, a whole path */
     /* systemd makes the folder, and gives it to the service's user: it is in SERVICE_STATES. */
     bool is_managers;
-    const char *user;           /* of systemd's service; NULL: one that it makes for it alone */
-    char secret_file[PATH_MAX]; /* systemd reads it for the program, or shows it to a user's; "": none */
-    bool has_join;              /* the file client.join of SERVICE_CONFIG as well */
-    bool opens_low_port;        /* below 1024 */
-    bool waits;                 /* a start is over when the program is ready */
+    const char *user; /* of systemd's service; NULL: one that it makes for it alone */
+    char secret_file
+        [PATH_MAX];      /* systemd reads it for the program, or shows it to a user's; "": none */
+    bool has_join;       /* the file client.join of SERVICE_CONFIG as well */
+    bool opens_low_port; /* below 1024 */
+    bool waits;          /* a start is over when the program is ready */
 };
 
 /* The one that runs this machine; NULL: none that is known. */

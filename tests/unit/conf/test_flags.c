@@ -361,7 +361,10 @@ static void usage_begins_with_what_is_needed(void **state)
     mode_rows(&join_mode, rows);
     assert_string_equal(rows[0]->name, "join-file");
     assert_string_equal(rows[1]->name, "ca");
-    const struct mode plain = {"plain", client_mode.options, client_mode.count, ""};
+    const struct mode plain = {.name = "plain",
+                               .options = client_mode.options,
+                               .count = client_mode.count,
+                               .required = ""};
     mode_rows(&plain, rows);
     assert_ptr_equal(rows[0], &client_mode.options[0]);
     assert_ptr_equal(rows[plain.count - 1], &client_mode.options[plain.count - 1]);
