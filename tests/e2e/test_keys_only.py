@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from lib import services, wire, wire2
+from lib.procs import wait_for
 from lib.services import connect, read_all
 
 pytestmark = pytest.mark.patient
@@ -32,7 +33,8 @@ def test_without_a_shared_secret(lab):
     (lab.path / "clients").mkdir(mode=0o700)
     first = lab.server(secret=None)
     first.wait_log(TOLD)
-    assert "./gotunnel clients add" in first.stdout() and "secret" not in first.stdout().lower()
+    wait_for("what to do", lambda: "./gotunnel clients add" in first.stdout())
+    assert "secret" not in first.stdout().lower()
     text = make(lab, "laptop", first.port, "-ports", "0-65535")
     assert first.stop() == []
     file = lab.path / "server.yaml"

@@ -256,6 +256,12 @@ def clients(lab, *words, **how):
     return done.stdout
 
 
+def running(lab):
+    """Connections of users, as the server counts them."""
+    told = json.loads(lab.run("status", "-control", lab.path / "state/control", "-json").stdout)
+    return sum(tunnel["connections"] for client in told["clients"] for tunnel in client["tunnels"])
+
+
 def test_from_another_shell_a_change_counts_at_once(lab):
     """`clients` finds the socket in the folder that it works on, though another server of the machine has one, too."""
     (lab.path / "other/clients").mkdir(parents=True, mode=0o700)
@@ -275,6 +281,7 @@ def test_from_another_shell_a_change_counts_at_once(lab):
         (lab.path / "c1.join").rename(lab.path / "old.join")
         assert "the running server knows it\n" in clients(lab, "rotate", "c1", "-public", at)
         assert services.works(join(lab, ["gotunnel", "join", "-", "22", "-id", "c1.new", "<", "c1.join"], echo.port))
+        wait_for("the user alone", lambda: running(lab) == 1)  # what join and works() have tried is over
         assert clients(lab, "revoke", "c1", **beside) == "revoked 'c1': 2 sessions and 1 connection ended\n"
         with pytest.raises(ConnectionResetError):
             user.recv(1)
