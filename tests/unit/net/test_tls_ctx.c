@@ -191,8 +191,6 @@ static int refusal_of(const char *words)
 
 static void check_refused(const struct cert *c, const char *words)
 {
-    bool is_time =
-        strstr(words, "expired") || strstr(words, "yet valid") || strstr(words, "it says");
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
         SSL_CTX *ctx = client_ctx();
         assert_int_equal(SSL_CTX_set_max_proto_version(ctx, version), 1);
