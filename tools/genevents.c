@@ -53,12 +53,6 @@ static const char head[] =
     "| event | level | fields | text | MESSAGE_ID |\n"
     "|---|---|---|---|---|\n";
 
-static const char *level_word(enum log_level level)
-{
-    static const char *const words[] = {"notice", "error", "warn", "info", "debug"};
-    return words[(int)level - LOG_LEVEL_ASKED];
-}
-
 static void put_fields(const struct event_row *row)
 {
     for (unsigned i = 0; i < EVENT_FIELDS_MAX && row->fields[i].name; i++) {
@@ -83,7 +77,7 @@ int main(void)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char id[LOG_RECORD_ID];
         log_record_id(id, rows[i].word);
-        printf("| `%s` | %s | ", rows[i].word, level_word(rows[i].level));
+        printf("| `%s` | %s | ", rows[i].word, log_record_level(rows[i].level));
         put_fields(&rows[i]);
         printf(" | ");
         put_cell(rows[i].text);

@@ -124,7 +124,7 @@ static void put_field(struct out *o, const struct log_value *v)
         put_number(o, v);
 }
 
-static const char *level_word(enum log_level level)
+const char *log_record_level(enum log_level level)
 {
     static const char *const words[] = {"notice", "error", "warn", "info", "debug"};
     return words[(int)level - LOG_LEVEL_ASKED];
@@ -141,7 +141,7 @@ size_t log_record_json(char out[LOG_RECORD_MAX], const struct log_record *r)
                    (unsigned)(r->at.tv_nsec / 1000) % 1000000);
     put_text(&o, day);
     put_text(&o, rest);
-    put_text(&o, level_word(r->level));
+    put_text(&o, log_record_level(r->level));
     put_text(&o, "\",\"event\":\"");
     put_text(&o, r->event);
     put_text(&o, "\"");

@@ -54,6 +54,9 @@ struct log_record {
     unsigned count;
 };
 
+/* "warn" and so on, for programs. Static. */
+const char *log_record_level(enum log_level level);
+
 /* Both: the length of what is in out, which has room for LOG_RECORD_MAX. */
 size_t log_record_json(char out[LOG_RECORD_MAX], const struct log_record *r); /* with its LF */
 size_t log_record_journal(char out[LOG_RECORD_MAX], const struct log_record *r);
